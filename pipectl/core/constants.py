@@ -1,0 +1,192 @@
+"""The numbers of Win32's pipe interface: one enum for each parameter, and the error codes that pipes give."""
+
+from enum import IntEnum, IntFlag
+
+
+class OpenMode(IntFlag):
+    """`dwOpenMode` of CreateNamedPipe: who may send, and how the handle works."""
+
+    INBOUND = 0x0000_0001
+    OUTBOUND = 0x0000_0002
+    DUPLEX = 0x0000_0003
+    WRITE_DAC = 0x0004_0000
+    # The same bit is WRITE_OWNER: that right cannot be asked for without this flag.
+    FIRST_PIPE_INSTANCE = 0x0008_0000
+    ACCESS_SYSTEM_SECURITY = 0x0100_0000
+    OVERLAPPED = 0x4000_0000
+    WRITE_THROUGH = 0x8000_0000
+
+
+class PipeMode(IntFlag):
+    """`dwPipeMode` of CreateNamedPipe, and `lpMode` of SetNamedPipeHandleState."""
+
+    TYPE_BYTE = 0x0
+    READ_BYTE = 0x0
+    WAIT = 0x0
+    ACCEPT_REMOTE_CLIENTS = 0x0
+    NOWAIT = 0x1
+    READ_MESSAGE = 0x2
+    TYPE_MESSAGE = 0x4
+    REJECT_REMOTE_CLIENTS = 0x8
+    MESSAGE = TYPE_MESSAGE | READ_MESSAGE
+
+
+class PipeFlags(IntFlag):
+    """`lpFlags` of GetNamedPipeInfo."""
+
+    CLIENT_END = 0x0
+    SERVER_END = 0x1
+    TYPE_BYTE = 0x0
+    TYPE_MESSAGE = 0x4
+
+
+class Access(IntFlag):
+    """`dwDesiredAccess` of CreateFile, and the rights of an access-control entry."""
+
+    FILE_READ_DATA = 0x0000_0001
+    FILE_WRITE_DATA = 0x0000_0002
+    # What other files call FILE_APPEND_DATA: the right to add a server instance of one's own.
+    FILE_CREATE_PIPE_INSTANCE = 0x0000_0004
+    FILE_READ_EA = 0x0000_0008
+    FILE_WRITE_EA = 0x0000_0010
+    FILE_READ_ATTRIBUTES = 0x0000_0080
+    FILE_WRITE_ATTRIBUTES = 0x0000_0100
+    DELETE = 0x0001_0000
+    READ_CONTROL = 0x0002_0000
+    WRITE_DAC = 0x0004_0000
+    WRITE_OWNER = 0x0008_0000
+    SYNCHRONIZE = 0x0010_0000
+    GENERIC_ALL = 0x1000_0000
+    GENERIC_EXECUTE = 0x2000_0000
+    GENERIC_WRITE = 0x4000_0000
+    GENERIC_READ = 0x8000_0000
+    DUPLEX = GENERIC_READ | GENERIC_WRITE
+    # Everything that a client needs, and not FILE_CREATE_PIPE_INSTANCE, which GENERIC_WRITE contains.
+    PIPE_CLIENT = 0x0012_019B
+
+
+class ShareMode(IntFlag):
+    """`dwShareMode` of CreateFile. A pipe ignores it."""
+
+    NONE = 0x0
+    READ = 0x1
+    WRITE = 0x2
+    DELETE = 0x4
+
+
+class Disposition(IntEnum):
+    """`dwCreationDisposition` of CreateFile. A pipe takes only OPEN_EXISTING."""
+
+    CREATE_NEW = 1
+    CREATE_ALWAYS = 2
+    OPEN_EXISTING = 3
+    OPEN_ALWAYS = 4
+    TRUNCATE_EXISTING = 5
+
+
+class FileFlags(IntFlag):
+    """`dwFlagsAndAttributes` of CreateFile, without the security bits of `Sqos`."""
+
+    NONE = 0x0
+    BACKUP_SEMANTICS = 0x0200_0000
+    OVERLAPPED = 0x4000_0000
+    WRITE_THROUGH = 0x8000_0000
+
+
+class Sqos(IntFlag):
+    """The security quality of service in `dwFlagsAndAttributes` of CreateFile: what a server may do as its client.
+
+    Without SECURITY_SQOS_PRESENT a server may impersonate the client.
+    """
+
+    ANONYMOUS = 0x0010_0000
+    IDENTIFICATION = 0x0011_0000
+    IMPERSONATION = 0x0012_0000
+    DELEGATION = 0x0013_0000
+
+
+class Nmpwait(IntEnum):
+    """`nTimeOut` of WaitNamedPipe and CallNamedPipe: the values that are no count of milliseconds."""
+
+    USE_DEFAULT_WAIT = 0
+    NOWAIT = 1
+    WAIT_FOREVER = 0xFFFF_FFFF
+
+
+class PipeState(IntEnum):
+    """`NamedPipeState` of FILE_PIPE_LOCAL_INFORMATION."""
+
+    DISCONNECTED = 1
+    LISTENING = 2
+    CONNECTED = 3
+    CLOSING = 4
+
+
+class PipeConfiguration(IntEnum):
+    """`NamedPipeConfiguration` of FILE_PIPE_LOCAL_INFORMATION: the direction, seen from the server."""
+
+    INBOUND = 0
+    OUTBOUND = 1
+    DUPLEX = 2
+
+
+UNLIMITED_INSTANCES = 255
+INFINITE = 0xFFFF_FFFF
+
+# What the kernel writes into OVERLAPPED.Internal while an operation is under way.
+STATUS_PENDING = 0x103
+
+
+class WinError(IntEnum):
+    """The Win32 error codes that pipe functions give; a name with ERROR_ before it is the Win32 symbol."""
+
+    SUCCESS = 0
+    FILE_NOT_FOUND = 2
+    PATH_NOT_FOUND = 3
+    TOO_MANY_OPEN_FILES = 4
+    ACCESS_DENIED = 5
+    INVALID_HANDLE = 6
+    NOT_ENOUGH_MEMORY = 8
+    NOT_SUPPORTED = 50
+    BAD_NETPATH = 53
+    BAD_NET_NAME = 67
+    INVALID_PARAMETER = 87
+    BROKEN_PIPE = 109
+    CALL_NOT_IMPLEMENTED = 120
+    SEM_TIMEOUT = 121
+    INSUFFICIENT_BUFFER = 122
+    INVALID_NAME = 123
+    PROC_NOT_FOUND = 127
+    FILENAME_EXCED_RANGE = 206
+    PIPE_LOCAL = 229
+    BAD_PIPE = 230
+    PIPE_BUSY = 231
+    NO_DATA = 232
+    PIPE_NOT_CONNECTED = 233
+    MORE_DATA = 234
+    WAIT_TIMEOUT = 258
+    PIPE_CONNECTED = 535
+    PIPE_LISTENING = 536
+    OPERATION_ABORTED = 995
+    IO_INCOMPLETE = 996
+    IO_PENDING = 997
+    NOT_FOUND = 1168
+    LOGON_FAILURE = 1326
+    NONE_MAPPED = 1332
+    INVALID_SECURITY_DESCR = 1338
+    CANNOT_IMPERSONATE = 1368
+    NO_SYSTEM_RESOURCES = 1450
+    TIMEOUT = 1460
+
+    @property
+    def symbol(self) -> str:
+        """The name that Microsoft's headers give the code."""
+        return self.name if self is WinError.WAIT_TIMEOUT else f"ERROR_{self.name}"
+
+
+def symbol_of(code: int) -> str | None:
+    """Give the Win32 symbol of an error code, or None for a code that is not a pipe's."""
+    try:
+        return WinError(code).symbol
+    except ValueError:
+        return None

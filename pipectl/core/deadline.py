@@ -1,0 +1,30 @@
+"""A point in time that bounds a whole operation, however many Win32 calls it takes."""
+
+import math
+import time
+
+from .constants import INFINITE
+
+
+class Deadline:
+    """The moment at which an operation gives up: `Deadline(5)` is five seconds from now, `Deadline(None)` never."""
+
+    __slots__ = ("at", "timeout")
+
+    def __init__(self, timeout: float | None) -> None:
+        self.timeout = timeout
+        self.at = None if timeout is None else time.monotonic() + timeout
+
+    def remaining(self) -> float | None:
+        """Give the seconds that are left, never below 0; None without end."""
+        return None if self.at is None else max(0.0, self.at - time.monotonic())
+
+    def milliseconds(self) -> int:
+        """Give what is left as Win32 takes it: rounded up, so that a wait never ends early; INFINITE without end."""
+        remaining = self.remaining()
+        return INFINITE if remaining is None else min(INFINITE - 1, math.ceil(remaining * 1000))
+
+    @property
+    def passed(self) -> bool:
+        """Whether the time is up."""
+        return self.at is not None and time.monotonic() >= self.at

@@ -1,0 +1,66 @@
+"""`Handle`: owns one Win32 handle."""
+
+import warnings
+from types import TracebackType
+from typing import Self
+
+from . import winapi
+
+
+class Handle:
+    """The one owner of a Win32 handle; closes it once, at the end of a `with` or by `close`.
+
+    `winapi`'s functions take it as it is. After `close` they get NULL, and so fail with ERROR_INVALID_HANDLE. An
+    owner that is forgotten gives a ResourceWarning when it is collected, and closes.
+    """
+
+    __slots__ = ("__weakref__", "_as_parameter_", "name")
+
+    def __init__(self, value: int | None, name: str | None = None) -> None:
+        self._as_parameter_ = value
+        # What errors call it: the pipe's full name.
+        self.name = name
+
+    @property
+    def value(self) -> int:
+        """The number that Win32 knows the handle by; raises ValueError after `close`."""
+        if self._as_parameter_ is None:
+            raise ValueError("the handle is closed")
+        return self._as_parameter_
+
+    @property
+    def closed(self) -> bool:
+        """Whether this owner has given its handle up."""
+        return self._as_parameter_ is None
+
+    def __int__(self) -> int:
+        return self.value
+
+    def detach(self) -> int:
+        """Give the handle's number away, together with the duty to close it."""
+        value = self.value
+        self._as_parameter_ = None
+        return value
+
+    def close(self) -> None:
+        """Close the handle; does nothing the second time."""
+        value, self._as_parameter_ = self._as_parameter_, None
+        if value is not None:
+            winapi.CloseHandle(value)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_as_parameter_", None) is not None:
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
+            self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._as_parameter_ is None else f"0x{self._as_parameter_:x}"
+        return f"<{type(self).__name__} {state}{f' of {self.name}' if self.name else ''}>"

@@ -1,0 +1,74 @@
+"""What pipectl tells about pipes: plain values, frozen, without a handle in them."""
+
+from typing import NamedTuple
+
+
+class PipeInfo(NamedTuple):
+    """What GetNamedPipeInfo tells of the pipe behind a handle; sizes in bytes, 0 where the system chooses."""
+
+    is_server_end: bool
+    is_message_type: bool
+    out_buffer_size: int
+    in_buffer_size: int
+    # None: as many as the system allows.
+    max_instances: int | None
+
+
+class HandleState(NamedTuple):
+    """What GetNamedPipeHandleState tells of a handle: how it reads and waits.
+
+    The collection values, in bytes and seconds, exist only at the client end of a remote pipe; the user's name only at
+    a server end that has read from a client that allows impersonation. Each is None where it was not asked for.
+    """
+
+    is_message_mode: bool
+    is_nowait: bool
+    current_instances: int
+    max_collection_count: int | None = None
+    collect_data_timeout: float | None = None
+    user_name: str | None = None
+
+
+class LocalInfo(NamedTuple):
+    """FILE_PIPE_LOCAL_INFORMATION: what the kernel knows of one instance; quotas and available data in bytes."""
+
+    is_message_type: bool
+    rejects_remote: bool
+    configuration: str
+    max_instances: int | None
+    current_instances: int
+    inbound_quota: int
+    read_data_available: int
+    outbound_quota: int
+    write_quota_available: int
+    state: str
+    is_server_end: bool
+
+
+class Peek(NamedTuple):
+    """What waits to be read, and was not consumed; counts in bytes."""
+
+    data: bytes
+    # In the pipe altogether, all messages.
+    available: int
+    # Of the first message beyond `data`; 0 on a byte pipe.
+    left_in_message: int
+
+
+class Process(NamedTuple):
+    """A process at one end of a pipe; what this user may not know is None, services are those it hosts."""
+
+    pid: int
+    image: str | None = None
+    user: str | None = None
+    session: int | None = None
+    services: tuple[str, ...] = ()
+
+
+class PipeEntry(NamedTuple):
+    """A pipe in the directory of pipes."""
+
+    name: str
+    instances: int
+    # None: as many as the system allows.
+    max_instances: int | None
