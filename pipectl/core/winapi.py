@@ -11,7 +11,7 @@ Names and spelling are Microsoft's. Importing this module anywhere but on Window
 import ctypes
 import sys
 from collections.abc import Callable
-from ctypes import POINTER, Structure, Union, c_int32, c_size_t, c_void_p
+from ctypes import POINTER, Structure, Union, c_int32, c_int64, c_size_t, c_void_p
 from ctypes.wintypes import BOOL, DWORD, HANDLE, LPCWSTR, LPWSTR, ULONG, USHORT
 from typing import Any
 
@@ -89,6 +89,20 @@ class FILE_PIPE_LOCAL_INFORMATION(Structure):
 
 class FILETIME(Structure):
     _fields_ = (("dwLowDateTime", DWORD), ("dwHighDateTime", DWORD))
+
+
+class JOBOBJECT_BASIC_LIMIT_INFORMATION(Structure):
+    _fields_ = (
+        ("PerProcessUserTimeLimit", c_int64),
+        ("PerJobUserTimeLimit", c_int64),
+        ("LimitFlags", DWORD),
+        ("MinimumWorkingSetSize", c_size_t),
+        ("MaximumWorkingSetSize", c_size_t),
+        ("ActiveProcessLimit", DWORD),
+        ("Affinity", c_size_t),
+        ("PriorityClass", DWORD),
+        ("SchedulingClass", DWORD),
+    )
 
 
 LPOVERLAPPED = POINTER(OVERLAPPED)
@@ -226,6 +240,13 @@ GetCurrentProcess            = _declare(_KERNEL32, "GetCurrentProcess", HANDLE, 
 GetCurrentProcessId          = _declare(_KERNEL32, "GetCurrentProcessId", DWORD, check=_plain)
 GetCurrentThread             = _declare(_KERNEL32, "GetCurrentThread", HANDLE, check=_plain)
 OpenProcess                  = _declare(_KERNEL32, "OpenProcess", HANDLE, DWORD, BOOL, DWORD, check=_handle)
+OpenThread                   = _declare(_KERNEL32, "OpenThread", HANDLE, DWORD, BOOL, DWORD, check=_handle)
+GetStdHandle                 = _declare(_KERNEL32, "GetStdHandle", HANDLE, DWORD, check=_plain)
+CreateJobObjectW             = _declare(_KERNEL32, "CreateJobObjectW", HANDLE, _PSA, LPCWSTR, check=_handle)
+SetInformationJobObject      = _declare(_KERNEL32, "SetInformationJobObject", BOOL, HANDLE, DWORD, c_void_p, DWORD, check=_ok())
+AssignProcessToJobObject     = _declare(_KERNEL32, "AssignProcessToJobObject", BOOL, HANDLE, HANDLE, check=_ok())
+TerminateJobObject           = _declare(_KERNEL32, "TerminateJobObject", BOOL, HANDLE, DWORD, check=_ok())
+NtResumeProcess              = _declare(_NTDLL, "NtResumeProcess", c_int32, HANDLE, check=_plain)
 QueryFullProcessImageNameW   = _declare(_KERNEL32, "QueryFullProcessImageNameW", BOOL, HANDLE, DWORD, LPWSTR, _PDWORD, check=_ok())
 ProcessIdToSessionId         = _declare(_KERNEL32, "ProcessIdToSessionId", BOOL, DWORD, _PDWORD, check=_ok())
 GetProcessTimes              = _declare(_KERNEL32, "GetProcessTimes", BOOL, HANDLE, POINTER(FILETIME), POINTER(FILETIME), POINTER(FILETIME), POINTER(FILETIME), check=_ok())

@@ -1,0 +1,133 @@
+"""One pending operation on a handle, and the memory that it uses.
+
+An overlapped operation is a loan: the kernel keeps the addresses of the buffer and of the OVERLAPPED structure and
+writes to them whenever it likes, until the operation has ended. Python frees memory when the last reference goes. So
+an `Overlapped` holds on to both, and there are only three ways out of it:
+
+* the operation ended, and `result` gives what it did;
+* the deadline passed: it is cancelled, *waited for*, and PipeTimeoutError raised - unless it won the race against
+  the cancel, in which case its result counts and no byte is lost;
+* an exception such as KeyboardInterrupt left the wait, or the owner closes: cancelled and waited for likewise.
+
+CancelIoEx only asks; the wait after it is what makes the memory ours again.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from ctypes import byref
+from ctypes.wintypes import DWORD
+from types import TracebackType
+from typing import Any, Self
+
+from . import winapi
+from .constants import STATUS_PENDING, WinError
+from .deadline import Deadline
+from .errors import OperationAbortedError, PipeTimeoutError
+from .handle import Handle
+from .waiting import Waiter
+
+
+class Overlapped:
+    """Runs operations on one handle, one at a time; `with` makes sure that none outlives its memory."""
+
+    __slots__ = (
+        "__weakref__",
+        "_arguments",
+        "_code",
+        "_event",
+        "_handle",
+        "_pending",
+        "_reference",
+        "_struct",
+        "_waiter",
+    )
+
+    def __init__(self, handle: Handle) -> None:
+        self._pending = False
+        self._handle = handle
+        self._event = Handle(winapi.CreateEventW(None, True, False, None), handle.name)
+        self._struct = winapi.OVERLAPPED(hEvent=self._event.value)
+        self._reference = byref(self._struct)
+        self._waiter = Waiter(self._event)
+        self._arguments: tuple[Any, ...] = ()
+        self._code = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether an operation was started whose result was not taken yet."""
+        return self._pending
+
+    @property
+    def event(self) -> Handle:
+        """The manual-reset event that is set when the operation has ended; it stays this object's own."""
+        return self._event
+
+    def start(self, function: Callable[..., int], *arguments: Any) -> int:
+        """Call a function of `winapi` on the handle, with the OVERLAPPED as its last argument.
+
+        Returns 0 if the operation is done, IO_PENDING if it is under way, or another code that the function gives as
+        a result. Raises what it raises, and RuntimeError while an earlier operation is pending.
+        """
+        if self._pending:
+            raise RuntimeError("an operation is pending")
+        # TransactNamedPipe leaves Internal alone on Wine 8, and zero there means "done".
+        self._struct.Internal = STATUS_PENDING
+        self._arguments = arguments
+        self._code = code = function(self._handle, *arguments, self._reference)
+        self._pending = code == WinError.IO_PENDING
+        return code
+
+    def result(self, deadline: Deadline) -> tuple[int, int]:
+        """Wait for the end of the operation; return the bytes transferred and a code, 0 or MORE_DATA.
+
+        Raises the operation's own error; PipeTimeoutError if the deadline passed, after the operation was cancelled.
+        """
+        if not self._pending:
+            return self._struct.InternalHigh, self._code
+        try:
+            done = self._waiter.wait(deadline)
+        except BaseException:
+            self.cancel()
+            raise
+        if done:
+            return self._take(wait=False)
+        winapi.CancelIoEx(self._handle, self._reference)
+        try:
+            return self._take(wait=True)
+        except OperationAbortedError:
+            raise PipeTimeoutError(
+                f"timed out after {deadline.timeout:g} s", code=WinError.TIMEOUT, pipe=self._handle.name
+            ) from None
+
+    def cancel(self) -> None:
+        """Ask for the end of a pending operation and wait until it has ended; its result is dropped."""
+        if self._pending:
+            winapi.CancelIoEx(self._handle, self._reference)
+            with suppress(OSError):  # that it failed, or was cancelled, is as good an end as any
+                self._take(wait=True)
+
+    def _take(self, *, wait: bool) -> tuple[int, int]:
+        count = DWORD()
+        try:
+            code = winapi.GetOverlappedResult(self._handle, self._reference, byref(count), wait)
+        finally:
+            self._pending = False
+        return count.value, code
+
+    def close(self) -> None:
+        """End a pending operation and give the event up; does nothing the second time."""
+        if not self._event.closed:
+            self.cancel()
+            self._event.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_pending", False):
+            self.cancel()

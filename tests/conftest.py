@@ -1,0 +1,68 @@
+"""What all tests share: names of their own, a background that cannot hang, and what Wine cannot show."""
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+
+def _on_wine() -> bool:
+    if sys.platform != "win32":
+        return False
+    import ctypes
+
+    return hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+
+
+ON_WINE = _on_wine()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    marker = item.get_closest_marker("windows")
+    if marker is not None and (ON_WINE or sys.platform != "win32"):
+        pytest.skip(f"needs a real Windows: {marker.kwargs['reason']}")
+
+
+@pytest.fixture
+def pipe_name() -> str:
+    """A full pipe name that no other test uses."""
+    return rf"\\.\pipe\pipectl-test-{uuid4().hex}"
+
+
+@pytest.fixture
+def background() -> Iterator[Callable[..., "Future[Any]"]]:
+    """Run a function in a thread; an exception in it fails the test, and so does one that has not ended by the end."""
+    futures: list[Future[Any]] = []
+    pool = ThreadPoolExecutor(max_workers=32)
+
+    def run(function: Callable[..., Any], *arguments: Any, **options: Any) -> "Future[Any]":
+        futures.append(pool.submit(function, *arguments, **options))
+        return futures[-1]
+
+    yield run
+    try:
+        for future in futures:
+            future.result(timeout=10)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+if sys.platform == "win32":
+
+    @pytest.fixture
+    def handle_count() -> Callable[[], int]:
+        """How many handles this process has open."""
+        from ctypes import byref
+        from ctypes.wintypes import DWORD
+
+        from pipectl.core import winapi
+
+        def count() -> int:
+            number = DWORD()
+            winapi.GetProcessHandleCount(winapi.GetCurrentProcess(), byref(number))
+            return number.value
+
+        return count
