@@ -24,6 +24,11 @@ class Deadline:
         remaining = self.remaining()
         return INFINITE if remaining is None else min(INFINITE - 1, math.ceil(remaining * 1000))
 
+    def sooner(self, timeout: float) -> "Deadline":
+        """Give whichever comes first: this deadline, or one that many seconds from now."""
+        other = Deadline(timeout)
+        return other if self.at is None or (other.at is not None and other.at < self.at) else self
+
     @property
     def passed(self) -> bool:
         """Whether the time is up."""

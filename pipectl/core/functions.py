@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable
 from ctypes import byref
 from ctypes.wintypes import DWORD, HANDLE
-from typing import TYPE_CHECKING, TypeAlias
 
 from . import winapi
 from .constants import (
@@ -37,8 +36,7 @@ from .models import HandleState, LocalInfo, Peek, PipeInfo
 from .overlapped import Overlapped
 from .waiting import wait
 
-if TYPE_CHECKING:
-    Buffer: TypeAlias = bytes | bytearray | memoryview
+Buffer = bytes | bytearray | memoryview
 
 # The default of Windows for a server's buffers is 0: every write waits for its read.
 BUFFER_SIZE = 65536
@@ -165,7 +163,7 @@ def read_file(pipe: Handle, size: int, timeout: float | None = None) -> tuple[by
     return buffer.raw[:count], code == WinError.MORE_DATA
 
 
-def write_file(pipe: Handle, data: "Buffer", timeout: float | None = None) -> int:
+def write_file(pipe: Handle, data: Buffer, timeout: float | None = None) -> int:
     """Write bytes, as one message on a message pipe; return how many were taken."""
     memory = address_of(data)
     with Overlapped(pipe) as operation:
@@ -173,7 +171,7 @@ def write_file(pipe: Handle, data: "Buffer", timeout: float | None = None) -> in
         return operation.result(Deadline(timeout))[0]
 
 
-def transact_named_pipe(pipe: Handle, data: "Buffer", size: int, timeout: float | None = None) -> tuple[bytes, bool]:
+def transact_named_pipe(pipe: Handle, data: Buffer, size: int, timeout: float | None = None) -> tuple[bytes, bool]:
     """Write a message and read the answer in one operation; return as `read_file` does.
 
     The handle must be in message read mode; PipeStateError tells that it is not, or that unread data waits on it.
@@ -186,7 +184,7 @@ def transact_named_pipe(pipe: Handle, data: "Buffer", size: int, timeout: float 
     return buffer.raw[:count], code == WinError.MORE_DATA
 
 
-def call_named_pipe(pipe: str, data: "Buffer", size: int, timeout: float | Nmpwait | None = None) -> bytes:
+def call_named_pipe(pipe: str, data: Buffer, size: int, timeout: float | Nmpwait | None = None) -> bytes:
     """Open a message pipe, send a message, read the answer, close.
 
     The timeout bounds only the wait for a free instance; the answer is waited for without end, and Ctrl+C does not
@@ -377,7 +375,7 @@ def wait_for_single_object(handle: Handle, timeout: float | None = None) -> bool
 # What the functions share
 
 
-def address_of(data: "Buffer") -> "bytes | ctypes.Array[ctypes.c_char]":
+def address_of(data: Buffer) -> "bytes | ctypes.Array[ctypes.c_char]":
     """Give the memory of any contiguous buffer as ctypes takes it, copying only what is read-only and no `bytes`."""
     if isinstance(data, bytes):
         return data

@@ -11,7 +11,7 @@ Names and spelling are Microsoft's. Importing this module anywhere but on Window
 import ctypes
 import sys
 from collections.abc import Callable
-from ctypes import POINTER, Structure, Union, c_int32, c_int64, c_size_t, c_void_p
+from ctypes import POINTER, Structure, Union, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 from ctypes.wintypes import BOOL, DWORD, HANDLE, LPCWSTR, LPWSTR, ULONG, USHORT
 from typing import Any
 
@@ -102,6 +102,17 @@ class JOBOBJECT_BASIC_LIMIT_INFORMATION(Structure):
         ("Affinity", c_size_t),
         ("PriorityClass", DWORD),
         ("SchedulingClass", DWORD),
+    )
+
+
+class JOBOBJECT_EXTENDED_LIMIT_INFORMATION(Structure):
+    _fields_ = (
+        ("BasicLimitInformation", JOBOBJECT_BASIC_LIMIT_INFORMATION),
+        ("IoInfo", c_uint64 * 6),
+        ("ProcessMemoryLimit", c_size_t),
+        ("JobMemoryLimit", c_size_t),
+        ("PeakProcessMemoryUsed", c_size_t),
+        ("PeakJobMemoryUsed", c_size_t),
     )
 
 

@@ -1,0 +1,358 @@
+"""`Connection`: one end of a pipe, with deadlines and whole messages; `connect` makes one to a server.
+
+`CreateFileW` alone decides whether a pipe is absent, busy or ours. WaitNamedPipe is only a hint for when to try again:
+it wakes every waiter at once, it does not know that another client was quicker, and it is not to be trusted in
+containers. A pipe that was busy and is then not found is between two instances of its server, and is waited for.
+"""
+
+import ctypes
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from enum import StrEnum
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from . import winapi
+from .constants import Access, PipeMode, Sqos, WinError
+from .deadline import Deadline
+from .errors import (
+    MessageTooLongError,
+    PipeAccessError,
+    PipeBusyError,
+    PipeClosedError,
+    PipeError,
+    PipeNotFoundError,
+    PipeStateError,
+    PipeTimeoutError,
+    error_for,
+)
+from .framing import Until
+from .functions import (
+    Buffer,
+    address_of,
+    create_file,
+    get_named_pipe_info,
+    peek_named_pipe,
+    set_named_pipe_handle_state,
+    wait_named_pipe,
+)
+from .handle import Handle
+from .models import Peek
+from .overlapped import Overlapped
+
+Timeout = float | Deadline | None
+
+MAX_MESSAGE = 64 << 20
+
+# Windows guarantees a transaction no more than this.
+_MAX_TRANSACTION = 65536
+
+# Ctrl+C waits no longer than this.
+_SLICE = 0.1
+
+_FIRST_BUFFER = 65536
+_LARGEST_KEPT_BUFFER = 1 << 20
+
+# A handle that may do less than both directions still tells everything about the pipe.
+ANY_DIRECTION = (
+    Access.DUPLEX,
+    Access.GENERIC_READ | Access.FILE_WRITE_ATTRIBUTES,
+    Access.GENERIC_WRITE | Access.FILE_READ_ATTRIBUTES,
+)
+
+
+class Wait(StrEnum):
+    """What `connect` waits for until its deadline."""
+
+    NONE = "none"
+    # A busy pipe is waited for, an absent one fails at once.
+    FREE = "free"
+    # An absent pipe is waited for too.
+    EXISTS = "exists"
+
+
+class Reply(NamedTuple):
+    """What came back on a byte pipe, and which rule ended it: the one asked for, or `eof`."""
+
+    data: bytes
+    ended_by: str
+
+
+class Connection:
+    """One end of a named pipe that was opened with OVERLAPPED; owns the handle.
+
+    One thread may send while another receives. A timeout of None waits for ever; Ctrl+C ends any wait. On a message
+    pipe `send` and `receive` move whole messages, on a byte pipe whatever bytes there are.
+    """
+
+    __slots__ = (
+        "_address",
+        "_buffer",
+        "_partial",
+        "_reading",
+        "_writing",
+        "handle",
+        "is_message",
+        "max_message",
+    )
+
+    def __init__(self, handle: Handle, *, is_message: bool, max_message: int = MAX_MESSAGE) -> None:
+        self.handle = handle
+        self.is_message = is_message
+        self.max_message = max_message
+        self._reading = Overlapped(handle)
+        self._writing = Overlapped(handle)
+        # What a receive had got when its deadline passed, or came after the end of a reply.
+        self._partial = bytearray()
+        self._keep_buffer(_FIRST_BUFFER)
+
+    @property
+    def pipe(self) -> str | None:
+        """The pipe's full name."""
+        return self.handle.name
+
+    def send(self, data: Buffer, timeout: Timeout = None) -> None:
+        """Write everything, as one message on a message pipe.
+
+        Raises PipeTimeoutError if the other end did not take it in time; on a byte pipe a part may have arrived.
+        """
+        self._start_send(data)
+        self._finish_send(_deadline(timeout))
+
+    def receive(self, timeout: Timeout = None) -> bytes:
+        """Read one whole message; on a byte pipe what is there, at least one byte.
+
+        Raises PipeClosedError at the end of the stream, PipeTimeoutError, and MessageTooLongError beyond
+        `max_message`, after which the connection is of no more use. What came before a timeout is kept for the next
+        call.
+        """
+        deadline = _deadline(timeout)
+        if self._partial and not self.is_message:
+            return self._take(len(self._partial))
+        self._reading.start(winapi.ReadFile, self._buffer, len(self._buffer), None)
+        count, code = self._reading.result(deadline)
+        if code != WinError.MORE_DATA and not self._partial:
+            return ctypes.string_at(self._address, count)
+        return self._whole_message(count, code, deadline)
+
+    def receive_until(self, until: Until, timeout: Timeout = None) -> Reply:
+        """Read from a byte pipe up to the end that a rule sets; what came after it is kept for the next call.
+
+        The close of the other end ends any reply that has begun, except a frame or a count that is not whole:
+        PipeClosedError. Raises PipeTimeoutError with what came kept for the next call.
+        """
+        deadline = _deadline(timeout)
+        searched = 0
+        while (span := until.split(self._partial, searched)) is None:
+            searched = len(self._partial)
+            self._check_size(until.needed(self._partial) or searched)
+            ended_by = self._receive_more(until, deadline)
+            if ended_by:
+                return Reply(self._take(len(self._partial)), ended_by)
+        begin, end = span
+        return Reply(self._take(end)[begin:], str(until))
+
+    def request(self, data: Buffer, timeout: Timeout = None) -> bytes:
+        """Send a message and receive the answer to it, by TransactNamedPipe where it serves.
+
+        Raises PipeStateError on a byte pipe, and if an unread message waits on the connection.
+        """
+        if not self.is_message:
+            raise PipeStateError("a byte pipe has no messages to answer", pipe=self.pipe)
+        deadline = _deadline(timeout)
+        memory = address_of(data)
+        if len(memory) > _MAX_TRANSACTION:
+            return self._exchange(data, deadline)
+        self._reading.start(winapi.TransactNamedPipe, memory, len(memory), self._buffer, len(self._buffer), None)
+        count, code = self._reading.result(deadline)
+        if code != WinError.MORE_DATA:
+            return ctypes.string_at(self._address, count)
+        return self._whole_message(count, code, deadline)
+
+    def request_until(self, data: Buffer, until: Until, timeout: Timeout = None) -> Reply:
+        """Send bytes and receive the reply that a rule ends; a server that answers while it reads blocks nobody."""
+        deadline = _deadline(timeout)
+        self._start_send(data)
+        try:
+            reply = self.receive_until(until, deadline)
+        except BaseException:
+            self._writing.cancel()
+            raise
+        self._finish_send(deadline)
+        return reply
+
+    def peek(self, size: int = 0) -> Peek:
+        """Look at up to `size` bytes that wait to be read, and leave them there."""
+        return peek_named_pipe(self.handle, size)
+
+    def close(self) -> None:
+        """End what is pending and close the handle; what was written before can still be read by the other end."""
+        self._reading.close()
+        self._writing.close()
+        self.handle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Sending
+
+    def _start_send(self, data: Buffer) -> None:
+        memory = address_of(data)
+        self._writing.start(winapi.WriteFile, memory, len(memory), None)
+
+    def _finish_send(self, deadline: Deadline) -> None:
+        self._writing.result(deadline)
+
+    def _exchange(self, data: Buffer, deadline: Deadline) -> bytes:
+        if peek_named_pipe(self.handle).available:
+            raise PipeStateError("an unread message waits", code=WinError.PIPE_BUSY, function="TransactNamedPipe")
+        self.send(data, deadline)
+        return self.receive(deadline)
+
+    # Receiving
+
+    def _keep_buffer(self, size: int) -> None:
+        self._buffer = ctypes.create_string_buffer(size)
+        self._address = ctypes.addressof(self._buffer)
+
+    def _take(self, count: int) -> bytes:
+        data = bytes(self._partial[:count])
+        del self._partial[:count]
+        return data
+
+    def _check_size(self, size: int) -> None:
+        if size > self.max_message:
+            raise MessageTooLongError(
+                f"{size} bytes are more than the {self.max_message} allowed by `--max-message`",
+                data=bytes(self._partial),
+                pipe=self.pipe,
+            )
+
+    def _whole_message(self, count: int, code: int, deadline: Deadline) -> bytes:
+        """Read the rest of a message that is longer than the buffer, or that an earlier call began to read."""
+        self._partial += memoryview(self._buffer)[:count]
+        while code == WinError.MORE_DATA:
+            left = max(1, peek_named_pipe(self.handle).left_in_message)
+            self._check_size(len(self._partial) + left)
+            rest = ctypes.create_string_buffer(left)
+            self._reading.start(winapi.ReadFile, rest, left, None)
+            count, code = self._reading.result(deadline)
+            self._partial += memoryview(rest)[:count]
+        if len(self._buffer) < len(self._partial) <= _LARGEST_KEPT_BUFFER:
+            self._keep_buffer(1 << (len(self._partial) - 1).bit_length())
+        return self._take(len(self._partial))
+
+    def _receive_more(self, until: Until, deadline: Deadline) -> str | None:
+        """Add what comes next to what was received; or tell what ended the reply: silence, or the other end."""
+        silence = deadline if until.idle is None or not self._partial else deadline.sooner(until.idle)
+        try:
+            self._reading.start(winapi.ReadFile, self._buffer, len(self._buffer), None)
+            count, _ = self._reading.result(silence)
+        except PipeTimeoutError:
+            if silence is deadline:
+                raise
+            return str(until)
+        except PipeClosedError:
+            if until.is_all_or_nothing or not (self._partial or until.kind == "eof"):
+                raise
+            return "eof"
+        self._partial += memoryview(self._buffer)[:count]
+        return None
+
+
+def connect(
+    pipe: str,
+    timeout: Timeout = 5.0,
+    *,
+    wait: Wait = Wait.FREE,
+    access: Access | tuple[Access, ...] = Access.DUPLEX,
+    sqos: Sqos = Sqos.IDENTIFICATION,
+    max_message: int = MAX_MESSAGE,
+) -> Connection:
+    """Open the client end of a pipe, given its full name; a message pipe is put into message read mode.
+
+    `access` may be several, of which the first that the pipe's access list allows is taken. Raises PipeNotFoundError,
+    PipeBusyError, both also when the deadline passed and that was still so, and PipeAccessError.
+    """
+    deadline = _deadline(timeout)
+    choices = (access,) if isinstance(access, Access) else access
+    handle = _open(pipe, deadline, wait, choices, sqos)
+    try:
+        return Connection(handle, is_message=_enter_message_mode(handle), max_message=max_message)
+    except BaseException:
+        handle.close()
+        raise
+
+
+def _open(pipe: str, deadline: Deadline, wait: Wait, choices: tuple[Access, ...], sqos: Sqos) -> Handle:
+    pauses = _pauses()
+    waits_for_absent = wait is Wait.EXISTS
+    while True:
+        try:
+            return _open_with_first_allowed(pipe, choices, sqos)
+        except PipeBusyError as error:
+            if wait is Wait.NONE:
+                raise
+            if deadline.passed:
+                raise _gave_up(error, deadline) from None
+            waits_for_absent = True
+            _await_instance(pipe, deadline)
+        except PipeNotFoundError as error:
+            if not waits_for_absent:
+                raise
+            if deadline.passed:
+                raise _gave_up(error, deadline) from None
+        _sleep(next(pauses), deadline)
+
+
+def _open_with_first_allowed(pipe: str, choices: tuple[Access, ...], sqos: Sqos) -> Handle:
+    for access in choices[:-1]:
+        with suppress(PipeAccessError):
+            return create_file(pipe, access, sqos=sqos)
+    return create_file(pipe, choices[-1], sqos=sqos)
+
+
+def _await_instance(pipe: str, deadline: Deadline) -> None:
+    # In slices, because Ctrl+C does not end WaitNamedPipe.
+    with suppress(PipeError):
+        wait_named_pipe(pipe, min(_SLICE, deadline.remaining() or 0) if deadline.at is not None else _SLICE)
+
+
+def _pauses() -> Iterator[float]:
+    """Give the seconds between tries: none at first, then longer, and never quite the same for two clients."""
+    yield 0
+    import random  # a slow import, and seldom needed
+
+    pause = 0.01
+    while True:
+        yield pause * random.uniform(0.5, 1)
+        pause = min(pause * 2, _SLICE)
+
+
+def _sleep(pause: float, deadline: Deadline) -> None:
+    remaining = deadline.remaining()
+    time.sleep(pause if remaining is None else min(pause, remaining))
+
+
+def _gave_up(error: PipeError, deadline: Deadline) -> PipeError:
+    waited = f"{error.reason}, for all of {deadline.timeout:g} s"
+    return error_for(error.code, waited, error.function, error.pipe) if deadline.timeout else error
+
+
+def _enter_message_mode(handle: Handle) -> bool:
+    """Set message read mode and return True, or return False for a byte pipe or a handle that may only write."""
+    try:
+        set_named_pipe_handle_state(handle, PipeMode.READ_MESSAGE)
+    except (PipeStateError, PipeAccessError):
+        return get_named_pipe_info(handle).is_message_type
+    return True
+
+
+def _deadline(timeout: Timeout) -> Deadline:
+    return timeout if isinstance(timeout, Deadline) else Deadline(timeout)

@@ -1,0 +1,543 @@
+"""`PipeServer`: many clients of one pipe, served from one thread over an I/O completion port.
+
+Each client is an instance of the pipe with at most one read and one write under way. Every operation that was started
+without an error puts exactly one packet into the port when it has ended, also if it ended at once; the loop takes the
+packets in batches and does what comes next. So nothing is locked, a silent client costs no processor time, and a client
+costs two OVERLAPPED structures and a small buffer, which grows only for one that sends long messages.
+
+What is worth knowing:
+
+* There is always a spare instance that listens, made before the client that took the last one is served: no client
+  ever finds the name gone between two others.
+* ERROR_PIPE_CONNECTED means that the client was quicker than ConnectNamedPipe; ERROR_NO_DATA that it also left again.
+* A client is let go with CloseHandle, which leaves it what was written, and not with DisconnectNamedPipe, which throws
+  that away; except when the client closed first, and the instance can be used again.
+* The memory of an operation is freed only after its packet was seen.
+* A client that does not read its replies is not read from either, once `_HIGH_WATER` bytes wait for it.
+"""
+
+import ctypes
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from ctypes import byref
+from ctypes.wintypes import ULONG
+from threading import Thread, get_ident
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from . import functions, winapi
+from .connection import MAX_MESSAGE
+from .constants import INFINITE, UNLIMITED_INSTANCES, OpenMode, PipeMode, WinError
+from .deadline import Deadline
+from .errors import MessageTooLongError, PipeBusyError, PipeClosedError, PipeError
+from .handle import Handle
+from .waiting import wait
+
+_BATCH = 64
+_SMALL_BUFFER = 512
+_LARGE_BUFFER = 65536
+_HIGH_WATER = 1 << 20
+# How long, in seconds, a server that ends waits for clients to take their last replies.
+_DRAIN = 1.0
+
+# NTSTATUS values that an operation ends with, as OVERLAPPED.Internal holds them.
+_STATUS_SUCCESS = 0
+_STATUS_BUFFER_OVERFLOW = 0x8000_0005
+
+_WAKE = 0  # the completion key of a packet that only wakes the loop; clients count from 1
+
+
+class Later:
+    """What a handler returns to answer a message later, with `Client.reply`; until then the client is not read from."""
+
+
+LATER = Later()
+
+OnMessage = Callable[["Client", bytes], "bytes | Later | None"]
+OnConnect = Callable[["Client"], "bytes | None"]
+OnDisconnect = Callable[["Client", PipeError | None], None]
+
+
+class Stats(NamedTuple):
+    """What a server has done so far; clients are those that have come, bytes are payload."""
+
+    clients: int
+    messages: int
+    bytes_in: int
+    bytes_out: int
+
+
+class Client:
+    """A client of a PipeServer, from the time that its instance began to listen for it."""
+
+    __slots__ = (
+        "_buffer",
+        "_closing",
+        "_connected",
+        "_error",
+        "_gone",
+        "_handle",
+        "_key",
+        "_output",
+        "_output_size",
+        "_parts",
+        "_paused",
+        "_read",
+        "_read_address",
+        "_read_reference",
+        "_reading",
+        "_server",
+        "_write",
+        "_write_reference",
+        "_writing",
+        "data",
+    )
+
+    def __init__(self, server: "PipeServer", key: int, handle: Handle) -> None:
+        # For the handler's own use.
+        self.data: Any = None
+        self._server = server
+        self._key = key
+        self._handle = handle
+        self._read = winapi.OVERLAPPED()
+        self._read_address = ctypes.addressof(self._read)
+        self._read_reference = byref(self._read)
+        self._write = winapi.OVERLAPPED()
+        self._write_reference = byref(self._write)
+        self._buffer = ctypes.create_string_buffer(_SMALL_BUFFER)
+        # Whether a read, or the wait for the client, is under way; what is being written.
+        self._reading = False
+        self._writing: bytes | None = None
+        self._output: deque[bytes] | None = None
+        self._output_size = 0
+        # The beginning of a message that is longer than the buffer.
+        self._parts: bytearray | None = None
+        self._connected = False
+        # Let go: nothing more is read, and it is removed when nothing is under way; or gone by itself, and why.
+        self._closing = False
+        self._gone = False
+        self._error: PipeError | None = None
+        # Whether an answer comes later.
+        self._paused = False
+
+    @property
+    def handle(self) -> Handle:
+        """The server end of the pipe, for the functions that ask about it; it stays the server's own."""
+        return self._handle
+
+    @property
+    def pid(self) -> int:
+        """The client's process, as the system reports it."""
+        return functions.get_named_pipe_client_process_id(self._handle)
+
+    def send(self, data: bytes) -> None:
+        """Queue a message; from any thread. One to a client that has left is dropped."""
+        if self._server._is_loop():
+            self._server._send(self, data)  # before the answer that the handler returns
+        else:
+            self._server._post(self._server._send, self, data)
+
+    def reply(self, data: bytes | None) -> None:
+        """Answer a message for which the handler returned LATER, with nothing if None; from any thread."""
+        self._server._post(self._server._answered, self, data)
+
+    def close(self) -> None:
+        """Let the client go once everything queued for it is written; from any thread."""
+        self._server._post(self._server._let_go, self)
+
+
+class PipeServer:
+    """Serves a pipe: `on_message` is called with each message, and what it returns is sent back.
+
+    On a byte pipe a message is whatever bytes have come. Handlers run in the server's one thread, so a slow one keeps
+    all clients waiting: it returns LATER and lets another thread answer. An exception in a handler ends the server,
+    and `wait` raises it.
+
+    The name is taken with FIRST_PIPE_INSTANCE and remote clients are rejected, unless the caller says otherwise. The
+    server runs from `start` (or `with`) to `stop`, or until `stop_after_clients` clients have left,
+    `stop_after_messages` messages are answered, or nothing has happened for `idle_timeout` seconds.
+    """
+
+    def __init__(
+        self,
+        pipe: str,
+        on_message: OnMessage,
+        *,
+        on_connect: OnConnect | None = None,
+        on_disconnect: OnDisconnect | None = None,
+        is_message: bool = True,
+        max_instances: int = UNLIMITED_INSTANCES,
+        spare_instances: int = 4,
+        buffer_size: int = functions.BUFFER_SIZE,
+        max_message: int = MAX_MESSAGE,
+        security: winapi.SECURITY_ATTRIBUTES | None = None,
+        allow_remote: bool = False,
+        stop_after_clients: int | None = None,
+        stop_after_messages: int | None = None,
+        idle_timeout: float | None = None,
+    ) -> None:
+        self.pipe = pipe
+        self._on_message = on_message
+        self._on_connect = on_connect
+        self._on_disconnect = on_disconnect
+        self._is_message = is_message
+        self._max_instances = max_instances
+        self._spare_instances = spare_instances
+        self._buffer_size = buffer_size
+        self._max_message = max_message
+        self._security = security
+        self._allow_remote = allow_remote
+        self._stop_after_clients = stop_after_clients
+        self._stop_after_messages = stop_after_messages
+        self._idle_milliseconds = INFINITE if idle_timeout is None else Deadline(idle_timeout).milliseconds()
+
+        self._clients: dict[int, Client] = {}
+        self._listening = 0
+        self._last_key = _WAKE
+        self._came = self._left = self._messages = self._answers = self._bytes_in = self._bytes_out = 0
+        self._entries = (winapi.OVERLAPPED_ENTRY * _BATCH)()
+        self._taken = ULONG()
+        self._orders: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._stopping = False
+        self._error: BaseException | None = None
+        self._thread: Thread | None = None
+        self._port: Handle | None = None
+        self._ended: Handle | None = None
+
+    # For the program's thread
+
+    @property
+    def stats(self) -> Stats:
+        """What the server has done so far; may be asked from any thread."""
+        return Stats(self._came, self._messages, self._bytes_in, self._bytes_out)
+
+    @property
+    def connected(self) -> int:
+        """How many clients are connected now."""
+        return len(self._clients) - self._listening
+
+    def start(self) -> Self:
+        """Take the name and begin to serve; raises PipeAccessError or PipeBusyError if it is taken."""
+        self._port = Handle(winapi.CreateIoCompletionPort(winapi.INVALID_HANDLE_VALUE, None, 0, 0), self.pipe)
+        try:
+            self._listen()
+            self._ended = functions.create_event()
+        except BaseException:
+            self._close_handles()
+            raise
+        self._thread = Thread(target=self._run, name=f"PipeServer {self.pipe}", daemon=True)
+        self._thread.start()
+        return self
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the server has ended by itself; return whether it has. Raises what a handler raised."""
+        if self._ended is None or self._thread is None:
+            raise RuntimeError("the server was not started")
+        if not wait(self._ended, Deadline(timeout)):
+            return False
+        self._thread.join()
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        return True
+
+    def stop(self) -> None:
+        """End the server: nothing more is read, what was queued is written if the clients take it within a second."""
+        self._post(self._begin_stop)
+
+    def close(self) -> None:
+        """Stop, wait for the end, and give everything up; does nothing the second time."""
+        if self._thread is not None:
+            self.stop()
+            self._thread.join()
+            self._thread = None
+        self._close_handles()
+
+    def __enter__(self) -> Self:
+        return self if self._thread is not None else self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if error is None and self._error is not None:
+            raise self._error
+
+    # The loop
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping and self._take_packets(self._idle_milliseconds):
+                pass
+            self._begin_stop()
+            self._drain(Deadline(_DRAIN))
+        except BaseException as error:  # noqa: BLE001 - `wait` raises it in the program's thread
+            self._error = error
+            self._on_disconnect = None
+        try:
+            self._abandon()
+        finally:
+            winapi.SetEvent(self._ended)
+
+    def _take_packets(self, milliseconds: int) -> bool:
+        """Wait for packets and do what they ask; return False if none came in time."""
+        if winapi.GetQueuedCompletionStatusEx(self._port, self._entries, _BATCH, self._taken, milliseconds, False):
+            return False
+        for index in range(self._taken.value):
+            entry = self._entries[index]
+            client = self._clients.get(entry.lpCompletionKey)
+            if client is None:
+                self._obey()
+            elif entry.lpOverlapped == client._read_address:
+                self._read_ended(client)
+            else:
+                self._write_ended(client)
+        return True
+
+    def _post(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Have the loop call a function, after what it is doing now."""
+        self._orders.append((function, arguments))
+        with suppress(PipeError):  # the server has ended, and the order is void
+            winapi.PostQueuedCompletionStatus(self._port, 0, _WAKE, None)
+
+    def _is_loop(self) -> bool:
+        return self._thread is not None and get_ident() == self._thread.ident
+
+    def _obey(self) -> None:
+        while self._orders:
+            function, arguments = self._orders.popleft()
+            function(*arguments)
+
+    # Instances
+
+    def _listen(self) -> None:
+        """Have as many instances listen as should."""
+        while self._wants_listener() and len(self._clients) < self._max_instances:
+            try:
+                handle = self._create_instance()
+            except PipeBusyError:
+                if self._clients:
+                    return  # another server of the same name has the rest
+                raise
+            self._last_key += 1
+            winapi.CreateIoCompletionPort(handle, self._port, self._last_key, 0)
+            self._await_client(Client(self, self._last_key, handle))
+
+    def _wants_listener(self) -> bool:
+        wanted = self._spare_instances
+        if self._stop_after_clients is not None:
+            wanted = min(wanted, self._stop_after_clients - self._came)
+        return self._listening < wanted and not self._stopping
+
+    def _create_instance(self) -> Handle:
+        open_mode = OpenMode.DUPLEX | OpenMode.OVERLAPPED
+        if not self._clients:
+            open_mode |= OpenMode.FIRST_PIPE_INSTANCE
+        pipe_mode = PipeMode.MESSAGE if self._is_message else PipeMode.TYPE_BYTE
+        if not self._allow_remote:
+            pipe_mode |= PipeMode.REJECT_REMOTE_CLIENTS
+        return functions.create_named_pipe(
+            self.pipe,
+            open_mode,
+            pipe_mode,
+            max_instances=self._max_instances,
+            out_buffer_size=self._buffer_size,
+            in_buffer_size=self._buffer_size,
+            security=self._security,
+        )
+
+    def _await_client(self, client: Client) -> None:
+        self._clients[client._key] = client
+        self._listening += 1
+        client._reading = True
+        while True:
+            try:
+                code = winapi.ConnectNamedPipe(client._handle, client._read_reference)
+                break
+            except PipeClosedError:  # a client came and left
+                winapi.DisconnectNamedPipe(client._handle)
+        if code == WinError.PIPE_CONNECTED:  # which puts no packet into the port
+            client._read.Internal = _STATUS_SUCCESS
+            winapi.PostQueuedCompletionStatus(self._port, 0, client._key, client._read_reference)
+
+    def _greet(self, client: Client) -> None:
+        client._connected = True
+        self._came += 1
+        self._listen()
+        greeting = self._on_connect(client) if self._on_connect else None
+        if greeting is not None:
+            self._send(client, greeting)
+        self._read(client)
+
+    # Reading
+
+    def _read(self, client: Client) -> None:
+        if client._closing:
+            return
+        try:
+            winapi.ReadFile(client._handle, client._buffer, len(client._buffer), None, client._read_reference)
+        except PipeClosedError:
+            self._lost(client)
+        else:
+            client._reading = True
+
+    def _read_ended(self, client: Client) -> None:
+        client._reading = False
+        status = client._read.Internal
+        if not client._connected:
+            self._listening -= 1
+            if status == _STATUS_SUCCESS and not client._closing:
+                self._greet(client)
+            else:
+                self._remove(client, reuse=True)
+        elif client._closing:
+            self._remove_when_idle(client)
+        elif status == _STATUS_SUCCESS:
+            self._received(client, client._read.InternalHigh)
+        elif status == _STATUS_BUFFER_OVERFLOW:
+            self._received_part(client, client._read.InternalHigh)
+        else:
+            self._lost(client)
+
+    def _received(self, client: Client, count: int) -> None:
+        self._bytes_in += count
+        if client._parts is None:
+            data = ctypes.string_at(client._buffer, count)
+            if count == len(client._buffer) < _LARGE_BUFFER:
+                client._buffer = ctypes.create_string_buffer(min(count * 4, _LARGE_BUFFER))
+        else:
+            client._parts += memoryview(client._buffer)[:count]
+            data = bytes(client._parts)
+            client._parts = None
+            client._buffer = ctypes.create_string_buffer(min(len(data), _LARGE_BUFFER))
+        self._messages += 1
+        answer = self._on_message(client, data)
+        if isinstance(answer, Later):
+            client._paused = True
+        else:
+            self._answered(client, answer)
+
+    def _received_part(self, client: Client, count: int) -> None:
+        self._bytes_in += count
+        if client._parts is None:
+            client._parts = bytearray()
+        client._parts += memoryview(client._buffer)[:count]
+        left = functions.peek_named_pipe(client._handle).left_in_message
+        if len(client._parts) + left > self._max_message:
+            self._let_go(client, MessageTooLongError(f"a message is longer than {self._max_message} bytes"))
+            return
+        client._buffer = ctypes.create_string_buffer(max(left, 1))
+        self._read(client)
+
+    def _answered(self, client: Client, answer: bytes | None) -> None:
+        client._paused = False
+        if answer is not None:
+            self._send(client, answer)
+        self._answers += 1
+        if self._answers == self._stop_after_messages:
+            self._begin_stop()
+        elif client._connected and not client._reading and client._output_size < _HIGH_WATER:
+            self._read(client)
+
+    # Writing
+
+    def _send(self, client: Client, data: bytes) -> None:
+        if client._closing or not client._connected or not (data or self._is_message):
+            return
+        if client._writing is None:
+            self._write(client, data)
+            return
+        if client._output is None:
+            client._output = deque()
+        client._output.append(data)
+        client._output_size += len(data)
+
+    def _write(self, client: Client, data: bytes) -> None:
+        try:
+            winapi.WriteFile(client._handle, data, len(data), None, client._write_reference)
+        except PipeClosedError:
+            self._lost(client)
+        else:
+            client._writing = data
+
+    def _write_ended(self, client: Client) -> None:
+        self._bytes_out += client._write.InternalHigh
+        client._writing = None
+        if client._write.Internal != _STATUS_SUCCESS:
+            self._lost(client)
+        elif client._output:
+            data = client._output.popleft()
+            client._output_size -= len(data)
+            self._write(client, data)
+        elif client._closing:
+            self._let_go(client)
+        elif not client._reading and not client._paused:
+            self._read(client)
+
+    # Leaving
+
+    def _let_go(self, client: Client, error: PipeError | None = None) -> None:
+        """Close a client once everything queued for it is written."""
+        client._closing = True
+        client._error = client._error or error
+        if client._writing is None:
+            if client._reading:
+                winapi.CancelIoEx(client._handle, client._read_reference)
+            self._remove_when_idle(client)
+
+    def _lost(self, client: Client) -> None:
+        """Give up a client that closed its end: nothing more can come, and nothing can be delivered."""
+        client._closing = client._gone = True
+        client._output = None
+        self._remove_when_idle(client)
+
+    def _remove_when_idle(self, client: Client) -> None:
+        if not client._reading and client._writing is None and client._key in self._clients:
+            self._remove(client, reuse=client._gone)
+
+    def _remove(self, client: Client, *, reuse: bool) -> None:
+        del self._clients[client._key]
+        if client._connected:
+            client._connected = False
+            self._left += 1
+            if self._on_disconnect:
+                self._on_disconnect(client, client._error)
+            if self._left == self._stop_after_clients:
+                self._begin_stop()
+        if reuse and self._wants_listener():
+            winapi.DisconnectNamedPipe(client._handle)
+            self._await_client(Client(self, client._key, client._handle))
+        else:
+            client._handle.close()
+            self._listen()
+
+    # Ending
+
+    def _begin_stop(self) -> None:
+        self._stopping = True
+
+    def _drain(self, deadline: Deadline) -> None:
+        """Let every client go, and wait until all is written or the deadline has passed."""
+        for client in list(self._clients.values()):
+            self._let_go(client)
+        while self._clients and not deadline.passed:
+            self._take_packets(deadline.milliseconds())
+
+    def _abandon(self) -> None:
+        """Cancel what is left, and wait for its packets: until then the memory is the kernel's."""
+        self._stopping = True
+        for client in list(self._clients.values()):
+            client._closing = True
+            winapi.CancelIoEx(client._handle, None)
+            self._remove_when_idle(client)
+        deadline = Deadline(_DRAIN)
+        while self._clients and not deadline.passed:
+            self._take_packets(deadline.milliseconds())
+
+    def _close_handles(self) -> None:
+        for client in self._clients.values():
+            client._handle.close()
+        for handle in (self._port, self._ended):
+            if handle is not None:
+                handle.close()
