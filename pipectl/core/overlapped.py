@@ -83,6 +83,7 @@ class Overlapped:
         Raises the operation's own error; PipeTimeoutError if the deadline passed, after the operation was cancelled.
         """
         if not self._pending:
+            self._arguments = ()
             return self._struct.InternalHigh, self._code
         try:
             done = self._waiter.wait(deadline)
@@ -112,6 +113,7 @@ class Overlapped:
             code = winapi.GetOverlappedResult(self._handle, self._reference, byref(count), wait)
         finally:
             self._pending = False
+            self._arguments = ()
         return count.value, code
 
     def close(self) -> None:
