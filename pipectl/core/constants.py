@@ -130,6 +130,25 @@ class PipeConfiguration(IntEnum):
     DUPLEX = 2
 
 
+class ProcessAccess(IntFlag):
+    """`dwDesiredAccess` of OpenProcess."""
+
+    # Also given on the processes of other users, except those that Windows protects.
+    QUERY_LIMITED_INFORMATION = 0x0000_1000
+
+
+class TokenAccess(IntFlag):
+    """`DesiredAccess` of OpenProcessToken."""
+
+    QUERY = 0x0008
+
+
+class TokenInformation(IntEnum):
+    """`TokenInformationClass` of GetTokenInformation."""
+
+    USER = 1
+
+
 UNLIMITED_INSTANCES = 255
 INFINITE = 0xFFFF_FFFF
 

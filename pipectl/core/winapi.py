@@ -91,6 +91,10 @@ class FILETIME(Structure):
     _fields_ = (("dwLowDateTime", DWORD), ("dwHighDateTime", DWORD))
 
 
+class TOKEN_USER(Structure):
+    _fields_ = (("Sid", c_void_p), ("Attributes", DWORD), ("SidBytes", ctypes.c_ubyte * 68))  # SECURITY_MAX_SID_SIZE
+
+
 class JOBOBJECT_BASIC_LIMIT_INFORMATION(Structure):
     _fields_ = (
         ("PerProcessUserTimeLimit", c_int64),
