@@ -43,6 +43,7 @@ class PipeFlags(IntFlag):
 class Access(IntFlag):
     """`dwDesiredAccess` of CreateFile, and the rights of an access-control entry."""
 
+    NONE = 0x0
     FILE_READ_DATA = 0x0000_0001
     FILE_WRITE_DATA = 0x0000_0002
     # What other files call FILE_APPEND_DATA: the right to add a server instance of one's own.
@@ -56,6 +57,11 @@ class Access(IntFlag):
     WRITE_DAC = 0x0004_0000
     WRITE_OWNER = 0x0008_0000
     SYNCHRONIZE = 0x0010_0000
+    # What the generic rights become on a pipe.
+    FILE_GENERIC_READ = 0x0012_0089
+    FILE_GENERIC_WRITE = 0x0012_0116
+    FILE_GENERIC_EXECUTE = 0x0012_00A0
+    FILE_ALL_ACCESS = 0x001F_01FF
     GENERIC_ALL = 0x1000_0000
     GENERIC_EXECUTE = 0x2000_0000
     GENERIC_WRITE = 0x4000_0000
@@ -113,6 +119,12 @@ class Nmpwait(IntEnum):
     WAIT_FOREVER = 0xFFFF_FFFF
 
 
+class ThreadAccess(IntFlag):
+    """`dwDesiredAccess` of OpenThread; TERMINATE is what CancelSynchronousIo asks for."""
+
+    TERMINATE = 0x1
+
+
 class PipeState(IntEnum):
     """`NamedPipeState` of FILE_PIPE_LOCAL_INFORMATION."""
 
@@ -135,6 +147,39 @@ class ProcessAccess(IntFlag):
 
     # Also given on the processes of other users, except those that Windows protects.
     QUERY_LIMITED_INFORMATION = 0x0000_1000
+
+
+class ServiceManagerAccess(IntFlag):
+    """`dwDesiredAccess` of OpenSCManager."""
+
+    # Also given to users who are no administrators, if they are logged on here.
+    ENUMERATE_SERVICE = 0x0004
+
+
+class ServiceType(IntFlag):
+    """`dwServiceType` of EnumServicesStatusEx: those that are no drivers."""
+
+    WIN32 = 0x0030
+
+
+class ServiceState(IntEnum):
+    """`dwServiceState` of EnumServicesStatusEx."""
+
+    ACTIVE = 1
+
+
+class StdHandle(IntEnum):
+    """`nStdHandle` of GetStdHandle."""
+
+    OUTPUT = 0xFFFF_FFF5
+    ERROR = 0xFFFF_FFF4
+
+
+class JobLimit(IntFlag):
+    """`LimitFlags` of JOBOBJECT_BASIC_LIMIT_INFORMATION."""
+
+    NONE = 0x0000
+    KILL_ON_JOB_CLOSE = 0x2000
 
 
 class TokenAccess(IntFlag):
@@ -176,6 +221,7 @@ class WinError(IntEnum):
     INSUFFICIENT_BUFFER = 122
     INVALID_NAME = 123
     PROC_NOT_FOUND = 127
+    BAD_EXE_FORMAT = 193
     FILENAME_EXCED_RANGE = 206
     PIPE_LOCAL = 229
     BAD_PIPE = 230
@@ -186,6 +232,7 @@ class WinError(IntEnum):
     WAIT_TIMEOUT = 258
     PIPE_CONNECTED = 535
     PIPE_LISTENING = 536
+    ELEVATION_REQUIRED = 740
     OPERATION_ABORTED = 995
     IO_INCOMPLETE = 996
     IO_PENDING = 997

@@ -13,6 +13,7 @@ The tree; in brackets the built-in class that an error is too, so that `except F
   + PeerMismatchError                           the other end is not who it was expected to be
   + OperationAbortedError                       cancelled, by this program or by the end of a thread
   + InvalidPipeNameError (ValueError)           that cannot be the name of a pipe
+  + ProgramNotFoundError (FileNotFoundError)    no program of that name
   + UnsupportedError                            this system cannot do that
 
 An error knows the Win32 function that failed, the pipe, the code and its symbol, and a hint: what to try. The hint
@@ -99,6 +100,10 @@ class InvalidPipeNameError(PipeError, ValueError):
     """The text cannot be the name of a pipe."""
 
 
+class ProgramNotFoundError(PipeError, FileNotFoundError):
+    """There is no program of that name to start."""
+
+
 class UnsupportedError(PipeError):
     """This system, or this version of it, cannot do that."""
 
@@ -150,6 +155,8 @@ _BY_CODE: dict[int, _Known] = {
     WinError.NOT_SUPPORTED: _Known(UnsupportedError),
 }
 
+_NO_PROGRAM = _Known(ProgramNotFoundError, "Give its full path, or see if it can be found: `where {pipe}`")
+
 # The same code, with another meaning in this call.
 _BY_CALL: dict[tuple[str, int], _Known] = {
     ("CreateNamedPipeW", WinError.ACCESS_DENIED): _Known(
@@ -175,6 +182,16 @@ _BY_CALL: dict[tuple[str, int], _Known] = {
     ),
     ("GetNamedPipeHandleStateW", WinError.INVALID_PARAMETER): _Known(
         PipeStateError, "Collection values exist only at the client end of a remote pipe"
+    ),
+    # Here a program stands in the place of the pipe.
+    ("CreateProcessW", WinError.FILE_NOT_FOUND): _NO_PROGRAM,
+    ("CreateProcessW", WinError.PATH_NOT_FOUND): _NO_PROGRAM,
+    ("CreateProcessW", WinError.ACCESS_DENIED): _Known(
+        PipeAccessError, "Windows or its policy forbids this user to run it"
+    ),
+    ("CreateProcessW", WinError.ELEVATION_REQUIRED): _Known(PipeAccessError, "Start pipectl as administrator"),
+    ("CreateProcessW", WinError.BAD_EXE_FORMAT): _Known(
+        PipeError, "It is no program: name the one that runs it first, as in `python script.py`"
     ),
 }
 

@@ -1,5 +1,6 @@
 """What pipectl tells about pipes: plain values, frozen, without a handle in them."""
 
+import ntpath
 from typing import NamedTuple
 
 
@@ -63,6 +64,11 @@ class Process(NamedTuple):
     user: str | None = None
     session: int | None = None
     services: tuple[str, ...] = ()
+
+    @property
+    def program(self) -> str | None:
+        """The file name of the image."""
+        return self.image and ntpath.basename(self.image)
 
 
 class PipeEntry(NamedTuple):

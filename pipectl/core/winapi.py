@@ -12,8 +12,8 @@ import ctypes
 import sys
 from collections.abc import Callable
 from ctypes import POINTER, Structure, Union, c_int32, c_int64, c_size_t, c_uint64, c_void_p
-from ctypes.wintypes import BOOL, DWORD, HANDLE, LPCWSTR, LPWSTR, ULONG, USHORT
-from typing import Any
+from ctypes.wintypes import BOOL, DWORD, HANDLE, LPCWSTR, LPWSTR, UINT, ULONG, USHORT
+from typing import Any, cast
 
 from .constants import WinError
 from .errors import UnsupportedError, error_for
@@ -95,6 +95,28 @@ class TOKEN_USER(Structure):
     _fields_ = (("Sid", c_void_p), ("Attributes", DWORD), ("SidBytes", ctypes.c_ubyte * 68))  # SECURITY_MAX_SID_SIZE
 
 
+class SERVICE_STATUS_PROCESS(Structure):
+    _fields_ = (
+        ("dwServiceType", DWORD),
+        ("dwCurrentState", DWORD),
+        ("dwControlsAccepted", DWORD),
+        ("dwWin32ExitCode", DWORD),
+        ("dwServiceSpecificExitCode", DWORD),
+        ("dwCheckPoint", DWORD),
+        ("dwWaitHint", DWORD),
+        ("dwProcessId", DWORD),
+        ("dwServiceFlags", DWORD),
+    )
+
+
+class ENUM_SERVICE_STATUS_PROCESSW(Structure):
+    _fields_ = (
+        ("lpServiceName", LPWSTR),
+        ("lpDisplayName", LPWSTR),
+        ("ServiceStatusProcess", SERVICE_STATUS_PROCESS),
+    )
+
+
 class JOBOBJECT_BASIC_LIMIT_INFORMATION(Structure):
     _fields_ = (
         ("PerProcessUserTimeLimit", c_int64),
@@ -136,10 +158,14 @@ def format_error(code: int) -> str:
     return ctypes.FormatError(code).strip()
 
 
-def _fail(code: int, function: Any, arguments: tuple[Any, ...]) -> Any:
+def _pipe_error(code: int, function: str, arguments: tuple[Any, ...]) -> Exception:
     subject = arguments[0] if arguments else None
     pipe = subject if isinstance(subject, str) else getattr(subject, "name", None)
-    raise error_for(code, format_error(code).rstrip(". "), function.__name__, pipe)
+    return error_for(code, format_error(code).rstrip(". "), function, pipe)
+
+
+def _fail(code: int, function: Any, arguments: tuple[Any, ...]) -> Any:
+    raise function.error(code, function.__name__, arguments)
 
 
 def _ok(*results: WinError) -> _Check:
@@ -179,14 +205,30 @@ def _plain(result: Any, _function: Any, _arguments: tuple[Any, ...]) -> Any:
 
 def _declare(dll: ctypes.CDLL, name: str, result: Any, *arguments: Any, check: _Check) -> Callable[..., Any]:
     try:
-        function = dll[name]
+        function: Any = dll[name]
     except AttributeError:  # this Windows, or Wine, does not have it
         return _missing(name)
     function.restype = result
     function.argtypes = arguments
+    function.error = _pipe_error
     if check is not _plain:
         function.errcheck = check
-    return function
+    return cast("Callable[..., Any]", function)
+
+
+def raising(error: Callable[[int, str, tuple[Any, ...]], Exception], function: Any) -> Callable[..., Any]:
+    """Declare a function of the table, which has a check, once more: it fails when that one does, with another error.
+
+    `error` makes it of the code, the function's name and its arguments.
+    """
+    if not hasattr(function, "errcheck"):  # missing here
+        return cast("Callable[..., Any]", function)
+    twin: Any = type(function)(ctypes.cast(function, c_void_p).value)
+    twin.__name__ = function.__name__
+    for rule in ("restype", "argtypes", "errcheck"):
+        setattr(twin, rule, getattr(function, rule))
+    twin.error = error
+    return cast("Callable[..., Any]", twin)
 
 
 def _missing(name: str) -> Callable[..., Any]:
@@ -256,6 +298,7 @@ GetCurrentProcessId          = _declare(_KERNEL32, "GetCurrentProcessId", DWORD,
 GetCurrentThread             = _declare(_KERNEL32, "GetCurrentThread", HANDLE, check=_plain)
 OpenProcess                  = _declare(_KERNEL32, "OpenProcess", HANDLE, DWORD, BOOL, DWORD, check=_handle)
 OpenThread                   = _declare(_KERNEL32, "OpenThread", HANDLE, DWORD, BOOL, DWORD, check=_handle)
+GetConsoleOutputCP           = _declare(_KERNEL32, "GetConsoleOutputCP", UINT, check=_plain)
 GetStdHandle                 = _declare(_KERNEL32, "GetStdHandle", HANDLE, DWORD, check=_plain)
 CreateJobObjectW             = _declare(_KERNEL32, "CreateJobObjectW", HANDLE, _PSA, LPCWSTR, check=_handle)
 SetInformationJobObject      = _declare(_KERNEL32, "SetInformationJobObject", BOOL, HANDLE, DWORD, c_void_p, DWORD, check=_ok())
@@ -270,6 +313,13 @@ OpenProcessToken             = _declare(_ADVAPI32, "OpenProcessToken", BOOL, HAN
 OpenThreadToken              = _declare(_ADVAPI32, "OpenThreadToken", BOOL, HANDLE, DWORD, BOOL, POINTER(HANDLE), check=_ok())
 GetTokenInformation          = _declare(_ADVAPI32, "GetTokenInformation", BOOL, HANDLE, DWORD, c_void_p, DWORD, _PDWORD, check=_ok(WinError.INSUFFICIENT_BUFFER))
 LookupAccountSidW            = _declare(_ADVAPI32, "LookupAccountSidW", BOOL, LPCWSTR, c_void_p, LPWSTR, _PDWORD, LPWSTR, _PDWORD, _PDWORD, check=_ok(WinError.NONE_MAPPED))
+LookupAccountNameW           = _declare(_ADVAPI32, "LookupAccountNameW", BOOL, LPCWSTR, LPCWSTR, c_void_p, _PDWORD, LPWSTR, _PDWORD, _PDWORD, check=_ok(WinError.NONE_MAPPED))
+CheckTokenMembership         = _declare(_ADVAPI32, "CheckTokenMembership", BOOL, HANDLE, c_void_p, POINTER(BOOL), check=_ok())
+
+# Services
+OpenSCManagerW               = _declare(_ADVAPI32, "OpenSCManagerW", HANDLE, LPCWSTR, LPCWSTR, DWORD, check=_handle)
+CloseServiceHandle           = _declare(_ADVAPI32, "CloseServiceHandle", BOOL, HANDLE, check=_ok())
+EnumServicesStatusExW        = _declare(_ADVAPI32, "EnumServicesStatusExW", BOOL, HANDLE, DWORD, DWORD, DWORD, c_void_p, DWORD, _PDWORD, _PDWORD, _PDWORD, LPCWSTR, check=_ok(_MORE))
 
 # Security descriptors
 ConvertStringSidToSidW       = _declare(_ADVAPI32, "ConvertStringSidToSidW", BOOL, LPCWSTR, POINTER(c_void_p), check=_ok())
@@ -279,6 +329,7 @@ ConvertSecurityDescriptorToStringSecurityDescriptorW = _declare(_ADVAPI32, "Conv
 GetSecurityInfo              = _declare(_ADVAPI32, "GetSecurityInfo", DWORD, HANDLE, DWORD, DWORD, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(c_void_p), check=_code)
 InitializeSecurityDescriptor = _declare(_ADVAPI32, "InitializeSecurityDescriptor", BOOL, c_void_p, DWORD, check=_ok())
 SetSecurityDescriptorDacl    = _declare(_ADVAPI32, "SetSecurityDescriptorDacl", BOOL, c_void_p, BOOL, c_void_p, BOOL, check=_ok())
+RtlValidRelativeSecurityDescriptor = _declare(_NTDLL, "RtlValidRelativeSecurityDescriptor", ctypes.c_ubyte, c_void_p, ULONG, ULONG, check=_plain)
 GetSecurityDescriptorLength  = _declare(_ADVAPI32, "GetSecurityDescriptorLength", DWORD, c_void_p, check=_plain)
 LocalFree                    = _declare(_KERNEL32, "LocalFree", c_void_p, c_void_p, check=_plain)
 # fmt: on
