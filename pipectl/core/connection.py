@@ -31,6 +31,7 @@ from .framing import Until
 from .functions import (
     Buffer,
     address_of,
+    call_named_pipe,
     create_file,
     get_named_pipe_info,
     peek_named_pipe,
@@ -62,6 +63,10 @@ ANY_DIRECTION = (
 )
 
 
+# What asking about a pipe takes; a pipe that is stingy may still allow a direction.
+TO_ASK = (Access.FILE_READ_ATTRIBUTES | Access.READ_CONTROL | Access.SYNCHRONIZE, *ANY_DIRECTION)
+
+
 class Wait(StrEnum):
     """What `connect` waits for until its deadline."""
 
@@ -73,7 +78,7 @@ class Wait(StrEnum):
 
 
 class Reply(NamedTuple):
-    """What came back on a byte pipe, and which rule ended it: the one asked for, or `eof`."""
+    """What came back, and what ended it: on a byte pipe the rule asked for, or `eof`; else `message`."""
 
     data: bytes
     ended_by: str
@@ -162,6 +167,8 @@ class Connection:
             raise PipeStateError("a byte pipe has no messages to answer", pipe=self.pipe)
         deadline = _deadline(timeout)
         memory = address_of(data)
+        if self._partial:
+            raise self._unread()
         if len(memory) > _MAX_TRANSACTION:
             return self._exchange(data, deadline)
         self._reading.start(winapi.TransactNamedPipe, memory, len(memory), self._buffer, len(self._buffer), None)
@@ -179,12 +186,34 @@ class Connection:
         except BaseException:
             self._writing.cancel()
             raise
-        self._finish_send(deadline)
+        with suppress(PipeClosedError):  # a whole reply counts, however much of the request it took
+            self._finish_send(deadline)
         return reply
+
+    def ask(self, data: Buffer, until: Until, timeout: Timeout = None) -> Reply:
+        """Send a request and receive its reply, on a pipe of either type; `until` is for a byte pipe alone."""
+        if self.is_message:
+            return Reply(self.request(data, timeout), "message")
+        return self.request_until(until.wrap(bytes(data)), until, timeout)
 
     def peek(self, size: int = 0) -> Peek:
         """Look at up to `size` bytes that wait to be read, and leave them there."""
         return peek_named_pipe(self.handle, size)
+
+    def await_data(self, size: int, timeout: Timeout = None) -> Peek:
+        """Wait until something can be read, and look at up to `size` bytes of it; a timeout of 0 only looks.
+
+        Windows has no event for that, so that it looks again and again, at first after 10 ms.
+        """
+        deadline = _deadline(timeout)
+        pauses = _pauses()
+        while not (found := self.peek(size)).available and deadline.timeout != 0:
+            if deadline.passed:
+                raise PipeTimeoutError(
+                    f"nothing came within {deadline.timeout:g} s", code=WinError.TIMEOUT, pipe=self.pipe
+                )
+            _sleep(next(pauses), deadline)
+        return found
 
     def close(self) -> None:
         """End what is pending and close the handle; what was written before can still be read by the other end."""
@@ -211,9 +240,12 @@ class Connection:
 
     def _exchange(self, data: Buffer, deadline: Deadline) -> bytes:
         if peek_named_pipe(self.handle).available:
-            raise PipeStateError("an unread message waits", code=WinError.PIPE_BUSY, function="TransactNamedPipe")
+            raise self._unread()
         self.send(data, deadline)
         return self.receive(deadline)
+
+    def _unread(self) -> PipeError:
+        return error_for(WinError.PIPE_BUSY, "an unread message waits", "TransactNamedPipe", self.pipe)
 
     # Receiving
 
@@ -280,9 +312,7 @@ def connect(
     `access` may be several, of which the first that the pipe's access list allows is taken. Raises PipeNotFoundError,
     PipeBusyError, both also when the deadline passed and that was still so, and PipeAccessError.
     """
-    deadline = _deadline(timeout)
-    choices = (access,) if isinstance(access, Access) else access
-    handle = _open(pipe, deadline, wait, choices, sqos)
+    handle = open_pipe(pipe, timeout, wait=wait, access=access, sqos=sqos)
     try:
         return Connection(handle, is_message=_enter_message_mode(handle), max_message=max_message)
     except BaseException:
@@ -290,7 +320,28 @@ def connect(
         raise
 
 
-def _open(pipe: str, deadline: Deadline, wait: Wait, choices: tuple[Access, ...], sqos: Sqos) -> Handle:
+def call(pipe: str, data: Buffer, timeout: Timeout = 5.0) -> bytes:
+    """Call a message pipe by CallNamedPipe itself, with all of it bounded, and open to Ctrl+C.
+
+    Windows guarantees no answer of more than 64 KiB: MessageTooLongError, whose `data` is what was read.
+    """
+    from .blocking import run_blocking  # seldom needed
+
+    deadline = _deadline(timeout)
+    return run_blocking(lambda: call_named_pipe(pipe, data, _MAX_TRANSACTION, deadline.remaining()), deadline, pipe)
+
+
+def open_pipe(
+    pipe: str,
+    timeout: Timeout = 5.0,
+    *,
+    wait: Wait = Wait.FREE,
+    access: Access | tuple[Access, ...] = Access.DUPLEX,
+    sqos: Sqos = Sqos.IDENTIFICATION,
+) -> Handle:
+    """Open the client end of a pipe as `connect` does, and leave the handle as Windows makes it: in byte read mode."""
+    deadline = _deadline(timeout)
+    choices = (access,) if isinstance(access, Access) else access
     pauses = _pauses()
     waits_for_absent = wait is Wait.EXISTS
     while True:

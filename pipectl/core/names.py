@@ -54,7 +54,7 @@ def display(name: str) -> str:
     """Write a name for a person: on one line, harmless to a terminal, and readable by `full_name`."""
     prefix = _prefix_of(name)
     rest = name[len(prefix) :]
-    return _escape_all(prefix) + "".join(
+    return escape(prefix) + "".join(
         "\\x5c" if character == "\\" and _escape_at(rest, position) else _escape(character)
         for position, character in enumerate(rest)
     )
@@ -102,7 +102,7 @@ def _split_remote(text: str) -> tuple[str, str]:
     share, _, name = path.partition("\\")
     if share.lower() != "pipe":
         raise _invalid(text, "it is the path of a file or a device, not of a pipe")
-    if not host.strip(".") or _escape_all(host) != host or any(character in ' ?*:"<>|' for character in host):
+    if not host.strip(".") or escape(host) != host or any(character in ' ?*:"<>|' for character in host):
         raise _invalid(text, "there can be no computer of that name")
     # `name` has its slashes turned; the text has them as they were written.
     return f"\\\\{host}\\pipe\\", text[len(text) - len(name) :]
@@ -150,8 +150,9 @@ def _escape(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
-def _escape_all(text: str) -> str:
-    return "".join(map(_escape, text))
+def escape(text: str) -> str:
+    """Write any text for a person on one line: what is not printable as the escapes that `display` uses."""
+    return text if text.isprintable() else "".join(map(_escape, text))
 
 
 def _escape_at(text: str, position: int) -> str:
@@ -186,4 +187,4 @@ def _utf16_length(text: str) -> int:
 
 
 def _invalid(text: str, reason: str, hint: str | None = _FORMS) -> InvalidPipeNameError:
-    return InvalidPipeNameError(reason, pipe=_escape_all(text), hint=hint)
+    return InvalidPipeNameError(reason, pipe=escape(text), hint=hint)

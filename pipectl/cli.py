@@ -1,0 +1,133 @@
+"""The root of the command line: commands that are imported when they are called, and the one place that ends errors."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from . import __version__
+from .commands import COMMANDS
+from .core.errors import PipeError, PipeNotFoundError
+from .exitcodes import ExitCode, exit_code_for
+from .output import Mode, Output, OutputClosedError
+
+_OVERVIEW = r"""The tool for Windows named pipes: call them, serve them, look into them.
+
+A pipe is written NAME, \\.\pipe\NAME or \\HOST\pipe\NAME; in a POSIX shell, NAME alone needs no quotes. Data goes to
+stdout, everything else to stderr; `--json` makes objects of both.
+"""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are found by name in COMMANDS, and whose errors end here."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Give the commands in the order of the overview."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command, and nothing else."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = import_module(entry.module).command
+        command.name = cmd_name
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; one that does not exist is answered with the near ones."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            raise click.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the overview from the table, without importing a command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary.rstrip(".")) for name, entry in COMMANDS.items()])
+        formatter.write_paragraph()
+        formatter.write_text("See `pipectl COMMAND --help` for each, and `pipectl demo` for a tour.")
+
+    def main(self, args: Sequence[str] | None = None, *arguments: Any, **options: Any) -> Any:
+        """Run, and exit with the code that what happened means."""
+        sys.exit(self.run(sys.argv[1:] if args is None else list(args), *arguments, **options))
+
+    def run(self, args: list[str], *arguments: Any, **options: Any) -> int:
+        """Run a command line; tell what goes wrong, and return the exit code."""
+        output = Output()
+        if "--json" in args:  # an error in the command line itself is JSON too
+            output.mode = Mode.JSON
+        options = {"obj": output, "windows_expand_args": False, **options, "standalone_mode": False}
+        try:
+            code = super().main(args, *arguments, **options)
+            return code if isinstance(code, int) else ExitCode.DONE
+        except click.Abort:
+            return ExitCode.INTERRUPTED
+        except click.ClickException as error:
+            _tell_usage(output, error)
+            return error.exit_code
+        except OutputClosedError:
+            _silence_stdout()
+            return ExitCode.UNEXPECTED
+        except PipeError as error:
+            _raise_if_debug(output, error)
+            code = ExitCode.PARTIAL if output.is_partial else exit_code_for(error)
+            _tell(output, error, code)
+            return code
+        except Exception as error:  # noqa: BLE001 - the last resort, without a traceback for somebody at a prompt
+            _raise_if_debug(output, error)
+            output.error(f"unexpected: {error!r}", "Run it again with `--debug`, and report what it shows")
+            return ExitCode.UNEXPECTED
+
+
+@click.group(cls=LazyGroup, help=_OVERVIEW, invoke_without_command=True)
+@click.version_option(__version__, prog_name="pipectl", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Show the overview if no command is given."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def _tell(output: Output, error: PipeError, code: ExitCode) -> None:
+    hint = _near_names(error) if isinstance(error, PipeNotFoundError) else None
+    output.error(
+        str(error),
+        hint or error.hint,
+        function=error.function or None,
+        pipe=error.pipe,
+        code=error.code or None,
+        symbol=error.symbol,
+        exit_code=code,
+    )
+
+
+def _tell_usage(output: Output, error: click.ClickException) -> None:
+    context = getattr(error, "ctx", None)
+    hint = f"See `{context.command_path} --help`" if context else None
+    message, _, more = error.format_message().partition("\n")
+    output.error(message[:1].lower() + message[1:].rstrip("."), more or hint, exit_code=error.exit_code)
+
+
+def _near_names(error: PipeNotFoundError) -> str | None:
+    from .core.discovery import did_you_mean
+
+    names = did_you_mean(error.pipe) if error.pipe else []
+    return f"Did you mean {' or '.join(f'`{name}`' for name in names)}? See `pipectl list`" if names else None
+
+
+def _raise_if_debug(output: Output, error: Exception) -> None:
+    if output.debug:
+        raise error
+
+
+def _silence_stdout() -> None:
+    """Keep the interpreter from flushing, at its end, what nobody reads."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

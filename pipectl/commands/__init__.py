@@ -1,0 +1,30 @@
+"""The commands: where each is, and its line in the overview. Importing this imports none of them."""
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """A command's module, whose `command` it is, and the first sentence of its help."""
+
+    module: str
+    summary: str
+
+
+# In the order of the overview.
+COMMANDS = {
+    "call": Entry("pipectl.commands.call", "Send one request to a pipe and print the reply."),
+    "serve": Entry("pipectl.commands.serve", "Serve a pipe: echo, a fixed reply, or a program's answers."),
+    "list": Entry("pipectl.commands.list", "List the pipes of this computer, with their instances."),
+    "info": Entry("pipectl.commands.info", "Show how a pipe was made, who serves it, and who may open it."),
+    "wait": Entry("pipectl.commands.wait", "Wait until a pipe is free, exists, or is gone."),
+    "transact": Entry(
+        "pipectl.commands.transact", "Send many requests to a pipe over one connection, and print each reply."
+    ),
+    "peek": Entry("pipectl.commands.peek", "Show what waits to be read from a pipe, without consuming it."),
+    "state": Entry("pipectl.commands.state", "Show how a handle on a pipe reads and waits, and set it."),
+    "client-pid": Entry(
+        "pipectl.commands.client_pid", "Tell who connects to a pipe: process, program, user, session, computer."
+    ),
+    "popen": Entry("pipectl.commands.popen", "Run a command over anonymous pipes, and stream what it writes."),
+    "demo": Entry("pipectl.commands.demo", "Take a tour: a server, and each command against it."),
+}

@@ -1,0 +1,32 @@
+"""`pipectl info`: all that can be known of a pipe."""
+
+import click
+
+from pipectl.command import option, with_examples
+from pipectl.output import Output
+from pipectl.params import Opening, opening, pipe_argument
+
+
+@with_examples(
+    ("pipectl info svc", "See a pipe's type, instances, server and access list."),
+    ("pipectl info svc --no-open", "See what can be known without opening it."),
+    ("pipectl info svc --json", "Print it all as one JSON object."),
+)
+@pipe_argument
+@option("--no-open", is_flag=True, help="Do not open the pipe: tell only what its directory says.")
+@opening
+@click.pass_obj
+def command(output: Output, /, pipe: str, no_open: bool, opening: Opening) -> None:
+    """Show how a pipe was made, who serves it, and who may open it.
+
+    Opens the pipe: it takes one instance while it looks, which can end a server that serves only one client;
+    `--no-open` does not. What this user, or this system, cannot know is left out.
+    """
+    from pipectl.core.inspection import glance, inspect
+
+    if no_open:
+        output.record(glance(pipe), title=pipe)
+        return
+    with opening.handle(pipe) as handle:
+        facts = inspect(handle)
+    output.record(facts, title=pipe)

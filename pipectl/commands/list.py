@@ -1,0 +1,33 @@
+"""`pipectl list`: the pipes there are."""
+
+import click
+
+from pipectl.command import option, with_examples
+from pipectl.output import Output
+
+
+@with_examples(
+    ("pipectl list", "See all pipes of this computer."),
+    ('pipectl list "*docker*" --sort instances', "See the pipes whose name has docker in it, the busiest first."),
+    ("pipectl list --json", "Print an object for each pipe."),
+)
+@click.argument("glob", default="*", help="A name in which `*` and `?` stand for what you do not know.")
+@option(
+    "--sort",
+    type=click.Choice(["name", "instances"]),
+    default="name",
+    show_default=True,
+    help="Put them in the order of their names, or the busiest first.",
+)
+@click.pass_obj
+def command(output: Output, /, glob: str, sort: str) -> None:
+    """List the pipes of this computer, with their instances.
+
+    Opens no pipe: it reads the directory of pipes. `pid hint` is the process that a name speaks of, and may be wrong.
+    """
+    from pipectl.core.discovery import list_pipes, matching, pid_hint, sorted_by
+
+    entries = sorted_by(sort, matching(glob, list_pipes()))
+    records = [{**entry._asdict(), "pid_hint": pid_hint(entry.name)} for entry in entries]
+    columns = ("name", "instances", "max_instances", "pid_hint")
+    output.records(records, columns, title=f"{len(records)} pipes")

@@ -1,0 +1,33 @@
+"""`pipectl peek`: what waits to be read, left where it is."""
+
+import click
+
+from pipectl.command import option, with_examples
+from pipectl.output import Output, Show
+from pipectl.params import SIZE, Opening, opening_within, pipe_argument, showing
+
+
+@with_examples(
+    ("pipectl peek svc", "See what the server has sent unasked, as a hex dump."),
+    ("pipectl peek svc --timeout 10 --as text", "Wait up to ten seconds for something, and show it as text."),
+    ("pipectl peek svc --size 16 --json", "See the first 16 bytes, and how much more there is."),
+)
+@pipe_argument
+@option("--size", type=SIZE, default="64k", show_default=True, help="Show at most so much.")
+@showing
+@opening_within("0")
+@click.pass_obj
+def command(output: Output, /, pipe: str, size: int, show: Show, opening: Opening) -> None:
+    """Show what waits to be read from a pipe, without consuming it.
+
+    Opens the pipe: it takes one instance while it looks. A connection of its own sees what the server sends to it, such
+    as a greeting, and not what waits for others. With a `--timeout` it waits until there is something.
+    """
+    from pipectl.core.connection import ANY_DIRECTION
+
+    deadline = opening.deadline()
+    with opening.connection(pipe, deadline, access=ANY_DIRECTION) as connection:
+        found = connection.await_data(size, deadline)
+    facts = {"pipe": pipe, "available": found.available, "left_in_message": found.left_in_message}
+    output.note(f"{found.available} bytes wait, {found.left_in_message} more of this message")
+    output.payload(found.data, show, facts, field="data", as_dump=True)

@@ -1,0 +1,48 @@
+"""`pipectl popen`: a command over anonymous pipes."""
+
+from functools import partial
+from typing import Any
+
+import click
+
+from pipectl import stdin
+from pipectl.command import option, with_examples
+from pipectl.output import Output
+from pipectl.params import DURATION
+
+
+@with_examples(
+    ("pipectl popen -- ipconfig /all", "Run a command without a window, and pass on what it writes."),
+    ("pipectl popen --mode 4 --timeout 10 -- net start", "Put stderr into stdout; end it, and all it started, after 10 s."),
+    ("pipectl popen --mode w -- sort /r < names.txt", "Feed a command from stdin."),
+    context_settings={"allow_interspersed_args": False},
+)
+@click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGS]...")
+@option("-m", "--mode", type=click.Choice(["r", "w", "2", "3", "4"]), default="3", show_default=True,
+        help="Connect its stdout (r), stdin (w), both (2), stderr apart too (3), or stderr into stdout (4).")
+@option("--timeout", type=DURATION, default="none", show_default=True,
+        help="End it, and all that it started, after so long.")
+@click.pass_obj
+def command(output: Output, /, arguments: tuple[str, ...], mode: str, timeout: float | None) -> int:
+    """Run a command over anonymous pipes, and stream what it writes.
+
+    Runs PROGRAM itself, without a shell and without a window. Its stdout and stderr are passed on as they come, stdin is
+    passed to it, and its exit code is this command's own. Ctrl+C ends it and all that it has started.
+    """
+    from pipectl.core.popen import Child
+
+    feeds, apart = mode in "w234", mode not in "4"
+    with Child(
+        arguments,
+        stdin=stdin.chunks() if feeds else (),
+        on_stdout=output.chunk,
+        on_stderr=partial(output.chunk, to_stderr=True) if apart else None,
+    ) as child:
+        exit_code = child.wait(timeout)
+    _summarise(output, child.stats._asdict())
+    return exit_code
+
+
+def _summarise(output: Output, stats: dict[str, Any]) -> None:
+    if output.is_json:
+        output.record(stats)
