@@ -152,6 +152,13 @@ class Output:
 
     # Talk
 
+    def heading(self, title: str, *lines: str) -> None:
+        """Begin a part of a tour."""
+        self._talk("")
+        self._talk(title, style="bold")
+        for line in lines:
+            self._talk(f"> {line}" if len(lines) == 1 else f"  {line}", style="cyan")
+
     def note(self, text: str) -> None:
         """Say something to the person, unless `--quiet`."""
         if not self.quiet:
@@ -214,14 +221,14 @@ class Output:
 
     def _talk(self, text: str, label: str = "", style: str = "") -> None:
         text = rendering.printable(text)
-        if not _is_terminal(sys.stderr) or not (label or self._live):
+        if not _is_terminal(sys.stderr) or not (style or self._live):
             prefix = f"{label}: " if label else ""
             with suppress(OutputClosedError):
                 _write(sys.stderr, f"{prefix}{text}\n")
             return
         from rich.text import Text
 
-        line = Text.assemble((f"{label}: ", style) if label else "", text)
+        line = Text.assemble((f"{label}: ", style), text) if label else Text(text, style)
         self._console(to_stderr=True).print(line, soft_wrap=True)
 
     def _text(self, text: str) -> None:

@@ -20,6 +20,10 @@ def _on_wine() -> bool:
 ON_WINE = _on_wine()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--exe", help="run the tests of commands with this pipectl.exe")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     marker = item.get_closest_marker("windows")
     if marker is not None and (ON_WINE or sys.platform != "win32"):

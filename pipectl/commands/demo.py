@@ -1,0 +1,121 @@
+"""`pipectl demo`: a tour."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from threading import Thread
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from pipectl.command import with_examples
+from pipectl.output import Output
+
+if TYPE_CHECKING:
+    from pipectl.core.server import Client, PipeServer
+
+
+class Step(NamedTuple):
+    """One command of the tour, and what it shows; `client` makes somebody connect while it runs."""
+
+    shows: str
+    arguments: str
+    client: bool = False
+
+
+# {n} is a name that no other tour uses. Each line, with `svc` for {n}, is one that a person can type.
+_TOUR = (
+    Step("Send a request to a message pipe, and see the reply", "call {n} ping"),
+    Step("See bytes as they are", "call {n} --hex 0001ff41 --as hex"),
+    Step("Send several requests over one connection", "transact {n} --as text one two three"),
+    Step("Talk to a byte pipe, whose replies end with a line", "call {n}-byte ping --newline --until newline"),
+    Step("Look at what a server says unasked, and leave it there", "peek {n}-greeting --timeout 2"),
+    Step("See all about a pipe", "info {n}"),
+    Step("See how a handle reads and waits", "state {n} --read-mode message"),
+    Step("Wait until a pipe is free, without opening it", "wait {n}"),
+    Step("Serve a pipe: here somebody calls it, and it ends", "serve {n}-served --reply pong --once", client=True),
+    Step("See who connects to a pipe", "client-pid {n}-listen --count 1", client=True),
+    Step("Run a command over anonymous pipes, and get its exit code", "popen -- cmd /c echo hello from a child"),
+    Step("List pipes by a pattern", "list {n}*"),
+    Step("Meet a pipe that is not there", "call {n}-absent ping"),
+    Step("Meet a pipe that is busy", "call {n}-busy ping --timeout 0.2"),
+    Step("Have it all as JSON", "call {n} ping --json"),
+)
+
+_TRY_NEXT = (
+    "pipectl serve svc --reply pong        in one window, and in another:",
+    "pipectl call svc ping",
+    "pipectl info svc",
+    "pipectl COMMAND --help                has examples for each",
+)
+
+
+@with_examples(
+    ("pipectl demo", "Take the tour."),
+    ("pipectl demo --output json", "Take it with every command's output as JSON."),
+    ("pipectl demo --quiet", "Take it without what the commands say on stderr."),
+)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Take a tour: a server, and each command against it.
+
+    Opens only pipes of its own. Each command runs as it would at a prompt, with its output and its exit code.
+    """
+    output: Output = ctx.obj
+    root: Any = ctx.find_root().command
+    options = [*(["--output", output.mode] if output.mode else []), *(["--quiet"] if output.quiet else [])]
+    name = f"pipectl-demo-{os.getpid()}"
+    with _servers(name):
+        for step in _TOUR:
+            line = step.arguments.format(n=name)
+            output.heading(step.shows, f"pipectl {step.arguments.format(n='svc')}")
+            with _caller(line.split()[1]) if step.client else nullcontext():
+                code = root.run([*_with(line.split(), options)])
+            if code:
+                output.note(f"exit code {code}")
+    output.heading("That was the tour. Try next", *_TRY_NEXT)
+
+
+def _with(line: list[str], options: list[str]) -> list[str]:
+    """Put options behind the command, where all commands take them."""
+    return [line[0], *options, *line[1:]]
+
+
+@contextmanager
+def _servers(name: str) -> Iterator[None]:
+    """Serve what the tour calls: a message pipe, a byte pipe, one that greets, and one that is always busy."""
+    from pipectl.core.connection import connect
+    from pipectl.core.names import full_name
+    from pipectl.core.server import PipeServer
+
+    def answer(_client: "Client", data: bytes) -> bytes:
+        return b"pong" if data == b"ping" else data
+
+    def server(suffix: str, **options: Any) -> "PipeServer":
+        return PipeServer(full_name(name + suffix), answer, **options)
+
+    with (
+        server(""),
+        server("-byte", is_message=False),
+        server("-greeting", on_connect=lambda _client: b"welcome, whoever you are"),
+        server("-busy", max_instances=1),
+        connect(full_name(f"{name}-busy")),
+    ):
+        yield
+
+
+@contextmanager
+def _caller(name: str) -> Iterator[None]:
+    """Have somebody call a pipe as soon as it exists."""
+    from pipectl.core.connection import Wait, connect
+    from pipectl.core.errors import PipeError
+    from pipectl.core.names import full_name
+
+    def call() -> None:
+        with suppress(PipeError), connect(full_name(name), 5, wait=Wait.EXISTS) as connection:
+            connection.request(b"ping", 5)
+
+    thread = Thread(target=call, daemon=True)
+    thread.start()
+    yield
+    thread.join(5)

@@ -1,0 +1,99 @@
+"""Write what the documentation repeats of the code: docs/commands.md from the help, docs/exit-codes.md from the table.
+
+`gen_docs.py` writes; `gen_docs.py --check` writes nothing, and fails if something would change.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import click  # noqa: E402 - after the path is set
+
+from pipectl.cli import cli  # noqa: E402
+from pipectl.commands import COMMANDS  # noqa: E402
+from pipectl.core import errors  # noqa: E402
+from pipectl.exitcodes import MEANINGS, exit_code_for  # noqa: E402
+
+_GENERATED = "<!-- Written by scripts/gen_docs.py: change the code instead. -->"
+
+
+def commands() -> str:
+    """Give the help of every command, as a page."""
+    return "\n".join(
+        [
+            _GENERATED,
+            "# Commands",
+            "",
+            "What `pipectl --help` and `pipectl COMMAND --help` print.",
+            "",
+            *_help("pipectl", cli, None),
+            *(line for name in COMMANDS for line in _command(name)),
+        ]
+    )
+
+
+def _command(name: str) -> Iterator[str]:
+    root = click.Context(cli, info_name="pipectl")
+    command = cli.get_command(root, name)
+    assert command is not None
+    yield f"## {name}"
+    yield ""
+    yield from _help(name, command, root)
+
+
+def _help(name: str, command: click.Command, parent: click.Context | None) -> Iterator[str]:
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=100)
+    yield "```text"
+    yield command.get_help(context)
+    yield "```"
+    yield ""
+
+
+def exit_codes() -> str:
+    """Give the table of exit codes, as a page."""
+    rows = [f"| {code.value} | {MEANINGS[code]} | {_errors(code)} |" for code in MEANINGS]
+    return "\n".join(
+        [
+            _GENERATED,
+            "# Exit codes",
+            "",
+            "Every command ends with one of these; `popen` passes its child's own exit code on.",
+            "",
+            "| code | meaning | error of the library |",
+            "| ---: | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _errors(code: int) -> str:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.PipeError)]
+    return ", ".join(f"`{kind.__name__}`" for kind in kinds if exit_code_for(kind("")) == code)
+
+
+PAGES = {"docs/commands.md": commands, "docs/exit-codes.md": exit_codes}
+
+
+def main() -> int:
+    """Write the pages, or compare them."""
+    stale = []
+    for path, make in PAGES.items():
+        page = ROOT / path
+        text = make()
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            stale.append(path)
+            if "--check" not in sys.argv[1:]:
+                page.parent.mkdir(exist_ok=True)
+                page.write_text(text, encoding="utf-8", newline="\n")
+    if stale and "--check" in sys.argv[1:]:
+        sys.stderr.write(f"out of date: {', '.join(stale)}; run `python3 scripts/gen_docs.py`\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
