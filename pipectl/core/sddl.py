@@ -158,8 +158,7 @@ def _pieces(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _dacl(part: _Part) -> Dacl:
-    if not _DACL_FLAGS.fullmatch(part.head):
-        raise ValueError(f"`{part.head}` are not the flags of an access list")
+    _check_list_flags(part.head)
     is_null = "NO_ACCESS_CONTROL" in part.head.upper()
     if is_null and part.entries:
         raise ValueError("an access list cannot have entries and be NO_ACCESS_CONTROL")
@@ -176,11 +175,17 @@ def _access_entry(text: str) -> AccessEntry:
 
 def _label(part: _Part) -> Label | None:
     """Find the mandatory label among the entries of a system list; those about audits are passed over."""
+    _check_list_flags(part.head)
     for text in part.entries:
         kind, _, policy, account, _ = _fields(text)
         if kind == "ML":
             return Label(canonical(account), LabelPolicy(_bits(policy, _POLICIES)))
     return None
+
+
+def _check_list_flags(text: str) -> None:
+    if not _LIST_FLAGS.fullmatch(text):
+        raise ValueError(f"`{text}` are not the flags of a list")
 
 
 def _fields(text: str) -> tuple[str, str, str, str, str]:
@@ -235,7 +240,7 @@ def allowed(dacl: Dacl, sids: Collection[str], owner: str | None = None) -> Acce
         if entry.account not in holders:
             continue
         if entry.kind is Kind.DENY:
-            denied |= entry.mask & ~granted
+            denied |= entry.mask
         elif not entry.condition:
             granted |= entry.mask & ~denied
     return granted
@@ -346,7 +351,7 @@ _CLIENTS = {"users": "AU", "everyone": "WD", "appcontainer": "AC"}
 _PRESETS = ("me", "admins", *_CLIENTS)
 
 _HEAD = re.compile(r"([OGDS]):", re.IGNORECASE)
-_DACL_FLAGS = re.compile(r"(?:P|AR|AI|NO_ACCESS_CONTROL)*", re.IGNORECASE)
+_LIST_FLAGS = re.compile(r"(?:P|AR|AI|NO_ACCESS_CONTROL)*", re.IGNORECASE)
 # A number with a leading zero is octal to Windows, and refused here rather than misread.
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,8}|0|[1-9][0-9]{0,9}")
 

@@ -152,6 +152,8 @@ def test_a_condition_is_kept_with_its_own_parentheses_and_quotes() -> None:
         "O:S-1-5-D:",
         "S:(ML;;GA;;;LW)",
         "S:(ML)",
+        "S:hello",
+        "S:)(",
         "D:" + "(" * 100_000,
     ],
 )
