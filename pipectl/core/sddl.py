@@ -147,8 +147,6 @@ def _pieces(text: str) -> Iterator[tuple[str, bool]]:
             depth += 1
         elif character == ")":
             depth -= 1
-            if depth < 0:
-                break
             if depth == 0:
                 yield text[begin:position], True
                 begin = position + 1
