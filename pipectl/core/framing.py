@@ -29,7 +29,9 @@ class Until(NamedTuple):
     def __str__(self) -> str:
         if self.kind == "frame":
             return f"frame:u{self.amount * 8:g}{'le' if self.byte_order == 'little' else 'be'}"
-        return f"{self.kind}:{self.amount:g}" if self.kind in ("idle", "bytes") else self.kind
+        if self.kind == "bytes":
+            return f"bytes:{int(self.amount)}"
+        return f"idle:{self.amount:g}" if self.kind == "idle" else self.kind
 
     def wrap(self, request: bytes) -> bytes:
         """Make a request as the other end expects it: with its length before it if replies come so."""

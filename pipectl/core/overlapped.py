@@ -12,6 +12,7 @@ an `Overlapped` holds on to both, and there are only three ways out of it:
 CancelIoEx only asks; the wait after it is what makes the memory ours again.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from ctypes import byref
@@ -26,6 +27,8 @@ from .errors import OperationAbortedError, PipeTimeoutError
 from .handle import Handle
 from .waiting import Waiter
 
+_STARTING = -1  # in the place of a code: the function has not told one yet
+
 
 class Overlapped:
     """Runs operations on one handle, one at a time; `with` makes sure that none outlives its memory."""
@@ -33,6 +36,7 @@ class Overlapped:
     __slots__ = (
         "__weakref__",
         "_arguments",
+        "_closed",
         "_code",
         "_event",
         "_handle",
@@ -43,7 +47,7 @@ class Overlapped:
     )
 
     def __init__(self, handle: Handle) -> None:
-        self._pending = False
+        self._pending = self._closed = False
         self._handle = handle
         self._event = Handle(winapi.CreateEventW(None, True, False, None), handle.name)
         self._struct = winapi.OVERLAPPED(hEvent=self._event.value)
@@ -70,11 +74,24 @@ class Overlapped:
         """
         if self._pending:
             raise RuntimeError("an operation is pending")
+        self._pending, self._code = True, _STARTING
+        if self._closed:
+            self._pending = False
+            raise self._aborted()
         # TransactNamedPipe leaves Internal alone on Wine 8, and zero there means "done".
         self._struct.Internal = STATUS_PENDING
         self._arguments = arguments
-        self._code = code = function(self._handle, *arguments, self._reference)
+        try:
+            code = function(self._handle, *arguments, self._reference)
+        except Exception:
+            self._pending = False
+            raise
+        except BaseException:  # Ctrl+C, and nobody knows whether before the operation began or after
+            begun = winapi.CancelIoEx(self._handle, self._reference) == 0 or self._struct.Internal != STATUS_PENDING
+            self._end(wait=begun)
+            raise
         self._pending = code == WinError.IO_PENDING
+        self._code = code  # from here on another thread may cancel it
         return code
 
     def result(self, deadline: Deadline) -> tuple[int, int]:
@@ -83,6 +100,8 @@ class Overlapped:
         Raises the operation's own error; PipeTimeoutError if the deadline passed, after the operation was cancelled.
         """
         if not self._pending:
+            if self._code == WinError.IO_PENDING:
+                raise self._aborted()
             self._arguments = ()
             return self._struct.InternalHigh, self._code
         try:
@@ -102,10 +121,18 @@ class Overlapped:
 
     def cancel(self) -> None:
         """Ask for the end of a pending operation and wait until it has ended; its result is dropped."""
+        while self._pending and self._code == _STARTING:
+            time.sleep(0)  # another thread is just beginning it
         if self._pending:
             winapi.CancelIoEx(self._handle, self._reference)
-            with suppress(OSError):  # that it failed, or was cancelled, is as good an end as any
-                self._take(wait=True)
+            self._end(wait=True)
+
+    def _aborted(self) -> OperationAbortedError:
+        return OperationAbortedError("cancelled", code=WinError.OPERATION_ABORTED, pipe=self._handle.name)
+
+    def _end(self, *, wait: bool) -> None:
+        with suppress(OSError):  # that it failed, or was cancelled, is as good an end as any
+            self._take(wait=wait)
 
     def _take(self, *, wait: bool) -> tuple[int, int]:
         count = DWORD()
@@ -118,6 +145,7 @@ class Overlapped:
 
     def close(self) -> None:
         """End a pending operation and give the event up; does nothing the second time."""
+        self._closed = True
         if not self._event.closed:
             self.cancel()
             self._event.close()

@@ -10,6 +10,7 @@ What is worth knowing:
 * There is always a spare instance that listens, made before the client that took the last one is served: no client
   ever finds the name gone between two others.
 * ERROR_PIPE_CONNECTED means that the client was quicker than ConnectNamedPipe; ERROR_NO_DATA that it also left again.
+* A client that has closed its end can be told nothing more, but what it sent before is still read.
 * A client is let go with CloseHandle, which leaves it what was written, and not with DisconnectNamedPipe, which throws
   that away; except when the client closed first, and the instance can be used again.
 * The memory of an operation is freed only after its packet was seen.
@@ -17,6 +18,7 @@ What is worth knowing:
 """
 
 import ctypes
+import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,7 +32,7 @@ from . import functions, winapi
 from .connection import MAX_MESSAGE
 from .constants import INFINITE, UNLIMITED_INSTANCES, OpenMode, PipeMode, WinError
 from .deadline import Deadline
-from .errors import MessageTooLongError, PipeBusyError, PipeClosedError, PipeError
+from .errors import MessageTooLongError, PipeClosedError, PipeError
 from .handle import Handle
 from .waiting import wait
 
@@ -75,6 +77,7 @@ class Client:
         "_buffer",
         "_closing",
         "_connected",
+        "_deaf",
         "_error",
         "_gone",
         "_handle",
@@ -117,6 +120,8 @@ class Client:
         # Let go: nothing more is read, and it is removed when nothing is under way; or gone by itself, and why.
         self._closing = False
         self._gone = False
+        # Whether a write has found its end closed.
+        self._deaf = False
         self._error: PipeError | None = None
         # Whether an answer comes later.
         self._paused = False
@@ -183,6 +188,8 @@ class PipeServer:
         self._on_disconnect = on_disconnect
         self._is_message = is_message
         self._max_instances = max_instances
+        # 255 is Windows' word for no limit.
+        self._most_instances = sys.maxsize if max_instances == UNLIMITED_INSTANCES else max_instances
         self._spare_instances = spare_instances
         self._buffer_size = buffer_size
         self._max_message = max_message
@@ -200,6 +207,7 @@ class PipeServer:
         self._taken = ULONG()
         self._orders: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._stopping = False
+        self._drain_seconds = _DRAIN
         self._error: BaseException | None = None
         self._thread: Thread | None = None
         self._port: Handle | None = None
@@ -242,14 +250,15 @@ class PipeServer:
             raise error
         return True
 
-    def stop(self) -> None:
-        """End the server: nothing more is read, what was queued is written if the clients take it within a second."""
-        self._post(self._begin_stop)
+    def stop(self, drain: float = _DRAIN) -> None:
+        """End the server: nothing more is read, and clients have `drain` seconds to take what was queued for them."""
+        self._post(self._begin_stop, drain)
 
-    def close(self) -> None:
+    def close(self, drain: float = _DRAIN) -> None:
         """Stop, wait for the end, and give everything up; does nothing the second time."""
-        if self._thread is not None:
-            self.stop()
+        if self._thread is not None and self._ended is not None:
+            self.stop(drain)
+            wait(self._ended, Deadline(None))  # which Ctrl+C ends, and a join it does not
             self._thread.join()
             self._thread = None
         self._close_handles()
@@ -260,7 +269,7 @@ class PipeServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.close(_DRAIN if error is None else 0)
         if error is None and self._error is not None:
             raise self._error
 
@@ -270,15 +279,20 @@ class PipeServer:
         try:
             while not self._stopping and self._take_packets(self._idle_milliseconds):
                 pass
-            self._begin_stop()
-            self._drain(Deadline(_DRAIN))
-        except BaseException as error:  # noqa: BLE001 - `wait` raises it in the program's thread
-            self._error = error
-            self._on_disconnect = None
-        try:
+            self._stopping = True
+            if self._error is None:
+                self._drain(Deadline(self._drain_seconds))
             self._abandon()
+        except BaseException as error:  # noqa: BLE001
+            self._fail(error)
         finally:
             winapi.SetEvent(self._ended)
+
+    def _fail(self, error: BaseException) -> None:
+        """End the server because of an error, which `wait` raises in the program's thread."""
+        self._error = self._error or error
+        self._on_disconnect = None
+        self._stopping = True
 
     def _take_packets(self, milliseconds: int) -> bool:
         """Wait for packets and do what they ask; return False if none came in time."""
@@ -287,12 +301,15 @@ class PipeServer:
         for index in range(self._taken.value):
             entry = self._entries[index]
             client = self._clients.get(entry.lpCompletionKey)
-            if client is None:
-                self._obey()
-            elif entry.lpOverlapped == client._read_address:
-                self._read_ended(client)
-            else:
-                self._write_ended(client)
+            try:
+                if client is None:
+                    self._obey()
+                elif entry.lpOverlapped == client._read_address:
+                    self._read_ended(client)
+                else:
+                    self._write_ended(client)
+            except BaseException as error:  # noqa: BLE001 - the other packets must not go unseen
+                self._fail(error)
         return True
 
     def _post(self, function: Callable[..., None], *arguments: Any) -> None:
@@ -313,12 +330,12 @@ class PipeServer:
 
     def _listen(self) -> None:
         """Have as many instances listen as should."""
-        while self._wants_listener() and len(self._clients) < self._max_instances:
+        while self._wants_listener():
             try:
                 handle = self._create_instance()
-            except PipeBusyError:
+            except PipeError:
                 if self._clients:
-                    return  # another server of the same name has the rest
+                    return  # another server of the same name has the rest, or the system has no more to give
                 raise
             self._last_key += 1
             winapi.CreateIoCompletionPort(handle, self._port, self._last_key, 0)
@@ -328,7 +345,7 @@ class PipeServer:
         wanted = self._spare_instances
         if self._stop_after_clients is not None:
             wanted = min(wanted, self._stop_after_clients - self._came)
-        return self._listening < wanted and not self._stopping
+        return self._listening < wanted and len(self._clients) < self._most_instances and not self._stopping
 
     def _create_instance(self) -> Handle:
         open_mode = OpenMode.DUPLEX | OpenMode.OVERLAPPED
@@ -351,12 +368,10 @@ class PipeServer:
         self._clients[client._key] = client
         self._listening += 1
         client._reading = True
-        while True:
-            try:
-                code = winapi.ConnectNamedPipe(client._handle, client._read_reference)
-                break
-            except PipeClosedError:  # a client came and left
-                winapi.DisconnectNamedPipe(client._handle)
+        try:
+            code = winapi.ConnectNamedPipe(client._handle, client._read_reference)
+        except PipeClosedError:  # a client came, and has left, perhaps with a message
+            code = WinError.PIPE_CONNECTED
         if code == WinError.PIPE_CONNECTED:  # which puts no packet into the port
             client._read.Internal = _STATUS_SUCCESS
             winapi.PostQueuedCompletionStatus(self._port, 0, client._key, client._read_reference)
@@ -373,7 +388,8 @@ class PipeServer:
     # Reading
 
     def _read(self, client: Client) -> None:
-        if client._closing:
+        """Begin to read, unless that is under way, or an answer is still to come, or too much waits to be written."""
+        if client._reading or client._closing or client._paused or client._output_size >= _HIGH_WATER:
             return
         try:
             winapi.ReadFile(client._handle, client._buffer, len(client._buffer), None, client._read_reference)
@@ -387,11 +403,11 @@ class PipeServer:
         status = client._read.Internal
         if not client._connected:
             self._listening -= 1
-            if status == _STATUS_SUCCESS and not client._closing:
+            if status == _STATUS_SUCCESS and not client._closing and not self._stopping:
                 self._greet(client)
             else:
                 self._remove(client, reuse=True)
-        elif client._closing:
+        elif client._closing or self._stopping:
             self._remove_when_idle(client)
         elif status == _STATUS_SUCCESS:
             self._received(client, client._read.InternalHigh)
@@ -423,7 +439,11 @@ class PipeServer:
         if client._parts is None:
             client._parts = bytearray()
         client._parts += memoryview(client._buffer)[:count]
-        left = functions.peek_named_pipe(client._handle).left_in_message
+        try:
+            left = functions.peek_named_pipe(client._handle).left_in_message
+        except PipeClosedError:  # a writer that was killed takes the rest of its message with it
+            self._lost(client)
+            return
         if len(client._parts) + left > self._max_message:
             self._let_go(client, MessageTooLongError(f"a message is longer than {self._max_message} bytes"))
             return
@@ -437,13 +457,13 @@ class PipeServer:
         self._answers += 1
         if self._answers == self._stop_after_messages:
             self._begin_stop()
-        elif client._connected and not client._reading and client._output_size < _HIGH_WATER:
+        else:
             self._read(client)
 
     # Writing
 
     def _send(self, client: Client, data: bytes) -> None:
-        if client._closing or not client._connected or not (data or self._is_message):
+        if client._closing or client._deaf or not client._connected or not (data or self._is_message):
             return
         if client._writing is None:
             self._write(client, data)
@@ -457,7 +477,7 @@ class PipeServer:
         try:
             winapi.WriteFile(client._handle, data, len(data), None, client._write_reference)
         except PipeClosedError:
-            self._lost(client)
+            self._deafen(client)
         else:
             client._writing = data
 
@@ -465,15 +485,21 @@ class PipeServer:
         self._bytes_out += client._write.InternalHigh
         client._writing = None
         if client._write.Internal != _STATUS_SUCCESS:
-            self._lost(client)
+            self._deafen(client)
         elif client._output:
             data = client._output.popleft()
             client._output_size -= len(data)
             self._write(client, data)
-        elif client._closing:
+        if client._closing and client._writing is None:
             self._let_go(client)
-        elif not client._reading and not client._paused:
+        else:
             self._read(client)
+
+    def _deafen(self, client: Client) -> None:
+        """Write no more to a client that closed its end; what it sent before is still read."""
+        client._deaf = True
+        client._output = None
+        client._output_size = 0
 
     # Leaving
 
@@ -487,9 +513,9 @@ class PipeServer:
             self._remove_when_idle(client)
 
     def _lost(self, client: Client) -> None:
-        """Give up a client that closed its end: nothing more can come, and nothing can be delivered."""
+        """Give up a client that closed its end, and of which everything is read."""
         client._closing = client._gone = True
-        client._output = None
+        self._deafen(client)
         self._remove_when_idle(client)
 
     def _remove_when_idle(self, client: Client) -> None:
@@ -499,23 +525,31 @@ class PipeServer:
     def _remove(self, client: Client, *, reuse: bool) -> None:
         del self._clients[client._key]
         if client._connected:
-            client._connected = False
-            self._left += 1
-            if self._on_disconnect:
-                self._on_disconnect(client, client._error)
-            if self._left == self._stop_after_clients:
-                self._begin_stop()
+            self._say_goodbye(client)
         if reuse and self._wants_listener():
             winapi.DisconnectNamedPipe(client._handle)
-            self._await_client(Client(self, client._key, client._handle))
+            # An owner of its own: whoever kept the old client must not meet the next one through it.
+            self._await_client(Client(self, client._key, Handle(client._handle.detach(), self.pipe)))
         else:
             client._handle.close()
             self._listen()
 
+    def _say_goodbye(self, client: Client) -> None:
+        client._connected = False
+        self._left += 1
+        if self._left == self._stop_after_clients:
+            self._begin_stop()
+        if self._on_disconnect:
+            try:
+                self._on_disconnect(client, client._error)
+            except BaseException as error:  # noqa: BLE001 - the instance must be freed all the same
+                self._fail(error)
+
     # Ending
 
-    def _begin_stop(self) -> None:
+    def _begin_stop(self, drain: float = _DRAIN) -> None:
         self._stopping = True
+        self._drain_seconds = drain
 
     def _drain(self, deadline: Deadline) -> None:
         """Let every client go, and wait until all is written or the deadline has passed."""

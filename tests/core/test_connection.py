@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pipectl.core import connection
+from pipectl.core import connection, winapi
 from pipectl.core import functions as pipes
 from pipectl.core.connection import Connection, Wait, connect
 from pipectl.core.constants import Access, OpenMode, PipeMode
+from pipectl.core.deadline import Deadline
 from pipectl.core.errors import (
     MessageTooLongError,
+    OperationAbortedError,
     PipeAccessError,
     PipeBusyError,
     PipeClosedError,
@@ -26,6 +28,7 @@ from pipectl.core.errors import (
     PipeTimeoutError,
 )
 from pipectl.core.framing import parse
+from pipectl.core.overlapped import Overlapped
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -230,6 +233,39 @@ def test_a_request_without_an_answer_times_out(message_pair: Ends) -> None:
     assert 0.1 <= time.perf_counter() - begun < 0.5
 
 
+def test_an_interrupt_of_a_start_ends_what_was_begun(message_pair: Ends) -> None:
+    server, client = message_pair
+    buffer = bytearray(100)
+
+    def interrupted(*arguments: Any) -> int:
+        winapi.ReadFile(*arguments)
+        raise KeyboardInterrupt
+
+    with Overlapped(client.handle) as operation:
+        with pytest.raises(KeyboardInterrupt):
+            operation.start(interrupted, pipes.address_of(buffer), len(buffer), None)
+        assert not operation.pending
+        buffer += b"x"  # would raise BufferError if the memory were still lent
+    server.send(b"still whole")
+    assert client.receive(5) == b"still whole"
+
+
+def test_an_interrupt_before_the_operation_has_begun_waits_for_nothing(message_pair: Ends) -> None:
+    def interrupted(*_arguments: Any) -> int:
+        raise KeyboardInterrupt
+
+    with Overlapped(message_pair[1].handle) as operation, pytest.raises(KeyboardInterrupt):
+        operation.start(interrupted)
+
+
+def test_an_operation_that_failed_to_start_can_be_followed_by_another(message_pair: Ends) -> None:
+    server, client = message_pair
+    server.close()
+    for _ in range(2):
+        with pytest.raises(PipeClosedError):
+            client.send(b"x", 5)
+
+
 # The end of a stream
 
 
@@ -254,6 +290,47 @@ def test_a_close_ends_a_receive_of_another_thread(message_pair: Ends, background
     receiving = background(_outcome, client.receive, 20)
     server.close()
     assert isinstance(receiving.result(timeout=5), PipeClosedError)
+
+
+def test_our_own_close_ends_a_receive_of_another_thread(message_pair: Ends, background: "Background") -> None:
+    _, client = message_pair
+    receiving = background(_outcome, client.receive, 20)
+    while not client._reading.pending:
+        assert not receiving.done()
+    client.close()
+    assert isinstance(receiving.result(timeout=5), OperationAbortedError)
+
+
+def test_a_close_aborts_a_listen(pipe_name: str, background: "Background") -> None:
+    server = pipes.create_named_pipe(pipe_name)
+    listening = background(_outcome, pipes.connect_named_pipe, server, 20)
+    with connect(pipe_name):  # so that it is known to listen, or to have done so
+        listening.result(timeout=5)
+    pipes.disconnect_named_pipe(server)
+    with Overlapped(server) as operation:
+        operation.start(winapi.ConnectNamedPipe)
+        pipes.cancel_io_ex(server)
+        with pytest.raises(OperationAbortedError):
+            operation.result(Deadline(5))
+    server.close()
+    with pytest.raises(PipeNotFoundError):
+        connect(pipe_name, 0)
+
+
+def test_an_empty_message_is_not_the_end(message_pair: Ends) -> None:
+    server, client = message_pair
+    server.send(b"")
+    server.send(b"more")
+    server.close()
+    assert (client.receive(5), client.receive(5)) == (b"", b"more")
+    with pytest.raises(PipeClosedError):
+        client.receive(5)
+
+
+def test_an_empty_request_gets_an_empty_answer(message_pair: Ends, background: "Background") -> None:
+    server, client = message_pair
+    background(lambda: server.send(server.receive(5)))
+    assert client.request(b"", 5) == b""
 
 
 # Byte pipes
@@ -352,6 +429,20 @@ def test_a_server_that_answers_while_it_reads_blocks_nobody(byte_pair: Ends, bac
 
     background(echo)
     assert client.request_until(data, parse(f"bytes:{len(data)}"), 20).data == data
+
+
+def test_a_whole_reply_counts_though_the_server_did_not_take_all_of_the_request(
+    byte_pair: Ends, background: "Background"
+) -> None:
+    server, client = byte_pair
+
+    def refuse() -> None:
+        server.receive(5)
+        server.send(b"too large\n", 5)
+        server.close()
+
+    background(refuse)
+    assert client.request_until(b"z" * (1 << 20), parse("newline"), 10) == (b"too large\n", "newline")
 
 
 # Memory
