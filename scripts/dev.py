@@ -394,7 +394,8 @@ def make_site_packages(path: Path) -> None:
     version = ".".join(locked(WINDOWS_SOURCE).split()[0].partition("==")[2].split(".")[:2])  # of Python, as it is named
     target = ("--python-platform", "x86_64-pc-windows-msvc", "--python-version", version, "--only-binary", ":all:")
     uv_install(*target, "--target", path, "-r", LOCK_FILE)
-    do_quietly("compiling packages", *windows_python(), "-m", "compileall", "-q", windows_path(path), **in_wine())
+    compile_ = ("-m", "compileall", "-q", "-x", "mypy|hooks|pythonwin|win32com", windows_path(path))  # not what is rarely run
+    do_quietly("compiling packages", *windows_python(), *compile_, **in_wine())
 
 
 # ---- set-up: Wine ---------------------------------------------------------------------------------------------------
