@@ -136,10 +136,14 @@ def _field(name: str) -> Any:
     return property(get, set)
 
 
+class _Overlapped(winapi.OVERLAPPED):
+    _fields_ = (("dword", DWORD),)  # type: ignore[assignment]
+
+
 class OVERLAPPED:
     """An operation that may go on after the call that starts it; keeps the memory that it uses."""
 
-    __slots__ = ("_event", "_loans", "_reference", "_struct", "dword", "object")
+    __slots__ = ("_event", "_loans", "_reference", "_struct", "object")
 
     # Those of operations whose OVERLAPPED is gone, by the address of the structure.
     _orphans: ClassVar[dict[int, tuple[winapi.OVERLAPPED, list[tuple[Any, ...]]]]] = {}
@@ -148,16 +152,16 @@ class OVERLAPPED:
     InternalHigh = _field("InternalHigh")
     Offset = _field("Offset")
     OffsetHigh = _field("OffsetHigh")
+    # For the program to use, as `object` is.
+    dword = _field("dword")
 
     def __init__(self) -> None:
-        self._struct = winapi.OVERLAPPED()
+        self._struct = _Overlapped()
         self._reference = byref(self._struct)
         self._event: Any = 0
         # What the operations under way use, oldest first. One at a time is the rule, which nothing enforces.
         self._loans: list[tuple[Any, ...]] = []
-        # For the program: any object and any number.
         self.object: Any = None
-        self.dword = 0
 
     @property
     def hEvent(self) -> Any:
@@ -173,7 +177,7 @@ class OVERLAPPED:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OVERLAPPED):
             return NotImplemented
-        return (bytes(self._struct), self.dword) == (bytes(other._struct), other.dword) and self.object is other.object
+        return bytes(self._struct) == bytes(other._struct) and self.object is other.object
 
     __hash__ = object.__hash__
 
@@ -250,9 +254,12 @@ class SECURITY_DESCRIPTOR:
         if DACL is not None:
             _refuse("ACL")
         revision, zero, control, owner, group, sacl, _ = _HEADER.unpack_from(self._memory)
-        control &= ~(_DACL_PRESENT | _DACL_DEFAULTED)
-        if present:
-            control |= _DACL_PRESENT | (_DACL_DEFAULTED if defaulted else 0)
+        if not present:
+            control &= ~_DACL_PRESENT
+        elif defaulted:
+            control |= _DACL_PRESENT | _DACL_DEFAULTED
+        else:
+            control = control & ~_DACL_DEFAULTED | _DACL_PRESENT
         _HEADER.pack_into(self._memory, 0, revision, zero, control, owner, group, sacl, 0)
 
     SetDacl = SetSecurityDescriptorDacl

@@ -22,22 +22,18 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, SupportsInt
 
 from . import winapi
 from .functions import address_of
-from .popen import popen, popen2, popen3, popen4  # noqa: F401
+from .popen import popen as popen
+from .popen import popen2 as popen2
+from .popen import popen3 as popen3
+from .popen import popen4 as popen4
 from .pywinconstants import *  # noqa: F403
 from .pywinconstants import ERROR_MORE_DATA
-from .pywintypes import (
-    HANDLE,
-    OVERLAPPED,
-    SECURITY_ATTRIBUTES,
-    SECURITY_DESCRIPTOR,
-    api_error,
-    error,  # noqa: F401
-    finish,
-    handle_value,
-    raising,
-    security,
-    start,
-)
+from .pywintypes import HANDLE as HANDLE
+from .pywintypes import OVERLAPPED as OVERLAPPED
+from .pywintypes import SECURITY_ATTRIBUTES as SECURITY_ATTRIBUTES
+from .pywintypes import SECURITY_DESCRIPTOR as SECURITY_DESCRIPTOR
+from .pywintypes import api_error, finish, handle_value, raising, security, start
+from .pywintypes import error as error
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
