@@ -1,0 +1,30 @@
+"""What all clients in Python share: lines of `WORK COUNT` come in, the seconds that it took go out."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from itertools import repeat
+
+SMALL = bytes(64)
+CHUNK = bytes(65536)
+LARGE = bytes(1 << 20)
+
+
+def run(works: Mapping[str, Callable[[], object]]) -> None:
+    """Do works as often as standard input asks for them."""
+    for line in sys.stdin:
+        name, count = line.split()
+        work = works[name]
+        begun = time.perf_counter()
+        for _ in repeat(None, int(count)):
+            work()
+        print(time.perf_counter() - begun, flush=True)
+
+
+def exchanges(exchange: Callable[[bytes], object]) -> dict[str, Callable[[], object]]:
+    """Name the works that send bytes and receive as many."""
+    return {
+        "write_read_64": lambda: exchange(SMALL),
+        "write_read_64k": lambda: exchange(CHUNK),
+        "write_read_1m": lambda: exchange(LARGE),
+    }

