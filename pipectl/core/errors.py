@@ -167,6 +167,8 @@ _BY_CALL: dict[tuple[str, int], _Known] = {
     ("CreateNamedPipeW", WinError.PIPE_BUSY): _Known(
         PipeBusyError, "The name is already served with as many instances as it allows: `pipectl info {pipe}`"
     ),
+    # The pipe went while it was waited for; so Wine tells it.
+    ("WaitNamedPipeW", WinError.HANDLES_CLOSED): _Known(PipeNotFoundError, "See which pipes there are: `pipectl list`"),
     ("TransactNamedPipe", WinError.PIPE_BUSY): _Known(
         PipeStateError, "Unread data waits on this connection: read it before the next transaction"
     ),

@@ -1,0 +1,278 @@
+r"""Which pipes there are, and whether one is free, without opening any of them.
+
+Opening a pipe takes one of its instances, and a server that has only that one may end when it is left again. So nothing
+here opens one, and no program should ask for a pipe with `os.path.exists`, which does. There are two other ways:
+
+* The directory of pipes, `\\.\pipe\` with its last backslash, can be opened and read like any other. It tells each
+  name, and in the fields for sizes how many instances there are and may be. It is no snapshot.
+* WaitNamedPipe, which asks the file system and not the pipe. What it answers was so at that moment: another client may
+  be quicker. In containers it is known to be mistaken, so that `connect` does not rely on it.
+"""
+
+import fnmatch
+import re
+import struct
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from enum import StrEnum
+
+from .constants import Access, FileFlags, ShareMode, WinError
+from .deadline import Deadline
+from .errors import PipeError, PipeNotFoundError, PipeTimeoutError, UnsupportedError
+from .models import PipeEntry
+from .names import LOCAL_PREFIX, display, full_name, is_remote, near, short
+
+# The longest that a wait inside Win32, which Ctrl+C does not end, may last.
+_SLICE = 0.1
+_SHORTEST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.1
+
+_BUFFER_SIZE = 65536
+_FILE_DIRECTORY_INFORMATION = 1
+_STATUS_NO_MORE_FILES = 0x8000_0006
+
+# FILE_DIRECTORY_INFORMATION up to the name: NextEntryOffset, EndOfFile, AllocationSize and FileNameLength, without the
+# upper halves of the sizes.
+_ENTRY = struct.Struct("<I36xI4xI8xI")
+_UNLIMITED = 0xFFFF_FFFF
+
+
+class Availability(StrEnum):
+    """What can be told of a pipe without opening it."""
+
+    FREE = "free"
+    # All its instances are taken.
+    BUSY = "busy"
+    ABSENT = "absent"
+
+
+class Condition(StrEnum):
+    """What `wait_for` waits for."""
+
+    FREE = "free"
+    EXISTS = "exists"
+    GONE = "gone"
+
+
+# The directory
+
+
+def list_pipes() -> list[PipeEntry]:
+    """Read the directory of pipes; names are as they stand there, without a prefix.
+
+    A pipe that comes or goes meanwhile may be missing. Raises UnsupportedError where there is no such directory.
+    """
+    entries = (entry for buffer in _read_directory() for entry in parse_directory(buffer))
+    # As it is no snapshot, a name can come twice.
+    return list({entry.name: entry for entry in entries}.values())
+
+
+def parse_directory(buffer: bytes) -> list[PipeEntry]:
+    """Read what NtQueryDirectoryFile wrote into a buffer; raises ValueError for what it cannot have written."""
+    entries = []
+    offset = 0
+    step = len(buffer)
+    while step:
+        if offset + _ENTRY.size > len(buffer):
+            raise ValueError(f"an entry of the directory begins at {offset}, and the buffer ends at {len(buffer)}")
+        step, instances, limit, length = _ENTRY.unpack_from(buffer, offset)
+        begin = offset + _ENTRY.size
+        if length % 2 or begin + length > len(buffer) or 0 < step < _ENTRY.size + length:
+            raise ValueError(f"the entry at {offset} has a name of {length} bytes, and the next comes {step} after it")
+        name = buffer[begin : begin + length].decode("utf-16-le", "surrogatepass")
+        entries.append(PipeEntry(name, instances, None if limit == _UNLIMITED else limit))
+        offset += step
+    return entries
+
+
+def matching(glob: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
+    """Give the pipes whose names match, in any case: `*` is any text, `?` a character, `[ab]` one of some.
+
+    The glob may be written like any pipe's name. Raises InvalidPipeNameError for what cannot be one.
+    """
+    pipe = full_name(glob)
+    if is_remote(pipe):
+        raise UnsupportedError(
+            "the pipes of another computer cannot be listed", pipe=pipe, hint="Run `pipectl list` on that computer"
+        )
+    matches = re.compile(fnmatch.translate(short(pipe)), re.IGNORECASE).match
+    return [entry for entry in entries if matches(entry.name)]
+
+
+def sorted_by(order: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
+    """Put pipes in the order of their `name`, or of their `instances` with the most first."""
+    by_name = sorted(entries, key=lambda entry: entry.name.lower())
+    return by_name if order == "name" else sorted(by_name, key=lambda entry: -entry.instances)
+
+
+def did_you_mean(pipe: str) -> list[str]:
+    """Give the names of pipes that somebody may have meant who wrote another, the best first; none where none is known.
+
+    They are as `names.display` shows them.
+    """
+    return [] if is_remote(pipe) else [display(name) for name in near(pipe, _known_names())]
+
+
+def names_beginning(text: str) -> list[str]:
+    """Give the names, as they are shown, that begin with a text in any case, for a shell to complete."""
+    prefix = LOCAL_PREFIX if text.lower().startswith(LOCAL_PREFIX) else ""
+    shown = (prefix + display(name) for name in _known_names())
+    return sorted(name for name in shown if name.lower().startswith(text.lower()))
+
+
+def pid_hint(name: str) -> int | None:
+    """Tell the process that a name speaks of, by a habit of its program; a hint, since anybody may choose any name."""
+    for pattern, base in _HABITS:
+        if match := pattern.fullmatch(name):
+            return int(match[1], base)
+    return None
+
+
+def _known_names() -> list[str]:
+    with suppress(PipeError):
+        return [entry.name for entry in list_pipes()]
+    return []
+
+
+def _read_directory() -> Iterator[bytes]:
+    import ctypes
+
+    from . import winapi
+    from .functions import create_file
+
+    block = winapi.IO_STATUS_BLOCK()
+    buffer = ctypes.create_string_buffer(_BUFFER_SIZE)
+    share = ShareMode.READ | ShareMode.WRITE
+    with create_file(LOCAL_PREFIX, Access.GENERIC_READ, share=share, flags=FileFlags.NONE) as directory:
+        from_start = True
+        while True:
+            status = winapi.NtQueryDirectoryFile(
+                directory,
+                None,
+                None,
+                None,
+                ctypes.byref(block),
+                buffer,
+                len(buffer),
+                _FILE_DIRECTORY_INFORMATION,
+                False,
+                None,
+                from_start,
+            )
+            if status & 0xFFFF_FFFF == _STATUS_NO_MORE_FILES:
+                return
+            if status < 0:
+                raise UnsupportedError(
+                    "this system cannot list its pipes",
+                    code=winapi.RtlNtStatusToDosError(status),
+                    function="NtQueryDirectoryFile",
+                    hint="Wine cannot; ask for one by its name: `pipectl wait PIPE --for exists --timeout 0`",
+                )
+            yield buffer.raw[: block.Information]
+            from_start = False
+
+
+# One pipe
+
+
+def exists(pipe: str) -> bool:
+    """Tell whether there is a pipe of that name."""
+    return probe(pipe) is not Availability.ABSENT
+
+
+def probe(pipe: str, timeout: float = 0) -> Availability:
+    """Tell whether a pipe is free, busy or absent; a busy one may take the timeout to become free.
+
+    Ctrl+C does not end this wait. Raises PipeError where the system cannot tell, as for a computer that is not there.
+    """
+    from .functions import wait_named_pipe
+
+    try:
+        wait_named_pipe(pipe, timeout)
+    except PipeTimeoutError:
+        return Availability.BUSY
+    except PipeNotFoundError as error:
+        if error.code in (WinError.BAD_NETPATH, WinError.BAD_NET_NAME):
+            raise
+        return Availability.ABSENT
+    return Availability.FREE
+
+
+def wait_for(pipe: str, condition: Condition, deadline: Deadline, *, absent_too: bool = False) -> None:
+    """Wait until a pipe is free, exists or is gone, using no processor time; Ctrl+C ends the wait.
+
+    Raises PipeTimeoutError. To become free a pipe must exist: PipeNotFoundError at once if it does not, except with
+    `absent_too`, or if it was there before and its server may be between two instances.
+    """
+    pauses = _pauses()
+    is_waited_for = False
+    while True:
+        # The first probe does not wait: a pipe that goes while it is waited for was there, and is not absent.
+        state = probe(pipe, _slice(deadline) if is_waited_for else 0)
+        if _is_met(condition, state):
+            return
+        if state is Availability.BUSY:
+            absent_too = True
+        elif condition is Condition.FREE and not absent_too:
+            raise PipeNotFoundError(
+                "there is no such pipe", code=WinError.FILE_NOT_FOUND, function="WaitNamedPipeW", pipe=pipe
+            )
+        if deadline.passed:
+            raise _timed_out(pipe, condition, deadline)
+        is_waited_for = condition is Condition.FREE and state is Availability.BUSY
+        _sleep(_SHORTEST_PAUSE if is_waited_for else next(pauses), deadline)
+
+
+def _is_met(condition: Condition, state: Availability) -> bool:
+    if condition is Condition.FREE:
+        return state is Availability.FREE
+    return (state is Availability.ABSENT) is (condition is Condition.GONE)
+
+
+def _slice(deadline: Deadline) -> float:
+    remaining = deadline.remaining()
+    return _SLICE if remaining is None else min(_SLICE, remaining)
+
+
+def _pauses() -> Iterator[float]:
+    pause = _SHORTEST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _sleep(pause: float, deadline: Deadline) -> None:
+    remaining = deadline.remaining()
+    time.sleep(pause if remaining is None else min(pause, remaining))
+
+
+def _timed_out(pipe: str, condition: Condition, deadline: Deadline) -> PipeTimeoutError:
+    so_far = {
+        Condition.FREE: "no instance was free",
+        Condition.EXISTS: "there was no such pipe",
+        Condition.GONE: "it was still there",
+    }
+    waited = f", for all of {deadline.timeout:g} s" if deadline.timeout else ""
+    code = WinError.SEM_TIMEOUT if condition is Condition.FREE else WinError.TIMEOUT
+    return PipeTimeoutError(so_far[condition] + waited, code=code, pipe=pipe)
+
+
+# How some programs put their process id into the names of their pipes, and the base of the number.
+_HABITS = [
+    (re.compile(pattern, re.IGNORECASE | re.ASCII), base)
+    for pattern, base in (
+        (r"mojo\.(\d{1,10})\.\d+\.\d+", 10),  # Chromium and what is built on it
+        (r"crashpad_(\d{1,10})_\w+", 10),
+        (r"gecko-crash-server-pipe\.(\d{1,10})", 10),  # Firefox
+        (r"dotnet-diagnostic-(\d{1,10})", 10),
+        (r"clr-debug-pipe-(\d{1,10})-.+", 10),
+        (r"PSHost\.\d+\.(\d{1,10})\..+", 10),  # PowerShell
+        (r"pgsignal_(\d{1,10})", 10),  # PostgreSQL
+        (r"pyc-(\d{1,10})-\d+-.+", 10),  # Python's multiprocessing
+        (r"python-pipe-(\d{1,10})-\d+-.+", 10),  # Python's asyncio
+        (r"uv\\[0-9a-f]+-(\d{1,10})", 10),  # Node.js and all of libuv
+        (r"Winsock2\\CatalogChangeListener-([0-9a-f]{1,8})-[0-9a-f]+", 16),
+        (r"Win32Pipes\.([0-9a-f]{8})\.[0-9a-f]{8}", 16),  # anonymous pipes of an older Windows
+    )
+]
