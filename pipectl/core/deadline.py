@@ -20,6 +20,11 @@ class Deadline:
         """Give the seconds that are left, never below 0; None without end."""
         return None if self.at is None else max(0.0, self.at - time.perf_counter())
 
+    def at_most(self, seconds: float) -> float:
+        """Give the seconds that are left, but no more than these: one step of a wait that goes in steps."""
+        remaining = self.remaining()
+        return seconds if remaining is None else min(seconds, remaining)
+
     def milliseconds(self) -> int:
         """Give what is left as Win32 takes it: rounded up, so that a wait never ends early; INFINITE without end."""
         remaining = self.remaining()

@@ -209,7 +209,7 @@ def wait_for(pipe: str, condition: Condition, deadline: Deadline, *, absent_too:
     is_waited_for = False
     while True:
         # The first probe does not wait: a pipe that goes while it is waited for was there, and is not absent.
-        state = probe(pipe, _slice(deadline) if is_waited_for else 0)
+        state = probe(pipe, deadline.at_most(_SLICE) if is_waited_for else 0)
         if _is_met(condition, state):
             return
         if state is Availability.BUSY:
@@ -221,7 +221,7 @@ def wait_for(pipe: str, condition: Condition, deadline: Deadline, *, absent_too:
         if deadline.passed:
             raise _timed_out(pipe, condition, deadline)
         is_waited_for = condition is Condition.FREE and state is Availability.BUSY
-        _sleep(_SHORTEST_PAUSE if is_waited_for else next(pauses), deadline)
+        time.sleep(deadline.at_most(_SHORTEST_PAUSE if is_waited_for else next(pauses)))
 
 
 def _is_met(condition: Condition, state: Availability) -> bool:
@@ -230,21 +230,11 @@ def _is_met(condition: Condition, state: Availability) -> bool:
     return (state is Availability.ABSENT) is (condition is Condition.GONE)
 
 
-def _slice(deadline: Deadline) -> float:
-    remaining = deadline.remaining()
-    return _SLICE if remaining is None else min(_SLICE, remaining)
-
-
 def _pauses() -> Iterator[float]:
     pause = _SHORTEST_PAUSE
     while True:
         yield pause
         pause = min(pause * 2, _LONGEST_PAUSE)
-
-
-def _sleep(pause: float, deadline: Deadline) -> None:
-    remaining = deadline.remaining()
-    time.sleep(pause if remaining is None else min(pause, remaining))
 
 
 def _timed_out(pipe: str, condition: Condition, deadline: Deadline) -> PipeTimeoutError:
