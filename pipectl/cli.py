@@ -53,6 +53,13 @@ class LazyGroup(click.Group):
         formatter.write_paragraph()
         formatter.write_text("See `pipectl COMMAND --help` for each, and `pipectl demo` for a tour.")
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, and end what goes wrong with a pipe here: click takes a closed one for a closed stdout."""
+        try:
+            return super().invoke(ctx)
+        except PipeError as error:
+            return _failed(ctx.ensure_object(Output), error)
+
     def main(self, args: Sequence[str] | None = None, *arguments: Any, **options: Any) -> Any:
         """Run, and exit with the code that what happened means."""
         sys.exit(self.run(sys.argv[1:] if args is None else list(args), *arguments, **options))
@@ -74,13 +81,8 @@ class LazyGroup(click.Group):
         except OutputClosedError:
             _silence_stdout()
             return ExitCode.UNEXPECTED
-        except PipeError as error:
-            _raise_if_debug(output, error)
-            code = ExitCode.PARTIAL if output.is_partial else exit_code_for(error)
-            _tell(output, error, code)
-            return code
         except Exception as error:  # noqa: BLE001 - the last resort, without a traceback for somebody at a prompt
-            _raise_if_debug(output, error)
+            output.traceback(error)
             output.error(f"unexpected: {error!r}", "Run it again with `--debug`, and report what it shows")
             return ExitCode.UNEXPECTED
 
@@ -94,7 +96,9 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-def _tell(output: Output, error: PipeError, code: ExitCode) -> None:
+def _failed(output: Output, error: PipeError) -> ExitCode:
+    output.traceback(error)
+    code = ExitCode.PARTIAL if output.is_partial else exit_code_for(error)
     hint = _near_names(error) if isinstance(error, PipeNotFoundError) else None
     output.error(
         str(error),
@@ -105,6 +109,7 @@ def _tell(output: Output, error: PipeError, code: ExitCode) -> None:
         symbol=error.symbol,
         exit_code=code,
     )
+    return code
 
 
 def _tell_usage(output: Output, error: click.ClickException) -> None:
@@ -119,11 +124,6 @@ def _near_names(error: PipeNotFoundError) -> str | None:
 
     names = did_you_mean(error.pipe) if error.pipe else []
     return f"Did you mean {' or '.join(f'`{name}`' for name in names)}? See `pipectl list`" if names else None
-
-
-def _raise_if_debug(output: Output, error: Exception) -> None:
-    if output.debug:
-        raise error
 
 
 def _silence_stdout() -> None:

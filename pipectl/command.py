@@ -54,7 +54,7 @@ class Command(click.Command):
             with formatter.section(title):
                 formatter.write_dl(sections[title], col_max=26)
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the examples."""
         if not self.examples:
             return
@@ -69,7 +69,7 @@ class Command(click.Command):
 
 def with_examples(*examples: tuple[str, str], **attributes: Any) -> Callable[[Callable[..., Any]], Command]:
     """Make a command of a function: its docstring is the help, with the examples at its end."""
-    return click.command(**{"cls": Command, "examples": examples, **attributes})
+    return click.command(**{"cls": Command, "examples": examples, **attributes})  # type: ignore[no-any-return]
 
 
 def _output_options() -> list[click.Parameter]:

@@ -183,6 +183,13 @@ class Output:
         if hint:
             self._talk(hint, label="hint", style="cyan")
 
+    def traceback(self, error: Exception) -> None:
+        """Show where an error comes from, if `--debug` asks for it."""
+        if self.debug:
+            from traceback import format_exception
+
+            self._talk("".join(format_exception(error)).rstrip())
+
     @contextmanager
     def live(self) -> Iterator[None]:
         """Keep a line at the bottom of a terminal for what `progress` tells; elsewhere do nothing."""
@@ -198,7 +205,6 @@ class Output:
                 yield
             finally:
                 self._live = None
-                live.update("", refresh=True)
 
     def progress(self, text: str) -> None:
         """Change the line at the bottom of the terminal; drawn at most ten times a second, the last text always."""

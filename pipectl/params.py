@@ -47,7 +47,12 @@ class PipeName(click.ParamType[str]):
         except InvalidPipeNameError as error:
             self.fail(f"{error}\n{error.hint}" if error.hint else str(error), param, ctx)
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> "list[CompletionItem]":
         """Complete from the directory of pipes, which touches none of them."""
         from click.shell_completion import CompletionItem
 
@@ -311,7 +316,7 @@ class Opening(NamedTuple):
         return {"wait": Wait(self.wait), "sqos": Sqos[self.sqos.upper()]}
 
     def _checked(self, opened: _O) -> _O:
-        if any(self.expected.values()):
+        if any(expected is not None for expected in self.expected.values()):
             from .core.handle import Handle
             from .core.peers import check_server
 

@@ -82,7 +82,7 @@ def in_words(value: Any) -> str:
 
 
 def flattened(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Give the fields of a record with their labels: what is absent is left out, what is nested named after its place."""
+    """Give the fields of a record with labels; what is absent is left out, what is nested is named after its place."""
     for key, value in record.items():
         label = f"{prefix}{key.replace('_', ' ')}"
         if isinstance(value, Mapping):

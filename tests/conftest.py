@@ -8,6 +8,10 @@ from uuid import uuid4
 
 import pytest
 
+from pipectl.cli import cli
+
+from .runner import Pipectl, Result, Running, run_process
+
 
 def _on_wine() -> bool:
     if sys.platform != "win32":
@@ -52,6 +56,53 @@ def background() -> Iterator[Callable[..., "Future[Any]"]]:
             future.result(timeout=10)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+@pytest.fixture
+def program(request: pytest.FixtureRequest) -> list[str]:
+    """The command line that starts pipectl as a process of its own."""
+    exe = request.config.getoption("--exe")
+    return [exe] if exe else [sys.executable, "-m", "pipectl"]
+
+
+@pytest.fixture
+def pipectl(request: pytest.FixtureRequest, program: list[str], capsysbinary: pytest.CaptureFixture[bytes]) -> Pipectl:
+    """Run a command line, in this process, or with `--exe` as the built program, and give what came of it."""
+
+    def in_process(*arguments: str) -> Result:
+        capsysbinary.readouterr()
+        code = cli.run(list(arguments), prog_name="pipectl")
+        captured = capsysbinary.readouterr()
+        return Result(code, captured.out, captured.err.decode())
+
+    def as_process(*arguments: str) -> Result:
+        return run_process([*program, *arguments])
+
+    return as_process if request.config.getoption("--exe") else in_process
+
+
+@pytest.fixture
+def pipectl_process(program: list[str]) -> Pipectl:
+    """Run a command line as a process of its own, perhaps with something on its stdin, and give what came of it."""
+
+    def run(*arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> Result:
+        return run_process([*program, *arguments], stdin, env)
+
+    return run
+
+
+@pytest.fixture
+def running(program: list[str]) -> Iterator[Callable[..., Running]]:
+    """Start a command line as a process of its own; what still runs at the end of the test is ended."""
+    started: list[Running] = []
+
+    def start(*arguments: str) -> Running:
+        started.append(Running([*program, *arguments]))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
 
 
 if sys.platform == "win32":

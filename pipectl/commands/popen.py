@@ -13,15 +13,29 @@ from pipectl.params import DURATION
 
 @with_examples(
     ("pipectl popen -- ipconfig /all", "Run a command without a window, and pass on what it writes."),
-    ("pipectl popen --mode 4 --timeout 10 -- net start", "Put stderr into stdout; end it, and all it started, after 10 s."),
+    (
+        "pipectl popen --mode 4 --timeout 10 -- net start",
+        "Put stderr into stdout; end it, and all it started, after 10 s.",
+    ),
     ("pipectl popen --mode w -- sort /r < names.txt", "Feed a command from stdin."),
     context_settings={"allow_interspersed_args": False},
 )
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGS]...")
-@option("-m", "--mode", type=click.Choice(["r", "w", "2", "3", "4"]), default="3", show_default=True,
-        help="Connect its stdout (r), stdin (w), both (2), stderr apart too (3), or stderr into stdout (4).")
-@option("--timeout", type=DURATION, default="none", show_default=True,
-        help="End it, and all that it started, after so long.")
+@option(
+    "-m",
+    "--mode",
+    type=click.Choice(["r", "w", "2", "3", "4"]),
+    default="3",
+    show_default=True,
+    help="Connect its stdout (r), stdin (w), both (2), stderr apart too (3), or stderr into stdout (4).",
+)
+@option(
+    "--timeout",
+    type=DURATION,
+    default="none",
+    show_default=True,
+    help="End it, and all that it started, after so long.",
+)
 @click.pass_obj
 def command(output: Output, /, arguments: tuple[str, ...], mode: str, timeout: float | None) -> int:
     """Run a command over anonymous pipes, and stream what it writes.

@@ -1,0 +1,127 @@
+"""What runs pipectl for the tests, in this process or in one of its own, and what it left behind."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from queue import Queue
+from threading import Thread
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+# Long enough for a busy machine, and the end of a test that would hang.
+_PATIENCE = 60
+
+
+class Result(NamedTuple):
+    """What a command left behind."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        """What it wrote to stdout, as text."""
+        return self.stdout.decode()
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """The JSON objects that it wrote to stdout."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    @property
+    def object(self) -> dict[str, Any]:
+        """The one JSON object that it wrote to stdout."""
+        (only,) = self.objects
+        return only
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The JSON error that it wrote to stderr."""
+        error: dict[str, Any] = json.loads(self.stderr.splitlines()[-1])["error"]
+        return error
+
+
+Pipectl = Callable[..., Result]
+Background = Callable[..., "Future[Any]"]
+
+
+def run_process(arguments: Sequence[str], stdin: bytes = b"", env: dict[str, str] | None = None) -> Result:
+    """Run a program to its end, with something added to the environment."""
+    done = subprocess.run(
+        arguments,
+        input=stdin,
+        capture_output=True,
+        timeout=_PATIENCE,
+        env=env and {**os.environ, **env},
+        check=False,
+    )
+    return Result(done.returncode, done.stdout, done.stderr.decode())
+
+
+class Running:
+    """A program that runs, until it ends or is ended."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self.pid = self._process.pid
+        self._stdout = _Lines(self._process.stdout)
+        self._stderr = _Lines(self._process.stderr)
+
+    def tell(self, line: str) -> None:
+        """Write a line to its stdin."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        self._process.stdin.flush()
+
+    def said(self) -> str:
+        """Wait for the next line on its stderr."""
+        return self._stderr.next().decode()
+
+    def wrote(self) -> bytes:
+        """Wait for the next line on its stdout."""
+        return self._stdout.next()
+
+    def end(self) -> Result:
+        """End its stdin, wait for its end, and give what it left and nobody has waited for."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        code = self._process.wait(_PATIENCE)
+        return Result(code, self._stdout.rest(), self._stderr.rest().decode())
+
+    def kill(self) -> None:
+        """End it, if it has not ended."""
+        self._process.kill()
+        self._process.wait(_PATIENCE)
+        self._stdout.rest()
+        self._stderr.rest()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+class _Lines:
+    """The lines of a stream, read by a thread, so that a wait for one can be given up."""
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        assert stream is not None
+        self._stream = stream
+        self._lines: Queue[bytes] = Queue()
+        self._thread = Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def next(self) -> bytes:
+        return self._lines.get(timeout=_PATIENCE)
+
+    def rest(self) -> bytes:
+        self._thread.join(_PATIENCE)
+        return b"".join(self._lines.queue)
+
+    def _read(self) -> None:
+        with self._stream:
+            for line in self._stream:
+                self._lines.put(line)
