@@ -35,7 +35,7 @@ static HANDLE open_pipe(const char *pipe, DWORD patience)
         HANDLE handle = CreateFileA(pipe, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING,
                                     FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
         if (handle != INVALID_HANDLE_VALUE) {
-            if (!SetNamedPipeHandleState(handle, &mode, NULL, NULL))
+            if (!SetNamedPipeHandleState(handle, &mode, NULL, NULL) && GetLastError() != ERROR_INVALID_PARAMETER)
                 fail("SetNamedPipeHandleState");
             return handle;
         }

@@ -52,7 +52,9 @@ _MAX_TRANSACTION = 65536
 # Ctrl+C waits no longer than this.
 _SLICE = 0.1
 
-_FIRST_BUFFER = 65536
+# The buffer of a message pipe grows with the messages that come.
+_FIRST_BUFFER = 4096
+_BUFFER_FOR_BYTES = 65536
 _LARGEST_KEPT_BUFFER = 1 << 20
 
 # A handle that may do less than both directions still tells everything about the pipe.
@@ -107,10 +109,11 @@ class Connection:
         self.is_message = is_message
         self.max_message = max_message
         self._reading = Overlapped(handle)
-        self._writing = Overlapped(handle)
+        # Made for the first send: many connections are only for requests.
+        self._writing: Overlapped | None = None
         # What a receive had got when its deadline passed, or came after the end of a reply.
         self._partial = bytearray()
-        self._keep_buffer(_FIRST_BUFFER)
+        self._keep_buffer(_FIRST_BUFFER if is_message else _BUFFER_FOR_BYTES)
 
     @property
     def pipe(self) -> str | None:
@@ -122,8 +125,8 @@ class Connection:
 
         Raises PipeTimeoutError if the other end did not take it in time; on a byte pipe a part may have arrived.
         """
-        self._start_send(data)
-        self._finish_send(_deadline(timeout))
+        deadline = _deadline(timeout)
+        self._start_send(data).result(deadline)
 
     def receive(self, timeout: Timeout = None) -> bytes:
         """Read one whole message; on a byte pipe what is there, at least one byte.
@@ -180,14 +183,14 @@ class Connection:
     def request_until(self, data: Buffer, until: Until, timeout: Timeout = None) -> Reply:
         """Send bytes and receive the reply that a rule ends; a server that answers while it reads blocks nobody."""
         deadline = _deadline(timeout)
-        self._start_send(data)
+        sending = self._start_send(data)
         try:
             reply = self.receive_until(until, deadline)
         except BaseException:
-            self._writing.cancel()
+            sending.cancel()
             raise
         with suppress(PipeClosedError):  # a whole reply counts, however much of the request it took
-            self._finish_send(deadline)
+            sending.result(deadline)
         return reply
 
     def ask(self, data: Buffer, until: Until, timeout: Timeout = None) -> Reply:
@@ -218,7 +221,8 @@ class Connection:
     def close(self) -> None:
         """End what is pending and close the handle; what was written before can still be read by the other end."""
         self._reading.close()
-        self._writing.close()
+        if self._writing is not None:
+            self._writing.close()
         self.handle.close()
 
     def __enter__(self) -> Self:
@@ -231,12 +235,13 @@ class Connection:
 
     # Sending
 
-    def _start_send(self, data: Buffer) -> None:
+    def _start_send(self, data: Buffer) -> Overlapped:
         memory = address_of(data)
-        self._writing.start(winapi.WriteFile, memory, len(memory), None)
-
-    def _finish_send(self, deadline: Deadline) -> None:
-        self._writing.result(deadline)
+        operation = self._writing
+        if operation is None:
+            operation = self._writing = Overlapped(self.handle)
+        operation.start(winapi.WriteFile, memory, len(memory), None)
+        return operation
 
     def _exchange(self, data: Buffer, deadline: Deadline) -> bytes:
         if peek_named_pipe(self.handle).available:

@@ -197,8 +197,10 @@ class TokenInformation(IntEnum):
 UNLIMITED_INSTANCES = 255
 INFINITE = 0xFFFF_FFFF
 
-# What the kernel writes into OVERLAPPED.Internal while an operation is under way.
+# NTSTATUS values as OVERLAPPED.Internal holds them, while an operation is under way and when it has ended.
+STATUS_SUCCESS = 0
 STATUS_PENDING = 0x103
+STATUS_BUFFER_OVERFLOW = 0x8000_0005
 
 
 class WinError(IntEnum):

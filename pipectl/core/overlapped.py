@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from . import winapi
-from .constants import STATUS_PENDING, WinError
+from .constants import STATUS_PENDING, STATUS_SUCCESS, WinError
 from .deadline import Deadline
 from .errors import OperationAbortedError, PipeTimeoutError
 from .handle import Handle
@@ -110,6 +110,10 @@ class Overlapped:
             self.cancel()
             raise
         if done:
+            if self._struct.Internal == STATUS_SUCCESS:  # which needs no call to be told
+                self._pending = False
+                self._arguments = ()
+                return self._struct.InternalHigh, WinError.SUCCESS
             return self._take(wait=False)
         winapi.CancelIoEx(self._handle, self._reference)
         try:

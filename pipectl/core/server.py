@@ -24,28 +24,35 @@ from collections.abc import Callable
 from contextlib import suppress
 from ctypes import byref
 from ctypes.wintypes import ULONG
+from struct import Struct
 from threading import Thread, get_ident
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from . import functions, winapi
 from .connection import MAX_MESSAGE
-from .constants import INFINITE, UNLIMITED_INSTANCES, OpenMode, PipeMode, WinError
+from .constants import (
+    INFINITE,
+    STATUS_BUFFER_OVERFLOW,
+    STATUS_SUCCESS,
+    UNLIMITED_INSTANCES,
+    OpenMode,
+    PipeMode,
+    WinError,
+)
 from .deadline import Deadline
 from .errors import MessageTooLongError, PipeClosedError, PipeError
 from .handle import Handle
 from .waiting import wait
 
 _BATCH = 64
+# An OVERLAPPED_ENTRY; taken apart all at once, because each access to a field of ctypes takes as long as a call.
+_ENTRY = Struct("PPPL0P")
 _SMALL_BUFFER = 512
 _LARGE_BUFFER = 65536
 _HIGH_WATER = 1 << 20
 # How long, in seconds, a server that ends waits for clients to take their last replies.
 _DRAIN = 1.0
-
-# NTSTATUS values that an operation ends with, as OVERLAPPED.Internal holds them.
-_STATUS_SUCCESS = 0
-_STATUS_BUFFER_OVERFLOW = 0x8000_0005
 
 _WAKE = 0  # the completion key of a packet that only wakes the loop; clients count from 1
 
@@ -151,6 +158,10 @@ class Client:
         """Let the client go once everything queued for it is written; from any thread."""
         self._server._post(self._server._let_go, self)
 
+    def fail(self, error: BaseException) -> None:
+        """End the server because of an error, which its `wait` raises, as one in a handler does; from any thread."""
+        self._server._post(self._server._fail, error)
+
 
 class PipeServer:
     """Serves a pipe: `on_message` is called with each message, and what it returns is sent back.
@@ -204,6 +215,7 @@ class PipeServer:
         self._last_key = _WAKE
         self._came = self._left = self._messages = self._answers = self._bytes_in = self._bytes_out = 0
         self._entries = (winapi.OVERLAPPED_ENTRY * _BATCH)()
+        self._memory = memoryview(self._entries).cast("B")
         self._taken = ULONG()
         self._orders: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._stopping = False
@@ -298,14 +310,13 @@ class PipeServer:
         """Wait for packets and do what they ask; return False if none came in time."""
         if winapi.GetQueuedCompletionStatusEx(self._port, self._entries, _BATCH, self._taken, milliseconds, False):
             return False
-        for index in range(self._taken.value):
-            entry = self._entries[index]
-            client = self._clients.get(entry.lpCompletionKey)
+        for key, overlapped, _, count in _ENTRY.iter_unpack(self._memory[: self._taken.value * _ENTRY.size]):
+            client = self._clients.get(key)
             try:
                 if client is None:
                     self._obey()
-                elif entry.lpOverlapped == client._read_address:
-                    self._read_ended(client)
+                elif overlapped == client._read_address:
+                    self._read_ended(client, count)
                 else:
                     self._write_ended(client)
             except BaseException as error:  # noqa: BLE001 - the other packets must not go unseen
@@ -373,7 +384,7 @@ class PipeServer:
         except PipeClosedError:  # a client came, and has left, perhaps with a message
             code = WinError.PIPE_CONNECTED
         if code == WinError.PIPE_CONNECTED:  # which puts no packet into the port
-            client._read.Internal = _STATUS_SUCCESS
+            client._read.Internal = STATUS_SUCCESS
             winapi.PostQueuedCompletionStatus(self._port, 0, client._key, client._read_reference)
 
     def _greet(self, client: Client) -> None:
@@ -398,21 +409,21 @@ class PipeServer:
         else:
             client._reading = True
 
-    def _read_ended(self, client: Client) -> None:
+    def _read_ended(self, client: Client, count: int) -> None:
         client._reading = False
         status = client._read.Internal
         if not client._connected:
             self._listening -= 1
-            if status == _STATUS_SUCCESS and not client._closing and not self._stopping:
+            if status == STATUS_SUCCESS and not client._closing and not self._stopping:
                 self._greet(client)
             else:
                 self._remove(client, reuse=True)
         elif client._closing or self._stopping:
             self._remove_when_idle(client)
-        elif status == _STATUS_SUCCESS:
-            self._received(client, client._read.InternalHigh)
-        elif status == _STATUS_BUFFER_OVERFLOW:
-            self._received_part(client, client._read.InternalHigh)
+        elif status == STATUS_SUCCESS:
+            self._received(client, count)
+        elif status == STATUS_BUFFER_OVERFLOW:
+            self._received_part(client, count)
         else:
             self._lost(client)
 
@@ -484,7 +495,7 @@ class PipeServer:
     def _write_ended(self, client: Client) -> None:
         self._bytes_out += client._write.InternalHigh
         client._writing = None
-        if client._write.Internal != _STATUS_SUCCESS:
+        if client._write.Internal != STATUS_SUCCESS:
             self._deafen(client)
         elif client._output:
             data = client._output.popleft()

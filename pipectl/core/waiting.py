@@ -8,6 +8,7 @@ handle signals, so they must leave the event alone.
 
 import ctypes
 from ctypes.wintypes import HANDLE
+from functools import cache
 from threading import get_ident, main_thread
 
 from . import winapi
@@ -18,6 +19,7 @@ from .handle import Handle
 _MAIN = main_thread().ident
 
 
+@cache
 def _sigint_event() -> int:
     # Exported for CPython's own extension modules since 3.3, though its name says private; tests hold it to that.
     function = ctypes.pythonapi._PyOS_SigintEvent
