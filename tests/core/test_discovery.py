@@ -460,6 +460,23 @@ def test_a_pipe_that_went_while_it_was_busy_times_out(pipe_name: str, background
 
 
 @needs_windows
+def test_a_wait_asks_first_and_then_waits_in_short_slices(monkeypatch: pytest.MonkeyPatch, pipe_name: str) -> None:
+    # If the first question were a wait, a pipe that went during it would be taken for one that never was.
+    waits = []
+
+    def stay_busy(_pipe: str, timeout: float) -> None:
+        waits.append(timeout)
+        raise PipeTimeoutError("busy")
+
+    monkeypatch.setattr(pipes, "wait_named_pipe", stay_busy)
+    with pytest.raises(PipeTimeoutError):
+        wait_for(pipe_name, Condition.FREE, Deadline(0.05))
+    assert waits[0] == 0
+    assert all(0 <= wait <= 0.1 for wait in waits[1:])
+    assert 1 < len(waits) < 8
+
+
+@needs_windows
 def test_one_of_many_waiters_wins_and_the_others_wait_on(pipe_name: str, background: "Background") -> None:
     def take() -> int:
         tries = 0
