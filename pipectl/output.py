@@ -109,16 +109,16 @@ class Output:
         else:
             self._text(_shown_to_program(data, show))
 
-    def record(self, record: Mapping[str, Any], title: str | None = None) -> None:
+    def record(self, record: Mapping[str, Any]) -> None:
         """Write one thing with its fields; fields that are None are absent."""
         if self.is_json:
             self._json(record)
             return
-        fields = [(label, rendering.in_words(value)) for label, value in rendering.flattened(record)]
+        fields = list(rendering.fields(record))
         if self.mode is Mode.RAW:
             self._text("\n".join(f"{label}\t{value}" for label, value in fields))
         elif _is_terminal(sys.stdout):
-            self._draw(_field_table(fields, title))
+            self._draw(_field_table(fields))
         else:
             self._text(_plain_columns(fields))
 
@@ -327,8 +327,8 @@ def _plain_columns(rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def _field_table(fields: Iterable[tuple[str, str]], title: str | None) -> "Table":
-    table = _table(title)
+def _field_table(fields: Iterable[tuple[str, str]]) -> "Table":
+    table = _table(None)
     table.show_header = False
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")

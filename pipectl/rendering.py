@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, repeat
 from typing import Any
 
 from .core.names import escape
@@ -81,11 +82,16 @@ def in_words(value: Any) -> str:
     return str(value)
 
 
-def flattened(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Give the fields of a record with labels; what is absent is left out, what is nested is named after its place."""
+def fields(record: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
+    """Give the fields of a record as labels and words: what is absent left out, what is nested named after its place.
+
+    A field of several values takes a line for each, of which the first has the label.
+    """
     for key, value in record.items():
-        label = f"{prefix}{key.replace('_', ' ')}"
+        label = f"{place}{key.replace('_', ' ')}"
         if isinstance(value, Mapping):
-            yield from flattened(value, f"{label} ")
-        elif value is not None and value != ():
-            yield label, value
+            yield from fields(value, f"{label} ")
+        elif isinstance(value, list | tuple):
+            yield from zip(chain((label,), repeat("")), map(in_words, value), strict=False)
+        elif value is not None:
+            yield label, in_words(value)

@@ -34,7 +34,7 @@ def command(output: Output, /, pipe: str, count: int | None, allowing: Allowing,
     if exists(pipe):
         output.note(f"{pipe} is served already; this is its server")
         with opening.handle(pipe) as handle:
-            output.record({"pipe": pipe, "server": server_of(handle)._asdict()}, title=pipe)
+            output.record({"pipe": pipe, "server": server_of(handle)._asdict()})
         return
     events = ServerLog(output, messages=False)
     with ExitStack() as stack:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from pipectl.command import with_examples
-from pipectl.output import Output
 
 if TYPE_CHECKING:
     from pipectl.core.server import Client, PipeServer
+    from pipectl.output import Output
 
 
 class Step(NamedTuple):
@@ -25,11 +25,11 @@ class Step(NamedTuple):
 
 # {n} is a name that no other tour uses. Each line, with `svc` for {n}, is one that a person can type.
 _TOUR = (
-    Step("Send a request to a message pipe, and see the reply", "call {n} ping"),
+    Step("Send a request to a message pipe, and see the reply", "call {n} ping --as text"),
     Step("See bytes as they are", "call {n} --hex 0001ff41 --as hex"),
     Step("Send several requests over one connection", "transact {n} --as text one two three"),
     Step("Talk to a byte pipe, whose replies end with a line", "call {n}-byte ping --newline --until newline"),
-    Step("Look at what a server says unasked, and leave it there", "peek {n}-greeting --timeout 2"),
+    Step("Look at what a server says unasked, and leave it there", "peek {n}-greeting --as text --timeout 2"),
     Step("See all about a pipe", "info {n}"),
     Step("See how a handle reads and waits", "state {n} --read-mode message"),
     Step("Wait until a pipe is free, without opening it", "wait {n}"),
@@ -86,13 +86,16 @@ def _servers(name: str) -> Iterator[None]:
     """Serve what the tour calls: a message pipe, a byte pipe, one that greets, and one that is always busy."""
     from pipectl.core.connection import connect
     from pipectl.core.names import full_name
+    from pipectl.core.security import sddl_for, security_attributes
     from pipectl.core.server import PipeServer
+
+    security = security_attributes(sddl_for())
 
     def answer(_client: "Client", data: bytes) -> bytes:
         return b"pong" if data == b"ping" else data
 
     def server(suffix: str, **options: Any) -> "PipeServer":
-        return PipeServer(full_name(name + suffix), answer, **options)
+        return PipeServer(full_name(name + suffix), answer, security=security, **options)
 
     with (
         server(""),

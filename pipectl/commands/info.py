@@ -25,8 +25,8 @@ def command(output: Output, /, pipe: str, no_open: bool, opening: Opening) -> No
     from pipectl.core.inspection import glance, inspect
 
     if no_open:
-        output.record(glance(pipe), title=pipe)
+        output.record(glance(pipe))
         return
     with opening.handle(pipe) as handle:
         facts = inspect(handle)
-    output.record(facts, title=pipe)
+    output.record(facts)

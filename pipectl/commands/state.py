@@ -36,4 +36,4 @@ def command(output: Output, /, pipe: str, opening: Opening, **wanted: Any) -> No
         change_state(handle, **wanted)
         after = handle_state(handle)
     changed = after != before or any(value is not None for value in wanted.values())
-    output.record({"pipe": pipe, "before": before, "after": after} if changed else {"pipe": pipe, **before}, title=pipe)
+    output.record({"pipe": pipe, "before": before, "after": after} if changed else {"pipe": pipe, **before})

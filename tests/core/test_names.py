@@ -12,24 +12,24 @@ _CHARACTERS = st.one_of(st.characters(), st.sampled_from("\\/xuU0159aAcC.: \x01\
 _TEXTS = st.text(_CHARACTERS, max_size=60)
 _LOCAL = (
     "",
-    r"\\.\pipe" "\\",
-    r"\\?\pipe" "\\",
+    "\\\\.\\pipe\\",
+    "\\\\?\\pipe\\",
     "//./pipe/",
     "//?/PIPE/",
-    r"\.\pipe" "\\",
+    "\\.\\pipe\\",
     "/./pipe/",
-    r"\?\pipe" "\\",
-    r"\??\pipe" "\\",
-    r"\??\Pipe" "\\",
-    r"\Device\NamedPipe" "\\",
-    r"\DEVICE\NAMEDPIPE" "\\",
+    "\\?\\pipe\\",
+    "\\??\\pipe\\",
+    "\\??\\Pipe\\",
+    "\\Device\\NamedPipe\\",
+    "\\DEVICE\\NAMEDPIPE\\",
     "npipe:////./pipe/",
     "npipe://./pipe/",
     "NPIPE:////./Pipe/",
     "npipe:////?/pipe/",
-    r"\\./pipe" "\\",
+    "\\\\./pipe\\",
 )
-_REMOTE = (r"\\host\pipe" "\\", "//host/PIPE/", "npipe:////host/pipe/", "npipe://host/pipe/", r"\\?\UNC\host\pipe" "\\")
+_REMOTE = ("\\\\host\\pipe\\", "//host/PIPE/", "npipe:////host/pipe/", "npipe://host/pipe/", "\\\\?\\UNC\\host\\pipe\\")
 
 
 def _is_name(text: str) -> bool:
@@ -75,13 +75,13 @@ def test_odd_names_are_names(name: str) -> None:
         "\\",
         "/",
         r"\\.\pipe",
-        r"\\.\pipe" "\\",
+        "\\\\.\\pipe\\",
         "//./pipe/",
         "npipe:",
         "npipe:svc",
         "npipe:////./pipe/",
         r"\\host\pipe",
-        r"\\host\pipe" "\\",
+        "\\\\host\\pipe\\",
         "C:\\x",
         "c:/x",
         "/tmp/x",
@@ -192,7 +192,7 @@ def test_any_text_is_a_name_or_is_refused(text: str, prefix: str) -> None:
     try:
         name = full_name(prefix + text)
     except InvalidPipeNameError as error:
-        assert str(error).isprintable()
+        assert str(error).isprintable()  # noqa: PT017 - most texts are names
     else:
         assert name.startswith(LOCAL_PREFIX) != is_remote(name)
         assert full_name(display(name)) == name

@@ -1,0 +1,94 @@
+"""Draw the pictures of the documentation: what commands show on a terminal, as SVG files in docs/pictures.
+
+Needs Windows' pipes: `python3 scripts/dev.py python scripts/gen_pictures.py`. Each command runs for real, against
+servers of its own, on a terminal of 80 columns that rich records.
+"""
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from rich.console import Console  # noqa: E402 - after the path is set
+from rich.text import Text  # noqa: E402
+
+from pipectl import output  # noqa: E402
+from pipectl.cli import cli  # noqa: E402
+from pipectl.core import peers  # noqa: E402
+from pipectl.core.connection import Wait, connect  # noqa: E402
+from pipectl.core.security import sddl_for, security_attributes  # noqa: E402
+from pipectl.core.server import PipeServer  # noqa: E402
+
+PICTURES = ROOT / "docs" / "pictures"
+# In place of the path to this machine's Python.
+IMAGE = r"C:\Program Files\Svc\svc.exe"
+SVC = r"\\.\pipe\svc"
+
+# The name of a picture, and the lines in it.
+_SCENES = {
+    "call": ["call svc ping", "call svc --hex 0001ff41 --as hex", "call svc ping --json", "call svd ping"],
+    "info": ["info svc"],
+    "transact": ["transact svc -v one two three"],
+}
+
+
+class _Screen(io.TextIOBase):
+    """Takes what is written to a stream as a terminal would, and puts it on the recorded console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def isatty(self) -> bool:
+        """Tell pipectl to show what it shows to people."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Put text on the screen."""
+        self._console.print(Text(text), end="")
+        return len(text)
+
+
+def draw(name: str, lines: list[str]) -> None:
+    """Run command lines, and draw what a person sees."""
+    console = Console(
+        record=True, width=80, file=io.StringIO(), force_terminal=True, legacy_windows=False, color_system="truecolor"
+    )
+    with _as_terminal(console):
+        for line in lines:
+            console.print(Text.assemble(("> ", "bold"), f"pipectl {line}"))
+            cli.run(line.split())
+    console.save_svg(str(PICTURES / f"{name}.svg"), title=f"pipectl {lines[0].split()[0]}")
+
+
+@contextmanager
+def _as_terminal(console: Console) -> Iterator[None]:
+    streams = sys.stdout, sys.stderr
+    make_console = output.Output._console
+    output.Output._console = lambda _self, *, to_stderr: console  # type: ignore[method-assign] # noqa: ARG005
+    sys.stdout = sys.stderr = _Screen(console)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+        output.Output._console = make_console  # type: ignore[method-assign]
+
+
+def main() -> None:
+    """Draw all pictures."""
+    describe = peers.describe
+    peers.describe = lambda pid: describe(pid)._replace(image=IMAGE)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    answers = {b"ping": b"pong", b"one": b"1", b"two": b"2", b"three": b"3"}
+    security = security_attributes(sddl_for())
+    with PipeServer(SVC, lambda _client, data: answers.get(data, data), security=security):
+        connect(SVC, 5, wait=Wait.EXISTS).close()
+        for name, lines in _SCENES.items():
+            draw(name, lines)
+
+
+if __name__ == "__main__":
+    main()
