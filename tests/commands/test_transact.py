@@ -1,0 +1,129 @@
+"""`pipectl transact`: many requests over one connection."""
+
+import sys
+
+import pytest
+
+if sys.platform != "win32":
+    pytest.skip("needs Windows' pipes", allow_module_level=True)
+
+import time
+from collections.abc import Callable
+
+from pipectl.core.server import Client, PipeServer
+from tests.runner import Pipectl, Running
+
+
+def upper(_client: Client, data: bytes) -> bytes:
+    return data.upper()
+
+
+def silent_at_three(_client: Client, data: bytes) -> bytes | None:
+    return None if data == b"three" else data
+
+
+def test_arguments_are_requests_over_one_connection(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, upper) as server:
+        assert pipectl("transact", pipe_name, "one", "two", "three") == (0, b"ONETWOTHREE", "")
+        assert (server.stats.clients, server.stats.messages) == (1, 3)
+
+
+def test_as_text_puts_each_reply_on_a_line(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, upper):
+        assert pipectl("transact", pipe_name, "one", "two", "--as", "text").stdout == b"ONE\nTWO\n"
+
+
+def test_json_has_an_object_for_each_exchange(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, upper):
+        told = pipectl("transact", pipe_name, "one", "", "--json").objects
+    assert all(one.pop("ms") > 0 for one in told)
+    common = {"schema": 1, "pipe": pipe_name, "ended_by": "message"}
+    assert told == [
+        {**common, "exchange": 1, "sent": 3, "reply": {"size": 3, "text": "ONE"}},
+        {**common, "exchange": 2, "sent": 0, "reply": {"size": 0, "text": ""}},
+    ]
+
+
+def test_verbose_tells_each_ones_time(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, upper):
+        told = pipectl("transact", pipe_name, "one", "two", "-v").stderr.splitlines()
+    assert [line.partition(" ms")[1] for line in told] == [" ms", " ms"]
+
+
+def test_lines_of_stdin_are_answered_as_they_come(pipe_name: str, running: Callable[..., Running]) -> None:
+    with PipeServer(pipe_name, upper) as server:
+        program = running("transact", pipe_name, "--as", "text")
+        for word in ("one", "two", "grüße"):
+            program.tell(word)
+            assert program.wrote().decode() == f"{word.encode().upper().decode()}\n"
+        assert program.end() == (0, b"", "")
+        assert server.stats.clients == 1
+
+
+def test_every_line_of_a_file_is_a_request_also_the_last_without_an_end(
+    pipe_name: str, pipectl_process: Pipectl
+) -> None:
+    with PipeServer(pipe_name, lambda _client, data: b"<" + data + b">"):
+        result = pipectl_process("transact", pipe_name, stdin=b"one\r\n\n\xff\nlast")
+    assert (result.exit_code, result.stdout) == (0, b"<one><><\xff><last>")
+
+
+@pytest.mark.parametrize(
+    ("options", "line", "data"),
+    [
+        (["--hex"], b"00 ff\n", b"\0\xff"),
+        (["--base64"], b"AP8=\n", b"\0\xff"),
+        (["--escapes"], b"a\\tb\n", b"a\tb"),
+        (["--newline"], b"a\n", b"a\n"),
+        (["--encoding", "utf-16-le"], "ü\n".encode(), "ü".encode("utf-16-le")),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_lines_are_read_as_the_options_say(
+    pipe_name: str, pipectl_process: Pipectl, options: list[str], line: bytes, data: bytes
+) -> None:
+    with PipeServer(pipe_name, lambda _client, data: data):
+        assert pipectl_process("transact", pipe_name, *options, "--as", "raw", stdin=line).stdout == data
+
+
+def test_a_byte_pipe_is_answered_request_by_request(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, upper, is_message=False):
+        result = pipectl("transact", pipe_name, "one", "two", "--newline", "--until", "newline")
+    assert result == (0, b"ONE\nTWO\n", "")
+
+
+def test_replies_before_a_failure_stand_and_the_exit_code_is_10(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, silent_at_three):
+        begun = time.perf_counter()
+        result = pipectl("transact", pipe_name, "one", "two", "three", "four", "--timeout", "0.3")
+        taken = time.perf_counter() - begun
+    assert (result.exit_code, result.stdout) == (10, b"onetwo")
+    assert "timed out" in result.stderr
+    assert 0.3 <= taken < 0.7
+
+
+def test_a_failure_of_the_first_exchange_has_its_own_exit_code(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, silent_at_three):
+        assert pipectl("transact", pipe_name, "three", "--timeout", "0.1").exit_code == 6
+    assert pipectl("transact", pipe_name, "one").exit_code == 3
+
+
+def test_each_exchange_has_all_of_the_timeout(pipe_name: str, pipectl: Pipectl) -> None:
+    def slow(_client: Client, data: bytes) -> bytes:
+        time.sleep(0.25)
+        return data
+
+    with PipeServer(pipe_name, slow):
+        assert pipectl("transact", pipe_name, *"abcd", "--timeout", "0.7").stdout == b"abcd"
+
+
+def test_no_line_at_all_is_no_request(pipe_name: str, pipectl_process: Pipectl) -> None:
+    with PipeServer(pipe_name, upper) as server:
+        assert pipectl_process("transact", pipe_name, stdin=b"") == (0, b"", "")
+        assert server.stats.messages == 0
+
+
+def test_another_server_than_expected_is_sent_nothing(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, upper) as server:
+        assert pipectl("transact", pipe_name, "secret", "--expect-pid", "4").exit_code == 8
+        assert server.stats.messages == 0
