@@ -146,9 +146,19 @@ class Output:
         else:
             self._text(rendering.printable(line))
 
-    def chunk(self, data: bytes, *, to_stderr: bool = False) -> None:
-        """Pass bytes of a child's stream on as they are, at once."""
-        _write(sys.stderr if to_stderr else sys.stdout, data)
+    def stream(self, name: str, data: bytes) -> None:
+        """Pass a piece of a child's `stdout` or `stderr` on, at once: to the stream of that name, or as JSON."""
+        if self.is_json:
+            self._json({"event": name, "data": rendering.for_json(data, "utf-8")})
+        else:
+            _write(sys.stderr if name == "stderr" else sys.stdout, data)
+
+    def summary(self, event: str, record: Mapping[str, Any]) -> None:
+        """Say at the end what it came to: on stderr, for a person at a terminal; or as JSON."""
+        if self.is_json:
+            self._json({"event": event, **record})
+        elif not self.quiet and _is_terminal(sys.stderr):
+            self._console(to_stderr=True).print(_field_table(rendering.fields(record)))
 
     # Talk
 

@@ -1,7 +1,6 @@
 """`pipectl popen`: a command over anonymous pipes."""
 
 from functools import partial
-from typing import Any
 
 import click
 
@@ -40,23 +39,27 @@ from pipectl.params import DURATION
 def command(output: Output, /, arguments: tuple[str, ...], mode: str, timeout: float | None) -> int:
     """Run a command over anonymous pipes, and stream what it writes.
 
-    Runs PROGRAM itself, without a shell and without a window. Its stdout and stderr are passed on as they come, stdin is
-    passed to it, and its exit code is this command's own. Ctrl+C ends it and all that it has started.
+    Runs PROGRAM itself, without a shell and without a window. Its stdout and stderr are passed on as they come, stdin
+    is passed to it, and its exit code is this command's own. Ctrl+C ends it and all that it has started.
     """
     from pipectl.core.popen import Child
 
-    feeds, apart = mode in "w234", mode not in "4"
     with Child(
         arguments,
-        stdin=stdin.chunks() if feeds else (),
-        on_stdout=output.chunk,
-        on_stderr=partial(output.chunk, to_stderr=True) if apart else None,
+        stdin=() if mode == "r" else stdin.chunks(),
+        on_stdout=partial(output.stream, "stdout"),
+        on_stderr=None if mode == "4" else partial(output.stream, "stderr"),
     ) as child:
         exit_code = child.wait(timeout)
-    _summarise(output, child.stats._asdict())
+    stats = child.stats
+    output.summary(
+        "exit",
+        {
+            "exit_code": exit_code,
+            "seconds": round(stats.seconds, 3),
+            "stdin_bytes": stats.stdin,
+            "stdout_bytes": stats.stdout,
+            "stderr_bytes": stats.stderr,
+        },
+    )
     return exit_code
-
-
-def _summarise(output: Output, stats: dict[str, Any]) -> None:
-    if output.is_json:
-        output.record(stats)
