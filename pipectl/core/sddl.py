@@ -311,7 +311,9 @@ def for_server(allow: Sequence[str], user: str, account_sid: Lookup, *, deny_net
     if any(text.startswith(_VERBATIM) for text in wanted):
         if len(wanted) > 1:
             raise ValueError(f"`{_VERBATIM}…` is a whole access list: nothing else can be allowed beside it")
-        return wanted[0].removeprefix(_VERBATIM)
+        text = wanted[0].removeprefix(_VERBATIM)
+        parse(text)  # what cannot be read could not be told in words either
+        return text
     masters = [user, "SY"] if wanted == ["me"] else [user, "SY", "BA"]
     clients = dict.fromkeys(_client(text, account_sid) for text in wanted if text not in ("me", "admins"))
     has_all = set(map(canonical, masters))

@@ -332,7 +332,17 @@ def test_a_whole_descriptor_is_taken_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "allow", [["sddl:D:", "me"], ["me", "sddl:D:"], ["nobody"], [""], ["S-1-"], ["S-1-5-x"], ["users", "Nobody"]]
+    "allow",
+    [
+        ["sddl:D:", "me"],
+        ["me", "sddl:D:"],
+        ["sddl:hello"],
+        ["nobody"],
+        [""],
+        ["S-1-"],
+        ["S-1-5-x"],
+        ["users", "Nobody"],
+    ],
 )
 def test_nobody_is_let_in_by_mistake(allow: list[str]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the type is the contract
