@@ -8,13 +8,15 @@ from pipectl.core.server import PipeServer
 
 
 class _MemoryCounters(ctypes.Structure):
-    """PROCESS_MEMORY_COUNTERS_EX."""
+    """PROCESS_MEMORY_COUNTERS."""
 
     _fields_ = (
         ("cb", DWORD),
         ("PageFaultCount", DWORD),
-        *((name, ctypes.c_size_t) for name in "peak size paged_peak paged nonpaged_peak nonpaged page page_peak".split()),
-        ("PrivateUsage", ctypes.c_size_t),
+        ("WorkingSets", ctypes.c_size_t * 2),
+        ("PoolUsages", ctypes.c_size_t * 4),
+        ("PagefileUsage", ctypes.c_size_t),
+        ("PeakPagefileUsage", ctypes.c_size_t),
     )
 
 
@@ -26,7 +28,7 @@ def private_bytes() -> int:
     tell.restype, tell.argtypes = BOOL, (HANDLE, ctypes.POINTER(_MemoryCounters), DWORD)
     counters = _MemoryCounters(cb=ctypes.sizeof(_MemoryCounters))
     tell(kernel32.GetCurrentProcess(), ctypes.byref(counters), counters.cb)
-    return int(counters.PrivateUsage)
+    return int(counters.PagefileUsage)
 
 
 with PipeServer(sys.argv[1], lambda _, data: data) as server:

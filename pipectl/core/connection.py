@@ -94,7 +94,6 @@ class Connection:
     """
 
     __slots__ = (
-        "_address",
         "_buffer",
         "_partial",
         "_reading",
@@ -141,7 +140,7 @@ class Connection:
         self._reading.start(winapi.ReadFile, self._buffer, len(self._buffer), None)
         count, code = self._reading.result(deadline)
         if code != WinError.MORE_DATA and not self._partial:
-            return ctypes.string_at(self._address, count)
+            return self._buffer[:count]
         return self._whole_message(count, code, deadline)
 
     def receive_until(self, until: Until, timeout: Timeout = None) -> Reply:
@@ -177,7 +176,7 @@ class Connection:
         self._reading.start(winapi.TransactNamedPipe, memory, len(memory), self._buffer, len(self._buffer), None)
         count, code = self._reading.result(deadline)
         if code != WinError.MORE_DATA:
-            return ctypes.string_at(self._address, count)
+            return self._buffer[:count]
         return self._whole_message(count, code, deadline)
 
     def request_until(self, data: Buffer, until: Until, timeout: Timeout = None) -> Reply:
@@ -256,7 +255,6 @@ class Connection:
 
     def _keep_buffer(self, size: int) -> None:
         self._buffer = ctypes.create_string_buffer(size)
-        self._address = ctypes.addressof(self._buffer)
 
     def _take(self, count: int) -> bytes:
         data = bytes(self._partial[:count])

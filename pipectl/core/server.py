@@ -98,6 +98,7 @@ class Client:
         "_read_reference",
         "_reading",
         "_server",
+        "_taken",
         "_write",
         "_write_reference",
         "_writing",
@@ -119,6 +120,8 @@ class Client:
         # Whether a read, or the wait for the client, is under way; what is being written.
         self._reading = False
         self._writing: bytes | None = None
+        # Whether the pipe has taken what is being written, so that the packet is on its way.
+        self._taken = False
         self._output: deque[bytes] | None = None
         self._output_size = 0
         # The beginning of a message that is longer than the buffer.
@@ -399,8 +402,12 @@ class PipeServer:
     # Reading
 
     def _read(self, client: Client) -> None:
-        """Begin to read, unless that is under way, or an answer is still to come, or too much waits to be written."""
-        if client._reading or client._closing or client._paused or client._output_size >= _HIGH_WATER:
+        """Begin to read, unless that is under way, or an answer is still to come, or too much waits to be written.
+
+        Nor while the packet of a write is on its way, which is the next chance: by then there is often something to
+        read, and a read that has not to wait costs the system less.
+        """
+        if client._reading or client._closing or client._paused or client._taken or client._output_size >= _HIGH_WATER:
             return
         try:
             winapi.ReadFile(client._handle, client._buffer, len(client._buffer), None, client._read_reference)
@@ -430,7 +437,7 @@ class PipeServer:
     def _received(self, client: Client, count: int) -> None:
         self._bytes_in += count
         if client._parts is None:
-            data = ctypes.string_at(client._buffer, count)
+            data = client._buffer[:count]
             if count == len(client._buffer) < _LARGE_BUFFER:
                 client._buffer = ctypes.create_string_buffer(min(count * 4, _LARGE_BUFFER))
         else:
@@ -486,15 +493,17 @@ class PipeServer:
 
     def _write(self, client: Client, data: bytes) -> None:
         try:
-            winapi.WriteFile(client._handle, data, len(data), None, client._write_reference)
+            code = winapi.WriteFile(client._handle, data, len(data), None, client._write_reference)
         except PipeClosedError:
             self._deafen(client)
         else:
             client._writing = data
+            client._taken = code == WinError.SUCCESS
 
     def _write_ended(self, client: Client) -> None:
         self._bytes_out += client._write.InternalHigh
         client._writing = None
+        client._taken = False
         if client._write.Internal != STATUS_SUCCESS:
             self._deafen(client)
         elif client._output:
