@@ -1,0 +1,237 @@
+"""Build the exe with the Python that runs this, on Windows or under Wine: what `dev.py build` does in the end.
+
+`build.py [--one-folder] [--output DIRECTORY] [--sign THUMBPRINT]` writes pipectl.exe, or a folder of that name and its
+zip, and beside them SHA256SUMS, the bill of materials and the licences of what is inside. Nothing is written unless the
+exe has passed its smoke test. Two builds of the same source with the same packages are the same, byte for byte.
+"""
+
+import argparse
+import functools
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator
+from importlib.metadata import Distribution, distribution, packages_distributions
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+ROOT = Path(__file__).resolve().parent.parent
+SPEC = ROOT / "scripts" / "pipectl.spec"
+WORK = ROOT / "build"
+sys.path.insert(0, str(ROOT))
+
+from pipectl import __version__  # noqa: E402 - after the path is set
+from pipectl.commands import COMMANDS  # noqa: E402
+
+# What would differ between two builds: the time of the build in the exe's header, and the order of Python's sets.
+REPRODUCIBLE = {"SOURCE_DATE_EPOCH": "1767225600", "PYTHONHASHSEED": "0"}  # 2026-01-01; any time will do
+
+TIMESTAMPS = "http://timestamp.digicert.com"  # signed time: the signature outlives the certificate
+
+
+class BuildError(Exception):
+    """What the user is told in an `error:` line, and before it what led there."""
+
+    def __init__(self, error: str, log: str = "") -> None:
+        super().__init__(error)
+        self.log = log
+
+
+def build(*, one_folder: bool, output: Path, thumbprint: str | None) -> Path:
+    """Build, sign, test and describe the exe, and give its path."""
+    if thumbprint and not shutil.which("signtool"):
+        raise BuildError("signtool is not found: install the Windows SDK, and run this in its developer prompt")
+    exe = freeze(one_folder=one_folder)
+    if thumbprint:
+        sign(exe, thumbprint)
+    smoke_test(exe)
+    return publish(exe, one_folder=one_folder, output=output)
+
+
+def freeze(*, one_folder: bool) -> Path:
+    """Run PyInstaller, from nothing, in a folder of its own."""
+    made = WORK / "made"
+    shutil.rmtree(made, ignore_errors=True)
+    paths = ("--clean", "--noconfirm", "--workpath", WORK / "pyinstaller", "--distpath", made)
+    options = ("--", "--one-folder") if one_folder else ()
+    environment = {**REPRODUCIBLE, **os.environ, "PYINSTALLER_CONFIG_DIR": str(WORK / "cache")}
+    run("PyInstaller", sys.executable, "-m", "PyInstaller", *paths, SPEC, *options, env=environment)
+    return made / "pipectl" / "pipectl.exe" if one_folder else made / "pipectl.exe"
+
+
+def sign(exe: Path, thumbprint: str) -> None:
+    """Sign the exe with a certificate of the user's store, and have the time signed."""
+    how = ("/fd", "sha256", "/td", "sha256", "/tr", TIMESTAMPS, "/sha1", thumbprint)
+    run("signtool", "signtool", "sign", *how, exe)
+    run("signtool", "signtool", "verify", "/pa", exe)
+
+
+def smoke_test(exe: Path) -> None:
+    """See that it starts, is what it should be, and has every command."""
+    version = run("the exe's --version", exe, "--version").strip()
+    if version != f"pipectl {__version__}":
+        raise BuildError(f"the exe says that it is `{version}`, and should be pipectl {__version__}")
+    for command in COMMANDS:
+        run(f"the exe's {command} --help", exe, command, "--help")
+
+
+def run(what: str, *command: str | Path, env: dict[str, str] | None = None) -> str:
+    """Run a program and give its output; that is shown only if it fails."""
+    done = subprocess.run(
+        command, input="", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
+        env=env, cwd=ROOT,
+    )  # fmt: skip
+    if done.returncode:
+        raise BuildError(f"{what} ended with {done.returncode}", "\n".join(done.stdout.splitlines()[-30:]))
+    return done.stdout
+
+
+def publish(exe: Path, *, one_folder: bool, output: Path) -> Path:
+    """Put what was built, and what describes it, where it is wanted."""
+    output.mkdir(parents=True, exist_ok=True)
+    files = [output / "pipectl.cdx.json", output / "pipectl-licenses.txt"]
+    inside = list(distributions_in(exe))
+    files[0].write_text(json.dumps(bill_of_materials(exe, inside), indent=2) + "\n", encoding="utf-8")
+    files[1].write_text(licenses(inside), encoding="utf-8")
+    if one_folder:
+        shutil.rmtree(output / "pipectl", ignore_errors=True)
+        shutil.copytree(exe.parent, output / "pipectl")
+        files.insert(0, zipped(output / "pipectl"))
+        built = output / "pipectl" / "pipectl.exe"
+    else:
+        built = Path(shutil.copy(exe, output))
+        files.insert(0, built)
+    sums = "".join(f"{sha256(file)} *{file.name}\n" for file in files)
+    (output / "SHA256SUMS").write_text(sums, encoding="ascii", newline="\n")
+    return built
+
+
+def zipped(folder: Path) -> Path:
+    """Zip a folder, always to the same bytes."""
+    file = folder.with_suffix(".zip")
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                name = path.relative_to(folder.parent).as_posix()
+                archive.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return file
+
+
+def sha256(file: Path) -> str:
+    """The hash by which a download is recognised."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+# ---- what is inside -------------------------------------------------------------------------------------------------
+
+
+def distributions_in(exe: Path) -> Iterator[Distribution]:
+    """The packages of which something is in the exe, by what its archive lists, and the one that built it."""
+    from PyInstaller.archive.readers import CArchiveReader
+
+    modules = CArchiveReader(str(exe)).open_embedded_archive("PYZ.pyz").toc
+    tops = {name.partition(".")[0] for name in modules}
+    owners = packages_distributions()
+    names = {owner for top in tops for owner in owners.get(top, ())} - {"pipectl"}
+    yield from map(distribution, sorted({*names, "pyinstaller"}))
+
+
+def bill_of_materials(exe: Path, inside: Iterable[Distribution]) -> dict[str, Any]:
+    """What the exe consists of, in CycloneDX's words."""
+    components = [python_component(), *map(component, inside)]
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{uuid5(NAMESPACE_URL, sha256(exe))}",
+        "version": 1,
+        "metadata": {
+            "component": {
+                "type": "application",
+                "bom-ref": "pipectl",
+                "name": "pipectl",
+                "version": __version__,
+                "licenses": [{"license": {"id": "MIT"}}],
+                "hashes": [{"alg": "SHA-256", "content": sha256(exe)}],
+            }
+        },
+        "components": components,
+        "dependencies": [{"ref": "pipectl", "dependsOn": [part["bom-ref"] for part in components]}],
+    }
+
+
+def python_component() -> dict[str, Any]:
+    """The interpreter, with its DLLs."""
+    reference = f"pkg:generic/python@{platform.python_version()}"
+    return {
+        "type": "platform",
+        "bom-ref": reference,
+        "name": "CPython",
+        "version": platform.python_version(),
+        "purl": reference,
+        "licenses": [{"license": {"id": "PSF-2.0"}}],
+    }
+
+
+def component(package: Distribution) -> dict[str, Any]:
+    """A package; of PyInstaller the exe has the bootloader and its importer."""
+    reference = f"pkg:pypi/{package.name.lower()}@{package.version}"
+    meta = package.metadata
+    licence = meta.get("License-Expression") or meta.get("License")
+    return {
+        "type": "library",
+        "bom-ref": reference,
+        "name": package.name,
+        "version": package.version,
+        "purl": reference,
+        **({"licenses": [{"license": {"name": licence}}]} if licence else {}),
+    }
+
+
+def licenses(inside: Iterable[Distribution]) -> str:
+    """The licences of pipectl and of all that is in the exe, as they ask for."""
+    texts = [(f"CPython {platform.python_version()}", python_license())]
+    for package in inside:
+        files = [file for file in package.files or () if file.name.upper().startswith(("LICEN", "COPYING"))]
+        texts += [(f"{package.name} {package.version}", file.read_text("utf-8")) for file in files]
+    if (ROOT / "LICENSE").exists():
+        texts.insert(0, (f"pipectl {__version__}", (ROOT / "LICENSE").read_text("utf-8")))
+    rule = "=" * 79
+    return "\n".join(f"{rule}\n{title}\n{rule}\n\n{text.strip()}\n" for title, text in texts)
+
+
+def python_license() -> str:
+    """The licence that Python's installation has, with those of what Python has inside."""
+    return (Path(sys.base_prefix) / "LICENSE.txt").read_text("utf-8")
+
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+
+def main() -> int:
+    """Do what the command line says, and tell in one line what failed."""
+    parser = argparse.ArgumentParser(prog="build", description="Build pipectl.exe.")
+    parser.add_argument("--one-folder", action="store_true", help="a folder that starts quicker, and its zip")
+    parser.add_argument("--output", type=Path, default=ROOT / "dist", metavar="DIRECTORY", help="instead of dist")
+    parser.add_argument("--sign", metavar="THUMBPRINT", help="sign with this certificate of the user's store")
+    arguments = parser.parse_args()
+    say = functools.partial(print, file=sys.stderr)
+    if sys.platform != "win32":
+        say("error: the exe is built by a Windows Python: run `python3 scripts/dev.py build`")
+        return 1
+    try:
+        exe = build(one_folder=arguments.one_folder, output=arguments.output, thumbprint=arguments.sign)
+    except (BuildError, OSError) as failure:
+        say("\n".join(filter(None, (getattr(failure, "log", ""), f"error: {failure}"))))
+        return 1
+    say(f"built {exe}, {exe.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256(exe)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
