@@ -339,6 +339,11 @@ def locked(*names: str) -> str:
     return "".join(entry for entry in entries if not names or entry.partition("==")[0] in names)
 
 
+def package_names() -> list[str]:
+    """The packages of requirements.lock."""
+    return re.findall(r"(?m)^([\w-]+)==", locked())
+
+
 def requirements(path: Path, *names: str) -> Path:
     """Write down what is installed into a directory, in the form that pip and uv read."""
     file = path / ".requirements"
@@ -371,7 +376,7 @@ def uv_install(*arguments: str | Path) -> None:
 def make_tools(path: Path) -> None:
     """Install what checks the source, and pytest, for Linux."""
     do_quietly("making a virtual environment", UV_PROGRAM, "venv", "--clear", "--python", sys.executable, path)
-    names = set(re.findall(r"(?m)^([\w-]+)==", locked())) - {*FOR_UV, WINDOWS_SOURCE}
+    names = {*package_names()} - {*FOR_UV, WINDOWS_SOURCE}
     uv_install("--python", venv_program(path, "python"), "-r", requirements(path, *names))
 
 
@@ -384,14 +389,15 @@ def make_windows_python(path: Path) -> None:
 
 
 # Opening a file is slow under Wine, and Python looks into this zip before it looks for files: a third less to a start.
+# What is not used, or reads data files beside itself, stays out.
 ZIP_LIBRARY = """
 import pathlib, sys, zipfile
 home = pathlib.Path(sys.executable).parent
-unused = {"ensurepip", "idlelib", "lib2to3", "test", "tkinter", "turtledemo"}
+kept = {"ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tkinter", "turtledemo", "venv"}
 with zipfile.PyZipFile(home / "new.zip", "w") as library:
     library.writepy(home / "Lib")
     for package in (home / "Lib").iterdir():
-        if (package / "__init__.py").exists() and package.name not in unused:
+        if (package / "__init__.py").exists() and package.name not in kept:
             library.writepy(package)
 (home / "new.zip").rename(home / "python{}{}.zip".format(*sys.version_info))
 """
