@@ -1,0 +1,50 @@
+"""Shell completion: what the shells' scripts get from pipectl."""
+
+import os
+import sys
+
+import pytest
+
+if sys.platform != "win32":
+    pytest.skip("runs pipectl for real", allow_module_level=True)
+
+from pipectl.core import discovery
+from pipectl.core.models import PipeEntry
+from pipectl.params import PIPE
+
+from tests.runner import Pipectl
+
+
+def _complete(pipectl_process: Pipectl, *words: str) -> list[str]:
+    result = pipectl_process(
+        env={
+            **os.environ,
+            "_PIPECTL_COMPLETE": "bash_complete",
+            "COMP_WORDS": " ".join(words),
+            "COMP_CWORD": str(len(words) - 1),
+        }
+    )
+    return result.text.split()
+
+
+@pytest.mark.parametrize("shell", ["powershell", "bash", "zsh"])
+def test_each_shell_has_its_script(pipectl_process: Pipectl, shell: str) -> None:
+    result = pipectl_process(env={**os.environ, "_PIPECTL_COMPLETE": f"{shell}_source"})
+    assert result.exit_code == 0
+    assert f"{shell}_complete" in result.text
+
+
+def test_commands_options_and_their_values_are_completed(pipectl_process: Pipectl) -> None:
+    assert _complete(pipectl_process, "pipectl", "cl") == ["plain,client-pid"]
+    assert _complete(pipectl_process, "pipectl", "call", "--ti") == ["plain,--timeout"]
+    assert _complete(pipectl_process, "pipectl", "call", "--as", "ba") == ["plain,base64"]
+
+
+def test_names_of_pipes_are_completed_from_the_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [PipeEntry("svc", 1, None), PipeEntry("svc-log", 1, 1), PipeEntry("other", 1, 1)]
+    monkeypatch.setattr(discovery, "list_pipes", lambda: entries)
+    assert [item.value for item in PIPE.shell_complete(None, None, "sv")] == ["svc", "svc-log"]  # type: ignore[arg-type]
+
+
+def test_where_pipes_cannot_be_listed_nothing_is_completed_and_nothing_is_said(pipectl_process: Pipectl) -> None:
+    assert _complete(pipectl_process, "pipectl", "call", "zz-no-such-pipe") == []
