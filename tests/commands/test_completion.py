@@ -11,7 +11,6 @@ if sys.platform != "win32":
 from pipectl.core import discovery
 from pipectl.core.models import PipeEntry
 from pipectl.params import PIPE
-
 from tests.runner import Pipectl
 
 
