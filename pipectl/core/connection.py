@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from enum import StrEnum
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from . import winapi
 from .constants import Access, PipeMode, Sqos, WinError
@@ -140,7 +140,8 @@ class Connection:
         self._reading.start(winapi.ReadFile, self._buffer, len(self._buffer), None)
         count, code = self._reading.result(deadline)
         if code != WinError.MORE_DATA and not self._partial:
-            return self._buffer[:count]
+            message: bytes = self._buffer[:count]
+            return message
         return self._whole_message(count, code, deadline)
 
     def receive_until(self, until: Until, timeout: Timeout = None) -> Reply:
@@ -176,7 +177,8 @@ class Connection:
         self._reading.start(winapi.TransactNamedPipe, memory, len(memory), self._buffer, len(self._buffer), None)
         count, code = self._reading.result(deadline)
         if code != WinError.MORE_DATA:
-            return self._buffer[:count]
+            message: bytes = self._buffer[:count]
+            return message
         return self._whole_message(count, code, deadline)
 
     def request_until(self, data: Buffer, until: Until, timeout: Timeout = None) -> Reply:
@@ -254,7 +256,8 @@ class Connection:
     # Receiving
 
     def _keep_buffer(self, size: int) -> None:
-        self._buffer = ctypes.create_string_buffer(size)
+        # Its slices are bytes, though its type hints say that they are lists.
+        self._buffer: Any = ctypes.create_string_buffer(size)
 
     def _take(self, count: int) -> bytes:
         data = bytes(self._partial[:count])

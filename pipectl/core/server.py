@@ -116,7 +116,8 @@ class Client:
         self._read_reference = byref(self._read)
         self._write = winapi.OVERLAPPED()
         self._write_reference = byref(self._write)
-        self._buffer = ctypes.create_string_buffer(_SMALL_BUFFER)
+        # Its slices are bytes, though its type hints say that they are lists.
+        self._buffer: Any = ctypes.create_string_buffer(_SMALL_BUFFER)
         # Whether a read, or the wait for the client, is under way; what is being written.
         self._reading = False
         self._writing: bytes | None = None
