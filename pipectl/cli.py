@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise, takewhile
 from typing import Any
 
 import click
@@ -62,13 +63,13 @@ class LazyGroup(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *arguments: Any, **options: Any) -> Any:
         """Run, and exit with the code that what happened means."""
-        sys.exit(self.run(sys.argv[1:] if args is None else list(args), *arguments, **options))
+        code = self.run(sys.argv[1:] if args is None else list(args), *arguments, **options)
+        # Those of Windows are unsigned, such as 0xC0000005 of a child that crashed; this takes a C long.
+        sys.exit(code - (1 << 32) if code >= 1 << 31 else code)
 
     def run(self, args: list[str], *arguments: Any, **options: Any) -> int:
         """Run a command line; tell what goes wrong, and return the exit code."""
         output = Output()
-        if "--json" in args:  # an error in the command line itself is JSON too
-            output.mode = Mode.JSON
         options = {"obj": output, "windows_expand_args": False, **options, "standalone_mode": False}
         try:
             code = super().main(args, *arguments, **options)
@@ -76,6 +77,8 @@ class LazyGroup(click.Group):
         except click.Abort:
             return ExitCode.INTERRUPTED
         except click.ClickException as error:
+            if _asks_for_json(args):  # also if the error was met before the option
+                output.mode = Mode.JSON
             _tell_usage(output, error)
             return error.exit_code
         except OutputClosedError:
@@ -110,6 +113,12 @@ def _failed(output: Output, error: PipeError) -> ExitCode:
         exit_code=code,
     )
     return code
+
+
+def _asks_for_json(args: Sequence[str]) -> bool:
+    """Tell whether the command line asks for JSON; what follows `--` or `--exec` is for another program."""
+    ours = list(takewhile(lambda argument: argument not in ("--", "--exec"), args))
+    return "--json" in ours or ("--output", "json") in pairwise(ours)
 
 
 def _tell_usage(output: Output, error: click.ClickException) -> None:

@@ -153,8 +153,13 @@ class Written(NamedTuple):
         return self._ended(data)
 
     def line(self, line: bytes) -> bytes:
-        """Give the bytes that a line of stdin stands for; without an option, its own."""
-        return self.encode(line.decode("utf-8", "replace")) if self.escapes else self.finish(line)
+        """Give the bytes that a line of stdin stands for: its own, or those of its text, which is UTF-8, elsewhere."""
+        if self.is_hex or self.is_base64 or (self.encoding == "utf-8" and not self.escapes):
+            return self.finish(line)
+        try:
+            return self.encode(line.decode())
+        except UnicodeDecodeError:
+            raise click.UsageError("a line of stdin is not UTF-8") from None
 
     def finish(self, data: bytes) -> bytes:
         """Give the bytes that the bytes of a file stand for: themselves, or what their digits say."""

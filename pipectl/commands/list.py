@@ -4,6 +4,7 @@ import click
 
 from pipectl.command import option, with_examples
 from pipectl.output import Output
+from pipectl.rendering import counted
 
 
 @with_examples(
@@ -25,9 +26,9 @@ def command(output: Output, /, glob: str, sort: str) -> None:
 
     Opens no pipe: it reads the directory of pipes. `pid hint` is the process that a name speaks of, and may be wrong.
     """
-    from pipectl.core.discovery import list_pipes, matching, pid_hint, sorted_by
+    from pipectl.core.discovery import list_pipes, matching, sorted_by
+    from pipectl.core.inspection import listing
 
-    entries = sorted_by(sort, matching(glob, list_pipes()))
-    records = [{**entry._asdict(), "pid_hint": pid_hint(entry.name)} for entry in entries]
+    records = [listing(entry) for entry in sorted_by(sort, matching(glob, list_pipes()))]
     columns = ("name", "instances", "max_instances", "pid_hint")
-    output.records(records, columns, title=f"{len(records)} pipes")
+    output.records(records, columns, title=counted(len(records), "pipe"))

@@ -1,10 +1,16 @@
 """`pipectl peek`: what waits to be read, left where it is."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pipectl.command import option, with_examples
 from pipectl.output import Output, Show
 from pipectl.params import SIZE, Opening, opening_within, pipe_argument, showing
+from pipectl.rendering import counted
+
+if TYPE_CHECKING:
+    from pipectl.core.models import Peek
 
 
 @with_examples(
@@ -29,5 +35,12 @@ def command(output: Output, /, pipe: str, size: int, show: Show, opening: Openin
     with opening.connection(pipe, deadline, access=ANY_DIRECTION) as connection:
         found = connection.await_data(size, deadline)
     facts = {"pipe": pipe, "available": found.available, "left_in_message": found.left_in_message}
-    output.note(f"{found.available} bytes wait, {found.left_in_message} more of this message")
+    output.note(_in_words(found))
     output.payload(found.data, show, facts, field="data", as_dump=True)
+
+
+def _in_words(found: "Peek") -> str:
+    if not found.available:
+        return "nothing waits to be read"
+    rest = f"; its first message has {counted(found.left_in_message, 'more byte')}" if found.left_in_message else ""
+    return f"{counted(found.available, 'byte')} to be read{rest}"

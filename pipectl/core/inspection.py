@@ -4,9 +4,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from .constants import PipeMode
-from .discovery import list_pipes, pid_hint, probe
-from .errors import PipeError
+from .constants import PipeMode, WinError
+from .discovery import Availability, list_pipes, pid_hint, probe
+from .errors import PipeError, error_for
 from .functions import (
     get_local_info,
     get_named_pipe_handle_state,
@@ -14,6 +14,7 @@ from .functions import (
     set_named_pipe_handle_state,
 )
 from .handle import Handle
+from .models import PipeEntry
 from .names import short
 from .peers import server_of
 from .processes import account_name
@@ -49,11 +50,17 @@ def inspect(pipe: Handle) -> Record:
 
 def glance(pipe: str) -> Record:
     """Tell what can be known of a pipe without opening it; raises PipeNotFoundError."""
-    record: Record = {"pipe": pipe, "is": probe(pipe)}
-    for entry in _known(list_pipes) or []:
-        if entry.name.lower() == short(pipe).lower():
-            record |= {"instances": entry.instances, "max_instances": _limit(entry.max_instances)}
-    return {**record, "pid_hint": pid_hint(short(pipe))}
+    state = probe(pipe)
+    if state is Availability.ABSENT:
+        raise error_for(WinError.FILE_NOT_FOUND, "there is no such pipe", "WaitNamedPipeW", pipe)
+    listed = (entry for entry in _known(list_pipes) or [] if entry.name.lower() == short(pipe).lower())
+    known = next(map(listing, listed), {"pid_hint": pid_hint(short(pipe))})
+    return {"pipe": pipe, "is": state, **{name: value for name, value in known.items() if name != "name"}}
+
+
+def listing(entry: PipeEntry) -> Record:
+    """Tell what the directory of pipes says of one."""
+    return {**entry._asdict(), "max_instances": _limit(entry.max_instances), "pid_hint": pid_hint(entry.name)}
 
 
 def handle_state(pipe: Handle) -> Record:

@@ -1,0 +1,102 @@
+"""`pipectl popen`: a child's streams and its exit code, as if it had been started without pipectl."""
+
+import sys
+
+import pytest
+
+if sys.platform != "win32":
+    pytest.skip("needs Windows' processes", allow_module_level=True)
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.runner import Pipectl, Running
+
+
+def python(program: str, *arguments: str) -> list[str]:
+    return ["--", sys.executable, "-S", "-u", "-c", program, *arguments]
+
+
+BOTH = "import os; os.write(1, b'out'); os.write(2, b'err')"
+COPY = "import sys, shutil; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)"
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 130, 255])
+def test_the_childs_exit_code_is_the_commands_own(pipectl: Pipectl, code: int) -> None:
+    assert pipectl("popen", "--mode", "r", *python(f"import os; os._exit({code})")) == (code, b"", "")
+
+
+def test_an_exit_code_beyond_a_c_long_is_passed_on(pipectl_process: Pipectl) -> None:
+    program = "import ctypes; ctypes.windll.kernel32.ExitProcess(0xC0000005)"
+    assert pipectl_process("popen", *python(program)).exit_code == 0xC0000005
+
+
+@pytest.mark.parametrize(("mode", "out", "err"), [("3", b"out", "err"), ("4", b"outerr", "")])
+def test_both_streams_are_passed_on(pipectl_process: Pipectl, mode: str, out: bytes, err: str) -> None:
+    assert pipectl_process("popen", "-m", mode, *python(BOTH)) == (0, out, err)
+
+
+def test_stdin_is_passed_to_it_byte_for_byte(pipectl_process: Pipectl) -> None:
+    data = os.urandom(1 << 20)
+    assert pipectl_process("popen", *python(COPY), stdin=data) == (0, data, "")
+
+
+def test_without_stdin_it_has_none(pipectl_process: Pipectl) -> None:
+    assert pipectl_process("popen", "-m", "r", *python(COPY), stdin=b"data").stdout == b""
+
+
+def test_what_it_writes_comes_at_once(running: Callable[..., Running]) -> None:
+    program = running("popen", *python("for line in iter(input, 'end'): print(line.upper(), flush=True)"))
+    for word in ("one", "two"):
+        program.tell(word)
+        assert program.wrote().strip() == word.upper().encode()
+    program.tell("end")
+    assert program.end().exit_code == 0
+
+
+def test_its_arguments_reach_it_as_they_are(pipectl: Pipectl) -> None:
+    arguments = ["--json", "-q", "a b", 'say "hi"', "%PATH%", "&", "--", "", "ü", "*"]
+    result = pipectl("popen", "-m", "r", *python("import sys; print(ascii(sys.argv[1:]), end='')", *arguments))
+    assert result.text == ascii(arguments)
+
+
+def test_the_double_dash_may_be_left_out(pipectl: Pipectl) -> None:
+    assert pipectl("popen", "-m", "r", "cmd", "/c", "exit 7").exit_code == 7
+
+
+def test_json_has_an_object_for_each_piece_and_one_at_the_end(pipectl: Pipectl) -> None:
+    result = pipectl("popen", "-m", "r", "--json", *python(BOTH + "; os._exit(3)"))
+    assert result.exit_code == 3
+    *pieces, end = result.objects
+    assert {one["event"]: one["data"] for one in pieces} == {
+        "stdout": {"size": 3, "text": "out"},
+        "stderr": {"size": 3, "text": "err"},
+    }
+    assert 0 < end.pop("seconds") < 30
+    counts = {"stdin_bytes": 0, "stdout_bytes": 3, "stderr_bytes": 3}
+    assert end == {"schema": 1, "event": "exit", "exit_code": 3, **counts}
+
+
+def test_a_program_that_is_not_there_is_exit_code_1(pipectl: Pipectl) -> None:
+    result = pipectl("popen", "-m", "r", "there-is-no-such-program")
+    assert (result.exit_code, result.stdout) == (1, b"")
+    assert "ERROR_FILE_NOT_FOUND" in result.stderr
+
+
+def test_the_timeout_ends_it_and_all_that_it_has_started(pipectl: Pipectl, tmp_path: Path) -> None:
+    grandchild = f"import time; time.sleep(2); open({str(tmp_path / 'alive')!r}, 'w')"
+    program = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {grandchild!r}]); time.sleep(60)"
+    begun = time.perf_counter()
+    result = pipectl("popen", "-m", "r", "--timeout", "1", *python(program))
+    taken = time.perf_counter() - begun
+    assert result.exit_code == 6
+    assert 1 <= taken < 1.5
+    time.sleep(2)
+    assert not (tmp_path / "alive").exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--",), ("-m", "5", "--", "cmd"), ("--timeout", "x", "--", "cmd")])
+def test_what_makes_no_sense_is_a_usage_error(pipectl: Pipectl, arguments: tuple[str, ...]) -> None:
+    assert pipectl("popen", *arguments).exit_code == 2
