@@ -30,7 +30,7 @@ from .constants import (
     WinError,
 )
 from .deadline import Deadline
-from .errors import MessageTooLongError, error_for
+from .errors import MessageTooLongError
 from .handle import Handle
 from .models import HandleState, LocalInfo, Peek, PipeInfo
 from .overlapped import Overlapped
@@ -324,16 +324,13 @@ def get_named_pipe_client_computer_name(pipe: Handle) -> str | None:
 def get_local_info(pipe: Handle) -> LocalInfo:
     """Tell what the kernel knows of this instance: FilePipeLocalInformation of NtQueryInformationFile."""
     information = winapi.FILE_PIPE_LOCAL_INFORMATION()
-    status = winapi.NtQueryInformationFile(
+    winapi.NtQueryInformationFile(
         pipe,
         byref(winapi.IO_STATUS_BLOCK()),
         byref(information),
         ctypes.sizeof(information),
         _FILE_PIPE_LOCAL_INFORMATION,
     )
-    if status < 0:
-        code = winapi.RtlNtStatusToDosError(status)
-        raise error_for(code, winapi.format_error(code), "NtQueryInformationFile", pipe.name)
     return LocalInfo(
         is_message_type=bool(information.NamedPipeType & 1),
         rejects_remote=bool(information.NamedPipeType & 2),

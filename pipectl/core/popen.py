@@ -42,7 +42,8 @@ from .functions import create_event, fd_create_pipe
 from .handle import Handle
 from .waiting import wait
 
-# A text is a command line for the shell; a sequence is a program and its arguments, and no shell sees them.
+# A text is a command line for the shell; a sequence is a program and its arguments, and no shell sees them, except when
+# the program is a batch file, which Windows itself gives to one.
 Command = str | Sequence[str]
 Sink = Callable[[bytes], object]
 
@@ -79,7 +80,7 @@ class _Process:
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
-                env=env and {**os.environ, **{name.upper(): value for name, value in env.items()}},
+                env={**os.environ, **{name.upper(): value for name, value in env.items()}} if env else None,
                 creationflags=subprocess.CREATE_NO_WINDOW | (_CREATE_SUSPENDED if job else 0),
             )
         except OSError as error:
@@ -124,11 +125,6 @@ def _inherited(which: StdHandle) -> int | None:
     """Choose for a stream without a pipe: this process's own or, where that has none, such as in a GUI, nowhere."""
     # A type of 0 is FILE_TYPE_UNKNOWN: there is no handle, or one that does not work.
     return None if winapi.GetFileType(winapi.GetStdHandle(which)) else subprocess.DEVNULL
-
-
-def _chunks(pipe: io.FileIO) -> Iterator[bytes]:
-    """Give what comes from a pipe, as it comes, until its end."""
-    return iter(partial(pipe.read, _CHUNK), b"")
 
 
 # Files
@@ -557,19 +553,16 @@ class _Pump:
     def __init__(self, pipe: io.FileIO, sink: Sink, on_error: Callable[[BaseException], None]) -> None:
         self.count = 0
         self.ended = create_event()
-        self._pipe = pipe
-        self._sink = sink
-        self._on_error = on_error
-        Thread(target=self._run, name="Child output", daemon=True).start()
+        Thread(target=self._run, args=(pipe, sink, on_error), name="Child output", daemon=True).start()
 
-    def _run(self) -> None:
+    def _run(self, pipe: io.FileIO, sink: Sink, on_error: Callable[[BaseException], None]) -> None:
         try:
-            with self._pipe:
-                for data in _chunks(self._pipe):
+            with pipe:
+                for data in iter(partial(pipe.read, _CHUNK), b""):
                     self.count += len(data)
-                    self._sink(data)
+                    sink(data)
         except BaseException as error:  # noqa: BLE001 - `Child.wait` raises it in the program's thread
-            self._on_error(error)
+            on_error(error)
         with contextlib.suppress(PipeError):  # the child was given up, and nobody waits
             winapi.SetEvent(self.ended)
 
@@ -580,18 +573,16 @@ class _Feeder:
     def __init__(self, pipe: io.FileIO, source: Iterable[bytes], on_error: Callable[[BaseException], None]) -> None:
         self.count = 0
         self._pipe = pipe
-        self._source = source
-        self._on_error = on_error
         self._writing = Lock()
-        Thread(target=self._run, name="Child input", daemon=True).start()
+        Thread(target=self._run, args=(source, on_error), name="Child input", daemon=True).start()
 
-    def _run(self) -> None:
+    def _run(self, source: Iterable[bytes], on_error: Callable[[BaseException], None]) -> None:
         try:
-            for data in self._source:
+            for data in source:
                 if not self._write(memoryview(data)):
                     break
         except BaseException as error:  # noqa: BLE001 - `Child.wait` raises it in the program's thread
-            self._on_error(error)
+            on_error(error)
         self.close()
 
     def _write(self, data: memoryview) -> bool:

@@ -193,6 +193,11 @@ def _code(code: int, function: Any, arguments: tuple[Any, ...]) -> int:
     return code if code == 0 else _fail(code, function, arguments)
 
 
+def _status(status: int, function: Any, arguments: tuple[Any, ...]) -> int:
+    """Check a function that answers with an NTSTATUS: success is 0, and a negative one is a failure."""
+    return status if status >= 0 else cast("int", _fail(RtlNtStatusToDosError(status), function, arguments))
+
+
 def _wait(result: int, function: Any, arguments: tuple[Any, ...]) -> int:
     """Check a wait: WAIT_FAILED is the only failure."""
     return _fail(ctypes.get_last_error(), function, arguments) if result == 0xFFFF_FFFF else result
@@ -288,7 +293,7 @@ PostQueuedCompletionStatus   = _declare(_KERNEL32, "PostQueuedCompletionStatus",
 SetFileCompletionNotificationModes = _declare(_KERNEL32, "SetFileCompletionNotificationModes", BOOL, HANDLE, ctypes.c_ubyte, check=_ok())
 
 # What the kernel knows of an open pipe, and of the directory of pipes
-NtQueryInformationFile       = _declare(_NTDLL, "NtQueryInformationFile", c_int32, HANDLE, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, check=_plain)
+NtQueryInformationFile       = _declare(_NTDLL, "NtQueryInformationFile", c_int32, HANDLE, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, check=_status)
 NtQueryDirectoryFile         = _declare(_NTDLL, "NtQueryDirectoryFile", c_int32, HANDLE, HANDLE, c_void_p, c_void_p, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, ctypes.c_ubyte, POINTER(UNICODE_STRING), ctypes.c_ubyte, check=_plain)
 RtlNtStatusToDosError        = _declare(_NTDLL, "RtlNtStatusToDosError", ULONG, c_int32, check=_plain)
 
@@ -304,7 +309,7 @@ CreateJobObjectW             = _declare(_KERNEL32, "CreateJobObjectW", HANDLE, _
 SetInformationJobObject      = _declare(_KERNEL32, "SetInformationJobObject", BOOL, HANDLE, DWORD, c_void_p, DWORD, check=_ok())
 AssignProcessToJobObject     = _declare(_KERNEL32, "AssignProcessToJobObject", BOOL, HANDLE, HANDLE, check=_ok())
 TerminateJobObject           = _declare(_KERNEL32, "TerminateJobObject", BOOL, HANDLE, DWORD, check=_ok())
-NtResumeProcess              = _declare(_NTDLL, "NtResumeProcess", c_int32, HANDLE, check=_plain)
+NtResumeProcess              = _declare(_NTDLL, "NtResumeProcess", c_int32, HANDLE, check=_status)
 QueryFullProcessImageNameW   = _declare(_KERNEL32, "QueryFullProcessImageNameW", BOOL, HANDLE, DWORD, LPWSTR, _PDWORD, check=_ok())
 ProcessIdToSessionId         = _declare(_KERNEL32, "ProcessIdToSessionId", BOOL, DWORD, _PDWORD, check=_ok())
 GetProcessTimes              = _declare(_KERNEL32, "GetProcessTimes", BOOL, HANDLE, POINTER(FILETIME), POINTER(FILETIME), POINTER(FILETIME), POINTER(FILETIME), check=_ok())
