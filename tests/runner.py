@@ -87,10 +87,13 @@ class Running:
         """Wait for the next line on its stdout."""
         return self._stdout.next()
 
-    def end(self) -> Result:
-        """End its stdin, wait for its end, and give what it left and nobody has waited for."""
+    def end_stdin(self) -> None:
+        """Let it read no more."""
         assert self._process.stdin is not None
         self._process.stdin.close()
+
+    def end(self) -> Result:
+        """Wait for its end, and give what it left and nobody has waited for."""
         code = self._process.wait(_PATIENCE)
         return Result(code, self._stdout.rest(), self._stderr.rest().decode())
 
@@ -100,8 +103,7 @@ class Running:
         self._process.wait(_PATIENCE)
         self._stdout.rest()
         self._stderr.rest()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self.end_stdin()
 
 
 class _Lines:

@@ -24,14 +24,14 @@ def some_pipes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("some_pipes")
 def test_pipes_are_listed_by_name_with_their_instances(pipectl: Pipectl) -> None:
-    assert pipectl("list") == (
-        0,
-        b"NAME                  INSTANCES  MAX INSTANCES  PID HINT\n"
-        b"App\\x1b[31m           2          5\n"
-        b"dotnet-diagnostic-42  3          unlimited      42\n"
-        b"svc                   1          1\n",
-        "",
-    )
+    result = pipectl("list")
+    assert result.text.splitlines() == [
+        "NAME                  INSTANCES  MAX INSTANCES  PID HINT",
+        r"App\x1b[31m           2          5",
+        "dotnet-diagnostic-42  3          unlimited      42",
+        "svc                   1          1",
+    ]
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 @pytest.mark.usefixtures("some_pipes")

@@ -20,9 +20,10 @@ from tests.runner import Pipectl
 class Greeter(PipeServer):
     """Says something to each client, after a while, and nothing else."""
 
-    def __init__(self, pipe: str, *messages: bytes, after: float = 0, is_message: bool = True) -> None:
+    def __init__(self, pipe: str, greeting: bytes | None = None, *, after: float = 0, is_message: bool = True) -> None:
         def greet(client: Client) -> None:
-            Timer(after, lambda: [client.send(message) for message in messages]).start()
+            if greeting is not None:
+                Timer(after, client.send, [greeting]).start()
 
         super().__init__(pipe, lambda _client, _data: None, on_connect=greet, is_message=is_message)
 

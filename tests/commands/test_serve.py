@@ -13,11 +13,11 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipectl.core.connection import Connection, Wait, connect
 from pipectl.core.constants import Access
@@ -27,6 +27,9 @@ from pipectl.core.processes import current_user_sid
 from pipectl.core.sddl import Kind
 from pipectl.core.security import get_security
 from tests.runner import Background, Pipectl, Result
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Serve = Callable[..., "Future[Result]"]
 

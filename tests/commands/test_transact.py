@@ -56,6 +56,7 @@ def test_lines_of_stdin_are_answered_as_they_come(pipe_name: str, running: Calla
         for word in ("one", "two", "grüße"):
             program.tell(word)
             assert program.wrote().decode() == f"{word.encode().upper().decode()}\n"
+        program.end_stdin()
         assert program.end() == (0, b"", "")
         assert server.stats.clients == 1
 

@@ -86,7 +86,7 @@ def test_a_pipe_that_stays_is_exit_code_6(pipe_name: str, pipectl: Pipectl) -> N
 
 
 def test_a_pipe_that_is_waited_for_is_never_opened(pipe_name: str, pipectl: Pipectl) -> None:
-    came = []
+    came: list[Client] = []
     with PipeServer(pipe_name, echo, on_connect=came.append):
         for condition in ("free", "exists"):
             assert pipectl("wait", pipe_name, "--for", condition).exit_code == 0

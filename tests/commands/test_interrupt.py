@@ -1,0 +1,189 @@
+"""Ctrl+C ends every command at once with exit code 130, whatever it waits for."""
+
+import sys
+
+import pytest
+
+if sys.platform != "win32":
+    pytest.skip("needs Windows' pipes", allow_module_level=True)
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event
+
+from pipectl.core.connection import Wait, connect
+from pipectl.core.constants import PipeMode
+from pipectl.core.functions import connect_named_pipe, create_named_pipe
+from pipectl.core.server import Client, PipeServer
+from tests.runner import Running
+
+# pipectl, and a thread that gives it Ctrl+C when the test closes a pipe: a signal from outside needs a console.
+_PROGRAM = """
+import signal, sys, threading, time
+from contextlib import suppress
+from pipectl.cli import cli
+from pipectl.core.connection import connect
+from pipectl.core.errors import PipeClosedError
+
+begun = []
+
+def interrupt(trigger):
+    with trigger, suppress(PipeClosedError):
+        trigger.receive()
+    begun.append(time.perf_counter())
+    signal.raise_signal(signal.SIGINT)
+
+threading.Thread(target=interrupt, args=[connect(sys.argv[1])]).start()
+try:
+    cli(sys.argv[2:], prog_name="pipectl")
+finally:
+    print(time.perf_counter() - begun[0], file=sys.stderr)
+"""
+
+
+class Interruptible(Running):
+    """A pipectl that the test can interrupt."""
+
+    def __init__(self, pipe: str, *arguments: str) -> None:
+        self._trigger = create_named_pipe(f"{pipe}-trigger")
+        super().__init__([sys.executable, "-c", _PROGRAM, f"{pipe}-trigger", *arguments])
+        connect_named_pipe(self._trigger, 30)
+
+    def interrupt(self) -> None:
+        """Give it Ctrl+C, and see that it ends soon, and how."""
+        begun = time.perf_counter()
+        self._trigger.close()
+        result = self.end()
+        assert result.exit_code == 130
+        assert time.perf_counter() - begun < 2  # also the interpreter's own end waits for nothing
+        assert "Traceback" not in result.stderr
+        assert float(result.stderr.splitlines()[-1]) < 0.2
+
+    def kill(self) -> None:
+        self._trigger.close()
+        super().kill()
+
+
+@pytest.fixture
+def start(pipe_name: str) -> Iterator[Callable[..., Interruptible]]:
+    """Start a command on the pipe."""
+    with ExitStack() as stack:
+
+        def started(command: str, *options: str) -> Interruptible:
+            program = Interruptible(pipe_name, command, *options)
+            stack.callback(program.kill)
+            return program
+
+        yield started
+
+
+Start = Callable[..., Interruptible]
+
+
+class Silent(PipeServer):
+    """Notes what comes, and says nothing."""
+
+    def __init__(self, pipe: str, *, is_message: bool = True) -> None:
+        self.came, self.received = Event(), Event()
+
+        def receive(_client: Client, _data: bytes) -> None:
+            self.received.set()
+
+        def greet(_client: Client) -> None:
+            self.came.set()
+
+        super().__init__(pipe, receive, on_connect=greet, is_message=is_message)
+
+
+@pytest.mark.parametrize("is_message", [True, False], ids=["message", "byte"])
+def test_call_that_waits_for_a_reply(pipe_name: str, start: Start, is_message: bool) -> None:
+    with Silent(pipe_name, is_message=is_message) as server:
+        program = start("call", pipe_name, "x", "--timeout", "none")
+        assert server.received.wait(20)
+        program.interrupt()
+
+
+def test_call_by_the_native_function(pipe_name: str, start: Start) -> None:
+    with Silent(pipe_name) as server:
+        program = start("call", pipe_name, "x", "--native", "--timeout", "none")
+        assert server.received.wait(20)
+        program.interrupt()
+
+
+def test_call_to_a_server_that_does_not_read(pipe_name: str, start: Start, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(bytes(1 << 20))
+    with create_named_pipe(pipe_name, pipe_mode=PipeMode.TYPE_BYTE) as server:
+        program = start("call", pipe_name, "--data-file", str(tmp_path / "data"), "--timeout", "none")
+        connect_named_pipe(server, 20)
+        program.interrupt()
+
+
+def test_call_that_waits_for_a_busy_pipe(pipe_name: str, start: Start) -> None:
+    with create_named_pipe(pipe_name, max_instances=1), connect(pipe_name):
+        start("call", pipe_name, "x", "--timeout", "none").interrupt()
+
+
+def test_call_that_waits_for_stdin(pipe_name: str, start: Start) -> None:
+    start("call", pipe_name, "-").interrupt()
+
+
+def test_serve_without_clients(pipe_name: str, start: Start) -> None:
+    program = start("serve", pipe_name)
+    program.said()
+    program.interrupt()
+
+
+def test_serve_with_a_client_that_does_not_read(pipe_name: str, start: Start, tmp_path: Path) -> None:
+    (tmp_path / "reply").write_bytes(bytes(10 << 20))
+    program = start("serve", pipe_name, "--reply-file", str(tmp_path / "reply"))
+    with connect(pipe_name, 20, wait=Wait.EXISTS) as client:
+        client.send(b"x", 5)
+        while b"answered" not in program.wrote():
+            pass
+        program.interrupt()
+
+
+def test_serve_with_a_program_that_runs(pipe_name: str, start: Start) -> None:
+    program = start("serve", pipe_name, "--exec", sys.executable, "-c", "import time; time.sleep(60)")
+    with connect(pipe_name, 20, wait=Wait.EXISTS) as client:
+        client.send(b"x", 5)
+        while b"received" not in program.wrote():
+            pass
+        program.interrupt()
+
+
+def test_transact_that_waits_for_stdin(pipe_name: str, start: Start) -> None:
+    with Silent(pipe_name) as server:
+        program = start("transact", pipe_name)
+        assert server.came.wait(20)
+        program.interrupt()
+
+
+@pytest.mark.parametrize("condition", ["exists", "free", "gone"])
+def test_wait(pipe_name: str, start: Start, condition: str) -> None:
+    with ExitStack() as stack:
+        if condition != "exists":
+            stack.enter_context(create_named_pipe(pipe_name, max_instances=1))
+            stack.enter_context(connect(pipe_name))
+        start("wait", pipe_name, "--for", condition, "--timeout", "none").interrupt()
+
+
+def test_peek_that_waits_for_something(pipe_name: str, start: Start) -> None:
+    with Silent(pipe_name) as server:
+        program = start("peek", pipe_name, "--timeout", "none")
+        assert server.came.wait(20)
+        program.interrupt()
+
+
+def test_client_pid(pipe_name: str, start: Start) -> None:
+    program = start("client-pid", pipe_name)
+    program.said()
+    program.interrupt()
+
+
+def test_popen(start: Start) -> None:
+    program = start("popen", "--", sys.executable, "-c", "import time; print(flush=True); time.sleep(60)")
+    program.wrote()
+    program.interrupt()
