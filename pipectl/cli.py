@@ -55,11 +55,13 @@ class LazyGroup(click.Group):
         formatter.write_text("See `pipectl COMMAND --help` for each, and `pipectl demo` for a tour.")
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, and end what goes wrong with a pipe here: click takes a closed one for a closed stdout."""
+        """Run the command, and end its errors here: click would take that of a closed pipe for a closed stdout."""
         try:
             return super().invoke(ctx)
         except PipeError as error:
             return _failed(ctx.ensure_object(Output), error)
+        except OSError as error:
+            return _unexpected(ctx.ensure_object(Output), error)
 
     def main(self, args: Sequence[str] | None = None, *arguments: Any, **options: Any) -> Any:
         """Run, and exit with the code that what happened means."""
@@ -85,9 +87,7 @@ class LazyGroup(click.Group):
             _silence_stdout()
             return ExitCode.UNEXPECTED
         except Exception as error:  # noqa: BLE001 - the last resort, without a traceback for somebody at a prompt
-            output.traceback(error)
-            output.error(f"unexpected: {error!r}", "Run it again with `--debug`, and report what it shows")
-            return ExitCode.UNEXPECTED
+            return _unexpected(output, error)
 
 
 @click.group(cls=LazyGroup, help=_OVERVIEW, invoke_without_command=True)
@@ -97,6 +97,12 @@ def cli(ctx: click.Context) -> None:
     """Show the overview if no command is given."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+def _unexpected(output: Output, error: Exception) -> ExitCode:
+    output.traceback(error)
+    output.error(f"unexpected: {error!r}", "Run it again with `--debug`, and report what it shows")
+    return ExitCode.UNEXPECTED
 
 
 def _failed(output: Output, error: PipeError) -> ExitCode:
@@ -123,16 +129,24 @@ def _asks_for_json(args: Sequence[str]) -> bool:
 
 def _tell_usage(output: Output, error: click.ClickException) -> None:
     context = getattr(error, "ctx", None)
-    hint = f"See `{context.command_path} --help`" if context else None
-    message, _, more = error.format_message().partition("\n")
-    output.error(message[:1].lower() + message[1:].rstrip("."), more or hint, exit_code=error.exit_code)
+    near = getattr(error, "possibilities", None)  # which `format_message` would put into the message
+    message, _, hint = (error.message if near else error.format_message()).partition("\n")
+    if not hint and context:
+        hint = _hint(near, f"{context.command_path} --help")
+    output.error(message[:1].lower() + message[1:].rstrip("."), hint or None, exit_code=error.exit_code)
 
 
 def _near_names(error: PipeNotFoundError) -> str | None:
     from .core.discovery import did_you_mean
 
     names = did_you_mean(error.pipe) if error.pipe else []
-    return f"Did you mean {' or '.join(f'`{name}`' for name in names)}? See `pipectl list`" if names else None
+    return _hint(names, "pipectl list") if names else None
+
+
+def _hint(names: Sequence[str] | None, see: str) -> str:
+    """Write a hint that asks whether one of some names was meant, and tells where all of them are."""
+    question = f"Did you mean {' or '.join(f'`{name}`' for name in names)}? " if names else ""
+    return f"{question}See `{see}`"
 
 
 def _silence_stdout() -> None:

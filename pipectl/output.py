@@ -323,9 +323,7 @@ def _shown_to_program(data: bytes, show: Show) -> str:
     if show.form is Form.HEX:
         return data.hex()
     if show.form is Form.BASE64:
-        from base64 import b64encode
-
-        return b64encode(data).decode()
+        return rendering.base64(data)
     return data.decode(show.encoding, "backslashreplace")
 
 

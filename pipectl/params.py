@@ -11,7 +11,6 @@ import codecs
 import functools
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -33,6 +32,7 @@ _O = TypeVar("_O", bound="Connection | Handle")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_SIZES = 1 << 32  # how many a DWORD can tell apart; ctypes would cut off the rest
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}
 
 
@@ -78,17 +78,18 @@ class Duration(click.ParamType[float | None]):
 
 
 class Size(click.ParamType[int]):
-    """A number of bytes, or with a unit of 1024 such as `64k` or `1MiB`."""
+    """A number of bytes, or with a unit of 1024 such as `64k` or `1MiB`; no more than Win32 can count."""
 
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"(\d+)\s*([bkmg]?)(?:i?b)?", value.strip().lower())
-        if match is None:
-            self.fail(f"{value!r} is no size: write bytes such as 65536, or 64k, 1MiB", param, ctx)
-        return int(match[1]) * _UNITS[match[2]]
+        match = re.fullmatch(r"(\d{1,10})\s*([bkmg]?)(?:i?b)?", value.strip().lower())
+        size = int(match[1]) * _UNITS[match[2]] if match else _SIZES
+        if size >= _SIZES:
+            self.fail(f"{value!r} is no size: write bytes such as 65536, or 64k, 1MiB, of less than 4 GiB", param, ctx)
+        return size
 
 
 class Encoding(click.ParamType[str]):
@@ -99,7 +100,8 @@ class Encoding(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
             "".encode(value)  # refuses codecs that are not for text
-        except LookupError:
+            b"x".decode(value, "backslashreplace")  # and those, such as idna, that are for a kind of text alone
+        except (LookupError, UnicodeError):
             self.fail(f"{value!r} is no text encoding: write utf-8, utf-16-le, latin-1, cp1252 …", param, ctx)
         return codecs.lookup(value).name
 
@@ -234,7 +236,7 @@ def payload(function: _F) -> _F:
     @written
     @functools.wraps(function)
     def command(
-        *arguments: Any, data: str | None, from_stdin: bool, data_file: Path | None, written: Written, **options: Any
+        *arguments: Any, data: str | None, from_stdin: bool, data_file: str | None, written: Written, **options: Any
     ) -> Any:
         from_stdin = from_stdin or data == "-"
         text = None if data == "-" else data
@@ -250,15 +252,17 @@ def payload(function: _F) -> _F:
 
 def data_file_option(function: _F) -> _F:
     """Add `--data-file`."""
-    return option(
-        "--data-file", type=click.Path(path_type=Path), metavar="FILE", section=SENT, help="Send what a file holds."
-    )(function)
+    return option("--data-file", type=click.Path(), metavar="FILE", section=SENT, help="Send what a file holds.")(
+        function
+    )
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: str) -> bytes:
     """Read a file that the command line names; raises UsageError."""
+    from pathlib import Path  # a slow import, and seldom needed
+
     try:
-        return path.read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise click.UsageError(f"`{path}` cannot be read: {error.strerror}") from None
 

@@ -1,7 +1,8 @@
 """Bytes and values as text: what a terminal may get, and what JSON carries."""
 
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain, repeat
 from typing import Any
 
@@ -48,10 +49,16 @@ def for_person(data: bytes, encoding: str) -> str:
 
 def for_json(data: bytes, encoding: str) -> dict[str, Any]:
     """Give bytes as JSON carries them: their size, and their text if it can be turned back into them."""
-    try:
-        return {"size": len(data), "text": data.decode(encoding)}
-    except UnicodeDecodeError:
-        return {"size": len(data), "base64": b64encode(data).decode()}
+    with suppress(UnicodeError):
+        text = data.decode(encoding)
+        if text.encode(encoding) == data:  # a byte order mark, for one, would be lost
+            return {"size": len(data), "text": text}
+    return {"size": len(data), "base64": base64(data)}
+
+
+def base64(data: bytes) -> str:
+    """Write bytes as base64, on one line."""
+    return b2a_base64(data, newline=False).decode()
 
 
 def size_in_words(count: int) -> str:

@@ -1,7 +1,6 @@
 """`pipectl serve`: a server with the answers that the command line gives it."""
 
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,7 +42,7 @@ class ServeCommand(Command):
 @option("--reply", metavar="TEXT", section=_ANSWERS, help="Answer with this text.")
 @option(
     "--reply-file",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     metavar="FILE",
     section=_ANSWERS,
     help="Answer with what a file holds now.",

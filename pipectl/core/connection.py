@@ -112,7 +112,8 @@ class Connection:
         self._writing: Overlapped | None = None
         # What a receive had got when its deadline passed, or came after the end of a reply.
         self._partial = bytearray()
-        self._keep_buffer(_FIRST_BUFFER if is_message else _BUFFER_FOR_BYTES)
+        # No larger than a message may be, so that a longer one shows itself.
+        self._keep_buffer(max(1, min(max_message, _FIRST_BUFFER if is_message else _BUFFER_FOR_BYTES)))
 
     @property
     def pipe(self) -> str | None:

@@ -1,0 +1,275 @@
+"""The root of the command line: where every error ends, what is imported when, and how near a mistake was."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import pipectl as package
+from pipectl import __version__
+from pipectl.cli import cli
+from pipectl.commands import COMMANDS
+from pipectl.core import errors
+from pipectl.core.constants import WinError
+from pipectl.exitcodes import ExitCode, exit_code_for
+from tests.runner import Pipectl
+
+Failing = Callable[[Exception], None]
+
+ON_WINDOWS = pytest.mark.skipif(sys.platform != "win32", reason="needs Windows")
+
+# The errors of the core, and the exit code of each.
+ENDS = {
+    errors.PipeError: 1,
+    errors.PipeNotFoundError: 3,
+    errors.PipeBusyError: 4,
+    errors.PipeAccessError: 5,
+    errors.PipeTimeoutError: 6,
+    errors.PipeClosedError: 7,
+    errors.PeerMismatchError: 8,
+    errors.PipeStateError: 9,
+    errors.MessageTooLongError: 10,
+    errors.OperationAbortedError: 1,
+    errors.InvalidPipeNameError: 2,
+    errors.ProgramNotFoundError: 1,
+    errors.UnsupportedError: 11,
+}
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Failing:
+    """Make `pipectl wait` fail with an error."""
+    from pipectl.core import discovery
+
+    def fail_with(error: Exception) -> None:
+        def fail(*_arguments: object) -> None:
+            raise error
+
+        monkeypatch.setattr(discovery, "wait_for", fail)
+
+    return fail_with
+
+
+# Errors
+
+
+def test_every_error_of_the_tree_has_its_exit_code() -> None:
+    tree = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.PipeError)]
+    assert set(tree) == set(ENDS)
+
+
+@pytest.mark.parametrize("kind", ENDS, ids=lambda kind: kind.__name__)
+def test_an_error_ends_in_its_exit_code_and_in_words(pipectl: Pipectl, failing: Failing, kind: type) -> None:
+    failing(kind("it did not work", pipe=r"\\.\pipe\x"))
+    result = pipectl("wait", "x")
+    assert (result.exit_code, result.stdout) == (ENDS[kind], b"")
+    assert result.stderr.startswith(r"error: \\.\pipe\x: it did not work")
+    assert "Traceback" not in result.stderr
+
+
+def test_an_error_tells_what_failed_why_and_what_to_try(pipectl: Pipectl, failing: Failing) -> None:
+    failing(errors.error_for(WinError.PIPE_BUSY, "All instances are busy", "CreateFileW", r"\\.\pipe\my pipe"))
+    assert pipectl("wait", "x").stderr.splitlines() == [
+        r"error: CreateFileW on \\.\pipe\my pipe: All instances are busy (ERROR_PIPE_BUSY, 231)",
+        r'hint: Wait for a free instance: `pipectl wait "\\.\pipe\my pipe"`',
+    ]
+
+
+def test_json_has_the_error_as_an_object(pipectl: Pipectl, failing: Failing) -> None:
+    failing(errors.error_for(WinError.PIPE_BUSY, "All instances are busy", "CreateFileW", r"\\.\pipe\x"))
+    assert pipectl("wait", "x", "--json").error == {
+        "message": r"CreateFileW on \\.\pipe\x: All instances are busy (ERROR_PIPE_BUSY, 231)",
+        "function": "CreateFileW",
+        "pipe": r"\\.\pipe\x",
+        "code": 231,
+        "symbol": "ERROR_PIPE_BUSY",
+        "exit_code": 4,
+        "hint": r"Wait for a free instance: `pipectl wait \\.\pipe\x`",
+    }
+
+
+def test_what_nobody_expected_is_told_without_a_traceback(pipectl: Pipectl, failing: Failing) -> None:
+    failing(RuntimeError("surprise"))
+    result = pipectl("wait", "x")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[0] == "error: unexpected: RuntimeError('surprise')"
+    assert "--debug" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("error", [RuntimeError("surprise"), errors.PipeClosedError("gone"), BrokenPipeError("x")])
+def test_debug_shows_the_traceback_and_changes_nothing_else(
+    pipectl: Pipectl, failing: Failing, error: Exception
+) -> None:
+    failing(error)
+    expected = pipectl("wait", "x")
+    result = pipectl("wait", "x", "--debug")
+    assert result.exit_code == expected.exit_code == (7 if isinstance(error, errors.PipeClosedError) else 1)
+    assert "Traceback" in result.stderr
+    assert result.stderr.endswith(expected.stderr)
+
+
+def test_ctrl_c_is_exit_code_130(pipectl: Pipectl, failing: Failing) -> None:
+    failing(KeyboardInterrupt())  # type: ignore[arg-type]
+    assert pipectl("wait", "x").exit_code == 130
+
+
+# Near misses
+
+
+@pytest.mark.parametrize(("wrong", "near"), [("cal", "call"), ("Call", "call"), ("srve", "serve"), ("lst", "list")])
+def test_a_command_that_does_not_exist_is_answered_with_the_near_ones(pipectl: Pipectl, wrong: str, near: str) -> None:
+    result = pipectl(wrong)
+    assert (result.exit_code, result.stdout) == (2, b"")
+    assert result.stderr == f"error: no such command '{wrong}'\nhint: Did you mean `{near}`? See `pipectl --help`\n"
+
+
+def test_an_option_that_does_not_exist_is_answered_with_the_near_ones(pipectl: Pipectl) -> None:
+    result = pipectl("call", "svc", "--timout", "5")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        "error: no such option '--timout'",
+        "hint: Did you mean `--timeout` or `--output`? See `pipectl call --help`",
+    ]
+
+
+@ON_WINDOWS
+def test_a_pipe_that_does_not_exist_is_answered_with_the_near_ones(
+    pipe_name: str, pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipectl.core import discovery
+    from pipectl.core.models import PipeEntry
+
+    near = pipe_name.removeprefix("\\\\.\\pipe\\")[:-1]
+    monkeypatch.setattr(discovery, "list_pipes", lambda: [PipeEntry(near, 1, None), PipeEntry("other", 1, None)])
+    result = pipectl("call", pipe_name, "x")
+    assert result.exit_code == 3
+    assert result.stderr.splitlines()[1] == f"hint: Did you mean `{near}`? See `pipectl list`"
+
+
+@pytest.mark.parametrize("line", [["call"], ["call", "svc"], ["wait", "svc", "--timeout", "soon"], ["frobnicate"]])
+@pytest.mark.parametrize("json", [["--json"], ["--output", "json"]], ids=" ".join)
+def test_a_usage_error_is_json_too_if_the_line_asks_for_it(pipectl: Pipectl, line: list[str], json: list[str]) -> None:
+    assert pipectl(*line, *json).error["exit_code"] == 2
+
+
+def test_json_for_another_program_is_not_for_this_one(pipectl: Pipectl) -> None:
+    assert pipectl("serve", "svc", "--count", "0", "--exec", "x", "--json").stderr.startswith("error: ")
+    assert pipectl("call", "svc", "--timeout", "x", "--", "--json").stderr.startswith("error: ")
+
+
+# Help
+
+
+def test_alone_it_shows_the_overview(pipectl: Pipectl) -> None:
+    alone, asked = pipectl(), pipectl("--help")
+    assert alone.exit_code == asked.exit_code == 0
+    assert alone.text == asked.text
+    for name, entry in COMMANDS.items():
+        assert re.search(rf"^  {name}\s+{re.escape(entry.summary.split()[0])} ", alone.text, re.MULTILINE)
+
+
+def test_the_version_is_told(pipectl: Pipectl) -> None:
+    assert pipectl("--version").text == f"pipectl {__version__}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_its_help_within_80_columns(pipectl: Pipectl, name: str) -> None:
+    text = pipectl(name, "--help").text
+    assert text.startswith(f"Usage: pipectl {name} ")
+    assert "\nExamples:\n" in text
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+
+
+# Imports
+
+
+def imported_by(program: str) -> set[str]:
+    """The modules that a program leaves imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{program}\nprint('\\nIMPORTED', *sys.modules)"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        check=True,
+        cwd=Path(package.__file__).parents[1],
+    )
+    names = done.stdout.rpartition("IMPORTED ")[2].split()
+    return {name for name in names if not name.startswith("encodings.")}
+
+
+def running(*arguments: str) -> str:
+    """A program that runs a command line."""
+    return f"from pipectl.cli import cli\ncli.run({list(arguments)!r}, prog_name='pipectl')"
+
+
+@pytest.fixture(scope="module")
+def of_click() -> set[str]:
+    """What click imports, on Windows also ctypes, to be imported and to write a help page."""
+    return imported_by("import click\ncli = click.Command('x')\ncli.main(['--help'], standalone_mode=False)")
+
+
+OVERVIEW = {
+    "pipectl",
+    "pipectl.cli",
+    "pipectl.commands",
+    "pipectl.core",
+    "pipectl.core.constants",
+    "pipectl.core.errors",
+    "pipectl.core.names",
+    "pipectl.exitcodes",
+    "pipectl.output",
+    "pipectl.rendering",
+    "binascii",
+}
+
+
+@pytest.mark.parametrize("line", [["--help"], ["--version"], []], ids=" ".join)
+def test_an_overview_imports_nothing_but_the_table_of_commands(line: list[str], of_click: set[str]) -> None:
+    assert imported_by(running(*line)) - of_click <= OVERVIEW
+
+
+def test_the_help_of_every_command_together_imports_nothing_of_windows(of_click: set[str]) -> None:
+    programs = "\n".join(running(name, "--help") for name in COMMANDS)
+    ours = OVERVIEW | {f"pipectl.commands.{name.replace('-', '_')}" for name in COMMANDS}
+    more = {"pipectl.command", "pipectl.params", "pipectl.stdin", "pipectl.core.framing"}
+    assert imported_by(programs) - of_click - ours - more == set()
+
+
+@ON_WINDOWS
+def test_a_redirected_call_imports_only_what_it_needs(pipe_name: str, of_click: set[str]) -> None:
+    from pipectl.core.server import PipeServer
+
+    with PipeServer(pipe_name, lambda _client, data: data):
+        modules = imported_by(running("call", pipe_name, "ping"))
+    core = ("connection", "deadline", "framing", "functions", "handle", "models", "overlapped", "waiting", "winapi")
+    ours = {"pipectl.command", "pipectl.params", "pipectl.stdin", "pipectl.commands.call"}
+    assert modules - of_click - OVERVIEW == ours | {f"pipectl.core.{name}" for name in core} | {"math"}
+
+
+# Elsewhere than on Windows
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what Windows can")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_elsewhere_a_command_says_that_it_needs_windows(pipectl: Pipectl, name: str) -> None:
+    arguments = {"popen": ["ls"], "list": [], "demo": []}.get(name, ["svc"])
+    result = pipectl(name, *arguments, *(["x"] if name in ("call", "transact") else []))
+    assert (result.exit_code, result.stdout) == (11, b"")
+    assert "Windows" in result.stderr.splitlines()[0]
+    assert "Wine" in result.stderr
+
+
+def test_exit_codes_follow_the_nearest_kind_of_error() -> None:
+    class Special(errors.PipeBusyError):
+        pass
+
+    assert exit_code_for(Special("x")) is ExitCode.BUSY
+
+
+def test_the_root_is_a_group_of_all_commands() -> None:
+    assert cli.list_commands(None) == list(COMMANDS)  # type: ignore[arg-type]

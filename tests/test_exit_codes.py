@@ -1,0 +1,106 @@
+"""Every exit code, each from a situation that is real."""
+
+import sys
+
+import pytest
+
+if sys.platform != "win32":
+    pytest.skip("needs Windows' pipes", allow_module_level=True)
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Self
+
+from pipectl.core.connection import connect
+from pipectl.core.constants import OpenMode
+from pipectl.core.functions import create_named_pipe
+from pipectl.core.server import Client, PipeServer
+from pipectl.exitcodes import MEANINGS, ExitCode
+from tests.runner import Pipectl
+
+
+def echo(_client: Client, data: bytes) -> bytes:
+    return data
+
+
+def keep_silent(_client: Client, _data: bytes) -> None:
+    return None
+
+
+def hang_up(client: Client, _data: bytes) -> None:
+    client.close()
+
+
+def hang_up_at_two(client: Client, data: bytes) -> bytes | None:
+    if data == b"two":
+        client.close()
+        return None
+    return data
+
+
+class Taken(PipeServer):
+    """A pipe whose only instance has a client."""
+
+    def __init__(self, pipe: str) -> None:
+        super().__init__(pipe, echo, max_instances=1)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.client = connect(self.pipe)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.client.close()
+        super().__exit__(*error)  # type: ignore[arg-type]
+
+
+def interrupted(client: Client, _data: bytes) -> None:
+    """Give this process Ctrl+C."""
+    import signal
+
+    client.close()
+    signal.raise_signal(signal.SIGINT)
+
+
+def nothing(_pipe: str) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+def serving(answer: Callable[[Client, bytes], bytes | None], **options: bool) -> Callable[[str], PipeServer]:
+    return lambda pipe: PipeServer(pipe, answer, **options)  # type: ignore[arg-type]
+
+
+Situation = Callable[[str], AbstractContextManager[object]]
+
+SITUATIONS: list[tuple[ExitCode, Situation, list[str]]] = [
+    (ExitCode.DONE, serving(echo), ["call", "PIPE", "x"]),
+    (ExitCode.UNEXPECTED, nothing, ["popen", "--mode", "r", "there-is-no-such-program"]),
+    (ExitCode.USAGE, nothing, ["call", "PIPE"]),
+    (ExitCode.USAGE, nothing, ["call", r"C:\file", "x"]),
+    (ExitCode.ABSENT, nothing, ["call", "PIPE", "x"]),
+    (ExitCode.BUSY, Taken, ["call", "PIPE", "x", "--timeout", "0.1"]),
+    (ExitCode.DENIED, partial(create_named_pipe, open_mode=OpenMode.INBOUND), ["call", "PIPE", "x"]),
+    (ExitCode.TIMED_OUT, serving(keep_silent), ["call", "PIPE", "x", "--timeout", "0.1"]),
+    (ExitCode.CLOSED, serving(hang_up), ["call", "PIPE", "x"]),
+    (ExitCode.MISMATCH, serving(echo), ["call", "PIPE", "x", "--expect-pid", "4"]),
+    (ExitCode.STATE, serving(echo, is_message=False), ["call", "PIPE", "x", "--native"]),
+    (ExitCode.PARTIAL, serving(hang_up_at_two), ["transact", "PIPE", "one", "two"]),
+    (ExitCode.PARTIAL, serving(echo), ["call", "PIPE", "too long", "--max-message", "4"]),
+    (ExitCode.UNSUPPORTED, nothing, ["list", r"\\server\pipe\*"]),
+    (ExitCode.INTERRUPTED, serving(interrupted), ["call", "PIPE", "x"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "situation", "line"), SITUATIONS, ids=[f"{code.value}-{line[0]}" for code, _, line in SITUATIONS]
+)
+def test_each_exit_code_is_met(
+    pipe_name: str, pipectl: Pipectl, code: ExitCode, situation: Situation, line: list[str]
+) -> None:
+    with situation(pipe_name):
+        assert pipectl(*(pipe_name if word == "PIPE" else word for word in line)).exit_code == code
+
+
+def test_the_table_above_has_every_code_and_every_code_has_a_meaning() -> None:
+    assert {code for code, _, _ in SITUATIONS} == set(ExitCode) == set(MEANINGS)
