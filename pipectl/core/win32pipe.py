@@ -429,12 +429,12 @@ def RevertToSelf() -> None:
 
 
 def _text(text: str) -> str:
-    """Check a name; what follows a NUL in it never reaches Win32."""
+    """Check a name, which to Win32 ends at a NUL."""
     if text is None:
         raise TypeError("None is not a valid string in this context")
     if not isinstance(text, str):
         raise TypeError(f"Objects of type '{type(text).__name__}' can not be converted to Unicode.")
-    return text.partition("\0")[0]
+    return text
 
 
 def _long(number: _Integer) -> int:

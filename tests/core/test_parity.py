@@ -710,6 +710,13 @@ def test_pywin32_takes_our_handles() -> None:
         assert win32event.WaitForSingleObject(here.ol.hEvent, 0) == win32event.WAIT_TIMEOUT
 
 
+def test_pywin32s_descriptors_come_over_as_bytes() -> None:
+    of_sddl = "D:P(A;;GA;;;SY)"
+    theirs = win32security.ConvertStringSecurityDescriptorToSecurityDescriptor(of_sddl, 1)
+    assert bytes(ours.SECURITY_DESCRIPTOR(bytes(theirs))) == bytes(theirs)
+    assert bytes(ours.ConvertStringSecurityDescriptorToSecurityDescriptor(of_sddl, 1)) == bytes(theirs)
+
+
 PROGRAMS = Path(__file__).parent / "programs"
 ROOT = Path(__file__).parents[2]
 
