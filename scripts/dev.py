@@ -216,7 +216,19 @@ class Step(NamedTuple):
     do: Callable[[], None]
 
 
-def directory(label: str, path: Path, inputs: Callable[[], str], fill: Callable[[Path], None]) -> Step:
+def remove(path: Path) -> None:
+    """Remove what an earlier set-up has left of a directory."""
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def directory(
+    label: str,
+    path: Path,
+    inputs: Callable[[], str],
+    fill: Callable[[Path], None],
+    clear: Callable[[Path], None] = remove,
+) -> Step:
     """Make a directory, and anew when its inputs change. Its stamp comes last, so half a directory counts as none."""
     stamp = path / ".stamp"
 
@@ -228,8 +240,7 @@ def directory(label: str, path: Path, inputs: Callable[[], str], fill: Callable[
 
     def do() -> None:
         stamp.unlink(missing_ok=True)
-        if path.exists():
-            shutil.rmtree(path)
+        clear(path)
         path.mkdir(parents=True)
         fill(path)
         stamp.write_text(key())
@@ -444,6 +455,12 @@ def apt_install(*packages: str) -> None:
         do_quietly("apt-get install", *apt, *install, otherwise=by_hand)
 
 
+def remove_prefix(path: Path) -> None:
+    """End what still runs there, and may still write, before it is removed."""
+    stop(())
+    remove(path)
+
+
 def make_prefix(_path: Path) -> None:
     """Make drive C: and the registry, as Windows 10 has them."""
     wine_silently("wineboot", "-i")
@@ -525,7 +542,7 @@ def venv_directory(label: str, path: Path, packages: Callable[[], str], fill: Ca
 UV = venv_directory("installing uv", DEV / "uv", lambda: locked(*FOR_UV), lambda path: make_venv(path, *FOR_UV))
 IN_WINE = (
     Step("installing Wine", lambda: bool(wine_loader() and wine("wineserver")), lambda: apt_install("wine", "wine64")),
-    directory("making drive C: for Wine", PREFIX, lambda: "Windows 10", make_prefix),
+    directory("making drive C: for Wine", PREFIX, lambda: "Windows 10", make_prefix, remove_prefix),
     Step("starting Wine", lambda: not server_starts(), start_services),
     UV,
     directory("installing Windows' Python", WINDOWS, lambda: locked(WINDOWS_SOURCE), make_windows_python),
