@@ -7,6 +7,7 @@ never cut to a width. rich is loaded only when something is drawn on a terminal.
 Everything that comes from outside is neutralised before a terminal gets it: see `rendering`.
 """
 
+import codecs
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -187,7 +188,8 @@ class Output:
         """Say why the command failed and what to try; `facts` are for JSON."""
         if self.is_json:
             record = {"schema": _SCHEMA, "error": {"message": text, **facts, "hint": hint}}
-            _write(sys.stderr, _json_line(record))
+            with suppress(OutputClosedError):
+                _write(sys.stderr, _json_line(record))
             return
         self._talk(text, label="error", style="bold red")
         if hint:
@@ -294,8 +296,9 @@ def _text_encoding(stream: TextIO) -> str:
         return stream.encoding
     from .core.winapi import GetConsoleOutputCP
 
-    page = GetConsoleOutputCP()
-    return f"cp{page}" if page else "utf-8"
+    with suppress(LookupError):  # there is no console, or no codec for its code page
+        return codecs.lookup(f"cp{GetConsoleOutputCP()}").name
+    return "utf-8"
 
 
 def _json_line(record: Mapping[str, Any]) -> str:
