@@ -21,11 +21,11 @@ from operator import index
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, SupportsInt
 
 from . import winapi
-from .constants import STATUS_PENDING, WinError
+from .constants import STATUS_PENDING
+from .pywinconstants import ERROR_IO_PENDING
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-
 
 # What ctypes says of a code that the system has no text for.
 _NO_TEXT = "<no description>"
@@ -200,10 +200,10 @@ def start(overlapped: OVERLAPPED, function: Callable[..., int], *arguments: Any)
     loans.append(arguments)
     try:
         code = function(*arguments, overlapped._reference)
-    except error:
+    except Exception:  # it never started, of which a KeyboardInterrupt is no sign
         loans.pop()
         raise
-    if code != WinError.IO_PENDING:
+    if code != ERROR_IO_PENDING:
         loans.pop()
     return code
 
