@@ -71,7 +71,7 @@ class Duration(click.ParamType[float | None]):
             return value  # type: ignore[no-any-return] # a default
         if value.lower() == "none":
             return None
-        match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h|)", value.strip().lower())
+        match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h|)", value.strip().lower(), re.ASCII)
         if match is None:
             self.fail(f"{value!r} is no time: write seconds such as 2.5, or 500ms, 2m, none", param, ctx)
         return float(match[1]) * _SECONDS[match[2]]
@@ -85,7 +85,7 @@ class Size(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"(\d{1,10})\s*([bkmg]?)(?:i?b)?", value.strip().lower())
+        match = re.fullmatch(r"(\d{1,10})\s*([bkmg]?)(?:i?b)?", value.strip().lower(), re.ASCII)
         size = int(match[1]) * _UNITS[match[2]] if match else _SIZES
         if size >= _SIZES:
             self.fail(f"{value!r} is no size: write bytes such as 65536, or 64k, 1MiB, of less than 4 GiB", param, ctx)
@@ -101,7 +101,7 @@ class Encoding(click.ParamType[str]):
         try:
             "".encode(value)  # refuses codecs that are not for text
             b"x".decode(value, "backslashreplace")  # and those, such as idna, that are for a kind of text alone
-        except (LookupError, UnicodeError):
+        except (LookupError, ValueError):
             self.fail(f"{value!r} is no text encoding: write utf-8, utf-16-le, latin-1, cp1252 …", param, ctx)
         return codecs.lookup(value).name
 
@@ -150,8 +150,8 @@ class Written(NamedTuple):
             return self.finish(text.encode("ascii", "replace"))
         try:
             data = _unescape(text, self.encoding) if self.escapes else text.encode(self.encoding)
-        except UnicodeEncodeError as error:
-            raise click.UsageError(f"{self.encoding} cannot say this text: {error.reason}") from None
+        except UnicodeError as error:
+            raise click.UsageError(f"{self.encoding} cannot say this text: {error}") from None
         return self._ended(data)
 
     def line(self, line: bytes) -> bytes:
