@@ -1,0 +1,181 @@
+"""The rooms of the house, and who may enter which: docs/architecture.md, held by reading the source."""
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import pipectl
+from pipectl.command import Command
+from pipectl.commands import COMMANDS
+
+ROOT = Path(pipectl.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").rstrip("."): path
+    for path in ROOT.rglob("*.py")
+}
+SOURCES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+CORE = [name for name in MODULES if name.startswith("core.")]
+COMMAND_MODULES = [name for name in MODULES if name.startswith("commands.")]
+
+# From the ground up; each may import what stands on a lower floor.
+FLOORS = [
+    {"core.constants", "core.framing", "core.models", "core.sids"},
+    {"core.errors", "core.deadline", "core.pywinconstants"},
+    {"core.names", "core.sddl", "core.winapi"},
+    {"core.handle", "core.pywintypes"},
+    {"core.waiting", "core.processes"},
+    {"core.overlapped", "core.security"},
+    {"core.functions"},
+    {"core.blocking", "core.discovery", "core.peers"},
+    {"core.connection", "core.inspection", "core.popen"},
+    {"core.server", "core.win32pipe"},
+    {"core.programs"},
+    {"exitcodes", "rendering", "stdin"},
+    {"output"},
+    {"command", "serverlog"},
+    {"params"},
+    set(COMMAND_MODULES),
+    {"cli"},
+    {"__main__"},
+]
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
+    """The level, the module and each name of every import, also of those inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.level, node.module or "", alias.name) for alias in node.names)
+
+
+def outside(module: str) -> set[str]:
+    """The packages of others that a module imports."""
+    return {name.partition(".")[0] for level, name, _ in imports(SOURCES[module]) if not level} - {"pipectl"}
+
+
+def ours(module: str) -> set[str]:
+    """The modules of pipectl that a module imports, whether as a module or as a name from one."""
+    package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+    found = set()
+    for level, name, imported in imports(SOURCES[module]):
+        if not level and name.partition(".")[0] != "pipectl":
+            continue
+        base = package.split(".")[: len(package.split(".")) + 1 - level] if level and package else []
+        path = ".".join([*base, *filter(None, [name if level else name.removeprefix("pipectl").lstrip(".")])])
+        inner = f"{path}.{imported}".lstrip(".")
+        found.add(inner if inner in MODULES else path)
+    return found - {"", "core", "commands"}
+
+
+def called(tree: ast.AST) -> set[str]:
+    """The names of all functions that are called by a bare name, or as an attribute of a module."""
+    return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+
+def test_every_module_has_its_floor() -> None:
+    assert set().union(*FLOORS) == set(MODULES) - {"", "core", "commands"}
+
+
+def test_imports_are_found_wherever_they_stand() -> None:
+    assert ours("core.server") >= {"core.winapi", "core.functions", "core.connection", "core.errors"}
+    assert ours("commands.call") >= {"core.connection", "command", "params"}
+    assert outside("output") >= {"rich", "sys"}
+
+
+@pytest.mark.parametrize("floor", range(len(FLOORS)))
+def test_imports_go_down_only(floor: int) -> None:
+    below = set().union(*FLOORS[:floor])
+    assert {module: ours(module) - below for module in FLOORS[floor] if ours(module) - below} == {}
+
+
+@pytest.mark.parametrize("module", ["", "core", "commands"])
+def test_packages_import_nothing_of_ours(module: str) -> None:
+    assert ours(module) == set()
+
+
+# The core
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_knows_neither_click_nor_rich_prints_nothing_and_exits_nowhere(module: str) -> None:
+    assert not outside(module) & {"click", "rich"}
+    assert not called(SOURCES[module]) & {"print", "input", "exit", "quit", "sys.exit", "os._exit"}
+
+
+def test_only_winapi_loads_a_dll() -> None:
+    loads = re.compile(r"\b(WinDLL|OleDLL|CDLL|PyDLL|windll|oledll|cdll|LoadLibrary)\b")
+    loading = {name for name, path in MODULES.items() if loads.search(path.read_text(encoding="utf-8"))}
+    assert loading == {"core.winapi"}
+
+
+def test_ctypes_stays_in_the_core() -> None:
+    assert {module for module in MODULES if "ctypes" in outside(module)} <= set(CORE)
+
+
+# The command line
+
+
+@pytest.mark.parametrize("module", COMMAND_MODULES)
+def test_a_command_imports_no_ctypes_no_rich_and_no_other_command_and_holds_no_try(module: str) -> None:
+    assert not outside(module) & {"ctypes", "rich"}
+    assert not {name for name in ours(module) if name.startswith("commands")}
+    assert not [node for node in ast.walk(SOURCES[module]) if isinstance(node, ast.Try)]
+    assert not called(SOURCES[module]) & {"print", "click.echo", "click.secho", "sys.exit", "exit"}
+
+
+@pytest.mark.parametrize("module", COMMAND_MODULES)
+def test_a_command_imports_what_stands_on_windows_only_when_it_runs(module: str) -> None:
+    at_once = {name for level, name, _ in imports(ast.Module(list(top_level(SOURCES[module])), [])) if not level}
+    assert not {name for name in at_once if name.startswith("pipectl.core")}
+
+
+def top_level(tree: ast.Module) -> Iterator[ast.stmt]:
+    """The statements that run when a module is imported."""
+    for node in tree.body:
+        is_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if not is_for_types and not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node
+
+
+def test_only_output_knows_rich() -> None:
+    assert {module for module in MODULES if "rich" in outside(module)} == {"output"}
+
+
+def test_only_the_boundary_and_what_it_stands_on_exit() -> None:
+    assert {module for module in MODULES if "sys.exit" in called(SOURCES[module])} == {"cli"}
+
+
+# The commands
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_of_a_command_is_the_first_sentence_of_its_help(name: str) -> None:
+    command = import_module(COMMANDS[name].module).command
+    assert (command.help or "").partition("\n\n")[0].replace("\n", " ") == COMMANDS[name].summary
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_three_examples_of_itself(name: str) -> None:
+    command = import_module(COMMANDS[name].module).command
+    assert isinstance(command, Command)
+    assert len(command.examples) == 3
+    for example in command.examples:
+        assert example.line.startswith(f"pipectl {name}")
+        assert re.fullmatch(r"[A-Z].*\.", example.does)
+
+
+def test_every_command_module_is_in_the_table() -> None:
+    assert sorted(entry.module for entry in COMMANDS.values()) == sorted(f"pipectl.{name}" for name in COMMAND_MODULES)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_that_opens_a_pipe_says_so_at_once(name: str) -> None:
+    command = import_module(COMMANDS[name].module).command
+    opens = {parameter.name for parameter in command.params} & {"sqos", "timeout"} == {"sqos", "timeout"}
+    if opens or name in ("wait", "list", "demo"):
+        assert re.search(r"\bopens?\b", (command.help or "").split("\n\n")[1].lower())
