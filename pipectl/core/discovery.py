@@ -21,7 +21,7 @@ from .constants import Access, FileFlags, ShareMode, WinError
 from .deadline import Deadline
 from .errors import PipeError, PipeNotFoundError, PipeTimeoutError, UnsupportedError
 from .models import PipeEntry
-from .names import LOCAL_PREFIX, display, full_name, is_remote, near, short
+from .names import LOCAL_PREFIX, display, from_directory, full_name, is_remote, near, short
 
 # The longest that a wait inside Win32, which Ctrl+C does not end, may last.
 _SLICE = 0.1
@@ -116,8 +116,8 @@ def did_you_mean(pipe: str) -> list[str]:
 
 def names_beginning(text: str) -> list[str]:
     """Give the names, as they are shown, that begin with a text in any case, for a shell to complete."""
-    prefix = LOCAL_PREFIX if text.lower().startswith(LOCAL_PREFIX) else ""
-    shown = (prefix + display(name) for name in _known_names())
+    names = _known_names()
+    shown = map(display, map(from_directory, names) if text.startswith("\\\\") else names)
     return sorted(name for name in shown if name.lower().startswith(text.lower()))
 
 

@@ -1,5 +1,10 @@
 r"""Every spelling of a pipe's name, and the one that the rest of pipectl uses: `\\.\pipe\NAME` or `\\HOST\pipe\NAME`.
 
+Win32 normalises what follows these prefixes as it does the path of a file: slashes become backslashes, several of them
+one; dots and spaces at the end go, and so does a dot at the end of another part. `full_name` gives what is left, which
+is how the pipe stands in the directory of pipes. But what follows `\\?\`, so written and not `//?/`, is taken as it is:
+a name that normalising would change can be had in no other way, and is `\\?\pipe\NAME` or `\\?\UNC\HOST\pipe\NAME`.
+
 A name may hold anything but NUL: backslashes, control characters, halves of surrogate pairs. `display` writes what
 could disturb a terminal as `\x1b`, `\u202e` or `\U000e0001`, and `full_name` reads such an escape back, but only one
 that `display` would have written: `app\x64` is a backslash and `x64`. A real backslash in front of what looks like
@@ -7,22 +12,23 @@ such an escape is shown as `\x5c`. So what is shown can be typed, and means the 
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from .errors import InvalidPipeNameError
 
 LOCAL_PREFIX = "\\\\.\\pipe\\"
+VERBATIM_PREFIX = "\\\\?\\pipe\\"
 MAX_LENGTH = 256
 
-_LOCAL_SPELLINGS = (
-    LOCAL_PREFIX,
-    "\\\\?\\pipe\\",
-    "\\??\\pipe\\",
-    "\\device\\namedpipe\\",
-    # What a POSIX shell on Windows leaves of the first two.
-    "\\.\\pipe\\",
-    "\\?\\pipe\\",
-)
-_REMOTE_SPELLING = "\\\\?\\unc\\"
+_REMOTE_PREFIX = "\\\\"
+_VERBATIM_REMOTE_PREFIX = "\\\\?\\UNC\\"
+_THIS_COMPUTER = "."
+
+# In lower case. With one backslash at its beginning a prefix is what a POSIX shell on Windows leaves of it.
+_VERBATIM_SPELLINGS = (VERBATIM_PREFIX, "\\?\\pipe\\", "\\??\\pipe\\", "\\device\\namedpipe\\")
+_LOCAL_SPELLINGS = (LOCAL_PREFIX, "\\.\\pipe\\", *_VERBATIM_SPELLINGS)
+# What comes before HOST\pipe\; the last one is the beginning of the first.
+_REMOTE_SPELLINGS = ("\\\\?\\unc\\", "\\?\\unc\\", "\\??\\unc\\", _REMOTE_PREFIX)
 _URL = "npipe:"
 
 # The letter after the backslash, and how many hexadecimal digits follow it.
@@ -33,41 +39,49 @@ _QUOTES = f"{_FORMS}; a POSIX shell needs single quotes around it"
 
 
 def full_name(text: str) -> str:
-    r"""Give the one full name, `\\.\pipe\NAME` or `\\HOST\pipe\NAME`, of a pipe that is written in any way.
+    r"""Give the one full name of a pipe that is written in any way, also as a URL or with its backslashes doubled.
 
-    Slashes stand for backslashes in the prefix, and everywhere in an `npipe:` URL. Raises InvalidPipeNameError.
     For what a person wrote: a full name that holds a real backslash before `x01` must go through `display` first.
+    Raises InvalidPipeNameError.
     """
-    is_url = text[: len(_URL)].lower() == _URL
-    prefix, rest = _split("//" + text[len(_URL) :].lstrip("/\\") if is_url else text)
-    name = _join_surrogates(_unescape(rest))
-    if is_url:
-        name = name.replace("/", "\\")
-    _check_name(name, text)
-    full = prefix + name
+    undoubled = _undoubled(text)
+    host, rest, is_verbatim = _split(undoubled or _without_scheme(text), text)
+    # A backslash that was doubled is one, and begins no escape.
+    name = _join_surrogates(rest if undoubled else _unescape(rest))
+    _check_name(name, text, is_verbatim=is_verbatim)
+    full = _full(host, name if is_verbatim else _normalised(name))
     if _utf16_length(full) > MAX_LENGTH:
         raise _invalid(text, f"the name is longer than the {MAX_LENGTH} characters that Windows allows", hint=None)
     return full
 
 
+def from_directory(name: str) -> str:
+    """Give the full name of a pipe that stands in this computer's directory of pipes under this name."""
+    return _full(_THIS_COMPUTER, name)
+
+
 def display(name: str) -> str:
-    """Write a name for a person: on one line, harmless to a terminal, and readable by `full_name`."""
+    """Write a name for a person: on one line, harmless to a terminal, and readable by `full_name`.
+
+    A name without a prefix is one of the directory of pipes; it gets its prefix if it is not read back without.
+    """
     prefix = _prefix_of(name)
     rest = name[len(prefix) :]
-    return escape(prefix) + "".join(
+    shown = escape(prefix) + "".join(
         "\\x5c" if character == "\\" and _escape_at(rest, position) else _escape(character)
         for position, character in enumerate(rest)
     )
+    return shown if prefix or _is_read_as(from_directory(name), shown) else display(from_directory(name))
 
 
 def is_remote(name: str) -> bool:
     """Tell whether a full name goes over the network; `\\\\localhost` does too, although it ends on this computer."""
-    return not name.startswith(LOCAL_PREFIX)
+    return not name.startswith((LOCAL_PREFIX, VERBATIM_PREFIX))
 
 
 def short(name: str) -> str:
-    """Leave out the prefix of a local pipe's full name; a remote one stays as it is."""
-    return name.removeprefix(LOCAL_PREFIX)
+    """Give what follows the prefix of a local pipe's full name: its name in the directory. A remote one stays whole."""
+    return name.removeprefix(LOCAL_PREFIX).removeprefix(VERBATIM_PREFIX)
 
 
 def near(name: str, names: Iterable[str]) -> list[str]:
@@ -78,17 +92,32 @@ def near(name: str, names: Iterable[str]) -> list[str]:
     return [candidates[match] for match in get_close_matches(short(name).lower(), candidates)]
 
 
-def _split(text: str) -> tuple[str, str]:
-    """Give the canonical prefix, and what follows the prefix in the text."""
+def _undoubled(text: str) -> str:
+    """Undo the doubling of every backslash, as JSON and C write them, where a prefix comes of it; "" elsewhere."""
+    single = text.replace("\\\\", "\\")
+    is_doubled = "\\" not in text.replace("\\\\", "")
+    has_prefix = any(_begins(single, spelling) for spelling in _LOCAL_SPELLINGS + _REMOTE_SPELLINGS)
+    return single if is_doubled and has_prefix else ""
+
+
+def _without_scheme(text: str) -> str:
+    is_url = text[: len(_URL)].lower() == _URL
+    return "//" + text[len(_URL) :].lstrip("/\\") if is_url else text
+
+
+def _split(spelled: str, text: str) -> tuple[str, str, bool]:
+    """Give the computer, what follows the prefix, and whether that is to be taken as it is; `text` is for errors."""
     for spelling in _LOCAL_SPELLINGS:
-        if _begins(text, spelling):
-            return LOCAL_PREFIX, text[len(spelling) :]
-    if _begins(text, _REMOTE_SPELLING):
-        text = "\\\\" + text[len(_REMOTE_SPELLING) :]
-    if _begins(text, "\\\\"):
-        return _split_remote(text)
+        if _begins(spelled, spelling):
+            prefix, name = spelled[: len(spelling)], spelled[len(spelling) :]
+            return _THIS_COMPUTER, name, spelling in _VERBATIM_SPELLINGS and "/" not in prefix
+    for spelling in _REMOTE_SPELLINGS:
+        if _begins(spelled, spelling):
+            host, name = _split_remote(spelled[len(spelling) :], text)
+            prefix = spelled[: len(spelled) - len(name)]
+            return host, name, spelling != _REMOTE_PREFIX and "/" not in prefix
     _refuse_path(text)
-    return LOCAL_PREFIX, text
+    return _THIS_COMPUTER, text, False
 
 
 def _begins(text: str, spelling: str) -> bool:
@@ -97,15 +126,16 @@ def _begins(text: str, spelling: str) -> bool:
     return head == spelling or head + "\\" == spelling
 
 
-def _split_remote(text: str) -> tuple[str, str]:
-    host, _, path = text[2:].replace("/", "\\").partition("\\")
-    share, _, name = path.partition("\\")
+def _split_remote(path: str, text: str) -> tuple[str, str]:
+    r"""Give the computer and the name of HOST\pipe\NAME."""
+    host, _, rest = path.replace("/", "\\").partition("\\")
+    share, _, name = rest.partition("\\")
     if share.lower() != "pipe":
         raise _invalid(text, "it is the path of a file or a device, not of a pipe")
     if not host.strip(".") or escape(host) != host or any(character in ' ?*:"<>|' for character in host):
         raise _invalid(text, "there can be no computer of that name")
-    # `name` has its slashes turned; the text has them as they were written.
-    return f"\\\\{host}\\pipe\\", text[len(text) - len(name) :]
+    # `name` has its slashes turned; the path has them as they were written.
+    return host, path[len(path) - len(name) :]
 
 
 def _refuse_path(text: str) -> None:
@@ -114,30 +144,61 @@ def _refuse_path(text: str) -> None:
         raise _invalid(text, "it is a URL of another kind than npipe")
     if text[1:2] == ":" and text[2:3] in ("\\", "/"):
         raise _invalid(text, "it is the path of a file")
+    first, _, rest = text.replace("/", "\\").removeprefix(".\\").lstrip("\\").partition("\\")
+    if first.lower() == "pipe" and rest.strip("\\"):
+        raise _invalid(text, "it has only the end of a pipe's prefix", hint=_either(escape(rest.lstrip("\\"))))
     if text.startswith("/") or (text.startswith("\\") and not _escape_at(text, 0)):
         raise _invalid(text, "it starts like a path, and not like a pipe's", hint=_QUOTES)
 
 
-def _check_name(name: str, text: str) -> None:
-    if not name:
-        raise _invalid(text, "the name is empty" if not text else "it is the beginning alone, and names no pipe")
+def _either(rest: str) -> str:
+    return f"Write {LOCAL_PREFIX}{rest} for the pipe {rest}, or {LOCAL_PREFIX}pipe\\{rest} for one named pipe\\{rest}"
+
+
+def _check_name(name: str, text: str, *, is_verbatim: bool) -> None:
     if "\0" in name:
         raise _invalid(text, "a name cannot contain NUL")
-    parts = name.replace("/", "\\").split("\\")
-    if not parts[0]:
-        raise _invalid(text, "a name cannot start with a backslash or a slash")
-    # Windows resolves `..` before it looks for a pipe: \\.\pipe\..\C:\file is a file.
-    if any(part and not part.strip(" .") for part in parts):
+    if is_verbatim and name.startswith("\\"):
+        raise _invalid(text, "a name cannot start with a backslash")
+    if not is_verbatim and _has_part_of_dots(name):
         raise _invalid(text, "no part of a name can be made of dots and spaces alone")
+    if not name.strip("/\\"):
+        raise _invalid(text, "it is the beginning alone, and names no pipe" if text else "the name is empty")
+
+
+def _has_part_of_dots(name: str) -> bool:
+    r"""Tell whether Windows may resolve a part before it looks for a pipe: `\\.\pipe\..\C:\file` is a file."""
+    return any(part and not part.strip(" .") for part in name.replace("/", "\\").split("\\"))
+
+
+def _normalised(name: str) -> str:
+    r"""Give what Win32 makes of a name after `\\.\pipe\`; Microsoft documents it with the formats of file paths."""
+    *parts, last = name.replace("/", "\\").split("\\")
+    return "\\".join([*(part.removesuffix(".") for part in parts if part), last.rstrip(" .")])
+
+
+def _full(host: str, name: str) -> str:
+    """Put the prefix before a name under which Win32 finds just that name."""
+    if _normalised(name) == name and not _has_part_of_dots(name):
+        return f"{_REMOTE_PREFIX}{host}\\pipe\\{name}"
+    return VERBATIM_PREFIX + name if host == _THIS_COMPUTER else f"{_VERBATIM_REMOTE_PREFIX}{host}\\pipe\\{name}"
 
 
 def _prefix_of(name: str) -> str:
-    if name.startswith(LOCAL_PREFIX):
-        return LOCAL_PREFIX
-    if name.startswith("\\\\"):
-        host, separator, rest = name[2:].partition("\\pipe\\")
-        return f"\\\\{host}{separator}" if separator and "\\" not in host and rest else ""
+    for prefix in (LOCAL_PREFIX, VERBATIM_PREFIX):
+        if name.startswith(prefix):
+            return prefix
+    for beginning in (_VERBATIM_REMOTE_PREFIX, _REMOTE_PREFIX):
+        if name.startswith(beginning):
+            host, separator, rest = name[len(beginning) :].partition("\\pipe\\")
+            return f"{beginning}{host}{separator}" if separator and "\\" not in host and rest else ""
     return ""
+
+
+def _is_read_as(name: str, text: str) -> bool:
+    with suppress(InvalidPipeNameError):
+        return full_name(text) == name
+    return False
 
 
 def _escape(character: str) -> str:

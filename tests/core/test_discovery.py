@@ -235,6 +235,15 @@ def test_a_name_is_completed_in_the_spelling_that_it_was_begun_in() -> None:
     assert names_beginning("zzz") == []
 
 
+def test_a_name_that_win32_would_change_is_offered_with_the_prefix_that_hinders_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(discovery, "list_pipes", lambda: [PipeEntry("docker/x", 1, 1)])
+    assert did_you_mean(r"\\.\pipe\docker\x") == [r"\\?\pipe\docker/x"]
+    assert names_beginning(r"\\?\pipe\D") == [r"\\?\pipe\docker/x"]
+    assert names_beginning(r"\\.\pipe\d") == names_beginning("d") == []
+
+
 @pytest.mark.parametrize(
     ("glob", "names"),
     [
@@ -246,6 +255,9 @@ def test_a_name_is_completed_in_the_spelling_that_it_was_begun_in() -> None:
         ("//./pipe/my*", ["mysql"]),
         (r"sql\*", ["sql\\query"]),
         ("npipe:////./pipe/sql/*", ["sql\\query"]),
+        ("//./pipe//sql/query.", ["sql\\query"]),
+        (r"\\?\pipe\sql\*", ["sql\\query"]),
+        (r"\\?\pipe\sql/*", []),
         ("[dm]*", ["mysql", "Docker_Engine", "docker_cli"]),
         ("[!dm]*", ["sql\\query", "odd[1]\x1b"]),
         ("odd[[]1]*", ["odd[1]\x1b"]),

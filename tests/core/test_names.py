@@ -1,15 +1,36 @@
 r"""Any spelling of a name leads to the one name, and what is shown can be typed."""
 
+import sys
+
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from pipectl.core.errors import InvalidPipeNameError
-from pipectl.core.names import LOCAL_PREFIX, MAX_LENGTH, display, full_name, is_remote, near, short
+from pipectl.core.errors import InvalidPipeNameError, PipeNotFoundError
+from pipectl.core.names import (
+    LOCAL_PREFIX,
+    MAX_LENGTH,
+    VERBATIM_PREFIX,
+    display,
+    from_directory,
+    full_name,
+    is_remote,
+    near,
+    short,
+)
+
+if sys.platform == "win32":
+    import ctypes
+
+    from pipectl.core import functions as pipes
+
+needs_windows = pytest.mark.skipif(sys.platform != "win32", reason="needs Windows' pipes")
 
 # Weighted to what a name can be misread by.
 _CHARACTERS = st.one_of(st.characters(), st.sampled_from("\\/xuU0159aAcC.: \x01\x1b\u202e\ud800\udc00"))
 _TEXTS = st.text(_CHARACTERS, max_size=60)
+# The printable among them, which stand for themselves whatever follows a backslash.
+_PATHS = st.text(st.sampled_from("ab. :*/\\"), min_size=1, max_size=12)
 _LOCAL = (
     "",
     "\\\\.\\pipe\\",
@@ -28,8 +49,24 @@ _LOCAL = (
     "NPIPE:////./Pipe/",
     "npipe:////?/pipe/",
     "\\\\./pipe\\",
+    "\\\\?/pipe/",
+    "\\\\\\\\.\\\\pipe\\\\",
+    "\\\\\\\\?\\\\pipe\\\\",
+    "\\\\??\\\\pipe\\\\",
+    "\\\\Device\\\\NamedPipe\\\\",
 )
-_REMOTE = ("\\\\host\\pipe\\", "//host/PIPE/", "npipe:////host/pipe/", "npipe://host/pipe/", "\\\\?\\UNC\\host\\pipe\\")
+# After these Win32 takes a name as it is.
+_VERBATIM = ("\\\\?\\pipe\\", "\\?\\PIPE\\", "\\??\\pipe\\", "\\Device\\NamedPipe\\")
+_VERBATIM_REMOTE = ("\\\\?\\UNC\\host\\pipe\\", "\\?\\unc\\host\\pipe\\", "\\??\\UNC\\host\\PIPE\\")
+_REMOTE = (
+    "\\\\host\\pipe\\",
+    "//host/PIPE/",
+    "npipe:////host/pipe/",
+    "npipe://host/pipe/",
+    "//?/UNC/host/pipe/",
+    "\\\\\\\\host\\\\pipe\\\\",
+    *_VERBATIM_REMOTE,
+)
 
 
 def _is_name(text: str) -> bool:
@@ -50,20 +87,63 @@ def test_every_remote_spelling_gives_the_same_full_name(prefix: str) -> None:
     assert full_name(f"{prefix}svc") == r"\\host\pipe\svc"
 
 
-@pytest.mark.parametrize("prefix", [prefix for prefix in _LOCAL if "npipe" not in prefix.lower()])
-def test_what_follows_the_prefix_keeps_its_slashes_and_backslashes(prefix: str) -> None:
-    assert full_name(rf"{prefix}sql/a\query") == r"\\.\pipe\sql/a\query"
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("a/b", "a\\b"),
+        ("a//b", "a\\b"),
+        (r"a\\b", "a\\b"),
+        (r"\\svc", "svc"),
+        ("/svc", "svc"),
+        ("svc.", "svc"),
+        ("svc . ", "svc"),
+        (" a  b ", " a  b"),
+        ("a./b", "a\\b"),
+        ("a /b", "a \\b"),
+        ("a/", "a\\"),
+        (r"a\x5c\x5cb", "a\\b"),
+        (".a/..b/c", ".a\\..b\\c"),
+    ],
+)
+def test_a_name_is_as_win32_normalises_it(written: str, name: str) -> None:
+    for prefix in ("\\\\.\\pipe\\", "//./pipe/", "//?/pipe/", "\\.\\pipe\\", "npipe:////./pipe/"):
+        assert full_name(prefix + written) == LOCAL_PREFIX + name
+    for prefix in ("\\\\host\\pipe\\", "//?/UNC/host/pipe/"):
+        assert full_name(prefix + written) == rf"\\host\pipe\{name}"
 
 
-def test_a_remote_name_keeps_its_slashes_too() -> None:
-    assert full_name("//host/pipe/sql/a") == r"\\host\pipe\sql/a"
+def test_a_bare_name_is_normalised_too() -> None:
+    assert full_name("docker//x.") == r"\\.\pipe\docker\x"
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "/a", "a.", "a ", "a.\\b", "a..\\b", "a\\\\b", ".", "..\\C:\\file", "a\\.\\b", "a\\ \\b", "a\x01."]
+)
+def test_a_name_that_win32_would_change_keeps_a_prefix_that_hinders_it(name: str) -> None:
+    for prefix in _VERBATIM:
+        assert full_name(prefix + name) == VERBATIM_PREFIX + name
+    for prefix in _VERBATIM_REMOTE:
+        assert full_name(prefix + name) == "\\\\?\\UNC\\host\\pipe\\" + name
+
+
+def test_a_name_that_win32_would_change_twice_is_kept_after_the_first_time() -> None:
+    assert full_name(r"\\.\pipe\a..\b") == r"\\?\pipe\a.\b"
+
+
+def test_each_backslash_of_a_text_with_doubled_ones_is_one_and_begins_no_escape() -> None:
+    assert full_name(r"\\\\.\\pipe\\app\\x86\\x01") == r"\\.\pipe\app\x86\x01"
+    assert full_name(r"\\\\?\\pipe\\a/\\x01.") == r"\\?\pipe\a/\x01."
+    assert full_name(r"\\.\pipe\a\\x01") == LOCAL_PREFIX + "a\\\x01"
 
 
 def test_all_slashes_of_a_url_become_backslashes_and_none_an_escape() -> None:
     assert full_name("npipe:////./pipe/sql/x01") == "\\\\.\\pipe\\sql\\x01"
 
 
-@pytest.mark.parametrize("name", ["x", "Winsock2\\Catalog-1", "a|b*c?d", "{guid}", "mojo.1.2", " svc ", "über", "a:b"])
+@pytest.mark.parametrize(
+    "name",
+    ["x", "Winsock2\\Catalog-1", "a|b*c?d", "{guid}", "mojo.1.2", " svc", "über", "pipe", "pipes\\x", "pipe.x", "a:b"],
+)
 def test_odd_names_are_names(name: str) -> None:
     assert full_name(name) == LOCAL_PREFIX + name
 
@@ -96,8 +176,11 @@ def test_odd_names_are_names(name: str) -> None:
         r"\\\pipe\x",
         r"\\a b\pipe\x",
         "\\\\\u202eevil\\pipe\\x",
-        r"\\.\pipe\\svc",
-        r"\\.\pipe\/svc",
+        r"\\?\pipe\\svc",
+        "\\\\.\\pipe\\\\",
+        r"\\\\host\\share\\x",
+        r"\\\\.\pipe\x",
+        "\\??\\UNC\\host",
         r"\\.\pipe\..\C:\x",
         r"\\.\pipe\a\..\..\C:\x",
         r"\\.\pipe\a\.. \x",
@@ -109,13 +192,37 @@ def test_odd_names_are_names(name: str) -> None:
         r"a\x00b",
         "tcp://host:1",
         "net.pipe://localhost/x",
+        r"pipe\x",
+        "PIPE/x",
+        r"\pipe\x",
+        r".\pipe\x",
+        "pipe\\\u202ex",
     ],
 )
 def test_what_cannot_be_a_pipe_is_refused_with_the_right_form(text: str) -> None:
     with pytest.raises(InvalidPipeNameError) as raised:
         full_name(text)
     assert raised.value.hint
+    assert raised.value.hint.isprintable()
     assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "text", ["npipe:svc", r"\\?\UNC\host\share", r"\?\UNC\host\share\x", r"\??\UNC\a b\pipe\x", "./x", r"pipe\x"]
+)
+def test_a_refusal_quotes_what_was_written(text: str) -> None:
+    with pytest.raises(InvalidPipeNameError) as raised:
+        full_name(text)
+    assert raised.value.pipe == text
+
+
+@pytest.mark.parametrize("text", [r"pipe\x", "Pipe/x", r"\pipe\x", r".\pipe\x", r"pipe\\x"])
+def test_a_prefix_without_its_beginning_is_refused_and_both_pipes_told_that_it_may_mean(text: str) -> None:
+    with pytest.raises(InvalidPipeNameError) as raised:
+        full_name(text)
+    assert raised.value.hint
+    assert r"\\.\pipe\x " in raised.value.hint
+    assert r"\\.\pipe\pipe\x " in raised.value.hint
 
 
 def test_a_refusal_is_a_value_error_too() -> None:
@@ -159,6 +266,11 @@ def test_the_shown_form_escapes_what_a_terminal_obeys(name: str, shown: str) -> 
     assert full_name(LOCAL_PREFIX + shown) == full_name(shown) == LOCAL_PREFIX + name
 
 
+@pytest.mark.parametrize("prefix", [LOCAL_PREFIX, VERBATIM_PREFIX, "\\\\host\\pipe\\", "\\\\?\\UNC\\host\\pipe\\"])
+def test_every_prefix_is_shown_as_it_is(prefix: str) -> None:
+    assert display(prefix + "a/\\b\x01") == prefix + r"a/\b\x01"
+
+
 def test_an_escape_of_what_is_shown_as_it_is_means_itself() -> None:
     assert full_name(r"a\x41\u0041\x1\xzz\U0011ffff\u+123") == LOCAL_PREFIX + r"a\x41\u0041\x1\xzz\U0011ffff\u+123"
 
@@ -176,15 +288,32 @@ def test_what_is_shown_can_be_typed(text: str) -> None:
 
 
 @given(_TEXTS)
+@example("a/b")
+@example("x. ")
+@example("..\\C:\\file")
+@example("pipe\\x")
+@example("npipe:x")
+@example("C:\\x")
+@example("\\?\\pipe\\x")
 def test_every_name_that_exists_can_be_shown_and_typed(text: str) -> None:
     # A name from the system, which was never typed: only the halves of a pair come joined.
-    name = LOCAL_PREFIX + text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-    try:
-        assert full_name(display(name)) == name
-    except InvalidPipeNameError:
-        # Windows does not let anyone open it under its Win32 name.
-        parts = text.replace("/", "\\").split("\\")
-        assert "\0" in text or not parts[0] or any(part and not part.strip(" .") for part in parts)
+    name = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    # What no pipe is named.
+    assume("\0" not in name and not name.startswith("\\") and name.strip("/\\"))
+    full = from_directory(name)
+    assert full in (LOCAL_PREFIX + name, VERBATIM_PREFIX + name)
+    assert short(full) == name
+    assert full_name(display(full)) == full_name(display(name)) == full
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("svc", "svc"), ("svc.", r"\\?\pipe\svc."), ("a/b\x01", r"\\?\pipe\a/b\x01"), ("pipe\\x", r"\\.\pipe\pipe\x")],
+)
+def test_a_name_of_the_directory_is_shown_with_its_prefix_where_it_is_not_read_back_without(
+    name: str, shown: str
+) -> None:
+    assert display(name) == shown
 
 
 @given(_TEXTS, st.sampled_from(_LOCAL + _REMOTE + ("\\\\", "//", "C:", "npipe:", "\\")))
@@ -194,8 +323,9 @@ def test_any_text_is_a_name_or_is_refused(text: str, prefix: str) -> None:
     except InvalidPipeNameError as error:
         assert str(error).isprintable()  # noqa: PT017 - most texts are names
     else:
-        assert name.startswith(LOCAL_PREFIX) != is_remote(name)
+        assert name.startswith((LOCAL_PREFIX, VERBATIM_PREFIX)) != is_remote(name)
         assert full_name(display(name)) == name
+        assert full_name(name.replace("\\", "\\\\")) == name
 
 
 @given(st.text())
@@ -204,7 +334,14 @@ def test_showing_takes_any_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "remote"), [(r"\\.\pipe\x", False), (r"\\host\pipe\x", True), (r"\\localhost\pipe\x", True)]
+    ("name", "remote"),
+    [
+        (r"\\.\pipe\x", False),
+        (r"\\?\pipe\x.", False),
+        (r"\\host\pipe\x", True),
+        (r"\\localhost\pipe\x", True),
+        (r"\\?\UNC\host\pipe\x.", True),
+    ],
 )
 def test_only_a_name_on_another_computer_is_remote(name: str, remote: bool) -> None:
     assert is_remote(name) is remote
@@ -212,6 +349,7 @@ def test_only_a_name_on_another_computer_is_remote(name: str, remote: bool) -> N
 
 def test_the_short_form_leaves_the_local_prefix_out() -> None:
     assert short(r"\\.\pipe\sql\query") == r"sql\query"
+    assert short(r"\\?\pipe\sql/query.") == "sql/query."
     assert short(r"\\host\pipe\x") == r"\\host\pipe\x"
 
 
@@ -219,3 +357,33 @@ def test_near_names_are_found_in_any_case_and_best_first() -> None:
     names = [r"\\.\pipe\docker_engine", r"\\.\pipe\Docker_engine2", r"\\.\pipe\mysql"]
     assert near(r"\\.\pipe\DOCKER_ENGIN", names) == names[:2]
     assert near(r"\\.\pipe\zzz", names) == []
+    assert near(r"\\?\pipe\docker/engine", names) == names[:2]
+
+
+@needs_windows
+@given(_PATHS)
+@example("a..\\b")
+@example("a. \\b . .")
+@example("//a")
+def test_win32_normalises_as_these_names_are(text: str) -> None:
+    assume(_is_name(text))
+    buffer = ctypes.create_unicode_buffer(MAX_LENGTH)
+    assert ctypes.windll.kernel32.GetFullPathNameW(LOCAL_PREFIX + text, len(buffer), buffer, None)
+    assert LOCAL_PREFIX + short(full_name(LOCAL_PREFIX + text)) == buffer.value
+
+
+@needs_windows
+@pytest.mark.parametrize("tail", ["", "/b", r"\\b", ".", " .", ".\\b", "..\\b", " \\b", "/"])
+def test_windows_finds_a_pipe_under_the_full_name_of_what_it_was_made_with(pipe_name: str, tail: str) -> None:
+    with pipes.create_named_pipe(pipe_name + tail):
+        pipes.create_file(full_name(pipe_name + tail)).close()
+
+
+@needs_windows
+@pytest.mark.parametrize("tail", ["/b", ".", " ", ".\\b", r"\\b"])
+def test_windows_tells_a_name_apart_from_what_it_would_make_of_it(pipe_name: str, tail: str) -> None:
+    verbatim = full_name(VERBATIM_PREFIX + short(pipe_name) + tail)
+    with pipes.create_named_pipe(verbatim):
+        with pytest.raises(PipeNotFoundError):
+            pipes.create_file(pipe_name + tail)
+        pipes.create_file(verbatim).close()
