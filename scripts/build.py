@@ -181,15 +181,14 @@ def python_component() -> dict[str, Any]:
 def component(package: Distribution) -> dict[str, Any]:
     """A package; of PyInstaller the exe has the bootloader and its importer."""
     reference = f"pkg:pypi/{package.name.lower()}@{package.version}"
-    meta = package.metadata
-    licence = meta.get("License-Expression") or meta.get("License")
+    licence = package.metadata.get_all("License-Expression") or package.metadata.get_all("License")
     return {
         "type": "library",
         "bom-ref": reference,
         "name": package.name,
         "version": package.version,
         "purl": reference,
-        **({"licenses": [{"license": {"name": licence}}]} if licence else {}),
+        **({"licenses": [{"license": {"name": licence[0]}}]} if licence else {}),
     }
 
 
@@ -213,21 +212,26 @@ def python_license() -> str:
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
+def parser() -> argparse.ArgumentParser:
+    """Make the reader of the command line."""
+    options = argparse.ArgumentParser(prog="build", description="Build pipectl.exe.")
+    options.add_argument("--one-folder", action="store_true", help="a folder that starts quicker, and its zip")
+    options.add_argument("--output", type=Path, default=ROOT / "dist", metavar="DIRECTORY", help="instead of dist")
+    options.add_argument("--sign", metavar="THUMBPRINT", help="sign with this certificate of the user's store")
+    return options
+
+
 def main() -> int:
     """Do what the command line says, and tell in one line what failed."""
-    parser = argparse.ArgumentParser(prog="build", description="Build pipectl.exe.")
-    parser.add_argument("--one-folder", action="store_true", help="a folder that starts quicker, and its zip")
-    parser.add_argument("--output", type=Path, default=ROOT / "dist", metavar="DIRECTORY", help="instead of dist")
-    parser.add_argument("--sign", metavar="THUMBPRINT", help="sign with this certificate of the user's store")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     say = functools.partial(print, file=sys.stderr)
     if sys.platform != "win32":
         say("error: the exe is built by a Windows Python: run `python3 scripts/dev.py build`")
         return 1
     try:
         exe = build(one_folder=arguments.one_folder, output=arguments.output, thumbprint=arguments.sign)
-    except (BuildError, OSError) as failure:
-        say("\n".join(filter(None, (getattr(failure, "log", ""), f"error: {failure}"))))
+    except (BuildError, OSError) as error:
+        say("\n".join(filter(None, (getattr(error, "log", ""), f"error: {error}"))))
         return 1
     say(f"built {exe}, {exe.stat().st_size / 1e6:.1f} MB, SHA-256 {sha256(exe)}")
     return 0

@@ -42,6 +42,7 @@ WINDOWS = DEV / "windows"  # on Linux, a whole Windows Python
 VENV = DEV / "venv"  # of this system: on Windows with all packages, on Linux with the tools
 SITE_PACKAGES = WINDOWS / "Lib" / "site-packages"
 PREFIX = DEV / "prefix"
+EXE = ROOT / "dist" / "pipectl.exe"
 
 Arguments = Sequence[str]
 Command = Sequence[str | Path]
@@ -74,6 +75,19 @@ def test(arguments: Arguments) -> int:
 def python(arguments: Arguments) -> int:
     """Run Windows' Python, which can import pipectl. ARGUMENTS are Python's."""
     return launch(PYTHON, *arguments)
+
+
+def build(arguments: Arguments) -> int:
+    """Build dist/pipectl.exe. ARGUMENTS are those of scripts/build.py: `build --one-folder`."""
+    os.chdir(ROOT)
+    return launch(PYTHON, "-P", "scripts/build.py", *arguments)
+
+
+def exe(arguments: Arguments) -> int:
+    """Run the exe that was built. ARGUMENTS are pipectl's: `exe call svc ping`."""
+    if not EXE.exists():
+        raise DevError("there is no exe", f"Run `{program()} build`")
+    return launch(EXE, *arguments)
 
 
 def check(arguments: Arguments) -> int:
@@ -111,6 +125,8 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "run": run,
     "test": test,
     "python": python,
+    "build": build,
+    "exe": exe,
     "check": check,
     "lock": lock,
     "stop": stop,
@@ -477,9 +493,17 @@ def start_services() -> None:
     """Let Wine start its services away from our streams, which they would keep: a pipe would never be at its end."""
     try:
         wine_silently("cmd", "/c", "exit")
+        start_desktop()
     except BaseException:
         stop(())  # else the next call would find a server, and start the services itself
         raise
+
+
+def start_desktop() -> None:
+    """Let a first window, rundll32's, start Wine's desktop: that takes ten seconds, and the exe too makes a window."""
+    nowhere = subprocess.DEVNULL
+    command = (wine_loader(), "rundll32", "kernel32.dll,GetCurrentProcessId")
+    subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True, **in_wine())
 
 
 def wine_silently(*command: str) -> None:

@@ -9,6 +9,8 @@ import ctypes
 import os
 import sys
 
+assert sys.platform == "win32"  # which tells it to a type checker
+
 
 def hide_from_children() -> None:
     """Let programs that pipectl starts, itself among them, find nothing of this exe and load their own DLLs."""
