@@ -74,7 +74,8 @@ def main(name):
         try:
             more = serve(pipe, overlapped)
         except pywintypes.error as e:
-            print("client gone:", e.winerror, e.funcname, e.strerror)
+            # ReadFile or GetOverlappedResult tells it, whichever comes after the client has left.
+            print("client gone:", e.winerror, e.strerror)
         win32pipe.DisconnectNamedPipe(pipe)
     win32file.CloseHandle(pipe)
     print("closed", pipe.handle, pipe)
