@@ -63,7 +63,7 @@ def command(ctx: click.Context) -> None:
     """
     output: Output = ctx.obj
     root: Any = ctx.find_root().command
-    options = [*(["--output", output.mode] if output.mode else []), *(["--quiet"] if output.quiet else [])]
+    options = [*(["--output", output.mode.value] if output.mode else []), *(["--quiet"] if output.quiet else [])]
     name = f"pipectl-demo-{os.getpid()}"
     with _servers(name):
         for step in _TOUR:

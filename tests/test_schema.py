@@ -1,0 +1,148 @@
+"""What `--json` prints is what docs/schema says, for every command and for errors."""
+
+import json
+import re
+import sys
+from typing import Any
+
+import pytest
+
+from pipectl.commands import COMMANDS
+from tests import schema
+from tests.runner import Background, Pipectl
+
+FILES = sorted(path.name for path in schema.DIRECTORY.glob("*.json"))
+
+
+def check(name: str, objects: list[dict[str, Any]]) -> None:
+    assert objects
+    for one in objects:
+        assert schema.errors(one, schema.load(f"{name}.schema.json")) == []
+
+
+def test_every_command_with_objects_of_its_own_has_a_schema() -> None:
+    others = {"common", "error"}
+    assert {file.removesuffix(".schema.json") for file in FILES} == {*COMMANDS, *others} - {"demo"}
+
+
+def test_the_documentation_names_every_schema() -> None:
+    text = (schema.DIRECTORY.parent / "json.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"schema/([\w.-]+\.json)", text)) == set(FILES)
+
+
+def test_the_examples_of_the_documentation_fit() -> None:
+    text = (schema.DIRECTORY.parent / "json.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    assert examples
+    for line in "".join(examples).splitlines():
+        one = json.loads(line)
+        fitting = [file for file in FILES if file != "common.schema.json" and not schema.errors(one, schema.load(file))]
+        assert fitting, line
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_schema_is_closed(file: str) -> None:
+    """Whatever is an object with properties allows no others, so that a test notices a new one."""
+
+    def objects(part: Any) -> list[dict[str, Any]]:
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
+        found = [one for value in inner for one in objects(value)]
+        return [part, *found] if isinstance(part, dict) and part.get("type") == "object" else found
+
+    assert all(one["additionalProperties"] is False for one in objects(schema.load(file)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"schema": 2, "pipe": "x", "is": "free", "seconds": 0},
+        {"schema": 1, "pipe": "x", "is": "busy", "seconds": 0},
+        {"schema": 1, "pipe": "x", "is": "free", "seconds": "0"},
+        {"schema": 1, "pipe": "x", "is": "free", "seconds": True},
+        {"schema": 1, "pipe": "x", "is": "free", "seconds": -1},
+        {"schema": 1, "pipe": "x", "is": "free", "seconds": 0, "more": 1},
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_noticed(wrong: dict[str, Any]) -> None:
+    assert schema.errors(wrong, schema.load("wait.schema.json"))
+
+
+def test_errors_of_usage_fit(pipectl: Pipectl) -> None:
+    check("error", [{"schema": 1, "error": pipectl("call", "--json").error}])
+
+
+if sys.platform == "win32":
+    from pipectl.core import discovery, inspection
+    from pipectl.core.connection import Wait, connect
+    from pipectl.core.models import PipeEntry
+    from pipectl.core.server import Client, PipeServer
+
+    def echo(_client: Client, data: bytes) -> bytes:
+        return data
+
+    @pytest.mark.parametrize("data", ["text", "ff"])
+    @pytest.mark.parametrize(
+        ("command", "options"),
+        [
+            ("call", []),
+            ("call", ["--native"]),
+            ("transact", []),
+        ],
+        ids=["call", "native", "transact"],
+    )
+    def test_replies_fit(pipe_name: str, pipectl: Pipectl, command: str, options: list[str], data: str) -> None:
+        as_hex = ["--hex"] if data == "ff" else []
+        with PipeServer(pipe_name, echo):
+            check(command, pipectl(command, pipe_name, data, *as_hex, "--json", *options).objects)
+
+    @pytest.mark.parametrize("line", [["peek"], ["state"], ["state", "--wait-mode", "nowait"], ["info"], ["wait"]])
+    def test_what_is_seen_of_a_pipe_fits(pipe_name: str, pipectl: Pipectl, line: list[str]) -> None:
+        with PipeServer(pipe_name, echo):
+            check(line[0], [pipectl(line[0], pipe_name, *line[1:], "--json").object])
+
+    @pytest.mark.parametrize("is_listed", [True, False])
+    def test_what_is_seen_without_opening_fits(
+        pipe_name: str, pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch, is_listed: bool
+    ) -> None:
+        name = pipe_name.rpartition("\\")[2]
+        monkeypatch.setattr(inspection, "list_pipes", lambda: [PipeEntry(name, 1, None)] if is_listed else [])
+        with PipeServer(pipe_name, echo):
+            check("info", [pipectl("info", pipe_name, "--no-open", "--json").object])
+
+    def test_the_pipes_of_a_list_fit(pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch) -> None:
+        entries = [PipeEntry("a", 1, None), PipeEntry("pgsignal_42", 3, 3)]
+        monkeypatch.setattr(discovery, "list_pipes", lambda: entries)
+        check("list", pipectl("list", "--json").objects)
+
+    def test_the_events_of_a_server_fit(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
+        result = background(pipectl, "serve", pipe_name, "--count", "2", "--max-message", "9", "--json")
+        for data in (b"text", bytes(10)):
+            with connect(pipe_name, 10, wait=Wait.EXISTS) as client:
+                client.send(data, 5)
+        objects = result.result(20).objects
+        check("serve", objects)
+        assert {one["event"] for one in objects} == {"connected", "received", "answered", "left"}
+
+    def test_the_clients_of_a_pipe_fit(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
+        result = background(pipectl, "client-pid", pipe_name, "--count", "1", "--json")
+        connect(pipe_name, 10, wait=Wait.EXISTS).close()
+        check("client-pid", result.result(20).objects)
+        with PipeServer(pipe_name, echo):
+            check("client-pid", pipectl("client-pid", pipe_name, "--json").objects)
+
+    def test_a_childs_streams_fit(pipectl: Pipectl) -> None:
+        program = "import os; os.write(1, b'\\xff'); os.write(2, b'err')"
+        check("popen", pipectl("popen", "-m", "r", "--json", "--", sys.executable, "-c", program).objects)
+
+    @pytest.mark.parametrize("line", [["call", "PIPE", "x"], ["wait", r"\\.\pipe\*"], ["popen", "-m", "r", "nothing"]])
+    def test_errors_fit(pipe_name: str, pipectl: Pipectl, line: list[str]) -> None:
+        words = [pipe_name if word == "PIPE" else word for word in line]
+        check("error", [{"schema": 1, "error": pipectl(words[0], "--json", *words[1:]).error}])
+
+    def test_a_tour_is_made_of_objects_that_fit(pipectl: Pipectl) -> None:
+        objects = pipectl("demo", "--json").objects
+        assert len(objects) > 10
+        for one in objects:
+            assert [file for file in FILES if not schema.errors(one, schema.load(file))]
