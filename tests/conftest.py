@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pipectl.cli import cli
 
@@ -27,6 +28,13 @@ ON_WINE = _on_wine()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--exe", help="run the tests of commands with this pipectl.exe")
+    parser.addoption("--long", action="store_true", help="run the long forms: see docs/reliability.md")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--long"):
+        settings.register_profile("long", max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
+        settings.load_profile("long")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
