@@ -28,7 +28,7 @@ class Deadline:
     def milliseconds(self) -> int:
         """Give what is left as Win32 takes it: rounded up, so that a wait never ends early; INFINITE without end."""
         remaining = self.remaining()
-        return INFINITE if remaining is None else min(INFINITE - 1, math.ceil(remaining * 1000))
+        return INFINITE if remaining is None else math.ceil(min(INFINITE - 1, remaining * 1000))
 
     def sooner(self, timeout: float) -> "Deadline":
         """Give whichever comes first: this deadline, or one that many seconds from now."""

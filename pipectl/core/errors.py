@@ -31,8 +31,8 @@ class PipeError(OSError):
     def __init__(
         self, reason: str, *, code: int = 0, function: str = "", pipe: str | None = None, hint: str | None = None
     ) -> None:
-        # The fourth argument is what fills `winerror` (and `errno` from it) on Windows.
-        super().__init__(0, reason, pipe, code)
+        # The fourth argument is what fills `winerror` (and `errno` from it) on Windows; it takes a C long.
+        super().__init__(0, reason, pipe, code - (1 << 32) if code >= 1 << 31 else code)
         self.reason = reason
         self.code = code
         self.function = function

@@ -394,7 +394,7 @@ def _limit(instances: int) -> int | None:
 
 
 def _milliseconds(seconds: float) -> int:
-    return min(INFINITE - 1, max(0, math.ceil(seconds * 1000)))
+    return math.ceil(min(INFINITE - 1, max(0, seconds * 1000)))
 
 
 def _nmpwait(timeout: float | Nmpwait | None) -> int:
