@@ -493,17 +493,9 @@ def start_services() -> None:
     """Let Wine start its services away from our streams, which they would keep: a pipe would never be at its end."""
     try:
         wine_silently("cmd", "/c", "exit")
-        start_desktop()
     except BaseException:
         stop(())  # else the next call would find a server, and start the services itself
         raise
-
-
-def start_desktop() -> None:
-    """Let a first window, rundll32's, start Wine's desktop: that takes ten seconds, and the exe too makes a window."""
-    nowhere = subprocess.DEVNULL
-    command = (wine_loader(), "rundll32", "kernel32.dll,GetCurrentProcessId")
-    subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True, **in_wine())
 
 
 def wine_silently(*command: str) -> None:
@@ -533,7 +525,9 @@ def wine_environment() -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if name not in NOT_FOR_WINDOWS},
         "WINEPREFIX": str(PREFIX),
         "WINEARCH": "win64",
-        "WINEDLLOVERRIDES": "mscoree=d;mshtml=d;winemenubuilder.exe=d",  # no offers to install .NET, no desktop menus
+        # No offers to install .NET, no menus, and no desktop: the first window, which the exe makes unseen, would wait
+        # ten seconds for it, and it would keep the streams of the exe, so that a pipe would never be at its end.
+        "WINEDLLOVERRIDES": "mscoree=d;mshtml=d;winemenubuilder.exe=d;explorer.exe=d",
         "LC_ALL": "C.UTF-8",  # how Wine reads file names and arguments
         "PYTHONPATH": windows_path(ROOT),
     }
