@@ -132,16 +132,20 @@ def test_a_directory_is_made_once_and_anew_when_its_inputs_change(tmp_path: Path
     assert not (tmp_path / "made" / "one").exists()
 
 
-def test_a_directory_whose_making_was_interrupted_is_made_again(tmp_path: Path) -> None:
-    step = dev.directory("making", tmp_path / "made", lambda: "", lambda path: (path / "whole").touch())
+@pytest.mark.parametrize("interrupted", ["clear", "fill"])
+def test_a_directory_whose_making_was_interrupted_is_made_again(tmp_path: Path, interrupted: str) -> None:
+    def fill(path: Path) -> None:
+        (path / "whole").touch()
 
     def interrupt(path: Path) -> None:
         (path / "half").touch()
         raise KeyboardInterrupt
 
+    step = dev.directory("making", tmp_path / "made", lambda: "", fill)
     step.do()
+    functions = {"fill": fill} | {interrupted: interrupt}
     with pytest.raises(KeyboardInterrupt):
-        dev.directory("making", tmp_path / "made", lambda: "", interrupt).do()
+        dev.directory("making", tmp_path / "made", lambda: "", **functions).do()
     assert not step.done()
     step.do()
     assert step.done()
@@ -344,10 +348,22 @@ def test_a_program_runs_with_its_streams_at_nothing(redirection: str) -> None:
 
 @in_wine
 def test_one_file_for_both_outputs_keeps_their_order(tmp_path: Path) -> None:
-    script = "import sys\nfor i in range(20): print(i, file=(sys.stdout, sys.stderr)[i % 2], flush=True)"
+    script = "import os\nfor i in range(1000): os.write(1 + i % 2, b'%d\\n' % i)"
     with (tmp_path / "log").open("wb") as log:
         _run("python", "-c", script, stdout=log, stderr=log)
-    assert [int(line) for line in (tmp_path / "log").read_text().split()] == [*range(20)]
+    assert [int(line) for line in (tmp_path / "log").read_text().split()] == [*range(1000)]
+
+
+@on_linux
+def test_what_a_program_wrote_before_it_ended_is_copied_though_its_pipe_stays_open(tmp_path: Path) -> None:
+    (source, held), (ended, end) = os.pipe(), os.pipe()
+    os.write(held, b"the tail")
+    os.close(end)
+    target = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
+    dev.drain(source, target, ended, [])
+    for fd in (held, ended, target):
+        os.close(fd)
+    assert (tmp_path / "out").read_bytes() == b"the tail"
 
 
 @in_wine
@@ -389,6 +405,7 @@ try:
     time.sleep(60)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
+    time.sleep(0.3)  # a second Ctrl+C would end this with a traceback
     sys.exit(130)
 """
 
