@@ -2,7 +2,6 @@
 
 import json
 import re
-
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -1,0 +1,111 @@
+"""Every example of every help runs as it is printed, but for the name of the pipe."""
+
+import sys
+
+import pytest
+
+if sys.platform != "win32":
+    pytest.skip("needs Windows' pipes", allow_module_level=True)
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+from pipectl.commands import COMMANDS
+from pipectl.core import discovery
+from pipectl.core.connection import Wait, connect
+from pipectl.core.models import PipeEntry
+from pipectl.core.server import Client, PipeServer
+from tests.commands.interruptible import Interruptible
+from tests.runner import Background, Pipectl
+
+LINES = [example.line for entry in COMMANDS.values() for example in import_module(entry.module).command.examples]
+
+FILES = {"requests.txt": b"one\r\ntwo\r\n", "names.txt": b"Carol\r\nAlice\r\nBob\r\n"}
+
+# What runs until Ctrl+C.
+ENDLESS = {
+    "pipectl serve svc --reply pong",
+    "pipectl serve svc --allow users --exec sort /r",
+    "pipectl client-pid svc --json",
+    "pipectl client-pid svc --allow users",
+}
+# What serves the pipe itself, or waits for it to go.
+WITHOUT_A_SERVER = ("pipectl serve", "pipectl client-pid", "pipectl wait svc --for gone", "pipectl demo")
+
+
+def words(line: str, pipe: str) -> list[str]:
+    """Split a line as a shell does, and use another name for `svc`."""
+    found = [quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', line)]
+    return [re.sub(r"^(\\\\\.\\pipe\\)?svc$", lambda _: pipe, word) for word in found[1:]]
+
+
+@contextmanager
+def server_for(line: str, pipe: str) -> Iterator[None]:
+    """Serve the pipe, if the line needs that, with a greeting for those that wait for one."""
+    if line.startswith(WITHOUT_A_SERVER):
+        yield
+        return
+
+    def greet(_client: Client) -> bytes | None:
+        return b"welcome" if " peek " in line else None
+
+    with PipeServer(pipe, lambda _client, data: data, on_connect=greet):
+        yield
+
+
+def connect_soon(pipe: str) -> None:
+    """Come when there is a server."""
+    with connect(pipe, 20, wait=Wait.EXISTS):
+        pass
+
+
+def program_of(line: str) -> str | None:
+    """The program that a line starts, if any."""
+    match = re.search(r"--(?:exec)? (\w+)", line)
+    return match and match[1]
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if line not in ENDLESS])
+def test_an_example_runs_as_it_is_printed(
+    pipe_name: str,
+    pipectl: Pipectl,
+    pipectl_process: Pipectl,
+    background: Background,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    line: str,
+) -> None:
+    command, _, file = line.partition(" < ")
+    needed = program_of(line) if " popen " in line else None
+    if needed and not shutil.which(needed):
+        pytest.skip(f"there is no {needed} here")
+    for name, data in FILES.items():
+        (tmp_path / name).write_bytes(data)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(discovery, "list_pipes", lambda: [PipeEntry("docker_engine", 3, None)])
+    if line.startswith(("pipectl serve", "pipectl client-pid")):
+        background(connect_soon, pipe_name)
+    with server_for(line, pipe_name):
+        arguments = words(command, pipe_name)
+        needs_stdin = bool(file) or " popen " in line
+        result = pipectl_process(*arguments, stdin=FILES.get(file, b"")) if needs_stdin else pipectl(*arguments)
+    assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize("line", sorted(ENDLESS))
+def test_an_example_without_an_end_runs_until_ctrl_c(pipe_name: str, line: str) -> None:
+    program = Interruptible(pipe_name, *words(line, pipe_name))
+    try:
+        connect_soon(pipe_name)
+        assert b"connected" in program.wrote()
+        assert "error" not in program.interrupt().stderr
+    finally:
+        program.kill()
+
+
+def test_the_endless_ones_are_examples() -> None:
+    assert set(LINES) >= ENDLESS
