@@ -138,6 +138,15 @@ class Output:
         else:
             self._text(_plain_columns([[head.upper() for head in heads], *rows]))
 
+    def change(self, record: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        """Write how something was before and after: JSON has both as objects in the record, a table side by side."""
+        if self.is_json:
+            self._json({**record, "before": before, "after": after})
+            return
+        was, now = dict(rendering.fields(before)), dict(rendering.fields(after))
+        rows = [{"state": label, "before": was.get(label), "after": now.get(label)} for label in was | now]
+        self.records(rows, ("state", "before", "after"))
+
     def event(self, record: Mapping[str, Any], line: str) -> None:
         """Write something that just happened, at once: its record in JSON, its line for people."""
         if self.is_json:

@@ -1,58 +1,15 @@
 """Output: what goes to which stream in which form, and that a terminal never gets what a pipe sent as it is."""
 
-import io
 import json
 import subprocess
 import sys
 
 import pytest
 
-from pipectl.output import Form, Mode, Output, OutputClosedError, Show
+from pipectl.output import Form, Mode, OutputClosedError, Show
+from tests.streams import Streams
 
 ON_WINDOWS = pytest.mark.skipif(sys.platform != "win32", reason="needs Windows")
-
-
-class Stream(io.TextIOWrapper):
-    """A standard stream that remembers, and may be a terminal."""
-
-    def __init__(self, *, is_terminal: bool) -> None:
-        super().__init__(io.BytesIO(), encoding="utf-8", newline="\n")
-        self._is_terminal = is_terminal
-        self.is_broken = False
-
-    def flush(self) -> None:
-        if self.is_broken:
-            raise BrokenPipeError
-        super().flush()
-
-    def isatty(self) -> bool:
-        return self._is_terminal
-
-    @property
-    def written(self) -> bytes:
-        self.flush()
-        assert isinstance(self.buffer, io.BytesIO)
-        return self.buffer.getvalue()
-
-    @property
-    def text(self) -> str:
-        return self.written.decode()
-
-
-class Streams:
-    """Standard streams for an Output: terminals of 80 columns without colours, or redirected."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, are_terminals: bool) -> None:
-        self.stdout, self.stderr = Stream(is_terminal=are_terminals), Stream(is_terminal=are_terminals)
-        self._monkeypatch = monkeypatch
-
-    def output(self, mode: Mode | None = None, *, quiet: bool = False, verbosity: int = 0) -> Output:
-        # Not before the test itself runs: pytest puts its own streams there.
-        self._monkeypatch.setattr(sys, "stdout", self.stdout)
-        self._monkeypatch.setattr(sys, "stderr", self.stderr)
-        output = Output()
-        output.mode, output.quiet, output.verbosity = mode, quiet, verbosity
-        return output
 
 
 @pytest.fixture
@@ -237,6 +194,16 @@ def test_raw_records_are_values_with_tabs_between_and_no_heads(streams: Streams)
 def test_no_records_are_no_error(streams: Streams, mode: Mode | None) -> None:
     streams.output(mode).records([], COLUMNS)
     assert (mode in (Mode.RAW, Mode.JSON)) is not bool(streams.stdout.text)
+
+
+@redirected
+def test_a_change_is_shown_side_by_side(streams: Streams) -> None:
+    streams.output().change({"pipe": "x"}, {"read_mode": "byte", "user": None}, {"read_mode": "message", "user": "me"})
+    assert streams.stdout.text.splitlines() == [
+        "STATE      BEFORE  AFTER",
+        "read mode  byte    message",
+        "user               me",
+    ]
 
 
 # Talk

@@ -35,5 +35,7 @@ def command(output: Output, /, pipe: str, opening: Opening, **wanted: Any) -> No
         before = handle_state(handle)
         change_state(handle, **wanted)
         after = handle_state(handle)
-    changed = after != before or any(value is not None for value in wanted.values())
-    output.record({"pipe": pipe, "before": before, "after": after} if changed else {"pipe": pipe, **before})
+    if after != before or any(value is not None for value in wanted.values()):
+        output.change({"pipe": pipe}, before, after)
+    else:
+        output.record({"pipe": pipe, **before})

@@ -1,0 +1,287 @@
+"""What a person sees of each command on a terminal of 80 columns, from its first line to its last.
+
+What differs from run to run is replaced by words in capitals, and the lines that are drawn by plain ones.
+"""
+
+import sys
+
+import pytest
+
+if sys.platform != "win32":
+    pytest.skip("needs Windows' pipes", allow_module_level=True)
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import NamedTuple
+
+from pipectl.cli import cli
+from pipectl.commands import COMMANDS
+from pipectl.core import discovery, inspection
+from pipectl.core.connection import Wait, connect
+from pipectl.core.errors import PipeClosedError
+from pipectl.core.models import PipeEntry
+from pipectl.core.server import Client, PipeServer
+from tests.runner import Background
+from tests.streams import Streams
+
+# What another system, or another user, would have others of.
+STATE = {"read_mode": "byte", "wait_mode": "wait", "instances": 5, "user": None}
+INFO = {
+    "type": "message",
+    "direction": "duplex",
+    "instances": 5,
+    "max_instances": "unlimited",
+    "rejects_remote": True,
+    "handle": STATE,
+    "server": {"pid": 1234, "image": r"C:\Program Files\Svc\svc.exe", "user": r"NT AUTHORITY\SYSTEM", "session": 0},
+    "security": {
+        "owner": "Administrators",
+        "access": ["Network: denied", "SYSTEM: full control", "Users: connect, read and write"],
+        "sddl": "O:BAG:SYD:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;0x12019b;;;BU)",
+    },
+}
+PIPES = [PipeEntry("docker_engine", 3, None), PipeEntry("dotnet-diagnostic-1234", 1, 1), PipeEntry("a\x1b[31m", 2, 4)]
+
+
+def replaced(text: str, pipe: str) -> str:
+    """Put words for what differs."""
+    for pattern, word in (
+        (re.escape(pipe), r"\\\\.\\pipe\\svc"),
+        (re.escape(pipe.rpartition("\\")[2]), "svc"),
+        (r"\d\d:\d\d:\d\d\.\d{3}", "TIME"),
+        (r"pid \d+, python\.exe, .+, session \d+", "PROCESS"),
+        (r"\d+(\.\d+)? (ms|s)\b", r"N \2"),
+        (r"((?:ms|seconds) +│) [\d.]+", r"\1 N"),
+        (r"(?<=: )[^:\n]+ \(ERROR", "REASON (ERROR"),
+        (r"(?m)^access: .*", "access: WORDS"),
+        ("[╭┌].*[╮┐]\n", "top\n"),
+        ("[╰└].*[╯┘]\n", "bottom\n"),
+        ("[├].*[┤]\n", "line\n"),
+        ("│", "|"),
+        (r"(?m) +(\|?)$", r" \1"),
+        (r"(?m) $", ""),
+    ):
+        text = re.sub(pattern, word, text)
+    return text
+
+
+class Scene(NamedTuple):
+    """A command line, the server that it meets, and what is to be seen."""
+
+    line: str
+    stdout: str = ""
+    stderr: str = ""
+    exit_code: int = 0
+    server: Callable[[str], AbstractContextManager[object]] = lambda _pipe: nullcontext()
+    client: bool = False
+
+
+def pong(_client: Client, data: bytes) -> bytes:
+    return b"pong" if data == b"ping" else data
+
+
+def serving(pipe: str) -> PipeServer:
+    return PipeServer(pipe, pong, on_connect=lambda _client: None)
+
+
+def greeting(pipe: str) -> PipeServer:
+    return PipeServer(pipe, pong, on_connect=lambda _client: b"welcome\r\n")
+
+
+SCENES = {
+    "call": Scene(
+        "call svc ping -v",
+        "pong\n",
+        r"""
+connected to \\.\pipe\svc, a message pipe
+4 bytes in N ms, ended by message
+""",
+        server=serving,
+    ),
+    "call with bytes": Scene(
+        "call svc --hex 01ff --as hex",
+        "00000000  01 ff                                             ..\n",
+        server=serving,
+    ),
+    "call with a table": Scene(
+        "call svc ping --output table",
+        r"""
+top
+| pipe     | \\.\pipe\svc |
+| ended by | message |
+| ms       | N |
+| bytes    | 4 |
+bottom
+pong
+""",
+        server=serving,
+    ),
+    "call in vain": Scene(
+        "call svc ping",
+        stderr=r"""
+error: CreateFileW on \\.\pipe\svc: REASON (ERROR_FILE_NOT_FOUND, 2)
+hint: See which pipes there are: `pipectl list`
+""",
+        exit_code=3,
+    ),
+    "serve": Scene(
+        "serve svc --reply pong --once",
+        stderr=r"""
+serving \\.\pipe\svc; end with Ctrl+C
+access: WORDS
+TIME  #1   connected  PROCESS
+TIME  #1   received   4 bytes: ping
+TIME  #1   answered   4 bytes: pong
+TIME  #1   left
+served 1 client (0 now), 1 message, 4 bytes in, 4 bytes out in N s
+""",
+        client=True,
+    ),
+    "transact": Scene(
+        "transact svc ping two -v",
+        "pong\ntwo\n",
+        """
+1: 4 bytes sent, 4 received in N ms
+2: 3 bytes sent, 3 received in N ms
+""",
+        server=serving,
+    ),
+    "peek": Scene(
+        "peek svc --timeout 5",
+        "00000000  77 65 6c 63 6f 6d 65 0d  0a                       welcome..\n",
+        "9 bytes to be read\n",
+        server=greeting,
+    ),
+    "info": Scene(
+        "info svc",
+        r"""
+top
+| type             | message |
+| direction        | duplex |
+| instances        | 5 |
+| max instances    | unlimited |
+| rejects remote   | yes |
+| handle read mode | byte |
+| handle wait mode | wait |
+| handle instances | 5 |
+| server pid       | 1234 |
+| server image     | C:\Program Files\Svc\svc.exe |
+| server user      | NT AUTHORITY\SYSTEM |
+| server session   | 0 |
+| security owner   | Administrators |
+| security access  | Network: denied |
+|                  | SYSTEM: full control |
+|                  | Users: connect, read and write |
+| security sddl    | O:BAG:SYD:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;0x12019b;;;BU) |
+bottom
+""",
+        server=serving,
+    ),
+    "state": Scene(
+        "state svc",
+        r"""
+top
+| pipe      | \\.\pipe\svc |
+| read mode | byte |
+| wait mode | wait |
+| instances | 5 |
+bottom
+""",
+        server=serving,
+    ),
+    "state that is set": Scene(
+        "state svc --read-mode message",
+        """
+top
+| state     | before | after |
+line
+| read mode | byte   | message |
+| wait mode | wait   | wait |
+| instances | 5      | 5 |
+bottom
+""",
+        server=serving,
+    ),
+    "wait": Scene("wait svc", stderr="\\\\.\\pipe\\svc: free, after N s\n", server=serving),
+    "wait in vain": Scene(
+        "wait svc --for exists --timeout 0.1",
+        stderr=r"""
+error: \\.\pipe\svc: REASON (ERROR_TIMEOUT, 1460)
+hint: Allow more time with `--timeout SECONDS`
+""",
+        exit_code=6,
+    ),
+    "client-pid": Scene(
+        "client-pid svc --count 1",
+        "TIME  #1   connected  PROCESS\n",
+        "listening on \\\\.\\pipe\\svc; end with Ctrl+C\n",
+        client=True,
+    ),
+    "list": Scene(
+        "list",
+        r"""
+3 pipes
+top
+| name                   | instances | max instances | pid hint |
+line
+| a\x1b[31m              | 2         | 4             | |
+| docker_engine          | 3         | unlimited     | |
+| dotnet-diagnostic-1234 | 1         | 1             | 1234 |
+bottom
+""",
+    ),
+    "popen": Scene(
+        "popen -m r -- cmd /c echo hello",
+        "hello\r\n",
+        """
+top
+| exit code    | 0 |
+| seconds      | N |
+| stdin bytes  | 0 |
+| stdout bytes | 7 |
+| stderr bytes | 0 |
+bottom
+""",
+    ),
+    "wrong usage": Scene(
+        "call svc",
+        stderr="""
+error: say once what to send: DATA, `-` for stdin, or `--data-file FILE`
+hint: See `pipectl call --help`
+""",
+        exit_code=2,
+    ),
+}
+
+
+def come(pipe: str) -> None:
+    """Call the pipe when it is there; it may hang up."""
+    with suppress(PipeClosedError), connect(pipe, 20, wait=Wait.EXISTS) as client:
+        client.request(b"ping", 5)
+
+
+@pytest.mark.parametrize("scene", SCENES.values(), ids=list(SCENES))
+def test_a_person_sees_just_this(
+    pipe_name: str, monkeypatch: pytest.MonkeyPatch, background: Background, scene: Scene
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(discovery, "list_pipes", lambda: PIPES)
+    monkeypatch.setattr(inspection, "inspect", lambda _pipe: INFO)
+    states = iter([STATE, {**STATE, "read_mode": "message"} if "--read-mode" in scene.line else STATE])
+    monkeypatch.setattr(inspection, "handle_state", lambda _pipe: next(states))
+    streams = Streams(monkeypatch, are_terminals=True)
+    streams.connect()
+    if scene.client:
+        background(come, pipe_name)
+    with scene.server(pipe_name):
+        words = [pipe_name if word == "svc" else word for word in scene.line.split()]
+        code = cli.run(words, prog_name="pipectl")
+    seen = replaced(streams.stdout.text, pipe_name), replaced(streams.stderr.text, pipe_name)
+    assert seen == (scene.stdout.removeprefix("\n"), scene.stderr.removeprefix("\n"))
+    assert code == scene.exit_code
+
+
+def test_every_command_has_a_transcript() -> None:
+    assert {scene.line.split()[0] for scene in SCENES.values()} == set(COMMANDS) - {"demo"}
