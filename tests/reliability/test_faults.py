@@ -286,13 +286,19 @@ def clocks(pipe: str) -> dict[str, Callable[[float], object]]:
         "wait, exists": lambda timeout: wait_for(busy, Condition.GONE, Deadline(timeout)),
         "receive": lambda timeout: with_new(pipe, lambda client: client.receive(timeout)),
         "await data": lambda timeout: with_new(pipe, lambda client: client.await_data(1, timeout)),
-        "send": lambda timeout: with_new(pipe, lambda client: (client.send(b"x"), client.send(large, timeout))),
+        "send": lambda timeout: with_new(pipe, lambda client: send_second(client, large, timeout)),
         "request": lambda timeout: with_new(pipe, lambda client: client.request(b"x", timeout)),
         "request, large": lambda timeout: with_new(pipe, lambda client: client.request(large, timeout)),
         "until, nothing": lambda timeout: with_new(byte, lambda c: c.request_until(b"x", parse("eof"), timeout)),
         "until, large": lambda timeout: with_new(byte, lambda c: c.request_until(large, parse("newline"), timeout)),
         "native call": lambda timeout: call(pipe, b"x", timeout),
     }
+
+
+def send_second(client: Connection, data: bytes, timeout: float) -> None:
+    """Send what the server will not read, because it has not answered the first."""
+    client.send(b"first")
+    client.send(data, timeout)
 
 
 def with_new(pipe: str, operation: Callable[[Connection], object]) -> object:

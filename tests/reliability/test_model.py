@@ -26,6 +26,7 @@ from pipectl.core.constants import STATUS_PENDING, OpenMode, PipeMode, WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PipeError, PipeTimeoutError
 from pipectl.core.functions import create_file, create_named_pipe
+from pipectl.core.handle import Handle
 from pipectl.core.overlapped import Overlapped
 
 from .conftest import Amount, Figure
@@ -80,7 +81,7 @@ class Core:
         self._server = create_named_pipe(pipe, pipe_mode=mode)
         self.connect()
 
-    def _handle(self, end: End) -> functions.Handle:
+    def _handle(self, end: End) -> Handle:
         return self._client if end == "client" else self._server
 
     def write(self, end: End, data: bytes) -> Outcome:
@@ -126,7 +127,7 @@ class Core:
     def end_transaction(self) -> Outcome:
         with self._transaction:
             count, code = self._transaction.result(Deadline(PATIENCE))
-        return Outcome(self._buffer[:count], code == WinError.MORE_DATA)
+        return Outcome(self._buffer.raw[:count], code == WinError.MORE_DATA)
 
     def connect(self) -> None:
         with Overlapped(self._server) as operation:
@@ -436,10 +437,10 @@ class PipeMachine(RuleBasedStateMachine):
 
 def test_any_order_of_operations_is_as_the_model_says_and_as_with_pywin32(amount: Amount, figure: Figure) -> None:
     PipeMachine.steps = 0
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         PipeMachine,
         settings=hypothesis.settings(
-            max_examples=amount(20, 1500),
+            max_examples=amount(20, 3000),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(hypothesis.HealthCheck),

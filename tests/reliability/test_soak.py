@@ -1,0 +1,154 @@
+"""Long and wide: a hundred clients for a million messages, and a thousand clients that say nothing."""
+
+import sys
+
+import pytest
+
+if sys.platform != "win32":
+    pytest.skip("needs Windows' pipes", allow_module_level=True)
+
+import ctypes
+import struct
+import subprocess
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from ctypes import byref
+from ctypes.wintypes import DWORD
+from pathlib import Path
+from typing import NamedTuple
+
+from pipectl.core import winapi
+from pipectl.core.connection import connect
+from pipectl.core.constants import ProcessAccess
+from pipectl.core.handle import Handle
+from pipectl.core.server import Client, PipeServer
+from tests.runner import Running
+
+from .conftest import Amount, Figure
+
+PROGRAM = Path(__file__).parent / "programs" / "soak_client.py"
+HEAD = struct.Struct("<IIi")
+CLIENTS = 100
+SILENT = 1000
+# Two bytes for each message of the long form; in the short one, room for what is made once.
+MOST_GROWTH = 2 << 20
+
+
+class _Memory(ctypes.Structure):
+    """PROCESS_MEMORY_COUNTERS."""
+
+    _fields_ = (
+        ("cb", DWORD),
+        ("PageFaultCount", DWORD),
+        ("sizes", ctypes.c_size_t * 6),
+        ("PagefileUsage", ctypes.c_size_t),
+        ("PeakPagefileUsage", ctypes.c_size_t),
+    )
+
+
+def memory_in_use() -> int:
+    """Give the private memory of this process, in bytes."""
+    counters = _Memory(cb=ctypes.sizeof(_Memory))
+    function = ctypes.WinDLL("kernel32").K32GetProcessMemoryInfo
+    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, DWORD)
+    assert function(winapi.GetCurrentProcess(), byref(counters), counters.cb)
+    return int(counters.PagefileUsage)
+
+
+class Sample(NamedTuple):
+    """What the process uses at a moment of the soak."""
+
+    handles: int
+    threads: int
+    memory: int
+
+
+class Ledger:
+    """Answers with an echo, and keeps the books of every client: what is lost, doubled or out of order ends it."""
+
+    def __init__(self) -> None:
+        self.expected: Counter[int] = Counter()
+        self.total = 0
+
+    def __call__(self, _client: Client, data: bytes) -> bytes:
+        client, number, checksum = HEAD.unpack_from(data)
+        assert number == self.expected[client]
+        assert checksum == zlib.crc32(data[HEAD.size :]) - (1 << 31)
+        self.expected[client] += 1
+        self.total += 1
+        return data
+
+
+def test_no_message_of_a_hundred_clients_is_lost_doubled_or_out_of_order(
+    pipe_name: str, amount: Amount, figure: Figure, handle_count: Callable[[], int]
+) -> None:
+    messages = amount(20_000, 1_000_000)
+    ledger = Ledger()
+    samples: list[Sample] = []
+    arguments = [sys.executable, "-S", str(PROGRAM), pipe_name, str(CLIENTS), str(messages)]
+    with PipeServer(pipe_name, ledger) as server:
+        begun = time.perf_counter()
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE) as clients:
+            while clients.poll() is None:
+                if ledger.total > messages * (len(samples) + 1) // 10:
+                    samples.append(Sample(handle_count(), threading.active_count(), memory_in_use()))
+                assert not server.wait(0.05)  # which raises what the ledger has found
+            assert clients.stdout is not None
+            assert int(clients.stdout.read()) == messages
+        seconds = time.perf_counter() - begun
+    assert ledger.expected == dict.fromkeys(range(CLIENTS), messages // CLIENTS)
+    assert server.stats[:2] == (CLIENTS, messages)
+    first, last = samples[0], samples[-1]
+    assert last.handles - first.handles <= 10
+    assert last.threads == first.threads
+    assert last.memory - first.memory < MOST_GROWTH
+    figure(f"{messages:,} messages of {CLIENTS} clients in {seconds:.0f} s, {messages / seconds:,.0f} a second")
+    figure(f"at a tenth {first}, at the end {last}")
+
+
+def test_a_server_of_a_thousand_silent_clients_uses_no_processor_time(
+    pipe_name: str, amount: Amount, figure: Figure
+) -> None:
+    with PipeServer(pipe_name, lambda _, data: data) as server, silent_clients(pipe_name):
+        assert server.connected == SILENT
+        seconds = amount(2, 10)
+        begun = time.process_time()
+        time.sleep(seconds)
+        used = time.process_time() - begun
+    figure(f"{used * 1000:.0f} ms of processor time in {seconds} s")
+    assert used < seconds / 100
+
+
+def test_serve_uses_no_processor_time_for_a_thousand_silent_clients(
+    pipe_name: str, running: Callable[..., Running], amount: Amount, figure: Figure
+) -> None:
+    process = running("serve", pipe_name, "--log", "none")
+    assert process.said().startswith("serving")
+    with silent_clients(pipe_name):
+        seconds = amount(2, 10)
+        begun = processor_time(process.pid)
+        time.sleep(seconds)
+        used = processor_time(process.pid) - begun
+    figure(f"{used * 1000:.0f} ms of processor time in {seconds} s")
+    assert used < seconds / 100
+
+
+@contextmanager
+def silent_clients(pipe: str) -> Iterator[None]:
+    """Connect many clients, and go on when the server has seen the last one."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(pipe, 30)) for _ in range(SILENT)]
+        assert clients[-1].request(b"x", 30) == b"x"
+        yield
+
+
+def processor_time(pid: int) -> float:
+    """Give the seconds that a process has used."""
+    times = [winapi.FILETIME() for _ in range(4)]
+    with Handle(winapi.OpenProcess(ProcessAccess.QUERY_LIMITED_INFORMATION, False, pid)) as process:
+        winapi.GetProcessTimes(process, *map(byref, times))
+    return float(sum((time.dwHighDateTime << 32) + time.dwLowDateTime for time in times[2:])) / 1e7
