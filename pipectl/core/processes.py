@@ -5,10 +5,12 @@ of identity: the process may have ended since, and another may have its number.
 """
 
 import ctypes
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from ctypes import byref, c_void_p
 from ctypes.wintypes import DWORD, HANDLE
+from functools import lru_cache
 from typing import TypeVar
 
 from . import winapi
@@ -45,7 +47,7 @@ def describe(pid: int) -> Process:
     ):
         image = _if_allowed(_image, process)
         user = _if_allowed(_user, process)
-    services = _if_allowed(running_services) or {}
+    services = _if_allowed(_services_in, int(time.monotonic())) or {}
     return Process(pid, image, user, _if_allowed(_session, pid), services.get(pid, ()))
 
 
@@ -72,6 +74,12 @@ def running_services() -> dict[int, tuple[str, ...]]:
             for pid, name in parse_services(buffer, count.value):
                 services[pid] = (*services.get(pid, ()), name)
     return services
+
+
+@lru_cache(maxsize=1)
+def _services_in(_second: int) -> dict[int, tuple[str, ...]]:
+    # Once a second at most: to ask takes ten times as long as all else about a client, and many may come at once.
+    return running_services()
 
 
 def parse_services(buffer: "ctypes.Array[ctypes.c_char]", count: int) -> Iterator[tuple[int, str]]:
