@@ -7,8 +7,10 @@ servers of its own, on a terminal of 80 columns that rich records.
 import io
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -20,6 +22,7 @@ from pipectl import output  # noqa: E402
 from pipectl.cli import cli  # noqa: E402
 from pipectl.core import peers  # noqa: E402
 from pipectl.core.connection import Wait, connect  # noqa: E402
+from pipectl.core.processes import describe  # noqa: E402
 from pipectl.core.security import sddl_for, security_attributes  # noqa: E402
 from pipectl.core.server import PipeServer  # noqa: E402
 
@@ -32,6 +35,7 @@ SVC = r"\\.\pipe\svc"
 _SCENES = {
     "call": ["call svc ping", "call svc --hex 0001ff41 --as hex", "call svc ping --json", "call svd ping"],
     "info": ["info svc"],
+    "state": ["state svc --read-mode message"],
     "transact": ["transact svc -v one two three"],
 }
 
@@ -66,28 +70,34 @@ def draw(name: str, lines: list[str]) -> None:
 
 @contextmanager
 def _as_terminal(console: Console) -> Iterator[None]:
-    streams = sys.stdout, sys.stderr
-    make_console = output.Output._console
-    output.Output._console = lambda _self, *, to_stderr: console  # type: ignore[method-assign] # noqa: ARG005
-    sys.stdout = sys.stderr = _Screen(console)  # type: ignore[assignment]
-    try:
+    screen = _Screen(console)
+    with (
+        patch.object(sys, "stdout", screen),
+        patch.object(sys, "stderr", screen),
+        patch.object(output.Output, "_console", lambda _self, **_which: console),
+    ):
         yield
-    finally:
-        sys.stdout, sys.stderr = streams
-        output.Output._console = make_console  # type: ignore[method-assign]
+
+
+def _call_when_served(pipe: str) -> None:
+    """Be the client in the picture of a server."""
+    with connect(pipe, 10, wait=Wait.EXISTS) as client:
+        client.request(b"ping", 5)
 
 
 def main() -> None:
     """Draw all pictures."""
-    describe = peers.describe
-    peers.describe = lambda pid: describe(pid)._replace(image=IMAGE)
     PICTURES.mkdir(parents=True, exist_ok=True)
     answers = {b"ping": b"pong", b"one": b"1", b"two": b"2", b"three": b"3"}
     security = security_attributes(sddl_for())
-    with PipeServer(SVC, lambda _client, data: answers.get(data, data), security=security):
-        connect(SVC, 5, wait=Wait.EXISTS).close()
-        for name, lines in _SCENES.items():
-            draw(name, lines)
+    with patch.object(peers, "describe", lambda pid: describe(pid)._replace(image=IMAGE)):
+        with PipeServer(SVC, lambda _client, data: answers.get(data, data), security=security):
+            for name, lines in _SCENES.items():
+                draw(name, lines)
+        with ThreadPoolExecutor() as pool:
+            calling = pool.submit(_call_when_served, SVC)
+            draw("serve", ["serve svc --reply pong --once"])
+            calling.result(timeout=10)
 
 
 if __name__ == "__main__":
