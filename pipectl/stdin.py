@@ -1,6 +1,7 @@
 """Standard input, read so that Ctrl+C ends the wait for it, whatever it is connected to."""
 
 import os
+import sys
 from collections.abc import Iterator
 
 _CHUNK = 65536
@@ -29,6 +30,12 @@ def chunks() -> Iterator[bytes]:
     from .core.deadline import Deadline
 
     for_ever = Deadline(None)
-    # Not through `sys.stdin`: a thread that is left behind in it would hold its lock when the interpreter ends.
-    while data := run_blocking(lambda: os.read(_DESCRIPTOR, _CHUNK), for_ever):
+    while data := run_blocking(_read, for_ever):
         yield data
+
+
+def _read() -> bytes | None:
+    # Not through the buffer of `sys.stdin`: a thread left behind in it would hold its lock when the interpreter ends.
+    if sys.stdin and sys.stdin.isatty():
+        return sys.stdin.buffer.raw.read(_CHUNK)  # type: ignore[union-attr, no-any-return] # UTF-8 from a console
+    return os.read(_DESCRIPTOR, _CHUNK)
