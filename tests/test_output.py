@@ -311,6 +311,21 @@ def test_a_stdout_that_nobody_reads_ends_a_command_quietly(
     assert result == (1, "")
 
 
+@ON_WINDOWS
+def test_a_server_whose_log_nobody_reads_any_more_ends_too(pipe_name: str, program: list[str]) -> None:
+    from pipectl.core.connection import Wait, connect
+
+    with subprocess.Popen(
+        [*program, "serve", pipe_name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        connect(pipe_name, 20, wait=Wait.EXISTS).close()
+        assert process.wait(20) == 1
+        assert b"Traceback" not in process.stderr.read()
+
+
 def unread(command: list[str]) -> tuple[int, str]:
     """Run a program whose stdout is closed at the other end; give its exit code and stderr."""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

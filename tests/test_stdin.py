@@ -53,7 +53,7 @@ def test_lines_come_without_their_ends_however_they_are_cut(
 
 
 def test_a_line_comes_before_the_next_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    reads = []
+    reads: list[int] = []
 
     def read(_descriptor: int, _size: int) -> bytes:
         reads.append(len(reads))
