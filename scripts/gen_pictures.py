@@ -59,7 +59,13 @@ class _Screen(io.TextIOBase):
 def draw(name: str, lines: list[str]) -> None:
     """Run command lines, and draw what a person sees."""
     console = Console(
-        record=True, width=80, file=io.StringIO(), force_terminal=True, legacy_windows=False, color_system="truecolor"
+        record=True,
+        width=80,
+        file=io.StringIO(),
+        force_terminal=True,
+        legacy_windows=False,
+        color_system="truecolor",
+        highlight=False,
     )
     with _as_terminal(console):
         for line in lines:

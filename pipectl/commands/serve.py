@@ -119,7 +119,7 @@ def command(
     Takes the name, which must be free, and serves any number of clients at once until Ctrl+C. The pipe is open to you,
     to administrators and to the system alone, and to no other computer, unless you say otherwise.
     """
-    from pipectl.core.security import describe, security_attributes
+    from pipectl.core.security import access_in_words, lets_everyone_in, security_attributes
     from pipectl.core.server import PipeServer
     from pipectl.serverlog import ServerLog
 
@@ -145,7 +145,10 @@ def command(
         stack.enter_context(output.live())
         events.server = stack.enter_context(server)
         output.note(f"serving {pipe}; end with Ctrl+C")
-        output.note(f"access: {describe(sddl)}")
+        for words in access_in_words(sddl):
+            output.note(f"access: {words}")
+        if lets_everyone_in(sddl):
+            output.warning("everyone may connect, guests and services included")
         server.wait()
 
 

@@ -73,12 +73,16 @@ def sddl_for(allow: Sequence[str] = (), *, remote: bool = False) -> str:
     return sddl.for_server(allow, current_user_sid(), account_sid, deny_network=deny_network)
 
 
-def describe(text: str) -> str:
-    """Tell in words, on one line, whom the access list of a descriptor lets do what."""
+def access_in_words(text: str) -> list[str]:
+    """Tell whom the access list of a descriptor lets do what, a line for each entry."""
     dacl = sddl.parse(text).dacl
-    if dacl is None:
-        return "as this user's default access list says"
-    return "; ".join(sddl.dacl_in_words(dacl, account_name))
+    return ["as this user's default access list says"] if dacl is None else sddl.dacl_in_words(dacl, account_name)
+
+
+def lets_everyone_in(text: str) -> bool:
+    """Tell whether the access list of a descriptor lets every user of the computer open a pipe."""
+    dacl = sddl.parse(text).dacl
+    return dacl is not None and sddl.is_open_to_everyone(dacl)
 
 
 def get_security(pipe: Handle) -> SecurityInfo:

@@ -216,7 +216,14 @@ def test_who_is_let_in_is_told_in_words(serve: Serve, client: Client) -> None:
     result = serve("--once", "--allow", "users")
     client().close()
     told = result.result(10).stderr
-    assert re.search(r"access: .*SYSTEM: full control.*; Authenticated Users: ", told)
+    assert re.search(r"access: SYSTEM: full control\n(access: .*\n)*access: Authenticated Users: ", told)
+
+
+@pytest.mark.parametrize(("who", "warns"), [("users", False), ("everyone", True), ("sddl:D:NO_ACCESS_CONTROL", True)])
+def test_letting_everyone_in_is_warned_of(serve: Serve, client: Client, who: str, warns: bool) -> None:
+    result = serve("--once", "--quiet", "--allow", who)
+    client().close()
+    assert ("warning:" in result.result(10).stderr) is warns
 
 
 # What is told

@@ -54,7 +54,7 @@ def replaced(text: str, pipe: str) -> str:
         (r"\d+(\.\d+)? (ms|s)\b", r"N \2"),
         (r"((?:ms|seconds) +│) [\d.]+", r"\1 N"),
         (r"(?<=: )[^:\n]+ \(ERROR", "REASON (ERROR"),
-        (r"(?m)^access: .*", "access: WORDS"),
+        (r"(?m)^(access: .*\n)+", "access: WORDS\n"),
         ("[╭┌].*[╮┐]\n", "top\n"),
         ("[╰└].*[╯┘]\n", "bottom\n"),
         ("[├].*[┤]\n", "line\n"),
