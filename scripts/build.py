@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, distribution, packages_distributions
@@ -60,7 +61,12 @@ def freeze(*, one_folder: bool) -> Path:
     shutil.rmtree(made, ignore_errors=True)
     paths = ("--clean", "--noconfirm", "--workpath", WORK / "pyinstaller", "--distpath", made)
     options = ("--", "--one-folder") if one_folder else ()
-    environment = {**REPRODUCIBLE, **os.environ, "PYINSTALLER_CONFIG_DIR": str(WORK / "cache")}
+    environment = {
+        **REPRODUCIBLE,
+        **os.environ,
+        "PYINSTALLER_CONFIG_DIR": str(WORK / "cache"),
+        "PYTHONPATH": sysconfig.get_path("stdlib"),  # before a zip of bytecode, whose docstrings cannot be left out
+    }
     run("PyInstaller", sys.executable, "-m", "PyInstaller", *paths, SPEC, *options, env=environment)
     return made / "pipectl" / "pipectl.exe" if one_folder else made / "pipectl.exe"
 

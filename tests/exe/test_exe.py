@@ -25,6 +25,7 @@ from pipectl.commands import COMMANDS
 from tests.runner import Result, Running, run_process
 
 _BUILT = Path(__file__).resolve().parents[2] / "dist" / "pipectl.exe"
+_LOADER_FAILED = 0xFFFFFFFF  # of the first process, which unpacks
 _TALK = "žluťoučký кот 漢字 😀"
 
 
@@ -107,7 +108,7 @@ def test_what_lies_beside_the_exe_describes_it(exe: Path) -> None:
         digest, _, name = line.partition(" *")
         assert hashlib.sha256((exe.parent / name).read_bytes()).hexdigest() == digest
     bill = json.loads((exe.parent / "pipectl.cdx.json").read_text("utf-8"))
-    assert {"CPython", "click", "rich", "pyinstaller"} == {part["name"] for part in bill["components"]}
+    assert {"CPython", "click", "pyinstaller", "rich"} == {part["name"] for part in bill["components"]}
 
 
 # ---- what it does ---------------------------------------------------------------------------------------------------
@@ -193,3 +194,11 @@ def test_server_ends_with_the_process_that_was_started(exe: Path, pipe_name: str
 
 def _temp(folder: Path) -> dict[str, str]:
     return {"TEMP": str(folder), "TMP": str(folder)}
+
+
+def test_temp_that_takes_no_file_is_told_and_has_an_exit_code_that_no_command_has(exe: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    result = _run(exe, "--version", env=_temp(file))
+    assert (result.exit_code, result.stdout) == (_LOADER_FAILED, b"")
+    assert result.stderr

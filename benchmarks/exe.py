@@ -1,0 +1,128 @@
+"""Size and start-up of the exe beside PyInstaller's bare `hello` and beside Python, in one run.
+
+`python3 scripts/dev.py python benchmarks/exe.py [ROUNDS]` builds both as one file and as a folder, and runs all in
+turn, so that what the machine does meanwhile happens to each. Under Wine dev.py has everything on one core.
+"""
+
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTPUT = ROOT / "build" / "benchmark"
+sys.path.insert(0, str(ROOT))
+
+from pipectl.core.server import PipeServer  # noqa: E402 - after the path is set
+
+PIPE = rf"\\.\pipe\pipectl-benchmark-{os.getpid()}"
+VERSION = ("--version",)
+CALL = ("call", PIPE, "ping")
+
+# What is measured, by what, and at most how many times its time.
+GOALS = (
+    ("one file, --version", "hello, one file", 1.1),
+    ("one file, call", "hello, one file", 1.25),
+    ("folder, --version", "python -m pipectl --version", 0.5),
+    ("folder, call", "python -m pipectl call", 0.5),
+)
+MOST_BYTES = 5_500_000
+
+
+def build() -> None:
+    """Build pipectl and hello, each both ways."""
+    script = OUTPUT / "hello.py"
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    script.write_text('print("hello")\n', encoding="ascii")
+    builder = (sys.executable, ROOT / "scripts" / "build.py", "--output", OUTPUT)
+    hello = (sys.executable, "-m", "PyInstaller", "--noconfirm", "--specpath", OUTPUT, "--distpath", OUTPUT, script)
+    for command in (builder, (*builder, "--one-folder"), (*hello, "--onefile"), (*hello, "--onedir")):
+        print("building ...", file=sys.stderr)
+        subprocess.run(command, cwd=OUTPUT, check=True, capture_output=True, input=b"")
+
+
+def commands() -> dict[str, tuple[str, ...]]:
+    """What is timed."""
+    one_file, folder = str(OUTPUT / "pipectl.exe"), str(OUTPUT / "pipectl" / "pipectl.exe")
+    python = (sys.executable, "-m", "pipectl")
+    return {
+        "hello, one file": (str(OUTPUT / "hello.exe"),),
+        "one file, --version": (one_file, *VERSION),
+        "one file, call": (one_file, *CALL),
+        "one file, second process alone": (one_file, *VERSION),
+        "hello, folder": (str(OUTPUT / "hello" / "hello.exe"),),
+        "folder, --version": (folder, *VERSION),
+        "folder, call": (folder, *CALL),
+        "python -m pipectl --version": (*python, *VERSION),
+        "python -m pipectl call": (*python, *CALL),
+    }
+
+
+def unpacked() -> dict[str, str]:
+    """What the first process of the exe leaves to its second, with this process in its place."""
+    folder = OUTPUT / f"_MEI{os.getpid():08x}0"
+    if not folder.exists():
+        shutil.copytree(OUTPUT / "pipectl" / "_internal", folder)
+    return {
+        "_PYI_ARCHIVE_FILE": str(OUTPUT / "pipectl.exe"),
+        "_PYI_APPLICATION_HOME_DIR": str(folder),
+        "_PYI_PARENT_PROCESS_LEVEL": "0",
+    }
+
+
+def timed(command: tuple[str, ...], extra: dict[str, str]) -> float:
+    """Run a program, and give the seconds that it took."""
+    begun = time.perf_counter()
+    subprocess.run(command, input=b"", capture_output=True, env={**os.environ, **extra}, check=True, timeout=120)
+    return time.perf_counter() - begun
+
+
+def measure(rounds: int) -> dict[str, list[float]]:
+    """Run everything in turn; the first round only warms up."""
+    results: dict[str, list[float]] = {name: [] for name in commands()}
+    for index in range(rounds + 1):
+        for name, command in commands().items():
+            seconds = timed(command, unpacked() if "second process" in name else {})
+            if index:
+                results[name].append(seconds)
+    return results
+
+
+def report(results: dict[str, list[float]]) -> Iterator[str]:
+    """Write the tables."""
+    size = (OUTPUT / "pipectl.exe").stat().st_size
+    hello = (OUTPUT / "hello.exe").stat().st_size
+    yield f"{datetime.now(UTC):%Y-%m-%d}, {platform.platform()}, CPython {platform.python_version()}"
+    yield f"one file: {size / 1e6:.2f} MB (goal {MOST_BYTES / 1e6} MB), hello {hello / 1e6:.2f} MB"
+    yield ""
+    yield "| start | median, s | quartiles |"
+    yield "| --- | ---: | --- |"
+    for name, seconds in results.items():
+        low, middle, high = statistics.quantiles(seconds, n=4)
+        yield f"| {name} | {middle:.3f} | {low:.3f} - {high:.3f} |"
+    yield ""
+    yield "| ratio of medians | goal | measured |"
+    yield "| --- | ---: | ---: |"
+    for name, base, goal in GOALS:
+        ratio = statistics.median(results[name]) / statistics.median(results[base])
+        yield f"| {name} / {base} | {goal} | {ratio:.2f} |"
+
+
+def main() -> None:
+    """Build, measure, tell."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    build()
+    with PipeServer(PIPE, lambda _client, data: data):
+        results = measure(rounds)
+    shutil.rmtree(unpacked()["_PYI_APPLICATION_HOME_DIR"])
+    print("\n".join(report(results)))
+
+
+if __name__ == "__main__":
+    main()
