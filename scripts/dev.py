@@ -91,14 +91,15 @@ def exe(arguments: Arguments) -> int:
 
 
 def check(arguments: Arguments) -> int:
-    """Run all that a change must pass: format, lint, types, docs, what needs no Windows of the tests, `test`."""
+    """Run all that a change must pass: format, lint, types, docs, `build`, the tests without Windows, `test`."""
     refuse(arguments)
     set_up(*CHECKING)
     failed = [name for name, command in static_checks().items() if not passes(name, *command)]
     if failed:
         raise DevError(f"not passed: {', '.join(failed)}")
     on_linux: Command = (VENV_PYTHON, "-m", "pytest", *pytest_options("pytest-linux"))
-    here = sys.platform == "win32" or passes("tests without Windows", *on_linux)
+    built = passes("the exe", sys.executable, __file__, "build")
+    here = built and (sys.platform == "win32" or passes("tests without Windows", *on_linux))
     return 0 if here and passes("tests", sys.executable, __file__, "test") else 1
 
 
