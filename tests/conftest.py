@@ -95,6 +95,12 @@ def pipectl(request: pytest.FixtureRequest, program: list[str], capsysbinary: py
 
 
 @pytest.fixture
+def late(request: pytest.FixtureRequest) -> float:
+    """How many seconds later than asked a command may end, on a busy machine; with `--exe` its start counts too."""
+    return 2.5 if request.config.getoption("--exe") else 0.3
+
+
+@pytest.fixture
 def pipectl_process(program: list[str]) -> Pipectl:
     """Run a command line as a process of its own, perhaps with something on its stdin, and give what came of it."""
 

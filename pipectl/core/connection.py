@@ -175,7 +175,11 @@ class Connection:
             raise self._unread()
         if len(memory) > _MAX_TRANSACTION:
             return self._exchange(data, deadline)
-        self._reading.start(winapi.TransactNamedPipe, memory, len(memory), self._buffer, len(self._buffer), None)
+        try:
+            self._reading.start(winapi.TransactNamedPipe, memory, len(memory), self._buffer, len(self._buffer), None)
+        except PipeStateError:
+            self.peek()  # raises PipeClosedError if the other end is gone, which a transaction calls a wrong state
+            raise
         count, code = self._reading.result(deadline)
         if code != WinError.MORE_DATA:
             message: bytes = self._buffer[:count]

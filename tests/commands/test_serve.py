@@ -297,10 +297,10 @@ def test_it_ends_after_so_many_answers_and_the_last_one_arrives(serve: Serve, cl
         assert connection.receive(5) == b"2"
 
 
-def test_it_ends_when_nothing_has_happened_for_so_long(pipectl: Pipectl, pipe_name: str) -> None:
+def test_it_ends_when_nothing_has_happened_for_so_long(pipectl: Pipectl, pipe_name: str, late: float) -> None:
     begun = time.perf_counter()
     assert pipectl("serve", pipe_name, "--idle-timeout", "300ms").exit_code == 0
-    assert 0.3 <= time.perf_counter() - begun < 1
+    assert 0.3 <= time.perf_counter() - begun < 0.6 + late
 
 
 # A program's answers

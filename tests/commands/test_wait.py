@@ -36,21 +36,21 @@ def test_a_free_pipe_is_not_waited_for(pipe_name: str, pipectl: Pipectl, conditi
         assert pipectl("wait", pipe_name, "--for", condition, "--timeout", "0").exit_code == 0
 
 
-def test_it_waits_until_a_busy_pipe_is_free(pipe_name: str, pipectl: Pipectl, soon: Soon) -> None:
+def test_it_waits_until_a_busy_pipe_is_free(pipe_name: str, pipectl: Pipectl, soon: Soon, late: float) -> None:
     with PipeServer(pipe_name, echo, max_instances=1):
         client = connect(pipe_name)
         soon(client.close)
         begun = time.perf_counter()
         assert pipectl("wait", pipe_name).exit_code == 0
-        assert 0.2 < time.perf_counter() - begun < 1
+        assert 0.2 < time.perf_counter() - begun < 0.5 + late
 
 
-def test_a_pipe_that_stays_busy_is_exit_code_6(pipe_name: str, pipectl: Pipectl) -> None:
+def test_a_pipe_that_stays_busy_is_exit_code_6(pipe_name: str, pipectl: Pipectl, late: float) -> None:
     with PipeServer(pipe_name, echo, max_instances=1), connect(pipe_name):
         assert pipectl("wait", pipe_name, "--for", "exists", "--timeout", "0").exit_code == 0
         begun = time.perf_counter()
         assert pipectl("wait", pipe_name, "--timeout", "0.3").exit_code == 6
-        assert 0.3 <= time.perf_counter() - begun < 0.6
+        assert 0.3 <= time.perf_counter() - begun < 0.3 + late
 
 
 def test_an_absent_pipe_cannot_become_free_and_is_exit_code_3(pipe_name: str, pipectl: Pipectl) -> None:
@@ -58,12 +58,12 @@ def test_an_absent_pipe_cannot_become_free_and_is_exit_code_3(pipe_name: str, pi
     assert (result.exit_code, result.stdout) == (3, b"")
 
 
-def test_it_waits_until_there_is_a_pipe(pipe_name: str, pipectl: Pipectl, soon: Soon) -> None:
+def test_it_waits_until_there_is_a_pipe(pipe_name: str, pipectl: Pipectl, soon: Soon, late: float) -> None:
     servers = []
     soon(lambda: servers.append(create_named_pipe(pipe_name)))
     begun = time.perf_counter()
     assert pipectl("wait", pipe_name, "--for", "exists").exit_code == 0
-    assert 0.2 < time.perf_counter() - begun < 1
+    assert 0.2 < time.perf_counter() - begun < 0.5 + late
     servers[0].close()
 
 
@@ -72,11 +72,11 @@ def test_a_pipe_that_never_comes_is_exit_code_6(pipe_name: str, pipectl: Pipectl
     assert pipectl("wait", pipe_name, "--for", "exists", "--timeout", "0").exit_code == 6
 
 
-def test_it_waits_until_a_pipe_is_gone(pipe_name: str, pipectl: Pipectl, soon: Soon) -> None:
+def test_it_waits_until_a_pipe_is_gone(pipe_name: str, pipectl: Pipectl, soon: Soon, late: float) -> None:
     soon(create_named_pipe(pipe_name).close)
     begun = time.perf_counter()
     assert pipectl("wait", pipe_name, "--for", "gone").exit_code == 0
-    assert 0.2 < time.perf_counter() - begun < 1
+    assert 0.2 < time.perf_counter() - begun < 0.5 + late
     assert pipectl("wait", pipe_name, "--for", "gone", "--timeout", "0").exit_code == 0
 
 

@@ -285,6 +285,14 @@ def test_a_send_to_a_closed_end_tells_so(message_pair: Ends) -> None:
         client.send(b"anyone?", 5)
 
 
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_a_request_to_a_closed_end_tells_so(message_pair: Ends, size: int) -> None:
+    server, client = message_pair
+    server.close()
+    with pytest.raises(PipeClosedError):
+        client.request(bytes(size), 5)
+
+
 def test_a_close_ends_a_receive_of_another_thread(message_pair: Ends, background: "Background") -> None:
     server, client = message_pair
     receiving = background(_outcome, client.receive, 20)
