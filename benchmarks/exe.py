@@ -6,7 +6,6 @@ turn, so that what the machine does meanwhile happens to each. Under Wine dev.py
 
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
@@ -55,7 +54,6 @@ def commands() -> dict[str, tuple[str, ...]]:
         "hello, one file": (str(OUTPUT / "hello.exe"),),
         "one file, --version": (one_file, *VERSION),
         "one file, call": (one_file, *CALL),
-        "one file, second process alone": (one_file, *VERSION),
         "hello, folder": (str(OUTPUT / "hello" / "hello.exe"),),
         "folder, --version": (folder, *VERSION),
         "folder, call": (folder, *CALL),
@@ -64,22 +62,10 @@ def commands() -> dict[str, tuple[str, ...]]:
     }
 
 
-def unpacked() -> dict[str, str]:
-    """What the first process of the exe leaves to its second, with this process in its place."""
-    folder = OUTPUT / f"_MEI{os.getpid():08x}0"
-    if not folder.exists():
-        shutil.copytree(OUTPUT / "pipectl" / "_internal", folder)
-    return {
-        "_PYI_ARCHIVE_FILE": str(OUTPUT / "pipectl.exe"),
-        "_PYI_APPLICATION_HOME_DIR": str(folder),
-        "_PYI_PARENT_PROCESS_LEVEL": "0",
-    }
-
-
-def timed(command: tuple[str, ...], extra: dict[str, str]) -> float:
+def timed(command: tuple[str, ...]) -> float:
     """Run a program, and give the seconds that it took."""
     begun = time.perf_counter()
-    subprocess.run(command, input=b"", capture_output=True, env={**os.environ, **extra}, check=True, timeout=120)
+    subprocess.run(command, input=b"", capture_output=True, check=True, timeout=120)
     return time.perf_counter() - begun
 
 
@@ -88,7 +74,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
     results: dict[str, list[float]] = {name: [] for name in commands()}
     for index in range(rounds + 1):
         for name, command in commands().items():
-            seconds = timed(command, unpacked() if "second process" in name else {})
+            seconds = timed(command)
             if index:
                 results[name].append(seconds)
     return results
@@ -120,7 +106,6 @@ def main() -> None:
     build()
     with PipeServer(PIPE, lambda _client, data: data):
         results = measure(rounds)
-    shutil.rmtree(unpacked()["_PYI_APPLICATION_HOME_DIR"])
     print("\n".join(report(results)))
 
 

@@ -107,7 +107,7 @@ def publish(exe: Path, *, one_folder: bool, output: Path) -> Path:
     files[1].write_text(licenses(inside), encoding="utf-8")
     if one_folder:
         shutil.rmtree(output / "pipectl", ignore_errors=True)
-        shutil.copytree(exe.parent, output / "pipectl")
+        shutil.copytree(exe.parent, output / "pipectl", copy_function=shutil.copyfile)  # Wine 8 has no CopyFile2
         files.insert(0, zipped(output / "pipectl"))
         built = output / "pipectl" / "pipectl.exe"
     else:
