@@ -10,8 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from enum import StrEnum
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from . import winapi
 from .constants import Access, PipeMode, Sqos, WinError
@@ -38,7 +37,7 @@ from .functions import (
     set_named_pipe_handle_state,
     wait_named_pipe,
 )
-from .handle import Handle
+from .handle import Closing, Handle
 from .models import Peek
 from .overlapped import Overlapped
 
@@ -86,7 +85,7 @@ class Reply(NamedTuple):
     ended_by: str
 
 
-class Connection:
+class Connection(Closing):
     """One end of a named pipe that was opened with OVERLAPPED; owns the handle.
 
     One thread may send while another receives. A timeout of None waits for ever; Ctrl+C ends any wait. On a message
@@ -230,14 +229,6 @@ class Connection:
         if self._writing is not None:
             self._writing.close()
         self.handle.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # Sending
 

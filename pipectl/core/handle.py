@@ -1,4 +1,4 @@
-"""`Handle`: owns one Win32 handle."""
+"""`Handle`: owns one Win32 handle; and `Closing`, for all that `with` closes."""
 
 import warnings
 from types import TracebackType
@@ -7,7 +7,25 @@ from typing import Self
 from . import winapi
 
 
-class Handle:
+class Closing:
+    """A thing that `with` closes at its end."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        """Give everything up; does nothing the second time."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Handle(Closing):
     """The one owner of a Win32 handle; closes it once, at the end of a `with` or by `close`.
 
     `winapi`'s functions take it as it is. After `close` they get NULL, and so fail with ERROR_INVALID_HANDLE. An
@@ -47,14 +65,6 @@ class Handle:
         value, self._as_parameter_ = self._as_parameter_, None
         if value is not None:
             winapi.CloseHandle(value)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         if getattr(self, "_as_parameter_", None) is not None:

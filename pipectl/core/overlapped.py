@@ -17,14 +17,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from ctypes import byref
 from ctypes.wintypes import DWORD
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from . import winapi
 from .constants import STATUS_PENDING, STATUS_SUCCESS, WinError
 from .deadline import Deadline
 from .errors import OperationAbortedError, PipeTimeoutError
-from .handle import Handle
+from .handle import Closing, Handle
 from .waiting import Waiter
 
 # Events for the next operations: to make one and close it takes a tenth of a short connection's time.
@@ -34,7 +33,7 @@ _spare_events: list[int] = []
 _STARTING = -1  # in the place of a code: the function has not told one yet
 
 
-class Overlapped:
+class Overlapped(Closing):
     """Runs operations on one handle, one at a time; `with` makes sure that none outlives its memory."""
 
     __slots__ = (
@@ -165,14 +164,6 @@ class Overlapped:
             self._event.close()
         else:  # nobody waits for it
             _spare_events.append(self._event.detach())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         if getattr(self, "_pending", False):

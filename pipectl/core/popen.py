@@ -30,7 +30,6 @@ from ctypes import byref
 from errno import EINVAL, EPIPE
 from functools import partial
 from threading import Condition, Lock, Thread
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
 
 from . import winapi
@@ -39,7 +38,7 @@ from .constants import JobLimit, StdHandle, WinError
 from .deadline import Deadline
 from .errors import MessageTooLongError, PipeError, PipeTimeoutError, error_for
 from .functions import create_event, fd_create_pipe
-from .handle import Handle
+from .handle import Closing, Handle
 from .waiting import wait
 
 # A text is a command line for the shell; a sequence is a program and its arguments, and no shell sees them, except when
@@ -417,7 +416,7 @@ class Completed(NamedTuple):
     stderr: bytes
 
 
-class Child:
+class Child(Closing):
     """Runs a program: feeds it, and hands over each chunk that it writes to stdout and stderr when it comes.
 
     The sinks are called from threads, one for each stream; without one for stderr the two streams come as one. An
@@ -501,14 +500,6 @@ class Child:
                 pump.ended.close()
             self._process.close()
             self._job.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _await_end(self, deadline: Deadline) -> int | None:
         are_drained = all(wait(pump.ended, deadline) for pump in self._pumps)
