@@ -1,5 +1,6 @@
 """The root of the command line: commands that are imported when they are called, and the one place that ends errors."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -61,6 +62,7 @@ class LazyGroup(click.Group):
         except PipeError as error:
             return _failed(ctx.ensure_object(Output), error)
         except OSError as error:
+            _raise_if_closed(error)
             return _unexpected(ctx.ensure_object(Output), error)
 
     def main(self, args: Sequence[str] | None = None, *arguments: Any, **options: Any) -> Any:
@@ -74,8 +76,7 @@ class LazyGroup(click.Group):
         output = Output()
         options = {"obj": output, "windows_expand_args": False, **options, "standalone_mode": False}
         try:
-            code = super().main(args, *arguments, **options)
-            return code if isinstance(code, int) else ExitCode.DONE
+            return self._code_of(args, *arguments, **options)
         except click.Abort:
             return ExitCode.INTERRUPTED
         except click.ClickException as error:
@@ -89,6 +90,14 @@ class LazyGroup(click.Group):
         except Exception as error:  # noqa: BLE001 - the last resort, without a traceback for somebody at a prompt
             return _unexpected(output, error)
 
+    def _code_of(self, args: list[str], *arguments: Any, **options: Any) -> int:
+        try:
+            code = super().main(args, *arguments, **options)
+        except OSError as error:
+            _raise_if_closed(error)
+            raise
+        return code if isinstance(code, int) else ExitCode.DONE
+
 
 @click.group(cls=LazyGroup, help=_OVERVIEW, invoke_without_command=True)
 @click.version_option(__version__, prog_name="pipectl", message="%(prog)s %(version)s")
@@ -97,6 +106,12 @@ def cli(ctx: click.Context) -> None:
     """Show the overview if no command is given."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+def _raise_if_closed(error: OSError) -> None:
+    """Tell a stdout that nobody reads from other errors; click, which prints help, does not."""
+    if error.errno in (errno.EPIPE, errno.EINVAL):
+        raise OutputClosedError from error
 
 
 def _unexpected(output: Output, error: Exception) -> ExitCode:

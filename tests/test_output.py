@@ -312,6 +312,12 @@ def test_a_stdout_that_nobody_reads_ends_a_command_quietly(
 
 
 @ON_WINDOWS
+@pytest.mark.parametrize("arguments", [["--help"], ["call", "--help"], ["--version"]], ids=" ".join)
+def test_help_that_nobody_reads_ends_quietly(program: list[str], arguments: list[str]) -> None:
+    assert unread([*program, *arguments]) == (1, "")
+
+
+@ON_WINDOWS
 def test_a_server_whose_log_nobody_reads_any_more_ends_too(pipe_name: str, program: list[str]) -> None:
     from pipectl.core.connection import Wait, connect
 
