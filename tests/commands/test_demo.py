@@ -1,0 +1,51 @@
+"""`pipectl demo`: the tour, whole and in time."""
+
+import re
+import sys
+
+import pytest
+
+if sys.platform != "win32":
+    pytest.skip("needs Windows' pipes", allow_module_level=True)
+
+import time
+
+from pipectl.commands import COMMANDS
+from pipectl.commands.demo import _TOUR
+from tests.conftest import ON_WINE
+from tests.runner import Pipectl
+
+# What the steps that fail on purpose end with: a list that Wine cannot give, no such pipe, a busy one.
+_FAILURES = ["11", "3", "4"] if ON_WINE else ["3", "4"]
+
+
+def test_the_tour_shows_every_command_but_itself() -> None:
+    assert {step.arguments.split()[0] for step in _TOUR} == COMMANDS.keys() - {"demo"}
+
+
+def test_the_tour_ends_well_in_ten_seconds_and_says_what_to_try_next(pipectl: Pipectl) -> None:
+    begun = time.perf_counter()
+    result = pipectl("demo")
+    assert result.exit_code == 0
+    assert time.perf_counter() - begun < 10
+    assert re.findall(r"exit code (\d+)", result.stderr) == _FAILURES
+    assert "Try next" in result.stderr
+
+
+def test_every_line_of_the_tour_is_shown(pipectl: Pipectl) -> None:
+    shown = re.findall(r"(?m)^> pipectl (.*)$", pipectl("demo").stderr)
+    assert shown == [step.arguments.format(n="svc") for step in _TOUR]
+
+
+def test_the_tour_in_json_is_an_object_a_line(pipectl: Pipectl) -> None:
+    result = pipectl("demo", "--json")
+    assert result.exit_code == 0
+    assert all(found["schema"] == 1 for found in result.objects)
+    assert any(found.get("event") == "connected" for found in result.objects)
+
+
+def test_a_quiet_tour_still_says_what_it_shows(pipectl: Pipectl) -> None:
+    result = pipectl("demo", "--quiet")
+    assert result.exit_code == 0
+    assert _TOUR[0].shows in result.stderr
+    assert "bytes wait" not in result.stderr
