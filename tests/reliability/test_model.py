@@ -1,8 +1,9 @@
 """Any order of operations on a pipe, against a model in memory and against pywin32 on a second pipe.
 
 The model is two queues of messages. `Core` does what a rule says with `functions` and `Overlapped`, `Pywin32` does the
-same on a pipe of its own; both must answer as the model does, and alike down to the error code. At the end of each run
-both pipes are read empty: every byte that was written is read, waits, or went with a disconnect.
+same on a pipe of its own; both must answer as the model does, and alike down to the error code. A second model holds
+two `Connection`s to whole messages, and to the replies that rules cut out of a stream. At the end of each run the pipes
+are read empty: every byte that was written is read, or went with a disconnect or a reader that closed.
 """
 
 import sys
@@ -22,9 +23,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from pipectl.core import functions, winapi
+from pipectl.core.connection import Connection, connect
 from pipectl.core.constants import STATUS_PENDING, OpenMode, PipeMode, WinError
 from pipectl.core.deadline import Deadline
-from pipectl.core.errors import PipeError, PipeTimeoutError
+from pipectl.core.errors import MessageTooLongError, PipeClosedError, PipeError, PipeTimeoutError
+from pipectl.core.framing import parse
 from pipectl.core.functions import create_file, create_named_pipe
 from pipectl.core.handle import Handle
 from pipectl.core.overlapped import Overlapped
@@ -41,7 +44,8 @@ End = Literal["client", "server"]
 BUFFER = 65536
 # So much may wait in each direction that no write has to.
 MOST_WAITING = 32768
-PATIENCE = 10
+# Nothing is waited for that is not there already.
+PATIENCE = 2
 
 
 class Outcome(NamedTuple):
@@ -259,7 +263,9 @@ class Pywin32:
 PEER: dict[End, End] = {"client": "server", "server": "client"}
 ends = st.sampled_from(["client", "server"])
 sizes = st.sampled_from([1, 2, 10, 100, 5000, BUFFER])
-payloads = st.binary(max_size=20) | st.builds(lambda size, byte: bytes([byte]) * size, sizes, st.integers(0, 255))
+# Also some around the size of the first buffer of a Connection, and beyond.
+lengths = st.sampled_from([1, 100, 4095, 4096, 4097, 5000, 20_000])
+payloads = st.binary(max_size=20) | st.builds(lambda length, byte: bytes([byte]) * length, lengths, st.integers(0, 255))
 
 
 class PipeMachine(RuleBasedStateMachine):
@@ -435,15 +441,120 @@ class PipeMachine(RuleBasedStateMachine):
                 one.close("server")
 
 
-def test_any_order_of_operations_is_as_the_model_says_and_as_with_pywin32(amount: Amount, figure: Figure) -> None:
-    PipeMachine.steps = 0
+class ConnectionMachine(RuleBasedStateMachine):
+    """Two Connections to one another: whole messages, or a stream that rules cut into replies."""
+
+    steps = 0
+
+    @initialize(is_message=st.booleans())
+    def create(self, is_message: bool) -> None:
+        pipe = rf"\\.\pipe\pipectl-model-{uuid4().hex}"
+        self.is_message = is_message
+        mode = PipeMode.MESSAGE if is_message else PipeMode.TYPE_BYTE
+        server = Connection(create_named_pipe(pipe, pipe_mode=mode), is_message=is_message)
+        self.ends: dict[End, Connection] = {"server": server, "client": connect(pipe)}
+        self.waiting: dict[End, list[bytes]] = {"client": [], "server": []}
+        self.sent = self.received = 0
+
+    @property
+    def is_open(self) -> bool:
+        return len(self.ends) == 2
+
+    @precondition(lambda self: self.is_open)
+    @rule(end=ends, several=st.lists(payloads, min_size=1, max_size=4))
+    def send(self, end: End, several: list[bytes]) -> None:
+        reader = PEER[end]
+        for data in several:
+            if len(self.stream(reader)) + len(data) <= MOST_WAITING and (data or self.is_message):
+                self.ends[end].send(data, PATIENCE)
+                self.waiting[reader].append(data)
+                self.sent += len(data)
+                type(self).steps += 1
+
+    @rule(end=ends)
+    def receive(self, end: End) -> None:
+        if end not in self.ends:
+            return
+        type(self).steps += 1
+        if not self.waiting[end]:
+            with pytest.raises(PipeTimeoutError if self.is_open else PipeClosedError):
+                self.ends[end].receive(0)
+            return
+        data = self.ends[end].receive(PATIENCE)
+        self.take(end, data, self.waiting[end][0] if self.is_message else self.stream(end)[: max(1, len(data))])
+
+    @precondition(lambda self: not self.is_message)
+    @rule(end=ends, text=st.sampled_from(["newline", "eof", "idle:0.01", "bytes:3", "frame:u16le", "frame:u16be"]))
+    def receive_until(self, end: End, text: str) -> None:
+        if end not in self.ends:
+            return
+        type(self).steps += 1
+        until, stream = parse(text), self.stream(end)
+        span = until.split(bytearray(stream))
+        if span is None and stream and (until.idle or (not self.is_open and not until.is_all_or_nothing)):
+            span = 0, len(stream)
+        elif span is None and until.kind == "eof" and not self.is_open:
+            span = 0, 0
+        if span is not None:
+            data = self.ends[end].receive_until(until, PATIENCE).data
+            self.take(end, stream[: span[0]] + data, stream[: span[1]])
+            return
+        too_long = (until.needed(bytearray(stream)) or 0) > self.ends[end].max_message
+        expected = MessageTooLongError if too_long else PipeTimeoutError if self.is_open else PipeClosedError
+        with pytest.raises(expected):
+            self.ends[end].receive_until(until, 0.02)
+
+    @rule(end=ends)
+    def peek(self, end: End) -> None:
+        if end in self.ends and self.is_open and self.is_message:
+            found = self.ends[end].peek(10)
+            head = self.waiting[end][0] if self.waiting[end] else b""
+            assert (found.data, found.available) == (head[:10], len(self.stream(end)))
+
+    @precondition(lambda self: self.is_open and self.received > MOST_WAITING)
+    @rule(end=ends)
+    def close(self, end: End) -> None:
+        """What it has sent is still there for the other one."""
+        self.sent -= len(self.stream(end))
+        self.ends.pop(end).close()
+        self.waiting[end] = []
+
+    def stream(self, end: End) -> bytes:
+        return b"".join(self.waiting[end])
+
+    def take(self, end: End, data: bytes, expected: bytes) -> None:
+        assert data == expected
+        self.received += len(data)
+        rest = self.stream(end)[len(data) :]
+        self.waiting[end] = self.waiting[end][1:] if self.is_message else [rest] if rest else []
+
+    def teardown(self) -> None:
+        """Receive all that is left: every byte is accounted for."""
+        if not hasattr(self, "ends"):
+            return
+        try:
+            for end in list(self.ends):
+                while self.waiting[end]:
+                    self.receive(end)
+                self.receive(end)
+            assert self.sent == self.received
+        finally:
+            for one in self.ends.values():
+                one.close()
+
+
+@pytest.mark.parametrize("machine", [PipeMachine, ConnectionMachine])
+def test_any_order_of_operations_is_as_the_model_says(
+    machine: type[PipeMachine | ConnectionMachine], amount: Amount, figure: Figure
+) -> None:
+    machine.steps = 0
     run_state_machine_as_test(
-        PipeMachine,
+        machine,
         settings=hypothesis.settings(
-            max_examples=amount(20, 3000),
+            max_examples=amount(30, 3000),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(hypothesis.HealthCheck),
         ),
     )
-    figure(f"{PipeMachine.steps:,} operations, each on both pipes")
+    figure(f"{machine.steps:,} operations")

@@ -202,15 +202,16 @@ _SQOS = 0x0013_0000
 @pytest.mark.parametrize(
     ("options", "sqos"),
     [
-        ([], Sqos.IDENTIFICATION),
-        (["--sqos", "anonymous"], Sqos.ANONYMOUS),
-        (["--sqos", "impersonation"], Sqos.IMPERSONATION),
-        (["--sqos", "delegation"], Sqos.DELEGATION),
+        # SECURITY_SQOS_PRESENT, and SECURITY_IDENTIFICATION and so on, as winbase.h has them.
+        ([], 0x0011_0000),
+        (["--sqos", "anonymous"], 0x0010_0000),
+        (["--sqos", "impersonation"], 0x0012_0000),
+        (["--sqos", "delegation"], 0x0013_0000),
     ],
 )
 @pytest.mark.parametrize("command", [["call", "x"], ["transact", "x"], ["peek"], ["info"], ["state"]], ids=" ".join)
 def test_every_command_allows_a_server_to_identify_its_client_and_no_more_unless_told(
-    pipectl: Pipectl, pipe_name: str, spy: Callable[[str], Calls], command: list[str], options: list[str], sqos: Sqos
+    pipectl: Pipectl, pipe_name: str, spy: Callable[[str], Calls], command: list[str], options: list[str], sqos: int
 ) -> None:
     calls = spy("CreateFileW")
     name, *data = command
