@@ -27,7 +27,13 @@ ON_WINE = _on_wine()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--exe", help="run the tests of commands with this pipectl.exe")
+    parser.addoption(
+        "--exe",
+        nargs="?",
+        const="dist/pipectl.exe",
+        metavar="FILE",
+        help="run the tests of commands with this pipectl.exe; last on the line without FILE, with that in dist",
+    )
     parser.addoption("--long", action="store_true", help="run the long forms: see docs/reliability.md")
 
 
