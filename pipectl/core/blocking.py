@@ -58,7 +58,8 @@ def run_blocking(function: Callable[[], _T], deadline: Deadline, pipe: str | Non
 
 
 def _cancel(thread: Thread) -> None:
-    with Handle(winapi.OpenThread(ThreadAccess.TERMINATE, False, thread.native_id)) as handle:
+    # An error is that the thread has ended by itself at this moment.
+    with suppress(PipeError), Handle(winapi.OpenThread(ThreadAccess.TERMINATE, False, thread.native_id)) as handle:
         patience = time.perf_counter() + _PATIENCE
         while thread.is_alive() and time.perf_counter() < patience:
             winapi.CancelSynchronousIo(handle)

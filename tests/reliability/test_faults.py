@@ -17,11 +17,13 @@ import time
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median, quantiles
 
 from pipectl.core import functions
+from pipectl.core.blocking import run_blocking
 from pipectl.core.connection import Connection, Wait, call, connect
 from pipectl.core.constants import PipeMode, WinError
 from pipectl.core.deadline import Deadline
@@ -328,6 +330,17 @@ def test_every_deadline_is_kept(pipe_name: str, amount: Amount, figure: Figure) 
             figure(f"{name}: late by {spread(of_one)}")
             late += of_one
     figure(f"all {len(late)}: late by {spread(late)}; within 0.1 s: {sum(one <= 0.1 for one in late)}")
+
+
+def test_what_ends_just_at_its_deadline_is_done_or_timed_out(amount: Amount, figure: Figure) -> None:
+    """A call that blocks is cancelled in its thread, which may have ended by itself at that moment."""
+    done = 0
+    for number in range(amount(100, 2000)):
+        timeout = 0.001 * (number % 5)
+        with suppress(PipeTimeoutError):
+            run_blocking(partial(time.sleep, timeout), Deadline(timeout))
+            done += 1
+    figure(f"{done} of {amount(100, 2000)} were done")
 
 
 def test_a_server_ends_in_time_though_nobody_reads(pipe_name: str) -> None:
