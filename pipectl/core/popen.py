@@ -145,13 +145,13 @@ class _Family:
         """Count a file that was closed; after the last, wait for the child, and give its status unless that is 0."""
         with self.changed:
             self._open -= 1
-            is_last = not self._open
-        if not is_last or self.process is None:
-            return None
+            if self._open or self.process is None:
+                return None
+            process, self.process = self.process, None
         try:
-            return (self.process.wait(Deadline(None)) or None) if may_wait else None
+            return (process.wait(Deadline(None)) or None) if may_wait else None
         finally:
-            self.process.close()
+            process.close()
 
     @contextlib.contextmanager
     def waiting_at(self, stream: io.RawIOBase) -> Iterator[None]:
