@@ -106,6 +106,8 @@ class _Process:
     def close(self) -> None:
         if not self._handle.closed:
             self._handle.detach()
+        if self._popen.returncode is None:  # which subprocess would warn of, and keep the handle for
+            self._popen.returncode = 0
 
 
 def _name(command: Command) -> str:
