@@ -223,7 +223,7 @@ def test_a_write_to_a_child_that_closed_its_stdin_is_a_broken_pipe_at_once() -> 
 def test_a_forgotten_file_warns_and_waits_for_nobody() -> None:
     files = [popen(python("import time; time.sleep(5)"))]
     begun = time.perf_counter()
-    with pytest.warns(ResourceWarning, match="was not closed"):
+    with pytest.warns(ResourceWarning):
         files.pop()
     assert time.perf_counter() - begun < 3
 
