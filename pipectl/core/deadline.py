@@ -27,8 +27,9 @@ class Deadline:
 
     def milliseconds(self) -> int:
         """Give what is left as Win32 takes it: rounded up, so that a wait never ends early; INFINITE without end."""
-        remaining = self.remaining()
-        return INFINITE if remaining is None else math.ceil(min(INFINITE - 1, remaining * 1000))
+        if self.at is None:
+            return INFINITE
+        return math.ceil(min(INFINITE - 1, max(0.0, self.at - time.perf_counter()) * 1000))
 
     def sooner(self, timeout: float) -> "Deadline":
         """Give whichever comes first: this deadline, or one that many seconds from now."""

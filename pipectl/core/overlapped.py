@@ -30,6 +30,9 @@ from .waiting import Waiter
 _MOST_SPARE_EVENTS = 16
 _spare_events: list[int] = []
 
+# Members of enums, which are not looked up for each operation.
+_PENDING, _SUCCESS = WinError.IO_PENDING, WinError.SUCCESS
+
 _STARTING = -1  # in the place of a code: the function has not told one yet
 
 
@@ -97,7 +100,7 @@ class Overlapped(Closing):
             begun = winapi.CancelIoEx(self._handle, self._reference) == 0 or self._struct.Internal != STATUS_PENDING
             self._end(wait=begun)
             raise
-        self._pending = code == WinError.IO_PENDING
+        self._pending = code == _PENDING
         self._code = code  # from here on another thread may cancel it
         return code
 
@@ -107,7 +110,7 @@ class Overlapped(Closing):
         Raises the operation's own error; PipeTimeoutError if the deadline passed, after the operation was cancelled.
         """
         if not self._pending:
-            if self._code == WinError.IO_PENDING:
+            if self._code == _PENDING:
                 raise self._aborted()
             self._arguments = ()
             return self._struct.InternalHigh, self._code
@@ -120,7 +123,7 @@ class Overlapped(Closing):
             if self._struct.Internal == STATUS_SUCCESS:  # which needs no call to be told
                 self._pending = False
                 self._arguments = ()
-                return self._struct.InternalHigh, WinError.SUCCESS
+                return self._struct.InternalHigh, _SUCCESS
             return self._take(wait=False)
         winapi.CancelIoEx(self._handle, self._reference)
         try:

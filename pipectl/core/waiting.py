@@ -39,10 +39,10 @@ class Waiter:
     def wait(self, deadline: Deadline) -> bool:
         """Return whether the handle was signalled before the deadline; lets KeyboardInterrupt through."""
         if get_ident() != _MAIN:
-            return bool(winapi.WaitForSingleObject(self._handle, deadline.milliseconds()) == 0)
+            return not winapi.WaitForSingleObject(self._handle, deadline.milliseconds())
         while True:
             result = winapi.WaitForMultipleObjects(2, self._handles, False, deadline.milliseconds())
-            if result == 0:
+            if not result:
                 return True
             if result == WinError.WAIT_TIMEOUT:
                 return False
