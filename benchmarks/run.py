@@ -195,6 +195,7 @@ def client_commands(pipe: str) -> dict[str, tuple[str, ...]]:
 
     commands = {
         "pipectl": python("pipectl_client.py"),
+        "own memory": python("pipectl_client.py", "into"),
         "win32pipe": python("pywin32_client.py", "pipectl"),
         "C again": (str(PEER), "client", pipe),
         "ctypes": python("ctypes_client.py"),

@@ -1,8 +1,11 @@
-"""pipectl's Connection, with a deadline on everything: `pipectl_client.py PIPE`."""
+"""pipectl's Connection, with a deadline on everything: `pipectl_client.py PIPE`.
+
+`pipectl_client.py PIPE into` receives into memory of its own, as the program in C does.
+"""
 
 import sys
 
-from worker import CHUNK, SMALL, exchanges, run
+from worker import CHUNK, LARGE, SMALL, exchanges, run
 
 from pipectl.core.connection import Wait, connect
 
@@ -11,9 +14,13 @@ echo = connect(pipe, 10, wait=Wait.EXISTS)
 sink = connect(f"{pipe}-sink", 10, wait=Wait.EXISTS)
 
 
+memory = bytearray(len(LARGE)) if sys.argv[2:] == ["into"] else None
+
+
 def exchange(data: bytes) -> None:
     echo.send(data, 5)
-    if len(echo.receive(5)) != len(data):
+    size = len(echo.receive(5)) if memory is None else echo.receive_into(memory, 5)
+    if size != len(data):
         raise AssertionError
 
 

@@ -144,6 +144,28 @@ class Connection(Closing):
             return message
         return self._whole_message(count, code, deadline)
 
+    def receive_into(self, memory: bytearray | memoryview, timeout: Timeout = None) -> int:
+        """Read one whole message, or the bytes that are there, into memory of the caller's, and return the size.
+
+        For large messages: `receive` has to make new memory for each, and to copy into it. Raises what `receive` does,
+        and MessageTooLongError for a message longer than the memory, which `receive` still gives.
+        """
+        deadline = _deadline(timeout)
+        view = memoryview(memory).cast("B")
+        lent = (ctypes.c_char * len(view)).from_buffer(view)
+        if self._partial:
+            message = self._take(min(len(view), len(self._partial))) if not self.is_message else self.receive(deadline)
+            if len(message) > len(view):
+                raise self._too_long_for(view, message)
+            view[: len(message)] = message
+            return len(message)
+        self._reading.start(winapi.ReadFile, lent, len(view), None)
+        count, code = self._reading.result(deadline)
+        if code == WinError.MORE_DATA:
+            self._partial += view[:count]
+            raise self._too_long_for(view, bytes(view[:count]))
+        return count
+
     def receive_until(self, until: Until, timeout: Timeout = None) -> Reply:
         """Read from a byte pipe up to the end that a rule sets; what came after it is kept for the next call.
 
@@ -267,6 +289,11 @@ class Connection(Closing):
                 data=bytes(self._partial),
                 pipe=self.pipe,
             )
+
+    def _too_long_for(self, view: memoryview, data: bytes) -> MessageTooLongError:
+        return MessageTooLongError(
+            f"a message does not fit the {len(view)} bytes that were given for it", data=data, pipe=self.pipe
+        )
 
     def _whole_message(self, count: int, code: int, deadline: Deadline) -> bytes:
         """Read the rest of a message that is longer than the buffer, or that an earlier call began to read."""

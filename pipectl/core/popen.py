@@ -186,9 +186,11 @@ class _Input(io.RawIOBase):
         return self._pipe.fileno()
 
     def write(self, data: Any) -> int | None:
+        # A copy, for Ctrl+C may leave the write behind.
+        write = partial(self._pipe.write, bytes(data))
         try:
             with self._family.waiting_at(self):
-                return run_blocking(partial(self._pipe.write, data), Deadline(None))
+                return run_blocking(write, Deadline(None))
         except OSError as error:
             # The C run-time knows ERROR_NO_DATA, by which Windows tells that the reader is gone, as EINVAL.
             if error.errno != EINVAL:

@@ -156,6 +156,48 @@ def test_messages_stay_apart_and_in_order(message_pair: Ends) -> None:
     assert [server.receive(5) for _ in messages] == messages
 
 
+@pytest.mark.parametrize("size", [0, 1, 65537, 1 << 20])
+def test_a_message_arrives_in_memory_of_ones_own(message_pair: Ends, background: "Background", size: int) -> None:
+    server, client = message_pair
+    memory = bytearray(b"-" * ((1 << 20) + 1))
+    sending = background(client.send, b"x" * size, 10)
+    assert server.receive_into(memory, 10) == size
+    assert memory == b"x" * size + b"-" * (len(memory) - size)
+    sending.result(timeout=10)
+
+
+def test_a_message_too_long_for_the_memory_is_told_and_still_had(message_pair: Ends) -> None:
+    server, client = message_pair
+    client.send(b"abcdef")
+    client.send(b"next")
+    with pytest.raises(MessageTooLongError) as raised:
+        server.receive_into(bytearray(4), 5)
+    assert raised.value.data == b"abcd"
+    assert server.receive(5) == b"abcdef"
+    memory = bytearray(4)
+    assert server.receive_into(memoryview(memory)[:], 5) == 4
+    assert memory == b"next"
+
+
+def test_what_a_byte_pipe_has_left_comes_first_into_memory(byte_pair: Ends) -> None:
+    server, client = byte_pair
+    server.send(b"line\nrest")
+    assert client.receive_until(parse("newline"), 5).data == b"line\n"
+    memory = bytearray(3)
+    assert client.receive_into(memory, 5) == 3
+    assert bytes(memory) == b"res"
+    assert client.receive_into(memory, 5) == 1
+    assert bytes(memory) == b"tes"
+
+
+def test_memory_that_cannot_be_written_is_refused_before_anything_is_read(message_pair: Ends) -> None:
+    server, client = message_pair
+    client.send(b"kept")
+    with pytest.raises(TypeError):
+        server.receive_into(memoryview(b"read-only"), 5)
+    assert server.receive(5) == b"kept"
+
+
 def test_a_message_beyond_the_limit_is_refused(message_pair: Ends, background: "Background") -> None:
     server, client = message_pair
     server.max_message = 100_000
