@@ -44,6 +44,8 @@ GOALS = {
     "write_64k": 0.98,
 }
 SERVER_GOALS = {1: 1.0, 100: 0.95, 1000: 0.95}
+CURVE_BYTES = tuple(1 << power for power in range(6, 25, 3))
+CURVE_CLIENTS = (1, 10, 100, 1000, 5000)
 MEMORY_CLIENTS = 10_000
 MEMORY_GOAL = 5 * 1024
 
@@ -101,6 +103,7 @@ def main() -> None:
     sections: dict[str, Callable[[int], Any]] = {
         "clients": clients,
         "servers": servers,
+        "curves": curves,
         "memory": memory,
         "startup": startup,
     }
@@ -250,6 +253,36 @@ def server_commands() -> dict[str, tuple[str, ...]]:
     if node := node_program():
         commands["node"] = (node, str(PEERS / "node_echo.js"), "serve", "PIPE")
     return commands
+
+
+def curves(rounds: int) -> dict[str, dict[str, float]]:
+    """Tell the microseconds of an exchange, by its bytes each way and by the clients that there are at once."""
+    with contextlib.ExitStack() as stack:
+        pipe = unique_pipe()
+        start(stack, str(PEER), "server", pipe, str(BUFFER))
+        client = start(stack, sys.executable, str(HERE / "clients" / "pipectl_client.py"), pipe)
+        by_bytes = {size: microseconds(client, f"bytes_{size}", rounds) for size in CURVE_BYTES}
+        by_clients = {}
+        for count in CURVE_CLIENTS:
+            pipe = unique_pipe()
+            start(stack, sys.executable, str(HERE / "servers" / "pipectl_server.py"), pipe)
+            load = start(stack, str(PEER), "load", pipe, str(count))
+            load.read()
+            by_clients[count] = microseconds(load, "", rounds, at_least=count)
+            load.close()
+    curves = {"bytes": by_bytes, "clients": by_clients}
+    for what, curve in curves.items():
+        print(f"\nmicroseconds of an exchange, by {what}")
+        for amount, time_each in curve.items():
+            print(f"  {amount:<18,}{time_each:,.0f}", flush=True)
+    return {what: {str(amount): each for amount, each in curve.items()} for what, curve in curves.items()}
+
+
+def microseconds(worker: Worker, work: str, rounds: int, at_least: int = 1) -> float:
+    """Have a work done again and again, and return the median of what it takes once."""
+    once = worker.seconds(work, at_least) / at_least
+    count = max(at_least, round(BLOCK_SECONDS / once))
+    return statistics.median(worker.seconds(work, count) for _ in range(rounds)) / count * 1e6
 
 
 def memory(_rounds: int) -> dict[str, float]:

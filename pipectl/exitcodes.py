@@ -52,6 +52,7 @@ _BY_ERROR: dict[type[errors.PipeError], ExitCode] = {
     errors.MessageTooLongError: ExitCode.PARTIAL,
     errors.OperationAbortedError: ExitCode.UNEXPECTED,
     errors.InvalidPipeNameError: ExitCode.USAGE,
+    errors.ProgramNotFoundError: ExitCode.USAGE,
     errors.UnsupportedError: ExitCode.UNSUPPORTED,
 }
 

@@ -34,7 +34,7 @@ ENDS = {
     errors.MessageTooLongError: 10,
     errors.OperationAbortedError: 1,
     errors.InvalidPipeNameError: 2,
-    errors.ProgramNotFoundError: 1,
+    errors.ProgramNotFoundError: 2,
     errors.UnsupportedError: 11,
 }
 

@@ -4,6 +4,7 @@
 """
 
 import sys
+from functools import partial
 
 from worker import CHUNK, LARGE, SMALL, exchanges, run
 
@@ -32,6 +33,7 @@ def open_transact_close() -> None:
 run(
     {
         **exchanges(exchange),
+        **{f"bytes_{size}": partial(exchange, bytes(size)) for size in (1 << power for power in range(6, 25, 3))},
         "transact_64": lambda: echo.request(SMALL, 5),
         "open_transact_close": open_transact_close,
         "write_64k": lambda: sink.send(CHUNK, 5),

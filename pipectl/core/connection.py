@@ -278,7 +278,8 @@ class Connection(Closing):
         self._buffer: Any = ctypes.create_string_buffer(size)
 
     def _take(self, count: int) -> bytes:
-        data = bytes(self._partial[:count])
+        with memoryview(self._partial) as view, view[:count] as taken:
+            data = bytes(taken)
         del self._partial[:count]
         return data
 
