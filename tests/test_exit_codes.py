@@ -75,7 +75,8 @@ Situation = Callable[[str], AbstractContextManager[object]]
 
 SITUATIONS: list[tuple[ExitCode, Situation, list[str]]] = [
     (ExitCode.DONE, serving(echo), ["call", "PIPE", "x"]),
-    (ExitCode.UNEXPECTED, nothing, ["popen", "--mode", "r", "there-is-no-such-program"]),
+    (ExitCode.USAGE, nothing, ["popen", "--mode", "r", "there-is-no-such-program"]),
+    (ExitCode.UNEXPECTED, nothing, ["popen", "--mode", "r", __file__]),
     (ExitCode.USAGE, nothing, ["call", "PIPE"]),
     (ExitCode.USAGE, nothing, ["call", r"C:\file", "x"]),
     (ExitCode.ABSENT, nothing, ["call", "PIPE", "x"]),

@@ -79,9 +79,9 @@ def test_json_has_an_object_for_each_piece_and_one_at_the_end(pipectl: Pipectl) 
     assert end == {"schema": 1, "event": "exit", "exit_code": 3, **counts}
 
 
-def test_a_program_that_is_not_there_is_exit_code_1(pipectl: Pipectl) -> None:
+def test_a_program_that_is_not_there_is_exit_code_2(pipectl: Pipectl) -> None:
     result = pipectl("popen", "-m", "r", "there-is-no-such-program")
-    assert (result.exit_code, result.stdout) == (1, b"")
+    assert (result.exit_code, result.stdout) == (2, b"")
     assert "ERROR_FILE_NOT_FOUND" in result.stderr
 
 
