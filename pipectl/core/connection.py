@@ -298,17 +298,20 @@ class Connection(Closing):
 
     def _whole_message(self, count: int, code: int, deadline: Deadline) -> bytes:
         """Read the rest of a message that is longer than the buffer, or that an earlier call began to read."""
-        self._partial += memoryview(self._buffer)[:count]
+        part = memoryview(self._buffer)[:count]
         while code == WinError.MORE_DATA:
+            self._partial += part
             left = max(1, peek_named_pipe(self.handle).left_in_message)
             self._check_size(len(self._partial) + left)
             rest = ctypes.create_string_buffer(left)
             self._reading.start(winapi.ReadFile, rest, left, None)
             count, code = self._reading.result(deadline)
-            self._partial += memoryview(rest)[:count]
-        if len(self._buffer) < len(self._partial) <= _LARGEST_KEPT_BUFFER:
-            self._keep_buffer(1 << (len(self._partial) - 1).bit_length())
-        return self._take(len(self._partial))
+            part = memoryview(rest)[:count]
+        message = b"".join((self._partial, part))
+        self._partial.clear()
+        if len(self._buffer) < len(message) <= _LARGEST_KEPT_BUFFER:
+            self._keep_buffer(1 << (len(message) - 1).bit_length())
+        return message
 
     def _receive_more(self, until: Until, deadline: Deadline) -> str | None:
         """Add what comes next to what was received; or tell what ended the reply: silence, or the other end."""
