@@ -1,4 +1,4 @@
-"""Every example of every help runs as it is printed, but for the name of the pipe."""
+"""Every example of every help, and of the README, runs as it is printed, but for the name of the pipe."""
 
 import sys
 
@@ -22,7 +22,10 @@ from pipectl.core.server import Client, PipeServer
 from tests.commands.interruptible import Interruptible
 from tests.runner import Background, Pipectl
 
-LINES = [example.line for entry in COMMANDS.values() for example in import_module(entry.module).command.examples]
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+IN_HELP = [example.line for entry in COMMANDS.values() for example in import_module(entry.module).command.examples]
+IN_README = [shown or listed for shown, listed in re.findall(r"(?m)^> (pipectl .+)$|^\| `(pipectl .+?)` \|", README)]
+LINES = list(dict.fromkeys([*IN_HELP, *IN_README]))
 
 FILES = {"requests.txt": b"one\r\ntwo\r\n", "names.txt": b"Carol\r\nAlice\r\nBob\r\n"}
 
@@ -30,6 +33,7 @@ FILES = {"requests.txt": b"one\r\ntwo\r\n", "names.txt": b"Carol\r\nAlice\r\nBob
 ENDLESS = {
     "pipectl serve svc --reply pong",
     "pipectl serve svc --allow users --exec sort /r",
+    "pipectl client-pid svc",
     "pipectl client-pid svc --json",
     "pipectl client-pid svc --allow users",
 }
@@ -109,3 +113,15 @@ def test_an_example_without_an_end_runs_until_ctrl_c(pipe_name: str, line: str) 
 
 def test_the_endless_ones_are_examples() -> None:
     assert set(LINES) >= ENDLESS
+
+
+def test_the_readme_shows_every_command_but_the_tour() -> None:
+    assert {line.split()[1] for line in IN_README} == COMMANDS.keys() - {"demo"}
+
+
+def test_the_program_in_the_readme_gets_its_answer(pipe_name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    program = re.search(r"```python\n(from pipectl\.core\.connection.*?)```", README, re.DOTALL)
+    assert program
+    with PipeServer(pipe_name, lambda _client, _data: b"pong"):
+        exec(program[1].replace(r"\\.\pipe\svc", pipe_name), {})
+    assert capsys.readouterr().out == "b'pong'\n"
