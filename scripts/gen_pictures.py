@@ -5,6 +5,7 @@ servers of its own, on a terminal of 80 columns that rich records.
 """
 
 import io
+import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -71,7 +72,10 @@ def draw(name: str, lines: list[str]) -> None:
         for line in lines:
             console.print(Text.assemble(("> ", "bold"), f"pipectl {line}"))
             cli.run(line.split())
-    console.save_svg(str(PICTURES / f"{name}.svg"), title=f"pipectl {lines[0].split()[0]}")
+    svg = console.export_svg(title=f"pipectl {lines[0].split()[0]}")
+    # A picture fetches no fonts; the reader's own monospaced one will do.
+    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+    (PICTURES / f"{name}.svg").write_text(svg, encoding="utf-8", newline="\n")
 
 
 @contextmanager
