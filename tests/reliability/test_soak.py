@@ -7,7 +7,6 @@ import pytest
 if sys.platform != "win32":
     pytest.skip("needs Windows' pipes", allow_module_level=True)
 
-import ctypes
 import struct
 import subprocess
 import threading
@@ -17,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from ctypes import byref
-from ctypes.wintypes import DWORD
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +24,7 @@ from pipectl.core.connection import connect
 from pipectl.core.constants import ProcessAccess
 from pipectl.core.handle import Handle
 from pipectl.core.server import Client, PipeServer
+from tests.core.test_leaks import memory_in_use
 from tests.runner import Running
 
 from .conftest import Amount, Figure
@@ -36,27 +35,6 @@ CLIENTS = 100
 SILENT = 1000
 # Two bytes for each message of the long form; in the short one, room for what is made once.
 MOST_GROWTH = 2 << 20
-
-
-class _Memory(ctypes.Structure):
-    """PROCESS_MEMORY_COUNTERS."""
-
-    _fields_ = (
-        ("cb", DWORD),
-        ("PageFaultCount", DWORD),
-        ("sizes", ctypes.c_size_t * 6),
-        ("PagefileUsage", ctypes.c_size_t),
-        ("PeakPagefileUsage", ctypes.c_size_t),
-    )
-
-
-def memory_in_use() -> int:
-    """Give the private memory of this process, in bytes."""
-    counters = _Memory(cb=ctypes.sizeof(_Memory))
-    function = ctypes.WinDLL("kernel32").K32GetProcessMemoryInfo
-    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, DWORD)
-    assert function(winapi.GetCurrentProcess(), byref(counters), counters.cb)
-    return int(counters.PagefileUsage)
 
 
 class Sample(NamedTuple):
