@@ -240,11 +240,13 @@ def _unescape(text: str) -> str:
 
 def _join_surrogates(text: str) -> str:
     """Make one character of the two halves of a pair, as Windows sees them."""
+    if text.isascii():
+        return text  # nearly every name: the codec, which is an import, is for the others
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def _utf16_length(text: str) -> int:
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+    return len(text) + sum(character > "\uffff" for character in text)
 
 
 def _invalid(text: str, reason: str, hint: str | None = _FORMS) -> InvalidPipeNameError:
