@@ -1,20 +1,15 @@
-"""The root of the command line: commands that are imported when they are called, and the one place that ends errors."""
+"""The root of the command line: commands that are imported when they are called, and where their errors are caught."""
 
-import errno
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from itertools import pairwise, takewhile
 from typing import Any
 
 import click
 
 from . import __version__
-from .commands import COMMANDS
-from .core.errors import PipeError, PipeNotFoundError
-from .exitcodes import ExitCode, exit_code_for
-from .output import Mode, Output, OutputClosedError
+from .commands import COMMANDS, telling
+from .output import Output
 
 _OVERVIEW = r"""The tool for Windows named pipes: call them, serve them, look into them.
 
@@ -59,11 +54,8 @@ class LazyGroup(click.Group):
         """Run the command, and end its errors here: click would take that of a closed pipe for a closed stdout."""
         try:
             return super().invoke(ctx)
-        except PipeError as error:
-            return _failed(ctx.ensure_object(Output), error)
         except OSError as error:
-            _raise_if_closed(error)
-            return _unexpected(ctx.ensure_object(Output), error)
+            return _end(ctx.ensure_object(Output), error)
 
     def main(self, args: Sequence[str] | None = None, *arguments: Any, **options: Any) -> Any:
         """Run, and exit with the code that what happened means."""
@@ -76,31 +68,22 @@ class LazyGroup(click.Group):
         output = Output()
         options = {"obj": output, "windows_expand_args": False, **options, "standalone_mode": False}
         try:
-            return self._code_of(args, *arguments, **options)
-        except click.Abort:
-            return ExitCode.INTERRUPTED
-        except click.ClickException as error:
-            if _asks_for_json(args):  # also if the error was met before the option
-                output.mode = Mode.JSON
-            _tell_usage(output, error)
-            return error.exit_code
-        except OutputClosedError:
-            _silence_stdout()
-            return ExitCode.UNEXPECTED
-        except Exception as error:  # noqa: BLE001 - the last resort, without a traceback for somebody at a prompt
-            return _unexpected(output, error)
-
-    def _code_of(self, args: list[str], *arguments: Any, **options: Any) -> int:
-        try:
             code = super().main(args, *arguments, **options)
-        except OSError as error:
-            _raise_if_closed(error)
-            raise
-        return code if isinstance(code, int) else ExitCode.DONE
+        except Exception as error:  # noqa: BLE001 - the last resort, without a traceback for somebody at a prompt
+            return _end(output, error, args)
+        return code if isinstance(code, int) else 0
 
 
-@click.group(cls=LazyGroup, help=_OVERVIEW, invoke_without_command=True)
-@click.version_option(__version__, prog_name="pipectl", message="%(prog)s %(version)s")
+@click.group(
+    cls=LazyGroup,
+    help=_OVERVIEW,
+    invoke_without_command=True,
+    add_help_option=False,
+    params=[
+        telling("--version", lambda _ctx: f"pipectl {__version__}", "Show the version and exit."),
+        telling("--help", click.Context.get_help, "Show this message and exit."),
+    ],
+)
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Show the overview if no command is given."""
@@ -108,64 +91,7 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-def _raise_if_closed(error: OSError) -> None:
-    """Tell a stdout that nobody reads from other errors; click, which prints help, does not."""
-    if error.errno in (errno.EPIPE, errno.EINVAL):
-        raise OutputClosedError from error
+def _end(output: Output, error: Exception, args: Sequence[str] = ()) -> int:
+    from .failures import end  # which nothing else needs
 
-
-def _unexpected(output: Output, error: Exception) -> ExitCode:
-    output.traceback(error)
-    output.error(f"unexpected: {error!r}", "Run it again with `--debug`, and report what it shows")
-    return ExitCode.UNEXPECTED
-
-
-def _failed(output: Output, error: PipeError) -> ExitCode:
-    output.traceback(error)
-    code = ExitCode.PARTIAL if output.is_partial else exit_code_for(error)
-    hint = _near_names(error) if isinstance(error, PipeNotFoundError) else None
-    output.error(
-        str(error),
-        hint or error.hint,
-        function=error.function or None,
-        pipe=error.pipe,
-        code=error.code or None,
-        symbol=error.symbol,
-        exit_code=code,
-    )
-    return code
-
-
-def _asks_for_json(args: Sequence[str]) -> bool:
-    """Tell whether the command line asks for JSON; what follows `--` or `--exec` is for another program."""
-    ours = list(takewhile(lambda argument: argument not in ("--", "--exec"), args))
-    return "--json" in ours or ("--output", "json") in pairwise(ours)
-
-
-def _tell_usage(output: Output, error: click.ClickException) -> None:
-    context = getattr(error, "ctx", None)
-    near = getattr(error, "possibilities", None)  # which `format_message` would put into the message
-    message, _, hint = (error.message if near else error.format_message()).partition("\n")
-    if not hint and context:
-        hint = _hint(near, f"{context.command_path} --help")
-    output.error(message[:1].lower() + message[1:].rstrip("."), hint or None, exit_code=error.exit_code)
-
-
-def _near_names(error: PipeNotFoundError) -> str | None:
-    from .core.discovery import did_you_mean
-
-    names = did_you_mean(error.pipe) if error.pipe else []
-    return _hint(names, "pipectl list") if names else None
-
-
-def _hint(names: Sequence[str] | None, see: str) -> str:
-    """Write a hint that asks whether one of some names was meant, and tells where all of them are."""
-    question = f"Did you mean {' or '.join(f'`{name}`' for name in names)}? " if names else ""
-    return f"{question}See `{see}`"
-
-
-def _silence_stdout() -> None:
-    """Keep the interpreter from flushing, at its end, what nobody reads."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
+    return end(output, error, args)

@@ -14,8 +14,6 @@ from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from . import rendering
-
 if TYPE_CHECKING:
     from threading import Timer
 
@@ -97,7 +95,7 @@ class Output:
         """
         for_person = show._replace(form=Form.HEX) if as_dump and show.form is Form.AUTO else show
         if self.is_json:
-            self._json({**record, field: rendering.for_json(data, show.encoding)})
+            self._json({**record, field: _for_json(data, show.encoding)})
         elif self.mode is Mode.TABLE:
             self.record({**record, "bytes": len(data)})
             self._text(_shown_to_person(data, for_person))
@@ -115,7 +113,7 @@ class Output:
         if self.is_json:
             self._json(record)
             return
-        fields = list(rendering.fields(record))
+        fields = _fields(record)
         if self.mode is Mode.RAW:
             self._text("\n".join(f"{label}\t{value}" for label, value in fields))
         elif _is_terminal(sys.stdout):
@@ -129,7 +127,9 @@ class Output:
             for record in records:
                 self._json(record)
             return
-        rows = [["" if row.get(c) is None else rendering.in_words(row[c]) for c in columns] for row in records]
+        from .rendering import in_words
+
+        rows = [["" if row.get(c) is None else in_words(row[c]) for c in columns] for row in records]
         heads = [column.replace("_", " ") for column in columns]
         if self.mode is Mode.RAW:
             self._text("\n".join("\t".join(row) for row in rows))
@@ -143,7 +143,7 @@ class Output:
         if self.is_json:
             self._json({**record, "before": before, "after": after})
             return
-        was, now = dict(rendering.fields(before)), dict(rendering.fields(after))
+        was, now = dict(_fields(before)), dict(_fields(after))
         rows = [{"state": label, "before": was.get(label), "after": now.get(label)} for label in was | now]
         self.records(rows, ("state", "before", "after"))
 
@@ -152,14 +152,14 @@ class Output:
         if self.is_json:
             self._json(record)
         elif self._live is not None and _is_terminal(sys.stdout):
-            self._live.console.print(rendering.printable(line), soft_wrap=True)
+            self._live.console.print(_printable(line), soft_wrap=True)
         else:
-            self._text(rendering.printable(line))
+            self._text(_printable(line))
 
     def stream(self, name: str, data: bytes) -> None:
         """Pass a piece of a child's `stdout` or `stderr` on, at once: to the stream of that name, or as JSON."""
         if self.is_json:
-            self._json({"event": name, "data": rendering.for_json(data, "utf-8")})
+            self._json({"event": name, "data": _for_json(data, "utf-8")})
         else:
             _write(sys.stderr if name == "stderr" else sys.stdout, data)
 
@@ -168,7 +168,7 @@ class Output:
         if self.is_json:
             self._json({"event": event, **record})
         elif not self.quiet and _is_terminal(sys.stderr):
-            self._console(to_stderr=True).print(_field_table(rendering.fields(record)))
+            self._console(to_stderr=True).print(_field_table(_fields(record)))
 
     # Talk
 
@@ -247,7 +247,7 @@ class Output:
     # Ways to the streams
 
     def _talk(self, text: str, label: str = "", style: str = "") -> None:
-        text = rendering.printable(text)
+        text = _printable(text)
         if not _is_terminal(sys.stderr) or not (style or self._live):
             prefix = f"{label}: " if label else ""
             with suppress(OutputClosedError):
@@ -323,7 +323,30 @@ def _present(value: Any) -> Any:
     return value
 
 
+# What follows imports `rendering` when there is something to draw: a redirected payload needs nothing of it.
+
+
+def _for_json(data: bytes, encoding: str) -> dict[str, Any]:
+    from .rendering import for_json
+
+    return for_json(data, encoding)
+
+
+def _fields(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    from .rendering import fields
+
+    return list(fields(record))
+
+
+def _printable(text: str) -> str:
+    from .rendering import printable
+
+    return printable(text)
+
+
 def _shown_to_person(data: bytes, show: Show) -> str:
+    from . import rendering
+
     if show.form is Form.HEX:
         return rendering.hexdump(data)
     if show.form is Form.TEXT:
@@ -335,7 +358,9 @@ def _shown_to_program(data: bytes, show: Show) -> str:
     if show.form is Form.HEX:
         return data.hex()
     if show.form is Form.BASE64:
-        return rendering.base64(data)
+        from .rendering import base64
+
+        return base64(data)
     return data.decode(show.encoding, "backslashreplace")
 
 

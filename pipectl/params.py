@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from . import stdin
-from .command import CONNECTION, REPLY, SENT, WHO, option
-from .core import framing, names
+from .commands import CONNECTION, REPLY, SENT, WHO, option
+from .core import names
 from .core.errors import InvalidPipeNameError
 from .output import Form, Show
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from .core.connection import Connection
+    from .core.connection import Connection, Reply
     from .core.deadline import Deadline
+    from .core.framing import Until
     from .core.handle import Handle
 
 _O = TypeVar("_O", bound="Connection | Handle")
@@ -106,18 +106,35 @@ class Encoding(click.ParamType[str]):
         return codecs.lookup(value).name
 
 
-class UntilRule(click.ParamType[framing.Until]):
+class UntilRule(click.ParamType["Until"]):
     """The rule by which a reply on a byte pipe ends."""
 
     name = "rule"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> framing.Until:
-        if isinstance(value, framing.Until):
-            return value
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> "Until":
+        from .core.framing import parse
+
         try:
-            return framing.parse(value)
+            return parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class FilePath(click.ParamType[str]):
+    """The path of a file; opened later. In the place of click's own, which imports `locale` for the word `path`."""
+
+    name = "path"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> "list[CompletionItem]":
+        """Leave it to the shell."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
 
 
 PIPE = PipeName()
@@ -125,6 +142,7 @@ DURATION = Duration()
 SIZE = Size()
 ENCODING = Encoding()
 UNTIL = UntilRule()
+FILE = FilePath()
 
 
 def pipe_argument(function: _F) -> _F:
@@ -244,7 +262,7 @@ def payload(function: _F) -> _F:
             raise click.UsageError("say once what to send: DATA, `-` for stdin, or `--data-file FILE`")
         if text is not None:
             return function(*arguments, payload=written.encode(text), **options)
-        source = stdin.read_all() if data_file is None else read_file(data_file)
+        source = _read_stdin() if data_file is None else read_file(data_file)
         return function(*arguments, payload=written.finish(source), **options)
 
     return command  # type: ignore[return-value]
@@ -252,9 +270,13 @@ def payload(function: _F) -> _F:
 
 def data_file_option(function: _F) -> _F:
     """Add `--data-file`."""
-    return option("--data-file", type=click.Path(), metavar="FILE", section=SENT, help="Send what a file holds.")(
-        function
-    )
+    return option("--data-file", type=FILE, metavar="FILE", section=SENT, help="Send what a file holds.")(function)
+
+
+def _read_stdin() -> bytes:
+    from .stdin import read_all
+
+    return read_all()
 
 
 def read_file(path: str) -> bytes:
@@ -412,7 +434,8 @@ class Connecting(NamedTuple):
 
     opening: Opening
     max_message: int
-    until: framing.Until
+    # None: what a byte pipe has without a choice. A message pipe needs no rule.
+    until: "Until | None"
 
     def deadline(self) -> "Deadline":
         """Start the clock of a whole operation."""
@@ -421,6 +444,16 @@ class Connecting(NamedTuple):
     def open(self, pipe: str, deadline: "Deadline") -> "Connection":
         """Connect, and make sure that the server is the expected one before anything is sent."""
         return self.opening.connection(pipe, deadline, max_message=self.max_message)
+
+    def ask(self, connection: "Connection", request: bytes, deadline: "Deadline") -> "Reply":
+        """Send a request and receive its reply."""
+        if connection.is_message:
+            from .core.connection import Reply
+
+            return Reply(connection.request(request, deadline), "message")
+        from .core.framing import IDLE
+
+        return connection.ask(request, self.until or IDLE, deadline)
 
 
 def connecting(function: _F) -> _F:
@@ -431,14 +464,12 @@ def connecting(function: _F) -> _F:
     @option(
         "--until",
         type=UNTIL,
-        default=str(framing.IDLE),
-        show_default=True,
         section=REPLY,
         help="Where a reply ends on a byte pipe: newline, eof, idle:SECONDS, bytes:N or frame:u32le "
-        "(u16 or u32, le or be).",
+        "(u16 or u32, le or be).  [default: idle:0.2]",
     )
     @functools.wraps(function)
-    def command(*arguments: Any, opening: Opening, max_message: int, until: framing.Until, **options: Any) -> Any:
+    def command(*arguments: Any, opening: Opening, max_message: int, until: "Until | None", **options: Any) -> Any:
         return function(*arguments, connecting=Connecting(opening, max_message, until), **options)
 
     return command  # type: ignore[return-value]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipectl.command import CONNECTION, option, with_examples
+from pipectl.commands import CONNECTION, option, with_examples
 from pipectl.output import Output, Show
 from pipectl.params import Connecting, connecting, payload, pipe_argument, showing
 
@@ -47,7 +47,7 @@ def command(output: Output, /, pipe: str, payload: bytes, show: Show, connecting
 def _overlapped(output: Output, /, pipe: str, payload: bytes, connecting: Connecting, deadline: "Deadline") -> "Reply":
     with connecting.open(pipe, deadline) as connection:
         output.detail(f"connected to {pipe}, a {'message' if connection.is_message else 'byte'} pipe")
-        return connection.ask(payload, connecting.until, deadline)
+        return connecting.ask(connection, payload, deadline)
 
 
 def _native(_output: Output, /, pipe: str, payload: bytes, _connecting: Connecting, deadline: "Deadline") -> "Reply":

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import click
 
-from pipectl.command import option, with_examples
+from pipectl.commands import option, with_examples
 from pipectl.output import Output
 from pipectl.params import Allowing, Opening, allowing, opening, pipe_argument
 

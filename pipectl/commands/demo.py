@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pipectl.command import with_examples
+from pipectl.commands import with_examples
 
 if TYPE_CHECKING:
     from pipectl.core.server import Client, PipeServer

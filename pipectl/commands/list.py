@@ -2,7 +2,7 @@
 
 import click
 
-from pipectl.command import option, with_examples
+from pipectl.commands import option, with_examples
 from pipectl.output import Output
 from pipectl.rendering import counted
 

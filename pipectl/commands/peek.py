@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipectl.command import option, with_examples
+from pipectl.commands import option, with_examples
 from pipectl.output import Output, Show
 from pipectl.params import SIZE, Opening, opening_within, pipe_argument, showing
 from pipectl.rendering import counted

@@ -5,7 +5,7 @@ from functools import partial
 import click
 
 from pipectl import stdin
-from pipectl.command import option, with_examples
+from pipectl.commands import option, with_examples
 from pipectl.output import Output
 from pipectl.params import DURATION
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipectl.command import OUTPUT, Command, option, with_examples
+from pipectl.commands import OUTPUT, Command, option, with_examples
 from pipectl.output import Output, Show
-from pipectl.params import DURATION, SIZE, Allowing, Written, allowing, pipe_argument, read_file, showing, written
+from pipectl.params import DURATION, FILE, SIZE, Allowing, Written, allowing, pipe_argument, read_file, showing, written
 
 if TYPE_CHECKING:
     from pipectl.core.programs import ProgramAnswers
@@ -40,13 +40,7 @@ class ServeCommand(Command):
 @click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="[--exec PROGRAM [ARGS]...]")
 @option("--echo", "echo", is_flag=True, section=_ANSWERS, help="Answer with the message itself.  [default]")
 @option("--reply", metavar="TEXT", section=_ANSWERS, help="Answer with this text.")
-@option(
-    "--reply-file",
-    type=click.Path(),
-    metavar="FILE",
-    section=_ANSWERS,
-    help="Answer with what a file holds now.",
-)
+@option("--reply-file", type=FILE, metavar="FILE", section=_ANSWERS, help="Answer with what a file holds now.")
 @option(
     "--exec",
     "execute",

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from pipectl.command import option, with_examples
+from pipectl.commands import option, with_examples
 from pipectl.output import Output
 from pipectl.params import DURATION, SIZE, Opening, opening, pipe_argument
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipectl import stdin
-from pipectl.command import with_examples
+from pipectl.commands import with_examples
 from pipectl.output import Output, Show
 from pipectl.params import Connecting, Written, connecting, pipe_argument, showing, written
 
@@ -37,7 +37,7 @@ def command(
     with connecting.open(pipe, connecting.deadline()) as connection:
         for number, request in enumerate(requests, 1):
             begun = time.perf_counter()
-            reply = connection.ask(request, connecting.until, connecting.deadline())
+            reply = connecting.ask(connection, request, connecting.deadline())
             milliseconds = round((time.perf_counter() - begun) * 1000, 3)
             facts = {"pipe": pipe, "exchange": number, "sent": len(request), "ended_by": reply.ended_by}
             output.payload(reply.data, show, {**facts, "ms": milliseconds})

@@ -4,7 +4,7 @@ import time
 
 import click
 
-from pipectl.command import option, with_examples
+from pipectl.commands import option, with_examples
 from pipectl.output import Output
 from pipectl.params import DURATION, pipe_argument
 

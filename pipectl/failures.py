@@ -1,0 +1,92 @@
+"""How a command line that fails ends: what is told, what may be tried, and the exit code. Imported when one does."""
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from itertools import pairwise, takewhile
+
+import click
+
+from .core.errors import PipeError, PipeNotFoundError
+from .exitcodes import ExitCode, exit_code_for
+from .output import Mode, Output, OutputClosedError
+
+
+def end(output: Output, error: Exception, args: Sequence[str] = ()) -> ExitCode | int:
+    """Tell what went wrong, and give the exit code; `args` are the command line, which may ask for JSON."""
+    if isinstance(error, click.Abort):
+        return ExitCode.INTERRUPTED
+    if isinstance(error, click.ClickException):
+        return _wrong_usage(output, error, args)
+    if isinstance(error, PipeError):
+        return _failed(output, error)
+    if isinstance(error, OutputClosedError) or _is_of_stdout(error):
+        _silence_stdout()
+        return ExitCode.UNEXPECTED
+    return _unexpected(output, error)
+
+
+def _is_of_stdout(error: Exception) -> bool:
+    """Tell whether click, which prints help, met a stdout that nobody reads."""
+    return isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.EINVAL)
+
+
+def _unexpected(output: Output, error: Exception) -> ExitCode:
+    output.traceback(error)
+    output.error(f"unexpected: {error!r}", "Run it again with `--debug`, and report what it shows")
+    return ExitCode.UNEXPECTED
+
+
+def _failed(output: Output, error: PipeError) -> ExitCode:
+    output.traceback(error)
+    code = ExitCode.PARTIAL if output.is_partial else exit_code_for(error)
+    hint = _near_names(error) if isinstance(error, PipeNotFoundError) else None
+    output.error(
+        str(error),
+        hint or error.hint,
+        function=error.function or None,
+        pipe=error.pipe,
+        code=error.code or None,
+        symbol=error.symbol,
+        exit_code=code,
+    )
+    return code
+
+
+def _wrong_usage(output: Output, error: click.ClickException, args: Sequence[str]) -> int:
+    if _asks_for_json(args):  # also if the error was met before the option
+        output.mode = Mode.JSON
+    context = getattr(error, "ctx", None)
+    near = getattr(error, "possibilities", None)  # which `format_message` would put into the message
+    message, _, hint = (error.message if near else error.format_message()).partition("\n")
+    if not hint and context:
+        hint = _hint(near, f"{context.command_path} --help")
+    output.error(message[:1].lower() + message[1:].rstrip("."), hint or None, exit_code=error.exit_code)
+    return error.exit_code
+
+
+def _asks_for_json(args: Sequence[str]) -> bool:
+    """Tell whether the command line asks for JSON; what follows `--` or `--exec` is for another program."""
+    ours = list(takewhile(lambda argument: argument not in ("--", "--exec"), args))
+    return "--json" in ours or ("--output", "json") in pairwise(ours)
+
+
+def _near_names(error: PipeNotFoundError) -> str | None:
+    from .core.discovery import did_you_mean
+
+    names = did_you_mean(error.pipe) if error.pipe else []
+    return _hint(names, "pipectl list") if names else None
+
+
+def _hint(names: Sequence[str] | None, see: str) -> str:
+    """Write a hint that asks whether one of some names was meant, and tells where all of them are."""
+    question = f"Did you mean {' or '.join(f'`{name}`' for name in names)}? " if names else ""
+    return f"{question}See `{see}`"
+
+
+def _silence_stdout() -> None:
+    """Keep the interpreter from flushing, at its end, what nobody reads."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
