@@ -1,6 +1,6 @@
 """`python -m pipectl`, and where the exe begins."""
 
-from pipectl.cli import cli
+from pipectl.cli import main
 
 if __name__ == "__main__":
-    cli(prog_name="pipectl")
+    main()

@@ -1,8 +1,11 @@
 """The root of the command line: commands that are imported when they are called, and where their errors are caught."""
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+from threading import active_count
 from typing import Any
 
 import click
@@ -89,6 +92,29 @@ def cli(ctx: click.Context) -> None:
     """Show the overview if no command is given."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+def main() -> None:
+    """Be the program: run its command line, and end the process."""
+    try:
+        cli(prog_name="pipectl")
+    except SystemExit as leaving:
+        if isinstance(leaving.code, int):
+            _leave(leaving.code)
+        raise
+
+
+def _leave(code: int) -> None:
+    """End the process here, if nothing is left to do in it.
+
+    The interpreter would free its memory piece by piece, which takes longer than a call; the system does it at once.
+    """
+    if active_count() > 1:
+        return  # threads that it waits for, perhaps
+    with suppress(OSError):  # which it meets once more, and makes an exit code of
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+        os._exit(code)
 
 
 def _end(output: Output, error: Exception, args: Sequence[str] = ()) -> int:

@@ -258,6 +258,35 @@ def test_a_redirected_call_imports_only_what_it_needs(pipe_name: str) -> None:
     assert modules - imported_by("import click") - OVERVIEW - HELP - CALL == set()
 
 
+# The end of the process
+
+
+def program_that_first(statement: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run pipectl as a program that did something before."""
+    program = f"import atexit, threading\nfrom pipectl.cli import main\n{statement}\nmain()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        cwd=Path(package.__file__).parents[1],
+    )
+
+
+@pytest.mark.parametrize(("line", "exit_code"), [("--version", 0), ("frobnicate", 2)])
+def test_alone_in_its_process_it_does_not_wait_for_the_end_of_the_interpreter(line: str, exit_code: int) -> None:
+    done = program_that_first("atexit.register(print, 'the end'); print('written', end=' ')", line)
+    assert done.returncode == exit_code
+    assert done.stdout == ("written " if exit_code else f"written pipectl {__version__}\n")
+
+
+def test_a_thread_is_waited_for() -> None:
+    last = "threading.Thread(target=lambda: (threading.main_thread().join(), print('last'))).start()"
+    assert program_that_first(last, "--version").stdout == f"pipectl {__version__}\nlast\n"
+
+
 # Elsewhere than on Windows
 
 
