@@ -14,6 +14,7 @@ from pipectl.cli import cli
 from pipectl.commands import COMMANDS
 from pipectl.core import errors
 from pipectl.core.constants import WinError
+from pipectl.core.framing import IDLE
 from pipectl.exitcodes import ExitCode, exit_code_for
 from tests.runner import Pipectl
 
@@ -184,6 +185,10 @@ def test_every_command_has_its_help_within_80_columns(pipectl: Pipectl, name: st
     assert [line for line in text.splitlines() if len(line) > 80] == []
 
 
+def test_help_names_the_rule_that_a_byte_pipe_has_without_a_choice(pipectl: Pipectl) -> None:
+    assert f"[default: {IDLE}]" in " ".join(pipectl("call", "--help").text.split())
+
+
 # Imports
 
 
@@ -224,7 +229,6 @@ HELP = {"pipectl.core", "pipectl.core.constants", "pipectl.core.errors", "pipect
 CALL = {
     "math",
     "pipectl.commands.call",
-    "pipectl.core.closing",
     "pipectl.core.connection",
     "pipectl.core.deadline",
     "pipectl.core.framing",
