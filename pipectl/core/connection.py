@@ -9,12 +9,14 @@ import ctypes
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from ctypes import byref
+from ctypes.wintypes import DWORD
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from . import winapi
-from .constants import Access, PipeMode, Sqos, WinError
-from .deadline import Deadline
+from .constants import FSCTL_PIPE_TRANSCEIVE, Access, Disposition, FileFlags, PipeMode, Sqos, WinError
+from .deadline import Deadline, Timeout
 from .errors import (
     MessageTooLongError,
     PipeAccessError,
@@ -31,17 +33,13 @@ from .functions import (
     Buffer,
     address_of,
     call_named_pipe,
-    create_file,
     get_named_pipe_info,
     peek_named_pipe,
-    set_named_pipe_handle_state,
     wait_named_pipe,
 )
 from .handle import Closing, Handle
 from .models import Peek
 from .overlapped import Overlapped
-
-Timeout = float | Deadline | None
 
 MAX_MESSAGE = 64 << 20
 
@@ -63,6 +61,10 @@ ANY_DIRECTION = (
     Access.GENERIC_WRITE | Access.FILE_READ_ATTRIBUTES,
 )
 
+
+# As plain numbers, for every call.
+_OVERLAPPED, _OPEN_EXISTING = int(FileFlags.OVERLAPPED), int(Disposition.OPEN_EXISTING)
+_READ_MESSAGE = byref(DWORD(PipeMode.READ_MESSAGE))
 
 # What asking about a pipe takes; a pipe that is stingy may still allow a direction.
 TO_ASK = (Access.FILE_READ_ATTRIBUTES | Access.READ_CONTROL | Access.SYNCHRONIZE, *ANY_DIRECTION)
@@ -95,7 +97,11 @@ class Connection(Closing):
     __slots__ = (
         "_buffer",
         "_partial",
+        "_read",
         "_reading",
+        "_size",
+        "_transact",
+        "_write",
         "_writing",
         "handle",
         "is_message",
@@ -107,6 +113,7 @@ class Connection(Closing):
         self.is_message = is_message
         self.max_message = max_message
         self._reading = Overlapped(handle)
+        self._transact = self._reading.bind(winapi.NtTransactNamedPipe, FSCTL_PIPE_TRANSCEIVE)
         # Made for the first send: many connections are only for requests.
         self._writing: Overlapped | None = None
         # What a receive had got when its deadline passed, or came after the end of a reply.
@@ -124,8 +131,9 @@ class Connection(Closing):
 
         Raises PipeTimeoutError if the other end did not take it in time; on a byte pipe a part may have arrived.
         """
-        deadline = _deadline(timeout)
-        self._start_send(data).result(deadline)
+        operation = self._writing or self._begin_writing()
+        memory = data if data.__class__ is bytes else address_of(data)
+        operation.run(self._write, timeout, memory, len(memory), None, None)
 
     def receive(self, timeout: Timeout = None) -> bytes:
         """Read one whole message; on a byte pipe what is there, at least one byte.
@@ -134,15 +142,15 @@ class Connection(Closing):
         `max_message`, after which the connection is of no more use. What came before a timeout is kept for the next
         call.
         """
-        deadline = _deadline(timeout)
         if self._partial and not self.is_message:
             return self._take(len(self._partial))
-        self._reading.start(winapi.ReadFile, self._buffer, len(self._buffer), None)
-        count, code = self._reading.result(deadline)
-        if code != WinError.MORE_DATA and not self._partial:
-            message: bytes = self._buffer[:count]
-            return message
-        return self._whole_message(count, code, deadline)
+        operation = self._reading
+        code = operation.run(self._read, timeout)
+        count = operation.outcome[1]
+        if code or self._partial:
+            return self._whole_message(count, code, timeout)
+        message: bytes = self._buffer[:count]
+        return message
 
     def receive_into(self, memory: bytearray | memoryview, timeout: Timeout = None) -> int:
         """Read one whole message, or the bytes that are there, into memory of the caller's, and return the size.
@@ -150,18 +158,17 @@ class Connection(Closing):
         For large messages: `receive` has to make new memory for each, and to copy into it. Raises what `receive` does,
         and MessageTooLongError for a message longer than the memory, which `receive` still gives.
         """
-        deadline = _deadline(timeout)
         view = memoryview(memory).cast("B")
         lent = (ctypes.c_char * len(view)).from_buffer(view)
         if self._partial:
-            message = self._take(min(len(view), len(self._partial))) if not self.is_message else self.receive(deadline)
+            message = self._take(min(len(view), len(self._partial))) if not self.is_message else self.receive(timeout)
             if len(message) > len(view):
                 raise self._too_long_for(view, message)
             view[: len(message)] = message
             return len(message)
-        self._reading.start(winapi.ReadFile, lent, len(view), None)
-        count, code = self._reading.result(deadline)
-        if code == WinError.MORE_DATA:
+        code = self._reading.run(self._reading.bind(winapi.NtReadFile, lent, len(view), None, None), timeout)
+        count: int = self._reading.outcome[1]
+        if code:
             self._partial += view[:count]
             raise self._too_long_for(view, bytes(view[:count]))
         return count
@@ -190,22 +197,22 @@ class Connection(Closing):
         """
         if not self.is_message:
             raise PipeStateError("a byte pipe has no messages to answer", pipe=self.pipe)
-        deadline = _deadline(timeout)
-        memory = address_of(data)
+        memory = data if data.__class__ is bytes else address_of(data)
         if self._partial:
             raise self._unread()
         if len(memory) > _MAX_TRANSACTION:
-            return self._exchange(data, deadline)
+            return self._exchange(data, _deadline(timeout))
+        operation = self._reading
         try:
-            self._reading.start(winapi.TransactNamedPipe, memory, len(memory), self._buffer, len(self._buffer), None)
+            code = operation.run(self._transact, timeout, memory, len(memory), self._buffer, self._size)
         except PipeStateError:
             self.peek()  # raises PipeClosedError if the other end is gone, which a transaction calls a wrong state
             raise
-        count, code = self._reading.result(deadline)
-        if code != WinError.MORE_DATA:
-            message: bytes = self._buffer[:count]
-            return message
-        return self._whole_message(count, code, deadline)
+        count = operation.outcome[1]
+        if code:
+            return self._whole_message(count, code, timeout)
+        message: bytes = self._buffer[:count]
+        return message
 
     def request_until(self, data: Buffer, until: Until, timeout: Timeout = None) -> Reply:
         """Send bytes and receive the reply that a rule ends; a server that answers while it reads blocks nobody."""
@@ -256,10 +263,13 @@ class Connection(Closing):
 
     def _start_send(self, data: Buffer) -> Overlapped:
         memory = address_of(data)
-        operation = self._writing
-        if operation is None:
-            operation = self._writing = Overlapped(self.handle)
+        operation = self._writing or self._begin_writing()
         operation.start(winapi.WriteFile, memory, len(memory), None)
+        return operation
+
+    def _begin_writing(self) -> Overlapped:
+        self._writing = operation = Overlapped(self.handle)
+        self._write = operation.bind(winapi.NtWriteFile)
         return operation
 
     def _exchange(self, data: Buffer, deadline: Deadline) -> bytes:
@@ -275,7 +285,9 @@ class Connection(Closing):
 
     def _keep_buffer(self, size: int) -> None:
         # Its slices are bytes, though its type hints say that they are lists.
-        self._buffer: Any = ctypes.create_string_buffer(size)
+        self._buffer: Any = (ctypes.c_char * size)()
+        self._size = size
+        self._read = self._reading.bind(winapi.NtReadFile, self._buffer, size, None, None)
 
     def _take(self, count: int) -> bytes:
         with memoryview(self._partial) as view, view[:count] as taken:
@@ -296,7 +308,7 @@ class Connection(Closing):
             f"a message does not fit the {len(view)} bytes that were given for it", data=data, pipe=self.pipe
         )
 
-    def _whole_message(self, count: int, code: int, deadline: Deadline) -> bytes:
+    def _whole_message(self, count: int, code: int, timeout: Timeout) -> bytes:
         """Read the rest of a message that is longer than the buffer, or that an earlier call began to read."""
         part = memoryview(self._buffer)[:count]
         while code == WinError.MORE_DATA:
@@ -304,12 +316,11 @@ class Connection(Closing):
             left = max(1, peek_named_pipe(self.handle).left_in_message)
             self._check_size(len(self._partial) + left)
             rest = ctypes.create_string_buffer(left)
-            self._reading.start(winapi.ReadFile, rest, left, None)
-            count, code = self._reading.result(deadline)
-            part = memoryview(rest)[:count]
+            code = self._reading.run(self._reading.bind(winapi.NtReadFile, rest, left, None, None), timeout)
+            part = memoryview(rest)[: self._reading.outcome[1]]
         message = b"".join((self._partial, part))
         self._partial.clear()
-        if len(self._buffer) < len(message) <= _LARGEST_KEPT_BUFFER:
+        if self._size < len(message) <= _LARGEST_KEPT_BUFFER:
             self._keep_buffer(1 << (len(message) - 1).bit_length())
         return message
 
@@ -317,8 +328,7 @@ class Connection(Closing):
         """Add what comes next to what was received; or tell what ended the reply: silence, or the other end."""
         silence = deadline if until.idle is None or not self._partial else deadline.sooner(until.idle)
         try:
-            self._reading.start(winapi.ReadFile, self._buffer, len(self._buffer), None)
-            count, _ = self._reading.result(silence)
+            self._reading.run(self._read, silence)
         except PipeTimeoutError:
             if silence is deadline:
                 raise
@@ -327,7 +337,7 @@ class Connection(Closing):
             if until.is_all_or_nothing or not (self._partial or until.kind == "eof"):
                 raise
             return "eof"
-        self._partial += memoryview(self._buffer)[:count]
+        self._partial += memoryview(self._buffer)[: self._reading.outcome[1]]
         return None
 
 
@@ -373,33 +383,40 @@ def open_pipe(
     sqos: Sqos = Sqos.IDENTIFICATION,
 ) -> Handle:
     """Open the client end of a pipe as `connect` does, and leave the handle as Windows makes it: in byte read mode."""
-    deadline = _deadline(timeout)
     choices = (access,) if isinstance(access, Access) else access
-    pauses = _pauses()
-    waits_for_absent = wait is Wait.EXISTS
-    while True:
-        try:
-            return _open_with_first_allowed(pipe, choices, sqos)
-        except PipeBusyError as error:
-            if wait is Wait.NONE:
-                raise
-            if deadline.passed:
-                raise _gave_up(error, deadline) from None
-            waits_for_absent = True
-            _await_instance(pipe, deadline)
-        except PipeNotFoundError as error:
-            if not waits_for_absent:
-                raise
-            if deadline.passed:
-                raise _gave_up(error, deadline) from None
-        _sleep(next(pauses), deadline)
+    # A sum, because the operators of enums take longer than to open a pipe.
+    flags = _OVERLAPPED + sqos
+    try:
+        return _open_with_first_allowed(pipe, choices, flags)
+    except (PipeBusyError, PipeNotFoundError) as error:
+        if wait is Wait.NONE or (wait is Wait.FREE and isinstance(error, PipeNotFoundError)):
+            raise
+        return _open_when_free(pipe, choices, flags, error, _deadline(timeout))
 
 
-def _open_with_first_allowed(pipe: str, choices: tuple[Access, ...], sqos: Sqos) -> Handle:
+def _open_with_first_allowed(pipe: str, choices: tuple[Access, ...], flags: int) -> Handle:
     for access in choices[:-1]:
         with suppress(PipeAccessError):
-            return create_file(pipe, access, sqos=sqos)
-    return create_file(pipe, choices[-1], sqos=sqos)
+            return _open(pipe, access, flags)
+    return _open(pipe, choices[-1], flags)
+
+
+def _open(pipe: str, access: int, flags: int) -> Handle:
+    return Handle(winapi.CreateFileW(pipe, access, 0, None, _OPEN_EXISTING, flags, None), pipe)
+
+
+def _open_when_free(pipe: str, choices: tuple[Access, ...], flags: int, error: PipeError, deadline: Deadline) -> Handle:
+    """Try until the deadline to open a pipe that was busy, or not there, at the first try."""
+    pauses = _pauses()
+    while not deadline.passed:
+        if isinstance(error, PipeBusyError):
+            _await_instance(pipe, deadline)
+        _sleep(next(pauses), deadline)
+        try:
+            return _open_with_first_allowed(pipe, choices, flags)
+        except (PipeBusyError, PipeNotFoundError) as again:
+            error = again
+    raise _gave_up(error, deadline)
 
 
 def _await_instance(pipe: str, deadline: Deadline) -> None:
@@ -432,7 +449,7 @@ def _gave_up(error: PipeError, deadline: Deadline) -> PipeError:
 def _enter_message_mode(handle: Handle) -> bool:
     """Set message read mode and return True, or return False for a byte pipe or a handle that may only write."""
     try:
-        set_named_pipe_handle_state(handle, PipeMode.READ_MESSAGE)
+        winapi.SetNamedPipeHandleState(handle, _READ_MESSAGE, None, None)
     except (PipeStateError, PipeAccessError):
         return get_named_pipe_info(handle).is_message_type
     return True

@@ -5,16 +5,19 @@ import time
 
 from .constants import INFINITE
 
+# In seconds: what Win32's own milliseconds have room for, 49 days.
+_LONGEST = (INFINITE - 1) / 1000
+
 
 class Deadline:
     """The moment at which an operation gives up: `Deadline(5)` is five seconds from now, `Deadline(None)` never."""
 
-    # Of perf_counter, because monotonic moves in steps of 16 ms on Windows before Python 3.13.
     __slots__ = ("at", "timeout")
 
-    def __init__(self, timeout: float | None) -> None:
+    def __init__(self, timeout: float | None, begun: float | None = None) -> None:
         self.timeout = timeout
-        self.at = None if timeout is None else time.perf_counter() + timeout
+        # Of perf_counter, because monotonic moves in steps of 16 ms on Windows before Python 3.13.
+        self.at = None if timeout is None else (time.perf_counter() if begun is None else begun) + timeout
 
     def remaining(self) -> float | None:
         """Give the seconds that are left, never below 0; None without end."""
@@ -29,7 +32,7 @@ class Deadline:
         """Give what is left as Win32 takes it: rounded up, so that a wait never ends early; INFINITE without end."""
         if self.at is None:
             return INFINITE
-        return math.ceil(min(INFINITE - 1, max(0.0, self.at - time.perf_counter()) * 1000))
+        return math.ceil(min(_LONGEST, max(0.0, self.at - time.perf_counter())) * 1000)
 
     def sooner(self, timeout: float) -> "Deadline":
         """Give whichever comes first: this deadline, or one that many seconds from now."""
@@ -40,3 +43,12 @@ class Deadline:
     def passed(self) -> bool:
         """Whether the time is up."""
         return self.at is not None and time.perf_counter() >= self.at
+
+
+# What all functions that can wait take: seconds, a deadline that began before, or None, for ever.
+Timeout = float | Deadline | None
+
+
+def kernel_time(seconds: float) -> int:
+    """Give a time from now as the kernel takes it: less than nothing, in units of 100 ns, and rather too late."""
+    return int(min(seconds, _LONGEST) * -1e7) - 1

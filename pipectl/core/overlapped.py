@@ -15,25 +15,42 @@ CancelIoEx only asks; the wait after it is what makes the memory ours again.
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from ctypes import byref
+from ctypes import byref, c_void_p
 from ctypes.wintypes import DWORD
+from functools import partial
 from typing import Any
 
 from . import winapi
-from .constants import STATUS_PENDING, STATUS_SUCCESS, WinError
-from .deadline import Deadline
+from .constants import STATUS_BUFFER_OVERFLOW, STATUS_PENDING, STATUS_SUCCESS, WinError
+from .deadline import Deadline, Timeout
 from .errors import OperationAbortedError, PipeTimeoutError
 from .handle import Closing, Handle
 from .waiting import Waiter
 
-# Events for the next operations: to make one and close it takes a tenth of a short connection's time.
-_MOST_SPARE_EVENTS = 16
-_spare_events: list[int] = []
-
 # Members of enums, which are not looked up for each operation.
-_PENDING, _SUCCESS = WinError.IO_PENDING, WinError.SUCCESS
+_PENDING, _SUCCESS, _MORE = WinError.IO_PENDING, WinError.SUCCESS, WinError.MORE_DATA
 
-_STARTING = -1  # in the place of a code: the function has not told one yet
+# What an Overlapped is doing. While it is starting, nobody knows yet whether there is something to cancel.
+_IDLE, _STARTING, _UNDER_WAY = range(3)
+
+
+class _Kit:
+    """What an operation has of its own: the structure, and the event that is set at its end."""
+
+    __slots__ = ("event", "outcome", "reference", "waiter")
+
+    def __init__(self) -> None:
+        self.event = c_void_p(winapi.CreateEventW(None, True, False, None))
+        structure = winapi.OVERLAPPED(hEvent=self.event.value)
+        self.reference = byref(structure)
+        # Its words, because an index takes a quarter of the time of a field of ctypes.
+        self.outcome = memoryview(structure).cast("B").cast("P")
+        self.waiter = Waiter(self.event)
+
+
+# For the next operations: to make one and close its event takes a tenth of a short connection's time.
+_MOST_SPARE_KITS = 16
+_spare_kits: list[_Kit] = []
 
 
 class Overlapped(Closing):
@@ -44,116 +61,141 @@ class Overlapped(Closing):
         "_arguments",
         "_closed",
         "_code",
-        "_event",
         "_handle",
-        "_pending",
-        "_reference",
-        "_struct",
-        "_waiter",
+        "_kit",
+        "_state",
+        "_wait",
+        "outcome",
     )
 
     def __init__(self, handle: Handle) -> None:
-        self._pending = self._closed = False
+        self._closed = False
+        self._state = _IDLE
         self._handle = handle
         try:
-            event = _spare_events.pop()
+            kit = _spare_kits.pop()
         except IndexError:
-            event = winapi.CreateEventW(None, True, False, None)
-        self._event = Handle(event, handle.name)
-        self._struct = winapi.OVERLAPPED(hEvent=self._event.value)
-        self._reference = byref(self._struct)
-        self._waiter = Waiter(self._event)
+            kit = _Kit()
+        self._kit = kit
+        self.outcome = kit.outcome
+        self._wait = kit.waiter.wait
         self._arguments: tuple[Any, ...] = ()
-        self._code = 0
+        self._code: int = _SUCCESS
 
     @property
     def pending(self) -> bool:
         """Whether an operation was started whose result was not taken yet."""
-        return self._pending
+        return self._state != _IDLE
 
-    @property
-    def event(self) -> Handle:
-        """The manual-reset event that is set when the operation has ended; it stays this object's own."""
-        return self._event
+    def bind(self, function: Callable[..., int], *arguments: Any) -> "partial[int]":
+        """Make the call of a native function of `winapi` on the handle ready for `run`, but for its last arguments."""
+        # As all of them begin: the handle, the event, no APC, and where the result goes.
+        return partial(function, self._handle.pointer, self._kit.event, None, None, self._kit.reference, *arguments)
+
+    def run(self, call: "partial[int]", timeout: Timeout, *arguments: Any) -> int:
+        """Make a call that `bind` prepared, with the rest of its arguments, and wait for the end of the operation.
+
+        Returns 0 or MORE_DATA; the bytes transferred are `outcome[1]`. Raises the operation's own error;
+        PipeTimeoutError if the deadline passed, after the operation was cancelled; and RuntimeError while an earlier
+        operation is pending.
+        """
+        if self._state:
+            raise RuntimeError("an operation is pending")
+        self._state = _STARTING
+        if self._closed:
+            raise self._aborted()
+        self.outcome[0] = STATUS_PENDING
+        try:
+            status = call(*arguments)
+            if status == STATUS_PENDING:
+                self._state = _UNDER_WAY
+                if not self._wait(timeout):
+                    return self._expire(timeout)[1]
+                status = self.outcome[0]
+        except BaseException:
+            self._abandon()
+            raise
+        self._state = _IDLE
+        if status == STATUS_SUCCESS:
+            return 0
+        if status == STATUS_BUFFER_OVERFLOW:
+            return _MORE
+        raise winapi.native_error(status, call.func, self._handle)
 
     def start(self, function: Callable[..., int], *arguments: Any) -> int:
-        """Call a function of `winapi` on the handle, with the OVERLAPPED as its last argument.
+        """Call a function of `winapi` on the handle, with the OVERLAPPED as its last argument: `result` waits for it.
 
         Returns 0 if the operation is done, IO_PENDING if it is under way, or another code that the function gives as
         a result. Raises what it raises, and RuntimeError while an earlier operation is pending.
         """
-        if self._pending:
+        if self._state:
             raise RuntimeError("an operation is pending")
-        self._pending, self._code = True, _STARTING
+        self._state = _STARTING
         if self._closed:
-            self._pending = False
             raise self._aborted()
         # TransactNamedPipe leaves Internal alone on Wine 8, and zero there means "done".
-        self._struct.Internal = STATUS_PENDING
+        self.outcome[0] = STATUS_PENDING
         self._arguments = arguments
         try:
-            code = function(self._handle, *arguments, self._reference)
-        except Exception:
-            self._pending = False
+            self._code = function(self._handle, *arguments, self._kit.reference)
+        except BaseException:
+            self._abandon()
             raise
-        except BaseException:  # Ctrl+C, and nobody knows whether before the operation began or after
-            begun = winapi.CancelIoEx(self._handle, self._reference) == 0 or self._struct.Internal != STATUS_PENDING
-            self._end(wait=begun)
-            raise
-        self._pending = code == _PENDING
-        self._code = code  # from here on another thread may cancel it
-        return code
+        self._state = _UNDER_WAY if self._code == _PENDING else _IDLE
+        return self._code
 
-    def result(self, deadline: Deadline) -> tuple[int, int]:
-        """Wait for the end of the operation; return the bytes transferred and a code, 0 or MORE_DATA.
+    def result(self, timeout: Timeout) -> tuple[int, int]:
+        """Wait for the end of the operation that `start` began; return the bytes transferred and 0 or MORE_DATA.
 
-        Raises the operation's own error; PipeTimeoutError if the deadline passed, after the operation was cancelled.
+        Raises the operation's own error, and PipeTimeoutError as `run` does.
         """
-        if not self._pending:
+        if not self._state:
             if self._code == _PENDING:
                 raise self._aborted()
             self._arguments = ()
-            return self._struct.InternalHigh, self._code
+            return self.outcome[1], self._code
         try:
-            done = self._waiter.wait(deadline)
+            if not self._wait(timeout):
+                return self._expire(timeout)
         except BaseException:
-            self.cancel()
+            self._abandon()
             raise
-        if done:
-            if self._struct.Internal == STATUS_SUCCESS:  # which needs no call to be told
-                self._pending = False
-                self._arguments = ()
-                return self._struct.InternalHigh, _SUCCESS
-            return self._take(wait=False)
-        winapi.CancelIoEx(self._handle, self._reference)
-        try:
-            return self._take(wait=True)
-        except OperationAbortedError:
-            raise PipeTimeoutError(
-                f"timed out after {deadline.timeout:g} s", code=WinError.TIMEOUT, pipe=self._handle.name
-            ) from None
+        return self._take(wait=False)
 
     def cancel(self) -> None:
         """Ask for the end of a pending operation and wait until it has ended; its result is dropped."""
-        while self._pending and self._code == _STARTING:
+        while self._state == _STARTING:
             time.sleep(0)  # another thread is just beginning it
-        if self._pending:
-            winapi.CancelIoEx(self._handle, self._reference)
-            self._end(wait=True)
+        self._abandon()
+
+    def _expire(self, timeout: Timeout) -> tuple[int, int]:
+        winapi.CancelIoEx(self._handle, self._kit.reference)
+        try:
+            return self._take(wait=True)
+        except OperationAbortedError:
+            seconds = timeout.timeout if isinstance(timeout, Deadline) else timeout
+            raise PipeTimeoutError(
+                f"timed out after {seconds:g} s", code=WinError.TIMEOUT, pipe=self._handle.name
+            ) from None
+
+    def _abandon(self) -> None:
+        """End an operation that is under way; or one of which Ctrl+C hides whether it began."""
+        if not self._state:
+            return
+        begun = winapi.CancelIoEx(self._handle, self._kit.reference) == 0 or self.outcome[0] != STATUS_PENDING
+        with suppress(OSError):  # that it failed, or was cancelled, is as good an end as any
+            self._take(wait=begun or self._state == _UNDER_WAY)
 
     def _aborted(self) -> OperationAbortedError:
+        self._state = _IDLE
         return OperationAbortedError("cancelled", code=WinError.OPERATION_ABORTED, pipe=self._handle.name)
-
-    def _end(self, *, wait: bool) -> None:
-        with suppress(OSError):  # that it failed, or was cancelled, is as good an end as any
-            self._take(wait=wait)
 
     def _take(self, *, wait: bool) -> tuple[int, int]:
         count = DWORD()
         try:
-            code = winapi.GetOverlappedResult(self._handle, self._reference, byref(count), wait)
+            code = winapi.GetOverlappedResult(self._handle, self._kit.reference, byref(count), wait)
         finally:
-            self._pending = False
+            self._state = _IDLE
             self._arguments = ()
         return count.value, code
 
@@ -162,12 +204,12 @@ class Overlapped(Closing):
         if self._closed:
             return
         self._closed = True
-        if self._pending or len(_spare_events) >= _MOST_SPARE_EVENTS:
+        if self._state or len(_spare_kits) >= _MOST_SPARE_KITS:
             self.cancel()
-            self._event.close()
+            winapi.CloseHandle(self._kit.event)
         else:  # nobody waits for it
-            _spare_events.append(self._event.detach())
+            _spare_kits.append(self._kit)
 
     def __del__(self) -> None:
-        if getattr(self, "_pending", False):
-            self.cancel()
+        if not getattr(self, "_closed", True):
+            self.close()

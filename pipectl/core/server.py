@@ -22,8 +22,9 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from ctypes import byref
+from ctypes import byref, c_int64
 from ctypes.wintypes import ULONG
+from functools import partial
 from struct import Struct
 from threading import Thread, get_ident
 from types import TracebackType
@@ -32,27 +33,31 @@ from typing import Any, NamedTuple, Self
 from . import functions, winapi
 from .connection import MAX_MESSAGE
 from .constants import (
-    INFINITE,
     STATUS_BUFFER_OVERFLOW,
+    STATUS_PENDING,
     STATUS_SUCCESS,
     UNLIMITED_INSTANCES,
     OpenMode,
     PipeMode,
     WinError,
 )
-from .deadline import Deadline
+from .deadline import Deadline, kernel_time
 from .errors import MessageTooLongError, PipeClosedError, PipeError
 from .handle import Handle
 from .waiting import wait
 
 _BATCH = 64
-# An OVERLAPPED_ENTRY; taken apart all at once, because each access to a field of ctypes takes as long as a call.
-_ENTRY = Struct("PPPL0P")
+# A FILE_IO_COMPLETION_INFORMATION: client, operation, status, bytes. Taken apart all at once, because each access to a
+# field of ctypes takes as long as a call.
+_PACKET = Struct("PPIP")
 _SMALL_BUFFER = 512
 _LARGE_BUFFER = 65536
 _HIGH_WATER = 1 << 20
 # How long, in seconds, a server that ends waits for clients to take their last replies.
 _DRAIN = 1.0
+
+# What an operation answers with that will have a packet.
+_BEGUN = frozenset((STATUS_SUCCESS, STATUS_PENDING, STATUS_BUFFER_OVERFLOW))
 
 _WAKE = 0  # the completion key of a packet that only wakes the loop; clients count from 1
 
@@ -81,6 +86,8 @@ class Client:
     """A client of a PipeServer, from the time that its instance began to listen for it."""
 
     __slots__ = (
+        "_begin_read",
+        "_begin_write",
         "_buffer",
         "_closing",
         "_connected",
@@ -95,12 +102,11 @@ class Client:
         "_paused",
         "_read",
         "_read_address",
-        "_read_reference",
         "_reading",
         "_server",
+        "_size",
         "_taken",
         "_write",
-        "_write_reference",
         "_writing",
         "data",
     )
@@ -113,11 +119,11 @@ class Client:
         self._handle = handle
         self._read = winapi.OVERLAPPED()
         self._read_address = ctypes.addressof(self._read)
-        self._read_reference = byref(self._read)
         self._write = winapi.OVERLAPPED()
-        self._write_reference = byref(self._write)
-        # Its slices are bytes, though its type hints say that they are lists.
-        self._buffer: Any = ctypes.create_string_buffer(_SMALL_BUFFER)
+        # As far as it is the same always: the handle, no event, no APC, what the packet tells, and the result.
+        write = byref(self._write)
+        self._begin_write = partial(winapi.NtWriteFile, handle.pointer, None, None, write, write)
+        self._keep_buffer(_SMALL_BUFFER)
         # Whether a read, or the wait for the client, is under way; what is being written.
         self._reading = False
         self._writing: bytes | None = None
@@ -131,11 +137,20 @@ class Client:
         # Let go: nothing more is read, and it is removed when nothing is under way; or gone by itself, and why.
         self._closing = False
         self._gone = False
-        # Whether a write has found its end closed.
-        self._deaf = False
+        # Whether what is sent has nobody to read it: there is no client, or it was let go, or has closed its end.
+        self._deaf = True
         self._error: PipeError | None = None
         # Whether an answer comes later.
         self._paused = False
+
+    def _keep_buffer(self, size: int) -> None:
+        # Its slices are bytes, though its type hints say that they are lists.
+        self._buffer: Any = ctypes.create_string_buffer(size)
+        self._size = size
+        read = byref(self._read)
+        self._begin_read = partial(
+            winapi.NtReadFile, self._handle.pointer, None, None, read, read, self._buffer, size, None, None
+        )
 
     @property
     def handle(self) -> Handle:
@@ -212,15 +227,16 @@ class PipeServer:
         self._allow_remote = allow_remote
         self._stop_after_clients = stop_after_clients
         self._stop_after_messages = stop_after_messages
-        self._idle_milliseconds = INFINITE if idle_timeout is None else Deadline(idle_timeout).milliseconds()
+        self._idle_timeout = idle_timeout
 
         self._clients: dict[int, Client] = {}
         self._listening = 0
         self._last_key = _WAKE
         self._came = self._left = self._messages = self._answers = self._bytes_in = self._bytes_out = 0
-        self._entries = (winapi.OVERLAPPED_ENTRY * _BATCH)()
-        self._memory = memoryview(self._entries).cast("B")
+        self._packets = ctypes.create_string_buffer(_PACKET.size * _BATCH)
+        self._memory = memoryview(self._packets)
         self._taken = ULONG()
+        self._taken_reference = byref(self._taken)
         self._orders: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._stopping = False
         self._drain_seconds = _DRAIN
@@ -244,6 +260,7 @@ class PipeServer:
     def start(self) -> Self:
         """Take the name and begin to serve; raises PipeAccessError or PipeBusyError if it is taken."""
         self._port = Handle(winapi.CreateIoCompletionPort(winapi.INVALID_HANDLE_VALUE, None, 0, 0), self.pipe)
+        self._take = partial(winapi.NtRemoveIoCompletionEx, self._port.pointer, self._packets)
         try:
             self._listen()
             self._ended = functions.create_event()
@@ -293,7 +310,7 @@ class PipeServer:
 
     def _run(self) -> None:
         try:
-            while not self._stopping and self._take_packets(self._idle_milliseconds):
+            while not self._stopping and self._take_packets(self._idle_timeout):
                 pass
             self._stopping = True
             if self._error is None:
@@ -310,19 +327,25 @@ class PipeServer:
         self._on_disconnect = None
         self._stopping = True
 
-    def _take_packets(self, milliseconds: int) -> bool:
+    def _take_packets(self, seconds: float | None) -> bool:
         """Wait for packets and do what they ask; return False if none came in time."""
-        if winapi.GetQueuedCompletionStatusEx(self._port, self._entries, _BATCH, self._taken, milliseconds, False):
+        # Wine asks its server once for each packet, and once more when there are fewer than asked for.
+        most = min(_BATCH, max(1, len(self._clients) - self._listening))
+        due = None if seconds is None else byref(c_int64(kernel_time(seconds)))
+        status = self._take(most, self._taken_reference, due, False)
+        if status == WinError.WAIT_TIMEOUT:
             return False
-        for key, overlapped, _, count in _ENTRY.iter_unpack(self._memory[: self._taken.value * _ENTRY.size]):
+        if status != STATUS_SUCCESS:
+            raise winapi.native_error(status, winapi.NtRemoveIoCompletionEx, self._port)
+        for key, operation, status, count in _PACKET.iter_unpack(self._memory[: self._taken.value * _PACKET.size]):
             client = self._clients.get(key)
             try:
                 if client is None:
                     self._obey()
-                elif overlapped == client._read_address:
-                    self._read_ended(client, count)
+                elif operation == client._read_address:
+                    self._read_ended(client, status, count)
                 else:
-                    self._write_ended(client)
+                    self._write_ended(client, status, count)
             except BaseException as error:  # noqa: BLE001 - the other packets must not go unseen
                 self._fail(error)
         return True
@@ -384,15 +407,15 @@ class PipeServer:
         self._listening += 1
         client._reading = True
         try:
-            code = winapi.ConnectNamedPipe(client._handle, client._read_reference)
+            code = winapi.ConnectNamedPipe(client._handle, byref(client._read))
         except PipeClosedError:  # a client came, and has left, perhaps with a message
             code = WinError.PIPE_CONNECTED
         if code == WinError.PIPE_CONNECTED:  # which puts no packet into the port
-            client._read.Internal = STATUS_SUCCESS
-            winapi.PostQueuedCompletionStatus(self._port, 0, client._key, client._read_reference)
+            winapi.PostQueuedCompletionStatus(self._port, 0, client._key, byref(client._read))
 
     def _greet(self, client: Client) -> None:
         client._connected = True
+        client._deaf = False
         self._came += 1
         self._listen()
         greeting = self._on_connect(client) if self._on_connect else None
@@ -410,16 +433,15 @@ class PipeServer:
         """
         if client._reading or client._closing or client._paused or client._taken or client._output_size >= _HIGH_WATER:
             return
-        try:
-            winapi.ReadFile(client._handle, client._buffer, len(client._buffer), None, client._read_reference)
-        except PipeClosedError:
-            self._lost(client)
-        else:
+        status = client._begin_read()
+        if status in _BEGUN:
             client._reading = True
+        else:
+            self._check_closed(status, winapi.NtReadFile, client)
+            self._lost(client)
 
-    def _read_ended(self, client: Client, count: int) -> None:
+    def _read_ended(self, client: Client, status: int, count: int) -> None:
         client._reading = False
-        status = client._read.Internal
         if not client._connected:
             self._listening -= 1
             if status == STATUS_SUCCESS and not client._closing and not self._stopping:
@@ -436,16 +458,15 @@ class PipeServer:
             self._lost(client)
 
     def _received(self, client: Client, count: int) -> None:
-        self._bytes_in += count
-        if client._parts is None:
-            data = client._buffer[:count]
-            if count == len(client._buffer) < _LARGE_BUFFER:
-                client._buffer = ctypes.create_string_buffer(min(count * 4, _LARGE_BUFFER))
-        else:
-            client._parts += memoryview(client._buffer)[:count]
+        data = client._buffer[:count]
+        if client._parts is not None:
+            client._parts += data
             data = bytes(client._parts)
             client._parts = None
-            client._buffer = ctypes.create_string_buffer(min(len(data), _LARGE_BUFFER))
+            client._keep_buffer(min(len(data), _LARGE_BUFFER))
+        elif count == client._size < _LARGE_BUFFER:
+            client._keep_buffer(min(count * 4, _LARGE_BUFFER))
+        self._bytes_in += count
         self._messages += 1
         answer = self._on_message(client, data)
         if isinstance(answer, Later):
@@ -466,7 +487,7 @@ class PipeServer:
         if len(client._parts) + left > self._max_message:
             self._let_go(client, MessageTooLongError(f"a message is longer than {self._max_message} bytes"))
             return
-        client._buffer = ctypes.create_string_buffer(max(left, 1))
+        client._keep_buffer(max(left, 1))
         self._read(client)
 
     def _answered(self, client: Client, answer: bytes | None) -> None:
@@ -476,13 +497,13 @@ class PipeServer:
         self._answers += 1
         if self._answers == self._stop_after_messages:
             self._begin_stop()
-        else:
+        elif not client._taken:
             self._read(client)
 
     # Writing
 
     def _send(self, client: Client, data: bytes) -> None:
-        if client._closing or client._deaf or not client._connected or not (data or self._is_message):
+        if client._deaf or not (data or self._is_message):
             return
         if client._writing is None:
             self._write(client, data)
@@ -493,19 +514,19 @@ class PipeServer:
         client._output_size += len(data)
 
     def _write(self, client: Client, data: bytes) -> None:
-        try:
-            code = winapi.WriteFile(client._handle, data, len(data), None, client._write_reference)
-        except PipeClosedError:
-            self._deafen(client)
-        else:
+        status = client._begin_write(data, len(data), None, None)
+        if status in _BEGUN:
             client._writing = data
-            client._taken = code == WinError.SUCCESS
+            client._taken = status == STATUS_SUCCESS
+        else:
+            self._check_closed(status, winapi.NtWriteFile, client)
+            self._deafen(client)
 
-    def _write_ended(self, client: Client) -> None:
-        self._bytes_out += client._write.InternalHigh
+    def _write_ended(self, client: Client, status: int, count: int) -> None:
+        self._bytes_out += count
         client._writing = None
         client._taken = False
-        if client._write.Internal != STATUS_SUCCESS:
+        if status != STATUS_SUCCESS:
             self._deafen(client)
         elif client._output:
             data = client._output.popleft()
@@ -515,6 +536,12 @@ class PipeServer:
             self._let_go(client)
         else:
             self._read(client)
+
+    def _check_closed(self, status: int, function: Callable[..., int], client: Client) -> None:
+        """Raise the error of an operation that failed at once, unless it is that the client has closed its end."""
+        error = winapi.native_error(status, function, client._handle)
+        if not isinstance(error, PipeClosedError):
+            raise error
 
     def _deafen(self, client: Client) -> None:
         """Write no more to a client that closed its end; what it sent before is still read."""
@@ -526,11 +553,11 @@ class PipeServer:
 
     def _let_go(self, client: Client, error: PipeError | None = None) -> None:
         """Close a client once everything queued for it is written."""
-        client._closing = True
+        client._closing = client._deaf = True
         client._error = client._error or error
         if client._writing is None:
             if client._reading:
-                winapi.CancelIoEx(client._handle, client._read_reference)
+                winapi.CancelIoEx(client._handle, byref(client._read))
             self._remove_when_idle(client)
 
     def _lost(self, client: Client) -> None:
@@ -557,6 +584,7 @@ class PipeServer:
 
     def _say_goodbye(self, client: Client) -> None:
         client._connected = False
+        client._deaf = True
         self._left += 1
         if self._left == self._stop_after_clients:
             self._begin_stop()
@@ -577,18 +605,18 @@ class PipeServer:
         for client in list(self._clients.values()):
             self._let_go(client)
         while self._clients and not deadline.passed:
-            self._take_packets(deadline.milliseconds())
+            self._take_packets(deadline.remaining())
 
     def _abandon(self) -> None:
         """Cancel what is left, and wait for its packets: until then the memory is the kernel's."""
         self._stopping = True
         for client in list(self._clients.values()):
-            client._closing = True
+            client._closing = client._deaf = True
             winapi.CancelIoEx(client._handle, None)
             self._remove_when_idle(client)
         deadline = Deadline(_DRAIN)
         while self._clients and not deadline.passed:
-            self._take_packets(deadline.milliseconds())
+            self._take_packets(deadline.remaining())
 
     def _close_handles(self) -> None:
         for client in self._clients.values():

@@ -7,16 +7,21 @@ handle signals, so they must leave the event alone.
 """
 
 import ctypes
+from ctypes import byref, c_int64, c_void_p
 from ctypes.wintypes import HANDLE
-from functools import cache
+from functools import cache, partial
 from threading import get_ident, main_thread
+from time import perf_counter
 
 from . import winapi
 from .constants import WinError
-from .deadline import Deadline
+from .deadline import Deadline, Timeout, kernel_time
 from .handle import Handle
 
 _MAIN = main_thread().ident
+_ANY = 1  # WaitAny of WAIT_TYPE
+_INTERRUPTED = 1  # the second handle
+_Pair = HANDLE * 2
 
 
 @cache
@@ -30,24 +35,34 @@ def _sigint_event() -> int:
 class Waiter:
     """Waits for one handle that is waited for often, without building the call's arguments each time."""
 
-    __slots__ = ("_handle", "_handles")
+    __slots__ = ("_due", "_due_reference", "_handle", "_handles", "_one", "_two")
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle | c_void_p) -> None:
         self._handle = handle
-        self._handles = (HANDLE * 2)(handle.value, _sigint_event())
+        self._handles = _Pair(handle.value, _sigint_event())
+        self._due = c_int64()
+        self._due_reference = byref(self._due)
+        self._one = partial(winapi.NtWaitForSingleObject, handle, False)
+        self._two = partial(winapi.NtWaitForMultipleObjects, 2, self._handles, _ANY, False)
 
-    def wait(self, deadline: Deadline) -> bool:
+    def wait(self, timeout: Timeout) -> bool:
         """Return whether the handle was signalled before the deadline; lets KeyboardInterrupt through."""
-        if get_ident() != _MAIN:
-            return not winapi.WaitForSingleObject(self._handle, deadline.milliseconds())
-        while True:
-            result = winapi.WaitForMultipleObjects(2, self._handles, False, deadline.milliseconds())
-            if not result:
-                return True
-            if result == WinError.WAIT_TIMEOUT:
-                return False
-            # Ctrl+C. If the program's own handler raises nothing, the wait goes on.
+        begun = perf_counter()
+        seconds = timeout.remaining() if isinstance(timeout, Deadline) else timeout
+        due = None
+        if seconds is not None:
+            self._due.value = kernel_time(seconds)
+            due = self._due_reference
+        result = self._two(due) if get_ident() == _MAIN else self._one(due)
+        if not result:
+            return True
+        if result == WinError.WAIT_TIMEOUT:
+            return False
+        if result == _INTERRUPTED:
             winapi.ResetEvent(self._handles[1])
+            # If the program's own handler raises nothing, the wait goes on.
+            return self.wait(timeout if isinstance(timeout, Deadline | None) else Deadline(timeout, begun))
+        raise winapi.native_error(result, winapi.NtWaitForSingleObject, self._handle)
 
 
 def wait(handle: Handle, deadline: Deadline) -> bool:

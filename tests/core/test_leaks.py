@@ -265,7 +265,6 @@ def an_operation_whose_owner_is_forgotten(s: Scene) -> None:
     with functions.create_named_pipe(s.free, OpenMode.INBOUND | OpenMode.OVERLAPPED) as server:
         operation = Overlapped(server)
         operation.start(winapi.ConnectNamedPipe)
-        operation.event.close()
         del operation
 
 
