@@ -383,29 +383,28 @@ def open_pipe(
     sqos: Sqos = Sqos.IDENTIFICATION,
 ) -> Handle:
     """Open the client end of a pipe as `connect` does, and leave the handle as Windows makes it: in byte read mode."""
-    choices = (access,) if isinstance(access, Access) else access
     # A sum, because the operators of enums take longer than to open a pipe.
     flags = _OVERLAPPED + sqos
     try:
-        return _open_with_first_allowed(pipe, choices, flags)
+        return _open(pipe, access, flags)
     except (PipeBusyError, PipeNotFoundError) as error:
         if wait is Wait.NONE or (wait is Wait.FREE and isinstance(error, PipeNotFoundError)):
             raise
-        return _open_when_free(pipe, choices, flags, error, _deadline(timeout))
+        return _open_when_free(pipe, access, flags, error, _deadline(timeout))
 
 
-def _open_with_first_allowed(pipe: str, choices: tuple[Access, ...], flags: int) -> Handle:
-    for access in choices[:-1]:
-        with suppress(PipeAccessError):
-            return _open(pipe, access, flags)
-    return _open(pipe, choices[-1], flags)
-
-
-def _open(pipe: str, access: int, flags: int) -> Handle:
+def _open(pipe: str, access: Access | tuple[Access, ...], flags: int) -> Handle:
+    if isinstance(access, tuple):
+        for choice in access[:-1]:
+            with suppress(PipeAccessError):
+                return _open(pipe, choice, flags)
+        access = access[-1]
     return Handle(winapi.CreateFileW(pipe, access, 0, None, _OPEN_EXISTING, flags, None), pipe)
 
 
-def _open_when_free(pipe: str, choices: tuple[Access, ...], flags: int, error: PipeError, deadline: Deadline) -> Handle:
+def _open_when_free(
+    pipe: str, access: Access | tuple[Access, ...], flags: int, error: PipeError, deadline: Deadline
+) -> Handle:
     """Try until the deadline to open a pipe that was busy, or not there, at the first try."""
     pauses = _pauses()
     while not deadline.passed:
@@ -413,10 +412,10 @@ def _open_when_free(pipe: str, choices: tuple[Access, ...], flags: int, error: P
             _await_instance(pipe, deadline)
         _sleep(next(pauses), deadline)
         try:
-            return _open_with_first_allowed(pipe, choices, flags)
+            return _open(pipe, access, flags)
         except (PipeBusyError, PipeNotFoundError) as again:
             error = again
-    raise _gave_up(error, deadline)
+    raise _gave_up(error, deadline) from None
 
 
 def _await_instance(pipe: str, deadline: Deadline) -> None:

@@ -5,8 +5,10 @@ import time
 
 from .constants import INFINITE
 
-# In seconds: what Win32's own milliseconds have room for, 49 days.
-_LONGEST = (INFINITE - 1) / 1000
+# Seconds are this many of the kernel's units, which are negative for a time from now.
+KERNEL_UNITS = -10_000_000
+# In seconds, what is for ever: longer than Win32's milliseconds have room for, 49 days.
+FOR_EVER = (INFINITE - 1) / 1000
 
 
 class Deadline:
@@ -32,7 +34,7 @@ class Deadline:
         """Give what is left as Win32 takes it: rounded up, so that a wait never ends early; INFINITE without end."""
         if self.at is None:
             return INFINITE
-        return math.ceil(min(_LONGEST, max(0.0, self.at - time.perf_counter())) * 1000)
+        return math.ceil(min(FOR_EVER, max(0.0, self.at - time.perf_counter())) * 1000)
 
     def sooner(self, timeout: float) -> "Deadline":
         """Give whichever comes first: this deadline, or one that many seconds from now."""
@@ -47,8 +49,3 @@ class Deadline:
 
 # What all functions that can wait take: seconds, a deadline that began before, or None, for ever.
 Timeout = float | Deadline | None
-
-
-def kernel_time(seconds: float) -> int:
-    """Give a time from now as the kernel takes it: less than nothing, in units of 100 ns, and rather too late."""
-    return int(min(seconds, _LONGEST) * -1e7) - 1

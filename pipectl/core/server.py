@@ -41,7 +41,7 @@ from .constants import (
     PipeMode,
     WinError,
 )
-from .deadline import Deadline, kernel_time
+from .deadline import FOR_EVER, KERNEL_UNITS, Deadline
 from .errors import MessageTooLongError, PipeClosedError, PipeError
 from .handle import Handle
 from .waiting import wait
@@ -331,7 +331,7 @@ class PipeServer:
         """Wait for packets and do what they ask; return False if none came in time."""
         # Wine asks its server once for each packet, and once more when there are fewer than asked for.
         most = min(_BATCH, max(1, len(self._clients) - self._listening))
-        due = None if seconds is None else byref(c_int64(kernel_time(seconds)))
+        due = None if seconds is None or seconds >= FOR_EVER else byref(c_int64(int(seconds * KERNEL_UNITS)))
         status = self._take(most, self._taken_reference, due, False)
         if status == WinError.WAIT_TIMEOUT:
             return False

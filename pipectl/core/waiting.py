@@ -15,7 +15,7 @@ from time import perf_counter
 
 from . import winapi
 from .constants import WinError
-from .deadline import Deadline, Timeout, kernel_time
+from .deadline import FOR_EVER, KERNEL_UNITS, Deadline, Timeout
 from .handle import Handle
 
 _MAIN = main_thread().ident
@@ -50,8 +50,8 @@ class Waiter:
         begun = perf_counter()
         seconds = timeout.remaining() if isinstance(timeout, Deadline) else timeout
         due = None
-        if seconds is not None:
-            self._due.value = kernel_time(seconds)
+        if seconds is not None and seconds < FOR_EVER:
+            self._due.value = int(seconds * KERNEL_UNITS) - 1  # rather too late than too early
             due = self._due_reference
         result = self._two(due) if get_ident() == _MAIN else self._one(due)
         if not result:
