@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from .core.connection import Connection, Reply
-    from .core.deadline import Deadline
     from .core.framing import Until
     from .core.handle import Handle
+    from .core.waiting import Deadline
 
 _O = TypeVar("_O", bound="Connection | Handle")
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -324,7 +324,7 @@ class Opening(NamedTuple):
 
     def deadline(self) -> "Deadline":
         """Start the clock of a whole operation."""
-        from .core.deadline import Deadline
+        from .core.waiting import Deadline
 
         return Deadline(self.timeout)
 
@@ -447,13 +447,7 @@ class Connecting(NamedTuple):
 
     def ask(self, connection: "Connection", request: bytes, deadline: "Deadline") -> "Reply":
         """Send a request and receive its reply."""
-        if connection.is_message:
-            from .core.connection import Reply
-
-            return Reply(connection.request(request, deadline), "message")
-        from .core.framing import IDLE
-
-        return connection.ask(request, self.until or IDLE, deadline)
+        return connection.ask(request, self.until, deadline)
 
 
 def connecting(function: _F) -> _F:

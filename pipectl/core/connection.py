@@ -12,11 +12,10 @@ from contextlib import suppress
 from ctypes import byref
 from ctypes.wintypes import DWORD
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import winapi
 from .constants import FSCTL_PIPE_TRANSCEIVE, Access, Disposition, FileFlags, PipeMode, Sqos, WinError
-from .deadline import Deadline, Timeout
 from .errors import (
     MessageTooLongError,
     PipeAccessError,
@@ -28,7 +27,6 @@ from .errors import (
     PipeTimeoutError,
     error_for,
 )
-from .framing import Until
 from .functions import (
     Buffer,
     address_of,
@@ -38,8 +36,12 @@ from .functions import (
     wait_named_pipe,
 )
 from .handle import Closing, Handle
-from .models import Peek
 from .overlapped import Overlapped
+from .waiting import Deadline, Timeout
+
+if TYPE_CHECKING:
+    from .framing import Until
+    from .models import Peek
 
 MAX_MESSAGE = 64 << 20
 
@@ -173,7 +175,7 @@ class Connection(Closing):
             raise self._too_long_for(view, bytes(view[:count]))
         return count
 
-    def receive_until(self, until: Until, timeout: Timeout = None) -> Reply:
+    def receive_until(self, until: "Until", timeout: Timeout = None) -> Reply:
         """Read from a byte pipe up to the end that a rule sets; what came after it is kept for the next call.
 
         The close of the other end ends any reply that has begun, except a frame or a count that is not whole:
@@ -214,7 +216,7 @@ class Connection(Closing):
         message: bytes = self._buffer[:count]
         return message
 
-    def request_until(self, data: Buffer, until: Until, timeout: Timeout = None) -> Reply:
+    def request_until(self, data: Buffer, until: "Until", timeout: Timeout = None) -> Reply:
         """Send bytes and receive the reply that a rule ends; a server that answers while it reads blocks nobody."""
         deadline = _deadline(timeout)
         sending = self._start_send(data)
@@ -227,17 +229,23 @@ class Connection(Closing):
             sending.result(deadline)
         return reply
 
-    def ask(self, data: Buffer, until: Until, timeout: Timeout = None) -> Reply:
-        """Send a request and receive its reply, on a pipe of either type; `until` is for a byte pipe alone."""
+    def ask(self, data: Buffer, until: "Until | None" = None, timeout: Timeout = None) -> Reply:
+        """Send a request and receive its reply, on a pipe of either type.
+
+        `until` tells where a reply ends on a byte pipe: by default, when nothing has come for 0.2 s.
+        """
         if self.is_message:
             return Reply(self.request(data, timeout), "message")
+        from .framing import IDLE  # which a message pipe does without
+
+        until = until or IDLE
         return self.request_until(until.wrap(bytes(data)), until, timeout)
 
-    def peek(self, size: int = 0) -> Peek:
+    def peek(self, size: int = 0) -> "Peek":
         """Look at up to `size` bytes that wait to be read, and leave them there."""
         return peek_named_pipe(self.handle, size)
 
-    def await_data(self, size: int, timeout: Timeout = None) -> Peek:
+    def await_data(self, size: int, timeout: Timeout = None) -> "Peek":
         """Wait until something can be read, and look at up to `size` bytes of it; a timeout of 0 only looks.
 
         Windows has no event for that, so that it looks again and again, at first after 10 ms.
@@ -324,7 +332,7 @@ class Connection(Closing):
             self._keep_buffer(1 << (len(message) - 1).bit_length())
         return message
 
-    def _receive_more(self, until: Until, deadline: Deadline) -> str | None:
+    def _receive_more(self, until: "Until", deadline: Deadline) -> str | None:
         """Add what comes next to what was received; or tell what ended the reply: silence, or the other end."""
         silence = deadline if until.idle is None or not self._partial else deadline.sooner(until.idle)
         try:

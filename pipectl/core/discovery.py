@@ -18,10 +18,10 @@ from contextlib import suppress
 from enum import StrEnum
 
 from .constants import Access, FileFlags, ShareMode, WinError
-from .deadline import Deadline
 from .errors import PipeError, PipeNotFoundError, PipeTimeoutError, UnsupportedError
 from .models import PipeEntry
 from .names import LOCAL_PREFIX, display, from_directory, full_name, is_remote, near, short
+from .waiting import Deadline
 
 # The longest that a wait inside Win32, which Ctrl+C does not end, may last.
 _SLICE = 0.1

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from ctypes import byref
 from ctypes.wintypes import DWORD, HANDLE
+from typing import TYPE_CHECKING
 
 from . import winapi
 from .constants import (
@@ -29,12 +30,14 @@ from .constants import (
     Sqos,
     WinError,
 )
-from .deadline import Deadline
 from .errors import MessageTooLongError
 from .handle import Handle
-from .models import HandleState, LocalInfo, Peek, PipeInfo
 from .overlapped import Overlapped
-from .waiting import wait
+from .waiting import Deadline, wait
+
+# What they tell has a module of its own, which one that only moves data does without.
+if TYPE_CHECKING:
+    from .models import HandleState, LocalInfo, Peek, PipeInfo
 
 Buffer = bytes | bytearray | memoryview
 
@@ -202,12 +205,14 @@ def call_named_pipe(pipe: str, data: Buffer, size: int, timeout: float | Nmpwait
     return answer
 
 
-def peek_named_pipe(pipe: Handle, size: int = 0) -> Peek:
+def peek_named_pipe(pipe: Handle, size: int = 0) -> "Peek":
     """Look at up to `size` bytes that wait to be read, and leave them there.
 
     Raises PipeClosedError once the other end is closed and everything is read, PipeStateError on a server end that has
     no client.
     """
+    from .models import Peek
+
     buffer = ctypes.create_string_buffer(size)
     read, available, left = DWORD(), DWORD(), DWORD()
     winapi.PeekNamedPipe(pipe, buffer if size else None, size, byref(read), byref(available), byref(left))
@@ -235,8 +240,10 @@ def get_overlapped_result(operation: Overlapped, timeout: float | None = None) -
 # Asking
 
 
-def get_named_pipe_info(pipe: Handle) -> PipeInfo:
+def get_named_pipe_info(pipe: Handle) -> "PipeInfo":
     """Tell how a pipe was created; works on anonymous pipes too."""
+    from .models import PipeInfo
+
     flags, out_size, in_size, instances = DWORD(), DWORD(), DWORD(), DWORD()
     winapi.GetNamedPipeInfo(pipe, byref(flags), byref(out_size), byref(in_size), byref(instances))
     return PipeInfo(
@@ -248,12 +255,16 @@ def get_named_pipe_info(pipe: Handle) -> PipeInfo:
     )
 
 
-def get_named_pipe_handle_state(pipe: Handle, *, collection_data: bool = False, user_name: bool = False) -> HandleState:
+def get_named_pipe_handle_state(
+    pipe: Handle, *, collection_data: bool = False, user_name: bool = False
+) -> "HandleState":
     """Tell how a handle reads and waits, and how many instances its pipe has now.
 
     `collection_data` may be asked for only at the client end of a remote pipe, `user_name` only at a server end:
     PipeStateError otherwise.
     """
+    from .models import HandleState
+
     state, instances, count, timeout = DWORD(), DWORD(), DWORD(), DWORD()
     name = ctypes.create_unicode_buffer(512) if user_name else None
     winapi.GetNamedPipeHandleState(
@@ -321,8 +332,10 @@ def get_named_pipe_client_computer_name(pipe: Handle) -> str | None:
     return None if code == WinError.PIPE_LOCAL else name.value
 
 
-def get_local_info(pipe: Handle) -> LocalInfo:
+def get_local_info(pipe: Handle) -> "LocalInfo":
     """Tell what the kernel knows of this instance: FilePipeLocalInformation of NtQueryInformationFile."""
+    from .models import LocalInfo
+
     information = winapi.FILE_PIPE_LOCAL_INFORMATION()
     winapi.NtQueryInformationFile(
         pipe,

@@ -22,10 +22,9 @@ from typing import Any
 
 from . import winapi
 from .constants import STATUS_BUFFER_OVERFLOW, STATUS_PENDING, STATUS_SUCCESS, WinError
-from .deadline import Deadline, Timeout
 from .errors import OperationAbortedError, PipeTimeoutError
 from .handle import Closing, Handle
-from .waiting import Waiter
+from .waiting import Deadline, Timeout, Waiter
 
 # Members of enums, which are not looked up for each operation.
 _PENDING, _SUCCESS, _MORE = WinError.IO_PENDING, WinError.SUCCESS, WinError.MORE_DATA

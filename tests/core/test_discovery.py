@@ -12,7 +12,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipectl.core import discovery
-from pipectl.core.deadline import Deadline
 from pipectl.core.discovery import (
     Availability,
     Condition,
@@ -37,6 +36,7 @@ from pipectl.core.errors import (
 )
 from pipectl.core.models import PipeEntry
 from pipectl.core.names import LOCAL_PREFIX
+from pipectl.core.waiting import Deadline
 
 if sys.platform == "win32":
     import ctypes

@@ -9,10 +9,12 @@ if sys.platform != "win32":
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pipectl
 from pipectl.core import functions as pipes
 from pipectl.core.constants import PipeMode
+from pipectl.core.waiting import Deadline, Waiter, wait
 
 _PROGRAM = """
 import signal, sys, threading, time
@@ -103,3 +105,17 @@ def _run(program: str, pipe: str) -> "subprocess.CompletedProcess[str]":
         check=False,
         cwd=Path(pipectl.__file__).parents[1],
     )
+
+
+@pytest.mark.parametrize("timeout", [None, 0, 1e-9, 60, 4_294_967, 1e12, 1e308, float("inf")])
+def test_any_time_can_be_waited(timeout: float | None) -> None:
+    with pipes.create_event(signalled=True) as event:
+        assert wait(event, Deadline(timeout))
+        assert Waiter(event).wait(timeout)
+    assert Deadline(timeout).at_most(1) <= 1
+
+
+def test_a_time_that_is_over_is_not_waited_for(background: Any) -> None:
+    with pipes.create_event() as event:
+        assert not wait(event, Deadline(-1))
+        assert not background(lambda: Waiter(event).wait(-1)).result()
