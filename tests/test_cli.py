@@ -227,10 +227,8 @@ HELP = {"pipectl.core", "pipectl.core.constants", "pipectl.core.errors", "pipect
 
 # What a call of a pipe imports beyond both, with its output redirected.
 CALL = {
-    "math",
     "pipectl.commands.call",
     "pipectl.core.connection",
-    "pipectl.core.functions",
     "pipectl.core.handle",
     "pipectl.core.overlapped",
     "pipectl.core.waiting",

@@ -27,16 +27,8 @@ from .errors import (
     PipeTimeoutError,
     error_for,
 )
-from .functions import (
-    Buffer,
-    address_of,
-    call_named_pipe,
-    get_named_pipe_info,
-    peek_named_pipe,
-    wait_named_pipe,
-)
 from .handle import Closing, Handle
-from .overlapped import Overlapped
+from .overlapped import Buffer, Overlapped, address_of
 from .waiting import Deadline, Timeout
 
 if TYPE_CHECKING:
@@ -243,6 +235,8 @@ class Connection(Closing):
 
     def peek(self, size: int = 0) -> "Peek":
         """Look at up to `size` bytes that wait to be read, and leave them there."""
+        from .functions import peek_named_pipe  # which an exchange of messages does without
+
         return peek_named_pipe(self.handle, size)
 
     def await_data(self, size: int, timeout: Timeout = None) -> "Peek":
@@ -281,7 +275,7 @@ class Connection(Closing):
         return operation
 
     def _exchange(self, data: Buffer, deadline: Deadline) -> bytes:
-        if peek_named_pipe(self.handle).available:
+        if self.peek().available:
             raise self._unread()
         self.send(data, deadline)
         return self.receive(deadline)
@@ -321,7 +315,7 @@ class Connection(Closing):
         part = memoryview(self._buffer)[:count]
         while code == WinError.MORE_DATA:
             self._partial += part
-            left = max(1, peek_named_pipe(self.handle).left_in_message)
+            left = max(1, self.peek().left_in_message)
             self._check_size(len(self._partial) + left)
             rest = ctypes.create_string_buffer(left)
             code = self._reading.run(self._reading.bind(winapi.NtReadFile, rest, left, None, None), timeout)
@@ -377,6 +371,7 @@ def call(pipe: str, data: Buffer, timeout: Timeout = 5.0) -> bytes:
     Windows guarantees no answer of more than 64 KiB: MessageTooLongError, whose `data` is what was read.
     """
     from .blocking import run_blocking  # seldom needed
+    from .functions import call_named_pipe
 
     deadline = _deadline(timeout)
     return run_blocking(lambda: call_named_pipe(pipe, data, _MAX_TRANSACTION, deadline.remaining()), deadline, pipe)
@@ -429,7 +424,7 @@ def _open_when_free(
 def _await_instance(pipe: str, deadline: Deadline) -> None:
     # In slices, because Ctrl+C does not end WaitNamedPipe.
     with suppress(PipeError):
-        wait_named_pipe(pipe, min(_SLICE, deadline.remaining() or 0) if deadline.at is not None else _SLICE)
+        winapi.WaitNamedPipeW(pipe, max(1, int(deadline.at_most(_SLICE) * 1000)))  # 0 is the server's own time
 
 
 def _pauses() -> Iterator[float]:
@@ -458,6 +453,8 @@ def _enter_message_mode(handle: Handle) -> bool:
     try:
         winapi.SetNamedPipeHandleState(handle, _READ_MESSAGE, None, None)
     except (PipeStateError, PipeAccessError):
+        from .functions import get_named_pipe_info
+
         return get_named_pipe_info(handle).is_message_type
     return True
 

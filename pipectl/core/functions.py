@@ -32,14 +32,12 @@ from .constants import (
 )
 from .errors import MessageTooLongError
 from .handle import Handle
-from .overlapped import Overlapped
+from .overlapped import Buffer, Overlapped, address_of
 from .waiting import Deadline, wait
 
 # What they tell has a module of its own, which one that only moves data does without.
 if TYPE_CHECKING:
     from .models import HandleState, LocalInfo, Peek, PipeInfo
-
-Buffer = bytes | bytearray | memoryview
 
 # The default of Windows for a server's buffers is 0: every write waits for its read.
 BUFFER_SIZE = 65536
@@ -383,16 +381,6 @@ def wait_for_single_object(handle: Handle, timeout: float | None = None) -> bool
 
 
 # What the functions share
-
-
-def address_of(data: Buffer) -> "bytes | ctypes.Array[ctypes.c_char]":
-    """Give the memory of any contiguous buffer as ctypes takes it, copying only what is read-only and no `bytes`."""
-    if isinstance(data, bytes):
-        return data
-    view = memoryview(data)
-    if view.readonly or not view.contiguous:
-        return view.tobytes()
-    return (ctypes.c_char * view.nbytes).from_buffer(view)
 
 
 def _number(function: Callable[..., int], pipe: Handle) -> int:

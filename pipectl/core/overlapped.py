@@ -15,7 +15,7 @@ CancelIoEx only asks; the wait after it is what makes the memory ours again.
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from ctypes import byref, c_void_p
+from ctypes import Array, byref, c_char, c_void_p
 from ctypes.wintypes import DWORD
 from functools import partial
 from typing import Any
@@ -25,6 +25,8 @@ from .constants import STATUS_BUFFER_OVERFLOW, STATUS_PENDING, STATUS_SUCCESS, W
 from .errors import OperationAbortedError, PipeTimeoutError
 from .handle import Closing, Handle
 from .waiting import Deadline, Timeout, Waiter
+
+Buffer = bytes | bytearray | memoryview
 
 # Members of enums, which are not looked up for each operation.
 _PENDING, _SUCCESS, _MORE = WinError.IO_PENDING, WinError.SUCCESS, WinError.MORE_DATA
@@ -212,3 +214,13 @@ class Overlapped(Closing):
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):
             self.close()
+
+
+def address_of(data: Buffer) -> "bytes | Array[c_char]":
+    """Give the memory of any contiguous buffer as ctypes takes it, copying only what is read-only and no `bytes`."""
+    if isinstance(data, bytes):
+        return data
+    view = memoryview(data)
+    if view.readonly or not view.contiguous:
+        return view.tobytes()
+    return (c_char * view.nbytes).from_buffer(view)

@@ -21,7 +21,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex, SupportsInt
 
 from . import winapi
-from .functions import address_of
+from .overlapped import address_of
 from .popen import popen as popen
 from .popen import popen2 as popen2
 from .popen import popen3 as popen3

@@ -15,19 +15,20 @@ from typing import TYPE_CHECKING, Any
 from pipectl.core import connection, winapi
 from pipectl.core import functions as pipes
 from pipectl.core.connection import Connection, Wait, connect
-from pipectl.core.constants import Access, OpenMode, PipeMode
+from pipectl.core.constants import STATUS_PENDING, Access, OpenMode, PipeMode, WinError
 from pipectl.core.errors import (
     MessageTooLongError,
     OperationAbortedError,
     PipeAccessError,
     PipeBusyError,
     PipeClosedError,
+    PipeError,
     PipeNotFoundError,
     PipeStateError,
     PipeTimeoutError,
 )
 from pipectl.core.framing import parse
-from pipectl.core.overlapped import Overlapped
+from pipectl.core.overlapped import Overlapped, address_of
 from pipectl.core.waiting import Deadline
 
 if TYPE_CHECKING:
@@ -285,11 +286,51 @@ def test_an_interrupt_of_a_start_ends_what_was_begun(message_pair: Ends) -> None
 
     with Overlapped(client.handle) as operation:
         with pytest.raises(KeyboardInterrupt):
-            operation.start(interrupted, pipes.address_of(buffer), len(buffer), None)
+            operation.start(interrupted, address_of(buffer), len(buffer), None)
         assert not operation.pending
         buffer += b"x"  # would raise BufferError if the memory were still lent
     server.send(b"still whole")
     assert client.receive(5) == b"still whole"
+
+
+def test_an_interrupt_of_a_run_ends_what_was_begun(message_pair: Ends) -> None:
+    server, client = message_pair
+    buffer = bytearray(100)
+
+    def interrupted(*arguments: Any) -> int:
+        assert winapi.NtReadFile(*arguments) == STATUS_PENDING
+        raise KeyboardInterrupt
+
+    with Overlapped(client.handle) as operation:
+        with pytest.raises(KeyboardInterrupt):
+            operation.run(operation.bind(interrupted, address_of(buffer), len(buffer), None, None), None)
+        assert not operation.pending
+        buffer += b"x"  # would raise BufferError if the memory were still lent
+    server.send(b"still whole")
+    assert client.receive(5) == b"still whole"
+
+
+def test_an_operation_runs_alone_and_not_after_the_end(message_pair: Ends) -> None:
+    operation = Overlapped(message_pair[1].handle)
+    with operation:
+        read = operation.bind(winapi.NtReadFile, bytes(9), 9, None, None)
+        operation.start(winapi.ReadFile, bytes(9), 9, None)
+        with pytest.raises(RuntimeError):
+            operation.run(read, 5)
+        operation.cancel()
+    with pytest.raises(OperationAbortedError):
+        operation.run(read, 5)
+    assert not operation.pending
+
+
+def test_a_closed_handle_runs_nothing(pipe_name: str) -> None:
+    handle = pipes.create_named_pipe(pipe_name)
+    with Overlapped(handle) as operation:
+        read = operation.bind(winapi.NtReadFile, bytes(9), 9, None, None)
+        handle.close()
+        with pytest.raises(PipeError) as caught:
+            operation.run(read, 5)
+    assert (caught.value.code, caught.value.function) == (WinError.INVALID_HANDLE, "ReadFile")
 
 
 def test_an_interrupt_before_the_operation_has_begun_waits_for_nothing(message_pair: Ends) -> None:

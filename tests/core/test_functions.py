@@ -26,7 +26,7 @@ from pipectl.core.errors import (
     PipeTimeoutError,
 )
 from pipectl.core.handle import Handle
-from pipectl.core.overlapped import Overlapped
+from pipectl.core.overlapped import Buffer, Overlapped
 from pipectl.core.waiting import Deadline
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_a_message_of_length_zero_is_a_message(pair: Pair) -> None:
 @pytest.mark.parametrize(
     "data", [b"xyz", bytearray(b"xyz"), memoryview(b"-xyz-")[1:4], memoryview(b"x-y-z")[::2]], ids=repr
 )
-def test_any_buffer_can_be_written(pair: Pair, data: "pipes.Buffer") -> None:
+def test_any_buffer_can_be_written(pair: Pair, data: "Buffer") -> None:
     pipes.write_file(pair.client, data)
     assert pipes.read_file(pair.server, 10, 5) == (b"xyz", False)
 
