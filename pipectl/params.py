@@ -23,7 +23,7 @@ from .output import Form, Show
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from .core.connection import Connection, Reply
+    from .core.connection import Connection
     from .core.framing import Until
     from .core.handle import Handle
     from .core.waiting import Deadline
@@ -444,10 +444,6 @@ class Connecting(NamedTuple):
     def open(self, pipe: str, deadline: "Deadline") -> "Connection":
         """Connect, and make sure that the server is the expected one before anything is sent."""
         return self.opening.connection(pipe, deadline, max_message=self.max_message)
-
-    def ask(self, connection: "Connection", request: bytes, deadline: "Deadline") -> "Reply":
-        """Send a request and receive its reply."""
-        return connection.ask(request, self.until, deadline)
 
 
 def connecting(function: _F) -> _F:

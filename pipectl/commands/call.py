@@ -47,7 +47,7 @@ def command(output: Output, /, pipe: str, payload: bytes, show: Show, connecting
 def _overlapped(output: Output, /, pipe: str, payload: bytes, connecting: Connecting, deadline: "Deadline") -> "Reply":
     with connecting.open(pipe, deadline) as connection:
         output.detail(f"connected to {pipe}, a {'message' if connection.is_message else 'byte'} pipe")
-        return connecting.ask(connection, payload, deadline)
+        return connection.ask(payload, connecting.until, deadline)
 
 
 def _native(_output: Output, /, pipe: str, payload: bytes, _connecting: Connecting, deadline: "Deadline") -> "Reply":

@@ -37,7 +37,7 @@ def command(
     with connecting.open(pipe, connecting.deadline()) as connection:
         for number, request in enumerate(requests, 1):
             begun = time.perf_counter()
-            reply = connecting.ask(connection, request, connecting.deadline())
+            reply = connection.ask(request, connecting.until, connecting.deadline())
             milliseconds = round((time.perf_counter() - begun) * 1000, 3)
             facts = {"pipe": pipe, "exchange": number, "sent": len(request), "ended_by": reply.ended_by}
             output.payload(reply.data, show, {**facts, "ms": milliseconds})
