@@ -4,7 +4,7 @@ An overlapped operation is a loan: the kernel keeps the addresses of the buffer 
 writes to them whenever it likes, until the operation has ended. Python frees memory when the last reference goes. So
 an `Overlapped` holds on to both, and there are only three ways out of it:
 
-* the operation ended, and `result` gives what it did;
+* the operation ended, and `run` or `result` gives what it did;
 * the deadline passed: it is cancelled, *waited for*, and PipeTimeoutError raised - unless it won the race against
   the cancel, in which case its result counts and no byte is lost;
 * an exception such as KeyboardInterrupt left the wait, or the owner closes: cancelled and waited for likewise.

@@ -36,7 +36,6 @@ from pipectl.core.errors import (
 )
 from pipectl.core.models import PipeEntry
 from pipectl.core.names import LOCAL_PREFIX
-from pipectl.core.waiting import Deadline
 
 if sys.platform == "win32":
     import ctypes
@@ -44,6 +43,7 @@ if sys.platform == "win32":
     from pipectl.core import functions as pipes
     from pipectl.core import winapi
     from pipectl.core.connection import connect
+    from pipectl.core.waiting import Deadline
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
