@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from .core.connection import Connection
+    from .core.deadline import Deadline
     from .core.framing import Until
     from .core.handle import Handle
-    from .core.waiting import Deadline
 
 _O = TypeVar("_O", bound="Connection | Handle")
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -324,7 +324,7 @@ class Opening(NamedTuple):
 
     def deadline(self) -> "Deadline":
         """Start the clock of a whole operation."""
-        from .core.waiting import Deadline
+        from .core.deadline import Deadline
 
         return Deadline(self.timeout)
 

@@ -27,7 +27,7 @@ def lines() -> Iterator[bytes]:
 def chunks() -> Iterator[bytes]:
     """Give what comes, as it comes."""
     from .core.blocking import run_blocking
-    from .core.waiting import Deadline
+    from .core.deadline import Deadline
 
     for_ever = Deadline(None)
     while data := run_blocking(_read, for_ever):

@@ -23,7 +23,7 @@ COMMAND_MODULES = [name for name in MODULES if name.startswith("commands.")]
 # From the ground up; each may import what stands on a lower floor.
 FLOORS = [
     {"core.constants", "core.framing", "core.models", "core.sids"},
-    {"core.errors", "core.pywinconstants"},
+    {"core.errors", "core.deadline", "core.pywinconstants"},
     {"core.names", "core.sddl", "core.winapi"},
     {"core.handle", "core.pywintypes"},
     {"core.waiting", "core.processes"},

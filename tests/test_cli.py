@@ -229,6 +229,7 @@ HELP = {"pipectl.core", "pipectl.core.constants", "pipectl.core.errors", "pipect
 CALL = {
     "pipectl.commands.call",
     "pipectl.core.connection",
+    "pipectl.core.deadline",
     "pipectl.core.handle",
     "pipectl.core.overlapped",
     "pipectl.core.waiting",

@@ -11,7 +11,7 @@ from pipectl.params import Connecting, connecting, payload, pipe_argument, showi
 
 if TYPE_CHECKING:
     from pipectl.core.connection import Reply
-    from pipectl.core.waiting import Deadline
+    from pipectl.core.deadline import Deadline
 
 
 @with_examples(

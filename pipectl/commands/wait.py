@@ -37,8 +37,8 @@ def command(output: Output, /, pipe: str, condition: str, timeout: float | None)
     Does not open the pipe, so that another client may still be quicker. For scripts: the exit code is 0 when it is so,
     3 if there is no such pipe to become free, 6 when the time is up.
     """
+    from pipectl.core.deadline import Deadline
     from pipectl.core.discovery import Condition, wait_for
-    from pipectl.core.waiting import Deadline
 
     begun = time.perf_counter()
     wait_for(pipe, Condition(condition), Deadline(timeout))

@@ -13,10 +13,11 @@ from typing import TypeVar
 
 from . import winapi
 from .constants import ThreadAccess, WinError
+from .deadline import Deadline
 from .errors import PipeError, PipeTimeoutError
 from .functions import create_event, set_event
 from .handle import Handle
-from .waiting import Deadline, wait
+from .waiting import wait
 
 _T = TypeVar("_T")
 

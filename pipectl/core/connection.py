@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import winapi
 from .constants import FSCTL_PIPE_TRANSCEIVE, Access, Disposition, FileFlags, PipeMode, Sqos, WinError
+from .deadline import Deadline, Timeout
 from .errors import (
     MessageTooLongError,
     PipeAccessError,
@@ -29,7 +30,6 @@ from .errors import (
 )
 from .handle import Closing, Handle
 from .overlapped import Buffer, Overlapped, address_of
-from .waiting import Deadline, Timeout
 
 if TYPE_CHECKING:
     from .framing import Until

@@ -16,15 +16,12 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from .constants import Access, FileFlags, ShareMode, WinError
+from .deadline import Deadline
 from .errors import PipeError, PipeNotFoundError, PipeTimeoutError, UnsupportedError
 from .models import PipeEntry
 from .names import LOCAL_PREFIX, display, from_directory, full_name, is_remote, near, short
-
-if TYPE_CHECKING:
-    from .waiting import Deadline
 
 # The longest that a wait inside Win32, which Ctrl+C does not end, may last.
 _SLICE = 0.1
@@ -202,7 +199,7 @@ def probe(pipe: str, timeout: float = 0) -> Availability:
     return Availability.FREE
 
 
-def wait_for(pipe: str, condition: Condition, deadline: "Deadline", *, absent_too: bool = False) -> None:
+def wait_for(pipe: str, condition: Condition, deadline: Deadline, *, absent_too: bool = False) -> None:
     """Wait until a pipe is free, exists or is gone, using no processor time; Ctrl+C ends the wait.
 
     Raises PipeTimeoutError. To become free a pipe must exist: PipeNotFoundError at once if it does not, except with
@@ -240,7 +237,7 @@ def _pauses() -> Iterator[float]:
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
-def _timed_out(pipe: str, condition: Condition, deadline: "Deadline") -> PipeTimeoutError:
+def _timed_out(pipe: str, condition: Condition, deadline: Deadline) -> PipeTimeoutError:
     so_far = {
         Condition.FREE: "no instance was free",
         Condition.EXISTS: "there was no such pipe",

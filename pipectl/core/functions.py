@@ -30,10 +30,11 @@ from .constants import (
     Sqos,
     WinError,
 )
+from .deadline import Deadline
 from .errors import MessageTooLongError
 from .handle import Handle
 from .overlapped import Buffer, Overlapped, address_of
-from .waiting import Deadline, wait
+from .waiting import wait
 
 # What they tell has a module of its own, which one that only moves data does without.
 if TYPE_CHECKING:

@@ -22,9 +22,10 @@ from typing import Any
 
 from . import winapi
 from .constants import STATUS_BUFFER_OVERFLOW, STATUS_PENDING, STATUS_SUCCESS, WinError
+from .deadline import Deadline, Timeout
 from .errors import OperationAbortedError, PipeTimeoutError
 from .handle import Closing, Handle
-from .waiting import Deadline, Timeout, Waiter
+from .waiting import Waiter
 
 Buffer = bytes | bytearray | memoryview
 

@@ -35,10 +35,11 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
 from . import winapi
 from .blocking import run_blocking
 from .constants import JobLimit, StdHandle, WinError
+from .deadline import Deadline
 from .errors import MessageTooLongError, PipeError, PipeTimeoutError, error_for
 from .functions import create_event, fd_create_pipe
 from .handle import Closing, Handle
-from .waiting import Deadline, wait
+from .waiting import wait
 
 # A text is a command line for the shell; a sequence is a program and its arguments, and no shell sees them, except when
 # the program is a batch file, which Windows itself gives to one.

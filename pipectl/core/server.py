@@ -41,9 +41,10 @@ from .constants import (
     PipeMode,
     WinError,
 )
+from .deadline import FOR_EVER, KERNEL_UNITS, Deadline
 from .errors import MessageTooLongError, PipeClosedError, PipeError
 from .handle import Handle
-from .waiting import FOR_EVER, KERNEL_UNITS, Deadline, wait
+from .waiting import wait
 
 _BATCH = 64
 # A FILE_IO_COMPLETION_INFORMATION: client, operation, status, bytes. Taken apart all at once, because each access to a

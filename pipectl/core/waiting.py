@@ -14,48 +14,9 @@ from functools import cache, partial
 from threading import get_ident, main_thread
 
 from . import winapi
-from .constants import INFINITE, WinError
+from .constants import WinError
+from .deadline import FOR_EVER, KERNEL_UNITS, Deadline, Timeout
 from .handle import Handle
-
-# Seconds are this many of the kernel's units, which are negative for a time from now.
-KERNEL_UNITS = -10_000_000
-# In seconds, what is for ever: longer than Win32's milliseconds have room for, 49 days.
-FOR_EVER = (INFINITE - 1) / 1000
-
-
-class Deadline:
-    """The moment at which an operation gives up: `Deadline(5)` is five seconds from now, `Deadline(None)` never."""
-
-    __slots__ = ("at", "timeout")
-
-    def __init__(self, timeout: float | None, begun: float | None = None) -> None:
-        self.timeout = timeout
-        # Of perf_counter, because monotonic moves in steps of 16 ms on Windows before Python 3.13.
-        self.at = None if timeout is None else (time.perf_counter() if begun is None else begun) + timeout
-
-    def remaining(self) -> float | None:
-        """Give the seconds that are left, never below 0; None without end."""
-        return None if self.at is None else max(0.0, self.at - time.perf_counter())
-
-    def at_most(self, seconds: float) -> float:
-        """Give the seconds that are left, but no more than these: one step of a wait that goes in steps."""
-        remaining = self.remaining()
-        return seconds if remaining is None else min(seconds, remaining)
-
-    def sooner(self, timeout: float) -> "Deadline":
-        """Give whichever comes first: this deadline, or one that many seconds from now."""
-        other = Deadline(timeout)
-        return other if self.at is None or (other.at is not None and other.at < self.at) else self
-
-    @property
-    def passed(self) -> bool:
-        """Whether the time is up."""
-        return self.at is not None and time.perf_counter() >= self.at
-
-
-# What all functions that can wait take: seconds, a deadline that began before, or None, for ever.
-Timeout = float | Deadline | None
-
 
 _MAIN = main_thread().ident
 _ANY = 1  # WaitAny of WAIT_TYPE

@@ -13,10 +13,10 @@ import time
 
 from pipectl.core.blocking import run_blocking
 from pipectl.core.connection import connect
+from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PipeTimeoutError
 from pipectl.core.functions import call_named_pipe, create_named_pipe, flush_file_buffers, write_file
 from pipectl.core.server import Client, PipeServer
-from pipectl.core.waiting import Deadline
 
 
 def test_what_is_returned_comes_back() -> None:

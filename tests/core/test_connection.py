@@ -16,6 +16,7 @@ from pipectl.core import connection, winapi
 from pipectl.core import functions as pipes
 from pipectl.core.connection import Connection, Wait, connect
 from pipectl.core.constants import STATUS_PENDING, Access, OpenMode, PipeMode, WinError
+from pipectl.core.deadline import Deadline
 from pipectl.core.errors import (
     MessageTooLongError,
     OperationAbortedError,
@@ -29,7 +30,6 @@ from pipectl.core.errors import (
 )
 from pipectl.core.framing import parse
 from pipectl.core.overlapped import Overlapped, address_of
-from pipectl.core.waiting import Deadline
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipectl.core import discovery
+from pipectl.core.deadline import Deadline
 from pipectl.core.discovery import (
     Availability,
     Condition,
@@ -43,7 +44,6 @@ if sys.platform == "win32":
     from pipectl.core import functions as pipes
     from pipectl.core import winapi
     from pipectl.core.connection import connect
-    from pipectl.core.waiting import Deadline
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

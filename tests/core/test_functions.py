@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pipectl.core import functions as pipes
 from pipectl.core import winapi
 from pipectl.core.constants import Access, Nmpwait, OpenMode, PipeMode, WinError
+from pipectl.core.deadline import Deadline
 from pipectl.core.errors import (
     MessageTooLongError,
     PipeBusyError,
@@ -27,7 +28,6 @@ from pipectl.core.errors import (
 )
 from pipectl.core.handle import Handle
 from pipectl.core.overlapped import Buffer, Overlapped
-from pipectl.core.waiting import Deadline
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -24,11 +24,12 @@ from uuid import uuid4
 import pipectl
 from pipectl.core import winapi
 from pipectl.core.constants import Access, ProcessAccess
+from pipectl.core.deadline import Deadline
 from pipectl.core.errors import MessageTooLongError, PipeError, PipeTimeoutError, ProgramNotFoundError
 from pipectl.core.functions import connect_named_pipe, create_named_pipe, peek_named_pipe
 from pipectl.core.handle import Handle
 from pipectl.core.popen import Child, PipeFile, popen, popen2, popen3, popen4, run
-from pipectl.core.waiting import Deadline, wait
+from pipectl.core.waiting import wait
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -14,7 +14,8 @@ from typing import Any
 import pipectl
 from pipectl.core import functions as pipes
 from pipectl.core.constants import PipeMode
-from pipectl.core.waiting import Deadline, Waiter, wait
+from pipectl.core.deadline import Deadline
+from pipectl.core.waiting import Waiter, wait
 
 _PROGRAM = """
 import signal, sys, threading, time

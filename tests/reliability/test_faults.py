@@ -26,11 +26,11 @@ from pipectl.core import functions
 from pipectl.core.blocking import run_blocking
 from pipectl.core.connection import Connection, Wait, call, connect
 from pipectl.core.constants import PipeMode, WinError
+from pipectl.core.deadline import Deadline
 from pipectl.core.discovery import Condition, wait_for
 from pipectl.core.errors import PipeBusyError, PipeClosedError, PipeError, PipeNotFoundError, PipeTimeoutError
 from pipectl.core.framing import parse
 from pipectl.core.server import LATER, Client, Later, PipeServer
-from pipectl.core.waiting import Deadline
 from tests.runner import Background
 
 from .conftest import Amount, Figure

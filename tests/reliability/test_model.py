@@ -25,12 +25,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from pipectl.core import functions, winapi
 from pipectl.core.connection import Connection, connect
 from pipectl.core.constants import STATUS_PENDING, OpenMode, PipeMode, WinError
+from pipectl.core.deadline import Deadline
 from pipectl.core.errors import MessageTooLongError, PipeClosedError, PipeError, PipeTimeoutError
 from pipectl.core.framing import parse
 from pipectl.core.functions import create_file, create_named_pipe
 from pipectl.core.handle import Handle
 from pipectl.core.overlapped import Overlapped
-from pipectl.core.waiting import Deadline
 
 from .conftest import Amount, Figure
 
