@@ -25,6 +25,28 @@ def _on_wine() -> bool:
 
 ON_WINE = _on_wine()
 
+# ERROR_INTERNAL_ERROR, which Wine's CreateProcess gives about once in ten thousand times.
+WINES_OWN_ERROR = 1359
+NOT_STARTED: list[OSError] = []
+
+
+def _start_again_what_wine_did_not() -> None:
+    """Have each process of the tests started once more if Wine, and nothing in the test, is why it was not."""
+    import _winapi
+
+    create_process: Callable[..., Any] = _winapi.CreateProcess
+
+    def create_or_again(*arguments: Any) -> Any:
+        try:
+            return create_process(*arguments)
+        except OSError as error:
+            if error.winerror != WINES_OWN_ERROR:
+                raise
+            NOT_STARTED.append(error)
+            return create_process(*arguments)
+
+    _winapi.CreateProcess = create_or_again  # which subprocess calls
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -38,6 +60,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if ON_WINE:
+        _start_again_what_wine_did_not()
     if config.getoption("--long"):
         settings.register_profile("long", max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
         settings.load_profile("long")

@@ -9,19 +9,14 @@ if sys.platform != "win32":
 
 from collections.abc import Callable
 
-from pipectl.core.errors import PipeError
 from pipectl.core.popen import popen, popen2, popen3, popen4
-from tests.conftest import ON_WINE
+from tests.conftest import NOT_STARTED
 from tests.core.test_leaks import assert_nothing_grows
 
 from .conftest import Amount, Figure
 
 # A program that is quick to start, and is there on every Windows.
 PROGRAM = ["hostname"]
-
-# ERROR_INTERNAL_ERROR, which Wine's CreateProcess gives about once in ten thousand times, and some times at most.
-WINES_OWN_ERROR = 1359
-MOST_OF_THEM = 5
 
 
 def of_popen() -> None:
@@ -51,16 +46,6 @@ def of_popen4() -> None:
 def test_nothing_of_a_child_stays_behind(
     round_: Callable[[], None], handle_count: Callable[[], int], amount: Amount, figure: Figure
 ) -> None:
-    not_started: list[PipeError] = []
-
-    def round_or_wine() -> None:
-        try:
-            round_()
-        except PipeError as error:
-            if not ON_WINE or error.code != WINES_OWN_ERROR or len(not_started) == MOST_OF_THEM:
-                raise
-            not_started.append(error)
-
-    rounds = amount(50, 10_000)
-    assert_nothing_grows(round_or_wine, handle_count, rounds)
-    figure(f"{rounds} children, nothing left; {len(not_started)} not started by Wine")
+    before, rounds = len(NOT_STARTED), amount(50, 10_000)
+    assert_nothing_grows(round_, handle_count, rounds)
+    figure(f"{rounds} children, nothing left; {len(NOT_STARTED) - before} started again, because Wine did not")

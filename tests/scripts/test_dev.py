@@ -400,8 +400,8 @@ def test_a_process_left_behind_does_not_keep_us(tmp_path: Path) -> None:
 
 SLEEP = """
 import sys, time
-print("ready", sys.stdin.isatty(), sys.stdout.isatty(), flush=True)
 try:
+    print("ready", sys.stdin.isatty(), sys.stdout.isatty(), flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
@@ -464,7 +464,7 @@ def test_ctrl_c_in_a_terminal_interrupts_the_program_once() -> None:
 @in_wine
 def test_ctrl_c_reaches_a_program_whose_output_is_copied(tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out:
-        to_stderr = SLEEP.replace('print("ready"', 'print("ready", file=sys.stderr); print("ready"')
+        to_stderr = SLEEP.replace("time.sleep(60)", 'print("ready", file=sys.stderr); time.sleep(60)')
         options = {"stdout": out, "stderr": subprocess.PIPE}
         with _terminal("python", "-c", to_stderr, **options) as (process, keyboard):
             assert process.stderr is not None
