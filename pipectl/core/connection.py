@@ -127,7 +127,7 @@ class Connection(Closing):
         """
         operation = self._writing or self._begin_writing()
         memory = data if data.__class__ is bytes else address_of(data)
-        operation.run(self._write, timeout, memory, len(memory), None, None)
+        operation.run(self._write, timeout, memory, len(memory), winapi.NO_OFFSET, None)
 
     def receive(self, timeout: Timeout = None) -> bytes:
         """Read one whole message; on a byte pipe what is there, at least one byte.
@@ -160,7 +160,9 @@ class Connection(Closing):
                 raise self._too_long_for(view, message)
             view[: len(message)] = message
             return len(message)
-        code = self._reading.run(self._reading.bind(winapi.NtReadFile, lent, len(view), None, None), timeout)
+        code = self._reading.run(
+            self._reading.bind(winapi.NtReadFile, lent, len(view), winapi.NO_OFFSET, None), timeout
+        )
         count: int = self._reading.outcome[1]
         if code:
             self._partial += view[:count]
@@ -289,7 +291,7 @@ class Connection(Closing):
         # Its slices are bytes, though its type hints say that they are lists.
         self._buffer: Any = (ctypes.c_char * size)()
         self._size = size
-        self._read = self._reading.bind(winapi.NtReadFile, self._buffer, size, None, None)
+        self._read = self._reading.bind(winapi.NtReadFile, self._buffer, size, winapi.NO_OFFSET, None)
 
     def _take(self, count: int) -> bytes:
         with memoryview(self._partial) as view, view[:count] as taken:
@@ -318,7 +320,7 @@ class Connection(Closing):
             left = max(1, self.peek().left_in_message)
             self._check_size(len(self._partial) + left)
             rest = ctypes.create_string_buffer(left)
-            code = self._reading.run(self._reading.bind(winapi.NtReadFile, rest, left, None, None), timeout)
+            code = self._reading.run(self._reading.bind(winapi.NtReadFile, rest, left, winapi.NO_OFFSET, None), timeout)
             part = memoryview(rest)[: self._reading.outcome[1]]
         message = b"".join((self._partial, part))
         self._partial.clear()

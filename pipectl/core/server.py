@@ -149,7 +149,7 @@ class Client:
         self._size = size
         read = byref(self._read)
         self._begin_read = partial(
-            winapi.NtReadFile, self._handle.pointer, None, None, read, read, self._buffer, size, None, None
+            winapi.NtReadFile, self._handle.pointer, None, None, read, read, self._buffer, size, winapi.NO_OFFSET, None
         )
 
     @property
@@ -514,7 +514,7 @@ class PipeServer:
         client._output_size += len(data)
 
     def _write(self, client: Client, data: bytes) -> None:
-        status = client._begin_write(data, len(data), None, None)
+        status = client._begin_write(data, len(data), winapi.NO_OFFSET, None)
         if status in _BEGUN:
             client._writing = data
             client._taken = status == STATUS_SUCCESS

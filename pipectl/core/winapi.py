@@ -290,7 +290,8 @@ DuplicateHandle              = _declare(_KERNEL32, "DuplicateHandle", BOOL, HAND
 SetHandleInformation         = _declare(_KERNEL32, "SetHandleInformation", BOOL, HANDLE, DWORD, DWORD, check=_ok())
 GetFileType                  = _declare(_KERNEL32, "GetFileType", DWORD, HANDLE, check=_plain)
 
-# The same once more, without Win32's layer
+# The same once more, without Win32's layer, which gives a place in the file too
+NO_OFFSET                    = ctypes.byref(c_int64(0))
 NtReadFile                   = _native("NtReadFile", "ReadFile")
 NtWriteFile                  = _native("NtWriteFile", "WriteFile")
 NtTransactNamedPipe          = _native("NtFsControlFile", "TransactNamedPipe")

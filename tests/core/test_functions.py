@@ -291,7 +291,9 @@ def test_descriptors_of_an_anonymous_pipe_translate_line_ends_in_text_mode(text:
         os.write(write, b"line\n")
         borrowed = Handle(msvcrt.get_osfhandle(read))
         assert pipes.peek_named_pipe(borrowed, 100).data == in_the_pipe
+        kept = borrowed.pointer
         borrowed.detach()
+        assert kept.value is None  # so that nothing is done with a handle that is another's
         assert os.read(read, 100) == b"line\n"
     finally:
         os.close(read)

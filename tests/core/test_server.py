@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipectl.core import functions as pipes
 from pipectl.core.connection import Connection, connect
+from pipectl.core.constants import WinError
 from pipectl.core.errors import (
     MessageTooLongError,
     PipeBusyError,
@@ -387,6 +388,18 @@ def test_an_exception_in_a_handler_ends_the_server_and_is_raised_by_wait(pipe_na
         client.send(b"x")
         with pytest.raises(ZeroDivisionError):
             server.wait(5)
+
+
+def test_a_handle_that_a_handler_has_closed_ends_the_server(pipe_name: str) -> None:
+    def close(client: Client, data: bytes) -> bytes:
+        client.handle.close()
+        return data
+
+    with PipeServer(pipe_name, close) as server, connect(pipe_name) as client:
+        client.send(b"x")
+        with pytest.raises(PipeError) as caught:
+            server.wait(5)
+    assert (caught.value.code, caught.value.function) == (WinError.INVALID_HANDLE, "WriteFile")
 
 
 def test_an_exception_at_the_end_of_a_client_is_raised_though_the_server_is_ending(pipe_name: str) -> None:

@@ -84,12 +84,12 @@ from pipectl.core.errors import PipeTimeoutError
 caught = []
 signal.signal(signal.SIGINT, lambda number, frame: caught.append(number))
 with connect(sys.argv[1]) as client:
-    threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
     begun = time.perf_counter()
     try:
         client.receive(0.5)
     except PipeTimeoutError:
-        print(caught == [signal.SIGINT] and time.perf_counter() - begun >= 0.5)
+        print(caught == [signal.SIGINT] and 0.5 <= time.perf_counter() - begun < 0.75)
 """
     with pipes.create_named_pipe(pipe_name):
         ran = _run(program, pipe_name)
