@@ -136,14 +136,13 @@ class Connection(Closing):
         `max_message`, after which the connection is of no more use. What came before a timeout is kept for the next
         call.
         """
-        if self._partial and not self.is_message:
-            return self._take(len(self._partial))
+        if self._partial:
+            return self._receive_on(timeout)
         operation = self._reading
         code = operation.run(self._read, timeout)
-        count = operation.outcome[1]
-        if code or self._partial:
-            return self._whole_message(count, code, timeout)
-        message: bytes = self._buffer[:count]
+        if code:
+            return self._whole_message(code, timeout)
+        message: bytes = self._buffer[: operation.outcome[1]]
         return message
 
     def receive_into(self, memory: bytearray | memoryview, timeout: Timeout = None) -> int:
@@ -204,10 +203,9 @@ class Connection(Closing):
         except PipeStateError:
             self.peek()  # raises PipeClosedError if the other end is gone, which a transaction calls a wrong state
             raise
-        count = operation.outcome[1]
         if code:
-            return self._whole_message(count, code, timeout)
-        message: bytes = self._buffer[:count]
+            return self._whole_message(code, timeout)
+        message: bytes = self._buffer[: operation.outcome[1]]
         return message
 
     def request_until(self, data: Buffer, until: "Until", timeout: Timeout = None) -> Reply:
@@ -312,9 +310,15 @@ class Connection(Closing):
             f"a message does not fit the {len(view)} bytes that were given for it", data=data, pipe=self.pipe
         )
 
-    def _whole_message(self, count: int, code: int, timeout: Timeout) -> bytes:
+    def _receive_on(self, timeout: Timeout) -> bytes:
+        """Give what an earlier call left, on a message pipe with the rest of its message."""
+        if not self.is_message:
+            return self._take(len(self._partial))
+        return self._whole_message(self._reading.run(self._read, timeout), timeout)
+
+    def _whole_message(self, code: int, timeout: Timeout) -> bytes:
         """Read the rest of a message that is longer than the buffer, or that an earlier call began to read."""
-        part = memoryview(self._buffer)[:count]
+        part = memoryview(self._buffer)[: self._reading.outcome[1]]
         while code == WinError.MORE_DATA:
             self._partial += part
             left = max(1, self.peek().left_in_message)

@@ -12,6 +12,7 @@ from ctypes import byref, c_int64, c_void_p
 from ctypes.wintypes import HANDLE
 from functools import cache, partial
 from threading import get_ident, main_thread
+from typing import Any
 
 from . import winapi
 from .constants import WinError
@@ -35,25 +36,23 @@ def _sigint_event() -> int:
 class Waiter:
     """Waits for one handle that is waited for often, without building the call's arguments each time."""
 
-    __slots__ = ("_due", "_due_reference", "_handle", "_handles", "_one", "_two")
+    __slots__ = ("_due", "_handle", "_handles", "_here", "_in_main_thread", "_timeout")
 
     def __init__(self, handle: Handle | c_void_p) -> None:
         self._handle = handle
         self._handles = _Pair(handle.value, _sigint_event())
-        self._due = c_int64()
-        self._due_reference = byref(self._due)
-        self._one = partial(winapi.NtWaitForSingleObject, handle, False)
-        self._two = partial(winapi.NtWaitForMultipleObjects, 2, self._handles, _ANY, False)
+        self._in_main_thread = partial(winapi.NtWaitForMultipleObjects, 2, self._handles, _ANY, False)
+        self._here = partial(winapi.NtWaitForSingleObject, handle, False)
+        # The last timeout, which often is the next one too, and what the kernel takes for it.
+        self._timeout: object = None
+        self._due: Any = None
 
     def wait(self, timeout: Timeout) -> bool:
         """Return whether the handle was signalled before the deadline; lets KeyboardInterrupt through."""
+        if timeout is not self._timeout:
+            self._set(timeout)
         begun = time.perf_counter()
-        seconds = timeout.remaining() if isinstance(timeout, Deadline) else timeout
-        due = None
-        if seconds is not None and seconds < FOR_EVER:
-            self._due.value = int(seconds * KERNEL_UNITS) - 1  # rather too late than too early
-            due = self._due_reference
-        result = self._two(due) if get_ident() == _MAIN else self._one(due)
+        result = self._in_main_thread(self._due) if get_ident() == _MAIN else self._here(self._due)
         if not result:
             return True
         if result == WinError.WAIT_TIMEOUT:
@@ -63,6 +62,14 @@ class Waiter:
             # If the program's own handler raises nothing, the wait goes on.
             return self.wait(timeout if isinstance(timeout, Deadline | None) else Deadline(timeout, begun))
         raise winapi.native_error(result, winapi.NtWaitForSingleObject, self._handle)
+
+    def _set(self, timeout: Timeout) -> None:
+        seconds = timeout.remaining() if isinstance(timeout, Deadline) else timeout
+        # What is left of a deadline is never the same: to be no timeout is to be set again.
+        self._timeout = self if isinstance(timeout, Deadline) else timeout
+        self._due = None
+        if seconds is not None and seconds < FOR_EVER:
+            self._due = byref(c_int64(int(seconds * KERNEL_UNITS) - 1))  # rather too late than too early
 
 
 def wait(handle: Handle, deadline: Deadline) -> bool:

@@ -8,6 +8,7 @@ if sys.platform != "win32":
     pytest.skip("needs Windows' pipes", allow_module_level=True)
 
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,21 @@ def test_a_time_that_is_over_is_not_waited_for(background: Any) -> None:
     with pipes.create_event() as event:
         assert not wait(event, Deadline(-1))
         assert not background(lambda: Waiter(event).wait(-1)).result()
+
+
+def test_each_wait_has_its_own_time_however_long_the_last_was(background: Any) -> None:
+    with pipes.create_event() as event:
+        waiter = Waiter(event)
+        assert not waiter.wait(Deadline(0.01))
+        waiting = background(waiter.wait, None)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.2)
+        pipes.set_event(event)
+        assert waiting.result()
+        pipes.reset_event(event)
+        for timeout in (0.01, Deadline(0.01), 0.01, 0):
+            begun = time.perf_counter()
+            assert not waiter.wait(timeout)
+            assert time.perf_counter() - begun < 1
+        pipes.set_event(event)
+        assert waiter.wait(60)
