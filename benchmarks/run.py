@@ -30,6 +30,9 @@ ROOT = HERE.parent
 PEERS = ROOT / "tests" / "interop" / "peers"
 OUTPUT = ROOT / ".dev" / "benchmarks"
 PEER = OUTPUT / "peer.exe"
+EMPTY_MODULES = OUTPUT / "empty"
+# Those of pipectl that `tests/test_cli.py` allows a redirected call.
+MODULES_OF_A_CALL = 16
 
 BUFFER = 65536
 BLOCK_SECONDS = 0.05
@@ -327,6 +330,11 @@ def startup(rounds: int) -> dict[str, Any]:
                 ("-c", "import click, ctypes"),
                 1 / 1.15,
             ),
+            "call, redirected / import click, ctypes, and as many empty modules": (
+                (*program, "call", pipe, "ping"),
+                ("-c", f"import click, ctypes, {empty_modules(MODULES_OF_A_CALL)}"),
+                0.0,
+            ),
             "call, redirected, as python -m pipectl": (
                 ("-m", "pipectl", "call", pipe, "ping"),
                 ("-c", "import click, ctypes"),
@@ -345,6 +353,15 @@ def startup(rounds: int) -> dict[str, Any]:
         return results
 
 
+def empty_modules(count: int) -> str:
+    """Make modules with nothing in them, and return their names as an import statement has them."""
+    names = [f"empty_{index}" for index in range(count)]
+    EMPTY_MODULES.mkdir(exist_ok=True)
+    for name in names:
+        (EMPTY_MODULES / f"{name}.py").touch()
+    return ", ".join(names)
+
+
 def process_seconds(*arguments: str) -> float:
     """Run Python and return how long it took, from its start to its end."""
     begun = time.perf_counter()
@@ -353,7 +370,7 @@ def process_seconds(*arguments: str) -> float:
         check=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(EMPTY_MODULES)])},
     )
     return time.perf_counter() - begun
 
