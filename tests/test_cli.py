@@ -192,17 +192,23 @@ def test_help_names_the_rule_that_a_byte_pipe_has_without_a_choice(pipectl: Pipe
 # Imports
 
 
-def imported_by(program: str) -> set[str]:
-    """The modules that a program leaves imported."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys\n{program}\nprint('\\nIMPORTED', *sys.modules)"],
+def python(program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a program of Python's that can import pipectl."""
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
         capture_output=True,
         text=True,
         timeout=60,
         stdin=subprocess.DEVNULL,
-        check=True,
+        check=False,
         cwd=Path(package.__file__).parents[1],
     )
+
+
+def imported_by(program: str) -> set[str]:
+    """The modules that a program leaves imported."""
+    done = python(f"import sys\n{program}\nprint('\\nIMPORTED', *sys.modules)")
+    done.check_returncode()
     names = done.stdout.rpartition("IMPORTED ")[2].split()
     return {name for name in names if not name.startswith("encodings.")}
 
@@ -263,16 +269,7 @@ def test_a_redirected_call_imports_only_what_it_needs(pipe_name: str) -> None:
 
 def program_that_first(statement: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run pipectl as a program that did something before."""
-    program = f"import atexit, threading\nfrom pipectl.cli import main\n{statement}\nmain()"
-    return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-        check=False,
-        cwd=Path(package.__file__).parents[1],
-    )
+    return python(f"import atexit, threading\nfrom pipectl.cli import main\n{statement}\nmain()", *arguments)
 
 
 @pytest.mark.parametrize(("line", "exit_code"), [("--version", 0), ("frobnicate", 2)])

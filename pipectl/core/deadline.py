@@ -1,13 +1,13 @@
 """A point in time that bounds a whole operation, however many Win32 calls it takes."""
 
 import time
+from ctypes import byref, c_int64
+from typing import Any
 
 from .constants import INFINITE
 
-# Seconds are this many of the kernel's units, which are negative for a time from now.
-KERNEL_UNITS = -10_000_000
 # In seconds, what is for ever: longer than Win32's milliseconds have room for, 49 days.
-FOR_EVER = (INFINITE - 1) / 1000
+_FOR_EVER = (INFINITE - 1) / 1000
 
 
 class Deadline:
@@ -42,3 +42,10 @@ class Deadline:
 
 # What all functions that can wait take: seconds, a deadline that began before, or None, for ever.
 Timeout = float | Deadline | None
+
+
+def kernel_time(seconds: float | None) -> Any:
+    """Give a time from now as the kernel takes it: less than nothing, in units of 100 ns; None is for ever."""
+    if seconds is None or seconds >= _FOR_EVER:
+        return None
+    return byref(c_int64(int(seconds * -10_000_000) - 1))  # rather too late than too early

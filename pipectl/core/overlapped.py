@@ -130,6 +130,7 @@ class Overlapped(Closing):
         Returns 0 if the operation is done, IO_PENDING if it is under way, or another code that the function gives as
         a result. Raises what it raises, and RuntimeError while an earlier operation is pending.
         """
+        # As in `run`, where one more call of a function could be measured.
         if self._state:
             raise RuntimeError("an operation is pending")
         self._state = _STARTING

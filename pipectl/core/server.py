@@ -22,7 +22,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from ctypes import byref, c_int64
+from ctypes import byref
 from ctypes.wintypes import ULONG
 from functools import partial
 from struct import Struct
@@ -41,7 +41,7 @@ from .constants import (
     PipeMode,
     WinError,
 )
-from .deadline import FOR_EVER, KERNEL_UNITS, Deadline
+from .deadline import Deadline, kernel_time
 from .errors import MessageTooLongError, PipeClosedError, PipeError
 from .handle import Handle
 from .waiting import wait
@@ -137,8 +137,8 @@ class Client:
         # Let go: nothing more is read, and it is removed when nothing is under way; or gone by itself, and why.
         self._closing = False
         self._gone = False
-        # Whether what is sent has nobody to read it: there is no client, or it was let go, or has closed its end.
-        self._deaf = True
+        # Whether a write has found its end closed.
+        self._deaf = False
         self._error: PipeError | None = None
         # Whether an answer comes later.
         self._paused = False
@@ -330,9 +330,8 @@ class PipeServer:
     def _take_packets(self, seconds: float | None) -> bool:
         """Wait for packets and do what they ask; return False if none came in time."""
         # Wine asks its server once for each packet, and once more when there are fewer than asked for.
-        most = min(_BATCH, max(1, len(self._clients) - self._listening))
-        due = None if seconds is None or seconds >= FOR_EVER else byref(c_int64(int(seconds * KERNEL_UNITS)))
-        status = self._take(most, self._taken_reference, due, False)
+        most = min(_BATCH, max(1, self.connected))
+        status = self._take(most, self._taken_reference, kernel_time(seconds), False)
         if status == WinError.WAIT_TIMEOUT:
             return False
         if status != STATUS_SUCCESS:
@@ -415,7 +414,6 @@ class PipeServer:
 
     def _greet(self, client: Client) -> None:
         client._connected = True
-        client._deaf = False
         self._came += 1
         self._listen()
         greeting = self._on_connect(client) if self._on_connect else None
@@ -497,13 +495,13 @@ class PipeServer:
         self._answers += 1
         if self._answers == self._stop_after_messages:
             self._begin_stop()
-        elif not client._taken:
+        else:
             self._read(client)
 
     # Writing
 
     def _send(self, client: Client, data: bytes) -> None:
-        if client._deaf or not (data or self._is_message):
+        if client._closing or client._deaf or not client._connected or not (data or self._is_message):
             return
         if client._writing is None:
             self._write(client, data)
@@ -553,7 +551,7 @@ class PipeServer:
 
     def _let_go(self, client: Client, error: PipeError | None = None) -> None:
         """Close a client once everything queued for it is written."""
-        client._closing = client._deaf = True
+        client._closing = True
         client._error = client._error or error
         if client._writing is None:
             if client._reading:
@@ -584,7 +582,6 @@ class PipeServer:
 
     def _say_goodbye(self, client: Client) -> None:
         client._connected = False
-        client._deaf = True
         self._left += 1
         if self._left == self._stop_after_clients:
             self._begin_stop()
@@ -611,7 +608,7 @@ class PipeServer:
         """Cancel what is left, and wait for its packets: until then the memory is the kernel's."""
         self._stopping = True
         for client in list(self._clients.values()):
-            client._closing = client._deaf = True
+            client._closing = True
             winapi.CancelIoEx(client._handle, None)
             self._remove_when_idle(client)
         deadline = Deadline(_DRAIN)

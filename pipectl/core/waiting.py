@@ -8,7 +8,7 @@ handle signals, so they must leave the event alone.
 
 import ctypes
 import time
-from ctypes import byref, c_int64, c_void_p
+from ctypes import c_void_p
 from ctypes.wintypes import HANDLE
 from functools import cache, partial
 from threading import get_ident, main_thread
@@ -16,7 +16,7 @@ from typing import Any
 
 from . import winapi
 from .constants import WinError
-from .deadline import FOR_EVER, KERNEL_UNITS, Deadline, Timeout
+from .deadline import Deadline, Timeout, kernel_time
 from .handle import Handle
 
 _MAIN = main_thread().ident
@@ -67,9 +67,7 @@ class Waiter:
         seconds = timeout.remaining() if isinstance(timeout, Deadline) else timeout
         # What is left of a deadline is never the same: to be no timeout is to be set again.
         self._timeout = self if isinstance(timeout, Deadline) else timeout
-        self._due = None
-        if seconds is not None and seconds < FOR_EVER:
-            self._due = byref(c_int64(int(seconds * KERNEL_UNITS) - 1))  # rather too late than too early
+        self._due = kernel_time(seconds)
 
 
 def wait(handle: Handle, deadline: Deadline) -> bool:
