@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "build" / "benchmark"
 sys.path.insert(0, str(ROOT))
 
-from pipectl.core.server import PipeServer  # noqa: E402 - after the path is set
+from pipectl.core.pipe.server import PipeServer  # noqa: E402 - after the path is set
 
 PIPE = rf"\\.\pipe\pipectl-benchmark-{os.getpid()}"
 VERSION = ("--version",)

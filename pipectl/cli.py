@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from . import __version__
-from .commands import COMMANDS, telling
+from .commands import COMMANDS
+from .options import telling
 from .output import Output
 
 _OVERVIEW = r"""The tool for Windows named pipes: call them, serve them, look into them.

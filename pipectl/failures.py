@@ -73,7 +73,7 @@ def _asks_for_json(args: Sequence[str]) -> bool:
 
 
 def _near_names(error: PipeNotFoundError) -> str | None:
-    from .core.discovery import did_you_mean
+    from .core.inventory.directory import did_you_mean
 
     names = did_you_mean(error.pipe) if error.pipe else []
     return _hint(names, "pipectl list") if names else None

@@ -21,11 +21,12 @@ from rich.text import Text  # noqa: E402
 
 from pipectl import output  # noqa: E402
 from pipectl.cli import cli  # noqa: E402
-from pipectl.core import peers  # noqa: E402
-from pipectl.core.connection import Wait, connect  # noqa: E402
-from pipectl.core.processes import describe  # noqa: E402
-from pipectl.core.security import sddl_for, security_attributes  # noqa: E402
-from pipectl.core.server import PipeServer  # noqa: E402
+from pipectl.core.constants import Wait  # noqa: E402
+from pipectl.core.inventory import peers  # noqa: E402
+from pipectl.core.inventory.processes import describe  # noqa: E402
+from pipectl.core.pipe.connection import connect  # noqa: E402
+from pipectl.core.pipe.server import PipeServer  # noqa: E402
+from pipectl.core.security.descriptors import sddl_for, security_attributes  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 # In place of the path to this machine's Python.

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import pipectl
-from pipectl.commands import COMMANDS, Command
+from pipectl.commands import COMMANDS
+from pipectl.options import Command
 
 ROOT = Path(pipectl.__file__).parent
 MODULES = {
@@ -20,27 +21,30 @@ SOURCES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in M
 CORE = [name for name in MODULES if name.startswith("core.")]
 COMMAND_MODULES = [name for name in MODULES if name.startswith("commands.")]
 
-# From the ground up; each may import what stands on a lower floor.
-FLOORS = [
-    {"core.constants", "core.framing", "core.models", "core.sids"},
-    {"core.errors", "core.deadline", "core.pywinconstants"},
-    {"core.names", "core.sddl", "core.winapi"},
-    {"core.handle", "core.pywintypes"},
-    {"core.waiting", "core.processes"},
-    {"core.overlapped", "core.security"},
-    {"core.functions"},
-    {"core.blocking", "core.discovery", "core.peers"},
-    {"core.connection", "core.inspection", "core.popen"},
-    {"core.server", "core.win32pipe"},
-    {"core.programs"},
-    {"exitcodes", "rendering", "stdin"},
-    {"output"},
-    {"commands", "failures", "serverlog"},
-    {"params"},
-    set(COMMAND_MODULES),
-    {"cli"},
-    {"__main__"},
-]
+# The rooms, each with those that it may enter besides itself. A file that is no room's stands for itself.
+ROOMS = {
+    "core": set(),
+    "exitcodes": {"core"},
+    "output": {"core"},
+    "options": {"output", "core"},
+    "failures": {"exitcodes", "options", "output", "core"},
+    "commands": {"options", "output", "core"},
+    "cli": {"failures", "commands", "options", "output", "core"},
+    "__main__": {"cli"},
+}
+# Those of the core, in the same way; each may enter the vocabulary too.
+CORE_ROOMS = {
+    "win32": set(),
+    "security": {"win32"},
+    "pipe": {"win32"},
+    "children": {"win32"},
+    "inventory": {"security", "pipe", "win32"},
+    "traffic": {"pipe", "children", "win32"},
+    "win32pipe": {"children", "win32"},
+}
+VOCABULARY = {"constants", "errors", "deadline", "names", "models"}
+# What runs on any system, because nothing that it imports, ever, comes to the border.
+PURE = [f"core.{name}" for name in VOCABULARY] + ["core.security.sids", "core.security.sddl", "core.pipe.framing"]
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
@@ -68,7 +72,7 @@ def ours(module: str) -> set[str]:
         path = ".".join([*base, *filter(None, [name if level else name.removeprefix("pipectl").lstrip(".")])])
         inner = f"{path}.{imported}".lstrip(".")
         found.add(inner if inner in MODULES else path)
-    return found - {"", "core"}
+    return found - {"", "core"} - {f"core.{room}" for room in CORE_ROOMS if room != "win32pipe"}
 
 
 def called(tree: ast.AST) -> set[str]:
@@ -76,25 +80,85 @@ def called(tree: ast.AST) -> set[str]:
     return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
 
 
-def test_every_module_has_its_floor() -> None:
-    assert set().union(*FLOORS) == set(MODULES) - {"", "core"}
+def room_of(module: str) -> str:
+    """The room of `pipectl/` that a module is in."""
+    return module.partition(".")[0]
+
+
+def core_room_of(module: str) -> str:
+    """The room of the core that one of its modules is in; "" for the vocabulary."""
+    name = module.removeprefix("core.").partition(".")[0]
+    return "" if name in VOCABULARY else name
+
+
+def reached_from(module: str) -> set[str]:
+    """Every module that a module imports, or that those import, at any time."""
+    found: set[str] = set()
+    ahead = [module]
+    while ahead:
+        for name in ours(ahead.pop()) - found:
+            found.add(name)
+            ahead.append(name)
+    return found
+
+
+def test_every_module_is_in_a_room() -> None:
+    assert {room_of(module) for module in MODULES} - {""} == set(ROOMS)
+    assert {core_room_of(module) for module in CORE} - {""} == set(CORE_ROOMS)
 
 
 def test_imports_are_found_wherever_they_stand() -> None:
-    assert ours("core.server") >= {"core.winapi", "core.functions", "core.connection", "core.errors"}
-    assert ours("commands.call") >= {"core.connection", "commands", "params"}
+    assert ours("core.pipe.server") >= {"core.win32.winapi", "core.win32.calls", "core.errors"}
+    assert ours("core.pipe.connection") >= {"core.pipe.availability", "core.models"}  # in functions, or for types
+    assert ours("commands.call") >= {"core.pipe.connection", "options", "options.client"}
     assert outside("output") >= {"rich", "sys"}
 
 
-@pytest.mark.parametrize("floor", range(len(FLOORS)))
-def test_imports_go_down_only(floor: int) -> None:
-    below = set().union(*FLOORS[:floor])
-    assert {module: ours(module) - below for module in FLOORS[floor] if ours(module) - below} == {}
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {""}))
+def test_a_module_enters_only_the_rooms_that_its_own_may(module: str) -> None:
+    rooms = {room_of(name) for name in ours(module)} - {room_of(module)}
+    assert rooms <= ROOMS[room_of(module)]
 
 
-@pytest.mark.parametrize("module", ["", "core"])
-def test_packages_import_nothing_of_ours(module: str) -> None:
+@pytest.mark.parametrize("module", CORE)
+def test_a_module_of_the_core_enters_only_the_rooms_that_its_own_may(module: str) -> None:
+    rooms = {core_room_of(name) for name in ours(module)} - {core_room_of(module), ""}
+    assert rooms <= CORE_ROOMS.get(core_room_of(module), set())
+
+
+def test_no_room_leads_back_to_itself() -> None:
+    for rooms in (ROOMS, CORE_ROOMS):
+        left = dict(rooms)
+        while leaves := [room for room, entered in left.items() if not entered & left.keys()]:
+            left = {room: entered for room, entered in left.items() if room not in leaves}
+        assert not left
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_no_module_leads_back_to_itself(module: str) -> None:
+    assert module not in reached_from(module)
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_what_is_pure_never_comes_to_the_border(module: str) -> None:
+    assert not [name for name in reached_from(module) if core_room_of(name) == "win32"]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [""]
+    + [
+        name
+        for name in MODULES
+        if MODULES[name].name == "__init__.py" and core_room_of(name) in CORE_ROOMS and name != "core.win32pipe"
+    ],
+)
+def test_entering_a_room_of_the_core_imports_nothing(module: str) -> None:
     assert ours(module) == set()
+
+
+def test_no_file_is_longer_than_500_lines() -> None:
+    assert {name for name, path in MODULES.items() if len(path.read_text(encoding="utf-8").splitlines()) > 500} == set()
 
 
 # The core
@@ -109,7 +173,7 @@ def test_the_core_knows_neither_click_nor_rich_prints_nothing_and_exits_nowhere(
 def test_only_winapi_loads_a_dll() -> None:
     loads = re.compile(r"\b(WinDLL|OleDLL|CDLL|PyDLL|windll|oledll|cdll|LoadLibrary)\b")
     loading = {name for name, path in MODULES.items() if loads.search(path.read_text(encoding="utf-8"))}
-    assert loading == {"core.winapi"}
+    assert loading == {"core.win32.winapi"}
 
 
 def test_ctypes_stays_in_the_core() -> None:

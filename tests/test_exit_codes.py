@@ -1,21 +1,16 @@
 """Every exit code, each from a situation that is real."""
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Self
 
-from pipectl.core.connection import connect
+import pytest
+
 from pipectl.core.constants import OpenMode
-from pipectl.core.functions import create_named_pipe
-from pipectl.core.server import Client, PipeServer
+from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.win32.calls import create_named_pipe
 from pipectl.exitcodes import MEANINGS, ExitCode
 from tests.runner import Pipectl
 

@@ -74,10 +74,11 @@ def test_errors_of_usage_fit(pipectl: Pipectl) -> None:
 
 
 if sys.platform == "win32":
-    from pipectl.core import discovery, inspection
-    from pipectl.core.connection import Wait, connect
+    from pipectl.core.constants import Wait
+    from pipectl.core.inventory import details, directory
     from pipectl.core.models import PipeEntry
-    from pipectl.core.server import Client, PipeServer
+    from pipectl.core.pipe.connection import connect
+    from pipectl.core.pipe.server import Client, PipeServer
 
     def echo(_client: Client, data: bytes) -> bytes:
         return data
@@ -107,13 +108,13 @@ if sys.platform == "win32":
         pipe_name: str, pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch, is_listed: bool
     ) -> None:
         name = pipe_name.rpartition("\\")[2]
-        monkeypatch.setattr(inspection, "list_pipes", lambda: [PipeEntry(name, 1, None)] if is_listed else [])
+        monkeypatch.setattr(details, "list_pipes", lambda: [PipeEntry(name, 1, None)] if is_listed else [])
         with PipeServer(pipe_name, echo):
             check("info", [pipectl("info", pipe_name, "--no-open", "--json").object])
 
     def test_the_pipes_of_a_list_fit(pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch) -> None:
         entries = [PipeEntry("a", 1, None), PipeEntry("pgsignal_42", 3, 3)]
-        monkeypatch.setattr(discovery, "list_pipes", lambda: entries)
+        monkeypatch.setattr(directory, "list_pipes", lambda: entries)
         check("list", pipectl("list", "--json").objects)
 
     def test_the_events_of_a_server_fit(pipe_name: str, pipectl: Pipectl, background: Background) -> None:

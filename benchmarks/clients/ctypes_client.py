@@ -7,7 +7,7 @@ from ctypes.wintypes import BOOL, DWORD, HANDLE, LPCWSTR
 
 from worker import CHUNK, LARGE, SMALL, exchanges, run
 
-from pipectl.core.winapi import OVERLAPPED
+from pipectl.core.win32.winapi import OVERLAPPED
 
 _GENERIC_READ_WRITE = 0xC000_0000
 _OPEN_EXISTING = 3

@@ -8,7 +8,8 @@ from functools import partial
 
 from worker import CHUNK, LARGE, SMALL, exchanges, run
 
-from pipectl.core.connection import Wait, connect
+from pipectl.core.constants import Wait
+from pipectl.core.pipe.connection import connect
 
 pipe = sys.argv[1]
 echo = connect(pipe, 10, wait=Wait.EXISTS)

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipectl.commands import CONNECTION, option, with_examples
+from pipectl.options import CONNECTION, option, with_examples
+from pipectl.options.client import Connecting, connecting
+from pipectl.options.payload import payload, showing
+from pipectl.options.types import pipe_argument
 from pipectl.output import Output, Show
-from pipectl.params import Connecting, connecting, payload, pipe_argument, showing
 
 if TYPE_CHECKING:
-    from pipectl.core.connection import Reply
     from pipectl.core.deadline import Deadline
+    from pipectl.core.pipe.connection import Reply
 
 
 @with_examples(
@@ -51,6 +53,6 @@ def _overlapped(output: Output, /, pipe: str, payload: bytes, connecting: Connec
 
 
 def _native(_output: Output, /, pipe: str, payload: bytes, _connecting: Connecting, deadline: "Deadline") -> "Reply":
-    from pipectl.core.connection import Reply, call
+    from pipectl.core.pipe.connection import Reply, call
 
     return Reply(call(pipe, payload, deadline), "message")

@@ -4,9 +4,11 @@ from contextlib import ExitStack
 
 import click
 
-from pipectl.commands import option, with_examples
+from pipectl.options import option, with_examples
+from pipectl.options.client import Opening, opening
+from pipectl.options.server import Allowing, allowing
+from pipectl.options.types import pipe_argument
 from pipectl.output import Output
-from pipectl.params import Allowing, Opening, allowing, opening, pipe_argument
 
 
 @with_examples(
@@ -25,11 +27,11 @@ def command(output: Output, /, pipe: str, count: int | None, allowing: Allowing,
     Takes the name and listens; each client is told, and let go. If another process serves the pipe already, it opens
     the pipe, which takes one instance, and tells who serves it.
     """
-    from pipectl.core.discovery import exists
-    from pipectl.core.peers import server_of
-    from pipectl.core.security import security_attributes
-    from pipectl.core.server import PipeServer
-    from pipectl.serverlog import ServerLog
+    from pipectl.core.inventory.peers import server_of
+    from pipectl.core.pipe.availability import exists
+    from pipectl.core.pipe.server import PipeServer
+    from pipectl.core.security.descriptors import security_attributes
+    from pipectl.output.serverlog import ServerLog
 
     if exists(pipe):
         output.note(f"{pipe} is served already; this is its server")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pipectl.commands import with_examples
+from pipectl.options import with_examples
 
 if TYPE_CHECKING:
-    from pipectl.core.server import Client, PipeServer
+    from pipectl.core.pipe.server import Client, PipeServer
     from pipectl.output import Output
 
 
@@ -84,10 +84,10 @@ def _with(line: list[str], options: list[str]) -> list[str]:
 @contextmanager
 def _servers(name: str) -> Iterator[None]:
     """Serve what the tour calls: a message pipe, a byte pipe, one that greets, and one that is always busy."""
-    from pipectl.core.connection import connect
     from pipectl.core.names import full_name
-    from pipectl.core.security import sddl_for, security_attributes
-    from pipectl.core.server import PipeServer
+    from pipectl.core.pipe.connection import connect
+    from pipectl.core.pipe.server import PipeServer
+    from pipectl.core.security.descriptors import sddl_for, security_attributes
 
     security = security_attributes(sddl_for())
 
@@ -110,9 +110,10 @@ def _servers(name: str) -> Iterator[None]:
 @contextmanager
 def _caller(name: str) -> Iterator[None]:
     """Have somebody call a pipe as soon as it exists."""
-    from pipectl.core.connection import Wait, connect
+    from pipectl.core.constants import Wait
     from pipectl.core.errors import PipeError
     from pipectl.core.names import full_name
+    from pipectl.core.pipe.connection import connect
 
     def call() -> None:
         with suppress(PipeError), connect(full_name(name), 5, wait=Wait.EXISTS) as connection:

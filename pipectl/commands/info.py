@@ -2,9 +2,10 @@
 
 import click
 
-from pipectl.commands import option, with_examples
+from pipectl.options import option, with_examples
+from pipectl.options.client import Opening, opening
+from pipectl.options.types import pipe_argument
 from pipectl.output import Output
-from pipectl.params import Opening, opening, pipe_argument
 
 
 @with_examples(
@@ -22,7 +23,7 @@ def command(output: Output, /, pipe: str, no_open: bool, opening: Opening) -> No
     Opens the pipe: it takes one instance while it looks, which can end a server that serves only one client;
     `--no-open` does not. What this user, or this system, cannot know is left out.
     """
-    from pipectl.core.inspection import glance, inspect
+    from pipectl.core.inventory.details import glance, inspect
 
     if no_open:
         output.record(glance(pipe))

@@ -2,9 +2,9 @@
 
 import click
 
-from pipectl.commands import option, with_examples
+from pipectl.options import option, with_examples
 from pipectl.output import Output
-from pipectl.rendering import counted
+from pipectl.output.text import counted
 
 
 @with_examples(
@@ -26,8 +26,8 @@ def command(output: Output, /, glob: str, sort: str) -> None:
 
     Opens no pipe: it reads the directory of pipes. `pid hint` is the process that a name speaks of, and may be wrong.
     """
-    from pipectl.core.discovery import list_pipes, matching, sorted_by
-    from pipectl.core.inspection import listing
+    from pipectl.core.inventory.details import listing
+    from pipectl.core.inventory.directory import list_pipes, matching, sorted_by
 
     records = [listing(entry) for entry in sorted_by(sort, matching(glob, list_pipes()))]
     columns = ("name", "instances", "max_instances", "pid_hint")

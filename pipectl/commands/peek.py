@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipectl.commands import option, with_examples
+from pipectl.options import option, with_examples
+from pipectl.options.client import Opening, opening_within
+from pipectl.options.payload import showing
+from pipectl.options.types import SIZE, pipe_argument
 from pipectl.output import Output, Show
-from pipectl.params import SIZE, Opening, opening_within, pipe_argument, showing
-from pipectl.rendering import counted
+from pipectl.output.text import counted
 
 if TYPE_CHECKING:
     from pipectl.core.models import Peek
@@ -29,7 +31,7 @@ def command(output: Output, /, pipe: str, size: int, show: Show, opening: Openin
     Opens the pipe: it takes one instance while it looks. A connection of its own sees what the server sends to it, such
     as a greeting, and not what waits for others. With a `--timeout` it waits until there is something.
     """
-    from pipectl.core.connection import ANY_DIRECTION
+    from pipectl.core.pipe.connection import ANY_DIRECTION
 
     deadline = opening.deadline()
     with opening.connection(pipe, deadline, access=ANY_DIRECTION) as connection:

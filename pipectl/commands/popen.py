@@ -4,10 +4,9 @@ from functools import partial
 
 import click
 
-from pipectl import stdin
-from pipectl.commands import option, with_examples
+from pipectl.options import option, stdin, with_examples
+from pipectl.options.types import DURATION
 from pipectl.output import Output
-from pipectl.params import DURATION
 
 
 @with_examples(
@@ -42,7 +41,7 @@ def command(output: Output, /, arguments: tuple[str, ...], mode: str, timeout: f
     Runs PROGRAM itself, without a shell and without a window. Its stdout and stderr are passed on as they come, stdin
     is passed to it, and its exit code is this command's own. Ctrl+C ends it and all that it has started.
     """
-    from pipectl.core.popen import Child
+    from pipectl.core.children.child import Child
 
     with Child(
         arguments,

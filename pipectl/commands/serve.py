@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipectl.commands import OUTPUT, Command, option, with_examples
+from pipectl.options import OUTPUT, Command, option, with_examples
+from pipectl.options.payload import Written, read_file, showing, written
+from pipectl.options.server import Allowing, allowing
+from pipectl.options.types import DURATION, FILE, SIZE, pipe_argument
 from pipectl.output import Output, Show
-from pipectl.params import DURATION, FILE, SIZE, Allowing, Written, allowing, pipe_argument, read_file, showing, written
 
 if TYPE_CHECKING:
-    from pipectl.core.programs import ProgramAnswers
-    from pipectl.core.server import Client
-    from pipectl.serverlog import Answer, ServerLog
+    from pipectl.core.pipe.server import Client
+    from pipectl.core.traffic.programs import ProgramAnswers
+    from pipectl.output.serverlog import Answer, ServerLog
 
 _ANSWERS = "What is answered"
 _PIPE = "The pipe"
@@ -113,9 +115,9 @@ def command(
     Takes the name, which must be free, and serves any number of clients at once until Ctrl+C. The pipe is open to you,
     to administrators and to the system alone, and to no other computer, unless you say otherwise.
     """
-    from pipectl.core.security import access_in_words, lets_everyone_in, security_attributes
-    from pipectl.core.server import PipeServer
-    from pipectl.serverlog import ServerLog
+    from pipectl.core.pipe.server import PipeServer
+    from pipectl.core.security.descriptors import access_in_words, lets_everyone_in, security_attributes
+    from pipectl.output.serverlog import ServerLog
 
     sddl = allowing.sddl()
     events = ServerLog(output, show, clients=log != "none", messages=log == "all")
@@ -164,7 +166,7 @@ def _answer(
 
 
 def _program(events: "ServerLog", output: Output, arguments: tuple[str, ...]) -> "ProgramAnswers":
-    from pipectl.core.programs import Failure, ProgramAnswers
+    from pipectl.core.traffic.programs import Failure, ProgramAnswers
 
     def environment(client: "Client") -> dict[str, str]:
         process = client.data.process

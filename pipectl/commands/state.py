@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
-from pipectl.commands import option, with_examples
+from pipectl.options import option, with_examples
+from pipectl.options.client import Opening, opening
+from pipectl.options.types import DURATION, SIZE, pipe_argument
 from pipectl.output import Output
-from pipectl.params import DURATION, SIZE, Opening, opening, pipe_argument
 
 _SET = "What is set"
 
@@ -29,7 +30,7 @@ def command(output: Output, /, pipe: str, opening: Opening, **wanted: Any) -> No
     Opens the pipe: it takes one instance while it looks. A state belongs to one handle, this command's own: setting it
     tries what the pipe allows, and changes nothing for others.
     """
-    from pipectl.core.inspection import change_state, handle_state
+    from pipectl.core.inventory.details import change_state, handle_state
 
     with opening.handle(pipe) as handle:
         before = handle_state(handle)

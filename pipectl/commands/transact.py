@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipectl import stdin
-from pipectl.commands import with_examples
+from pipectl.options import stdin, with_examples
+from pipectl.options.client import Connecting, connecting
+from pipectl.options.payload import Written, showing, written
+from pipectl.options.types import pipe_argument
 from pipectl.output import Output, Show
-from pipectl.params import Connecting, Written, connecting, pipe_argument, showing, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,9 +4,9 @@ import time
 
 import click
 
-from pipectl.commands import option, with_examples
+from pipectl.options import option, with_examples
+from pipectl.options.types import DURATION, pipe_argument
 from pipectl.output import Output
-from pipectl.params import DURATION, pipe_argument
 
 
 @with_examples(
@@ -37,8 +37,9 @@ def command(output: Output, /, pipe: str, condition: str, timeout: float | None)
     Does not open the pipe, so that another client may still be quicker. For scripts: the exit code is 0 when it is so,
     3 if there is no such pipe to become free, 6 when the time is up.
     """
+    from pipectl.core.constants import Condition
     from pipectl.core.deadline import Deadline
-    from pipectl.core.discovery import Condition, wait_for
+    from pipectl.core.pipe.availability import wait_for
 
     begun = time.perf_counter()
     wait_for(pipe, Condition(condition), Deadline(timeout))

@@ -1,5 +1,5 @@
-"""The named-pipe core: Win32's pipe functions through ctypes, and what stands on them.
+"""The named-pipe library: Win32's pipe functions through ctypes, and what stands on them, in rooms.
 
-Import from the module that has the thing: `pipectl.core.connection.connect`, `pipectl.core.functions.peek_named_pipe`,
-`pipectl.core.win32pipe` for a program written against pywin32.
+The vocabulary lies flat and runs on any system: `constants`, `errors`, `deadline`, `names`, `models`. Programs import
+from `pipectl` itself, or `pipectl.core.win32pipe` if they were written against pywin32.
 """

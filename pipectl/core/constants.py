@@ -1,6 +1,6 @@
 """The numbers of Win32's pipe interface: one enum for each parameter, and the error codes that pipes give."""
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum, IntFlag, StrEnum
 
 
 class OpenMode(IntFlag):
@@ -192,6 +192,24 @@ class TokenInformation(IntEnum):
     """`TokenInformationClass` of GetTokenInformation."""
 
     USER = 1
+
+
+class Wait(StrEnum):
+    """What `connect` waits for until its deadline."""
+
+    NONE = "none"
+    # A busy pipe is waited for, an absent one fails at once.
+    FREE = "free"
+    # An absent pipe is waited for too.
+    EXISTS = "exists"
+
+
+class Condition(StrEnum):
+    """What `wait_for` waits for."""
+
+    FREE = "free"
+    EXISTS = "exists"
+    GONE = "gone"
 
 
 UNLIMITED_INSTANCES = 255

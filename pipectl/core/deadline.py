@@ -1,5 +1,6 @@
 """A point in time that bounds a whole operation, however many Win32 calls it takes."""
 
+import math
 import time
 from ctypes import byref, c_int64
 from typing import Any
@@ -49,3 +50,8 @@ def kernel_time(seconds: float | None) -> Any:
     if seconds is None or seconds >= _FOR_EVER:
         return None
     return byref(c_int64(int(seconds * -10_000_000) - 1))  # rather too late than too early
+
+
+def milliseconds(seconds: float) -> int:
+    """Return a time as Win32 takes it: whole milliseconds, rounded up, and never INFINITE."""
+    return math.ceil(min(INFINITE - 1, max(0, seconds * 1000)))

@@ -3,7 +3,8 @@
 import sys
 import time
 
-from pipectl.core.functions import connect_named_pipe, create_named_pipe
+from pipectl.core.win32.calls import create_named_pipe
+from tests.pipes import connect_named_pipe
 from tests.runner import Result, Running
 
 # pipectl, and a thread that gives it Ctrl+C when the test closes a pipe: a signal from outside needs a console.

@@ -1,21 +1,17 @@
 """`pipectl call`: one request and its reply, and every way in which there is none."""
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipectl.core.connection import Connection, connect
+import pytest
+
 from pipectl.core.constants import OpenMode, PipeMode
-from pipectl.core.functions import create_named_pipe
-from pipectl.core.server import Client, PipeServer
+from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.win32.calls import create_named_pipe
 from tests.runner import Background, Pipectl, Running
 
 MEGABYTES = bytes(range(256)) * (10 << 12)  # 10 MiB

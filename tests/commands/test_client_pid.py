@@ -1,17 +1,14 @@
 """`pipectl client-pid`: who connects."""
 
+import os
 import sys
 
 import pytest
 
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
-import os
-
-from pipectl.core.connection import Wait, connect
+from pipectl.core.constants import Wait
 from pipectl.core.errors import PipeClosedError
-from pipectl.core.server import PipeServer
+from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.server import PipeServer
 from tests.runner import Background, Pipectl
 
 

@@ -1,16 +1,12 @@
 """Shell completion: what the shells' scripts get from pipectl."""
 
 import os
-import sys
 
 import pytest
 
-if sys.platform != "win32":
-    pytest.skip("runs pipectl for real", allow_module_level=True)
-
-from pipectl.core import discovery
+from pipectl.core.inventory import directory
 from pipectl.core.models import PipeEntry
-from pipectl.params import PIPE
+from pipectl.options.types import PIPE
 from tests.runner import Pipectl
 
 
@@ -41,7 +37,7 @@ def test_commands_options_and_their_values_are_completed(pipectl_process: Pipect
 
 def test_names_of_pipes_are_completed_from_the_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = [PipeEntry("svc", 1, None), PipeEntry("svc-log", 1, 1), PipeEntry("other", 1, 1)]
-    monkeypatch.setattr(discovery, "list_pipes", lambda: entries)
+    monkeypatch.setattr(directory, "list_pipes", lambda: entries)
     assert [item.value for item in PIPE.shell_complete(None, None, "sv")] == ["svc", "svc-log"]  # type: ignore[arg-type]
 
 

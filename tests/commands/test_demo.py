@@ -1,13 +1,6 @@
 """`pipectl demo`: the tour, whole and in time."""
 
 import re
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 import time
 
 from pipectl.commands import COMMANDS

@@ -1,12 +1,5 @@
 """Every example of every help, and of the README, runs as it is printed, but for the name of the pipe."""
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,11 +7,14 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 from pipectl.commands import COMMANDS
-from pipectl.core import discovery
-from pipectl.core.connection import Wait, connect
+from pipectl.core.constants import Wait
+from pipectl.core.inventory import directory
 from pipectl.core.models import PipeEntry
-from pipectl.core.server import Client, PipeServer
+from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.server import Client, PipeServer
 from tests.commands.interruptible import Interruptible
 from tests.runner import Background, Pipectl
 
@@ -90,7 +86,7 @@ def test_an_example_runs_as_it_is_printed(
     for name, data in FILES.items():
         (tmp_path / name).write_bytes(data)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(discovery, "list_pipes", lambda: [PipeEntry("docker_engine", 3, None)])
+    monkeypatch.setattr(directory, "list_pipes", lambda: [PipeEntry("docker_engine", 3, None)])
     if line.startswith(("pipectl serve", "pipectl client-pid")):
         background(connect_soon, pipe_name)
     with server_for(line, pipe_name):

@@ -1,21 +1,18 @@
 """`pipectl info`: all that can be known of a pipe, and what can be known without opening it."""
 
+import os
 import sys
+from contextlib import ExitStack
 
 import pytest
 
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
-import os
-from contextlib import ExitStack
-
-from pipectl.core.connection import connect
 from pipectl.core.constants import OpenMode, PipeMode
-from pipectl.core.functions import connect_named_pipe, create_named_pipe
-from pipectl.core.processes import current_user_sid
-from pipectl.core.security import security_attributes
-from pipectl.core.server import Client, PipeServer
+from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.security.accounts import current_user_sid
+from pipectl.core.security.descriptors import security_attributes
+from pipectl.core.win32.calls import create_named_pipe
+from tests.pipes import connect_named_pipe
 from tests.runner import Pipectl
 
 

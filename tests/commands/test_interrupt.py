@@ -1,22 +1,19 @@
 """Ctrl+C ends every command at once with exit code 130, whatever it waits for."""
 
 import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
 
-from pipectl.core.connection import Wait, connect
-from pipectl.core.constants import PipeMode
-from pipectl.core.functions import connect_named_pipe, create_named_pipe
-from pipectl.core.server import Client, PipeServer
+import pytest
+
+from pipectl.core.constants import PipeMode, Wait
+from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.win32.calls import create_named_pipe
 from tests.commands.interruptible import Interruptible
+from tests.pipes import connect_named_pipe
 
 
 @pytest.fixture

@@ -1,16 +1,11 @@
 """`pipectl list`: the directory of pipes; its reading is tested with `core.discovery`."""
 
-import sys
-
 import pytest
 
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
-from pipectl.core import discovery
-from pipectl.core.connection import connect
-from pipectl.core.functions import create_named_pipe
+from pipectl.core.inventory import directory
 from pipectl.core.models import PipeEntry
+from pipectl.core.pipe.connection import connect
+from pipectl.core.win32.calls import create_named_pipe
 from tests.conftest import ON_WINE
 from tests.runner import Pipectl
 
@@ -19,7 +14,7 @@ from tests.runner import Pipectl
 def some_pipes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have three pipes in the directory."""
     entries = [PipeEntry("svc", 1, 1), PipeEntry("dotnet-diagnostic-42", 3, None), PipeEntry("App\x1b[31m", 2, 5)]
-    monkeypatch.setattr(discovery, "list_pipes", lambda: entries)
+    monkeypatch.setattr(directory, "list_pipes", lambda: entries)
 
 
 @pytest.mark.usefixtures("some_pipes")

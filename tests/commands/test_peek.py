@@ -1,19 +1,14 @@
 """`pipectl peek`: what waits, and stays."""
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 import time
 from threading import Timer
 
-from pipectl.core.connection import Connection
+import pytest
+
 from pipectl.core.constants import OpenMode, PipeMode
-from pipectl.core.functions import create_named_pipe
-from pipectl.core.server import Client, PipeServer
+from pipectl.core.pipe.connection import Connection
+from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.win32.calls import create_named_pipe
 from tests.runner import Pipectl
 
 

@@ -1,16 +1,12 @@
 """`pipectl popen`: a child's streams and its exit code, as if it had been started without pipectl."""
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' processes", allow_module_level=True)
-
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.runner import Pipectl, Running
 

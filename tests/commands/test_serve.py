@@ -1,16 +1,10 @@
 """`pipectl serve`: what it answers, whom it lets in, what it tells, and when it ends."""
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,13 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipectl.core.connection import Connection, Wait, connect
-from pipectl.core.constants import Access
+import pytest
+
+from pipectl.core.constants import Access, Wait
 from pipectl.core.errors import PipeClosedError
-from pipectl.core.functions import get_named_pipe_info
-from pipectl.core.processes import current_user_sid
-from pipectl.core.sddl import Kind
-from pipectl.core.security import get_security
+from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.security.accounts import current_user_sid
+from pipectl.core.security.descriptors import get_security
+from pipectl.core.security.sddl import Kind
+from pipectl.core.win32.queries import get_named_pipe_info
 from tests.runner import Background, Pipectl, Result
 
 if TYPE_CHECKING:

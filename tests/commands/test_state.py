@@ -1,15 +1,10 @@
 """`pipectl state`: how a handle reads and waits, before and after."""
 
-import sys
-
 import pytest
 
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
-from pipectl.core.connection import connect
 from pipectl.core.constants import OpenMode, PipeMode
-from pipectl.core.functions import create_named_pipe
+from pipectl.core.pipe.connection import connect
+from pipectl.core.win32.calls import create_named_pipe
 from tests.runner import Pipectl
 
 

@@ -1,16 +1,9 @@
 """`pipectl transact`: many requests over one connection."""
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 import time
 from collections.abc import Callable
 
-from pipectl.core.server import Client, PipeServer
+from pipectl.core.pipe.server import Client, PipeServer
 from tests.runner import Pipectl, Running
 
 

@@ -3,25 +3,21 @@
 What differs from run to run is replaced by words in capitals, and the lines that are drawn by plain ones.
 """
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import NamedTuple
 
+import pytest
+
 from pipectl.cli import cli
 from pipectl.commands import COMMANDS
-from pipectl.core import discovery, inspection
-from pipectl.core.connection import Wait, connect
+from pipectl.core.constants import Wait
 from pipectl.core.errors import PipeClosedError
+from pipectl.core.inventory import details, directory
 from pipectl.core.models import PipeEntry
-from pipectl.core.server import Client, PipeServer
+from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.server import Client, PipeServer
 from tests.runner import Background
 from tests.streams import Streams
 
@@ -267,10 +263,10 @@ def test_a_person_sees_just_this(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.setattr(discovery, "list_pipes", lambda: PIPES)
-    monkeypatch.setattr(inspection, "inspect", lambda _pipe: INFO)
+    monkeypatch.setattr(directory, "list_pipes", lambda: PIPES)
+    monkeypatch.setattr(details, "inspect", lambda _pipe: INFO)
     states = iter([STATE, {**STATE, "read_mode": "message"} if "--read-mode" in scene.line else STATE])
-    monkeypatch.setattr(inspection, "handle_state", lambda _pipe: next(states))
+    monkeypatch.setattr(details, "handle_state", lambda _pipe: next(states))
     streams = Streams(monkeypatch, are_terminals=True)
     streams.connect()
     if scene.client:

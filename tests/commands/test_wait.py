@@ -1,19 +1,14 @@
 """`pipectl wait`: until a pipe is free, exists, or is gone; told by the exit code."""
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 import time
 from collections.abc import Callable
 from threading import Timer
 
-from pipectl.core.connection import connect
-from pipectl.core.functions import create_named_pipe
-from pipectl.core.server import Client, PipeServer
+import pytest
+
+from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.win32.calls import create_named_pipe
 from tests.runner import Background, Pipectl
 
 

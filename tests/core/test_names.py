@@ -22,7 +22,7 @@ from pipectl.core.names import (
 if sys.platform == "win32":
     import ctypes
 
-    from pipectl.core import functions as pipes
+    from pipectl.core.win32 import calls
 
 needs_windows = pytest.mark.skipif(sys.platform != "win32", reason="needs Windows' pipes")
 
@@ -375,15 +375,15 @@ def test_win32_normalises_as_these_names_are(text: str) -> None:
 @needs_windows
 @pytest.mark.parametrize("tail", ["", "/b", r"\\b", ".", " .", ".\\b", "..\\b", " \\b", "/"])
 def test_windows_finds_a_pipe_under_the_full_name_of_what_it_was_made_with(pipe_name: str, tail: str) -> None:
-    with pipes.create_named_pipe(pipe_name + tail):
-        pipes.create_file(full_name(pipe_name + tail)).close()
+    with calls.create_named_pipe(pipe_name + tail):
+        calls.create_file(full_name(pipe_name + tail)).close()
 
 
 @needs_windows
 @pytest.mark.parametrize("tail", ["/b", ".", " ", ".\\b", r"\\b"])
 def test_windows_tells_a_name_apart_from_what_it_would_make_of_it(pipe_name: str, tail: str) -> None:
     verbatim = full_name(VERBATIM_PREFIX + short(pipe_name) + tail)
-    with pipes.create_named_pipe(verbatim):
+    with calls.create_named_pipe(verbatim):
         with pytest.raises(PipeNotFoundError):
-            pipes.create_file(pipe_name + tail)
-        pipes.create_file(verbatim).close()
+            calls.create_file(pipe_name + tail)
+        calls.create_file(verbatim).close()

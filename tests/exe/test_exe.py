@@ -1,12 +1,5 @@
 """The exe is pipectl, whole and alone: every command, whatever it is called with, wherever it lies."""
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("runs the exe, as Windows does", allow_module_level=True)
-
 import hashlib
 import json
 import shutil
@@ -17,6 +10,7 @@ from pathlib import Path
 
 import click
 import pefile
+import pytest
 from PyInstaller.archive.readers import CArchiveReader
 
 from pipectl import __version__

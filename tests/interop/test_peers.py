@@ -4,15 +4,9 @@ The peers run as processes of their own. As a client each opens ten connections,
 sizes echoed, and sees the end that our server makes of `bye`; it exits with 0 only if all of that was so.
 """
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -20,10 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from pipectl.core.connection import Connection, Wait, connect
+import pytest
+
+from pipectl.core.constants import Wait
 from pipectl.core.errors import PipeClosedError, PipeError
-from pipectl.core.framing import Until
-from pipectl.core.server import Client, PipeServer
+from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.pipe.framing import Until
+from pipectl.core.pipe.server import Client, PipeServer
 
 _PEERS = Path(__file__).parent / "peers"
 

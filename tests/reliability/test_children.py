@@ -1,17 +1,12 @@
 """Children over anonymous pipes, ten thousand of each kind: no handle, no object and no memory stays behind."""
 
-import sys
+from collections.abc import Callable
 
 import pytest
 
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
-from collections.abc import Callable
-
-from pipectl.core.popen import popen, popen2, popen3, popen4
+from pipectl.core.children.files import popen, popen2, popen3, popen4
 from tests.conftest import NOT_STARTED
-from tests.core.test_leaks import assert_nothing_grows
+from tests.reliability.test_leaks import assert_nothing_grows
 
 from .conftest import Amount, Figure
 

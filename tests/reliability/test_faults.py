@@ -3,15 +3,9 @@
 Each fault has one of two ends: the right answer, or a clear error in time. Whoever is left works on.
 """
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 import random
 import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -22,15 +16,18 @@ from itertools import cycle, islice
 from pathlib import Path
 from statistics import median, quantiles
 
-from pipectl.core import functions
-from pipectl.core.blocking import run_blocking
-from pipectl.core.connection import Connection, Wait, call, connect
-from pipectl.core.constants import PipeMode, WinError
+import pytest
+
+from pipectl.core.constants import Condition, PipeMode, Wait, WinError
 from pipectl.core.deadline import Deadline
-from pipectl.core.discovery import Condition, wait_for
 from pipectl.core.errors import PipeBusyError, PipeClosedError, PipeError, PipeNotFoundError, PipeTimeoutError
-from pipectl.core.framing import parse
-from pipectl.core.server import LATER, Client, Later, PipeServer
+from pipectl.core.pipe.availability import wait_for
+from pipectl.core.pipe.connection import Connection, call, connect
+from pipectl.core.pipe.framing import parse
+from pipectl.core.pipe.server import LATER, Client, Later, PipeServer
+from pipectl.core.win32 import calls
+from pipectl.core.win32.blocking import run_blocking
+from tests import pipes
 from tests.runner import Background
 
 from .conftest import Amount, Figure
@@ -173,15 +170,15 @@ def test_clients_that_leave_at_once_leave_a_server_that_serves(
 
 
 def test_a_client_that_came_and_left_is_no_data_and_the_instance_goes_on(pipe_name: str, amount: Amount) -> None:
-    with functions.create_named_pipe(pipe_name) as server:
+    with calls.create_named_pipe(pipe_name) as server:
         for _ in range(amount(1000, 10_000)):
-            functions.create_file(pipe_name).close()
+            calls.create_file(pipe_name).close()
             with pytest.raises(PipeClosedError) as raised:
-                functions.connect_named_pipe(server, PATIENCE)
+                pipes.connect_named_pipe(server, PATIENCE)
             assert raised.value.code == WinError.NO_DATA
-            functions.disconnect_named_pipe(server)
+            pipes.disconnect_named_pipe(server)
             with suppress(PipeTimeoutError):  # it listens again
-                functions.connect_named_pipe(server, 0)
+                pipes.connect_named_pipe(server, 0)
 
 
 def test_a_limit_of_instances_is_waited_for_by_all_and_all_are_served(
@@ -221,7 +218,7 @@ def test_messages_of_no_bytes_are_messages(pipe_name: str, amount: Amount) -> No
 
 def byte_pipe(pipe: str) -> Connection:
     """Make a server end that does only what a test makes it do."""
-    return Connection(functions.create_named_pipe(pipe, pipe_mode=PipeMode.TYPE_BYTE), is_message=False)
+    return Connection(calls.create_named_pipe(pipe, pipe_mode=PipeMode.TYPE_BYTE), is_message=False)
 
 
 def test_half_a_frame_is_kept_until_the_rest_comes(pipe_name: str) -> None:
@@ -315,8 +312,8 @@ def test_every_deadline_is_kept(pipe_name: str, amount: Amount, figure: Figure) 
         for name in (pipe_name, f"{pipe_name}-byte"):
             is_message = name == pipe_name
             stack.enter_context(PipeServer(name, lambda *_: LATER, is_message=is_message))
-        stack.enter_context(functions.create_named_pipe(f"{pipe_name}-busy", max_instances=1))
-        stack.enter_context(functions.create_file(f"{pipe_name}-busy"))
+        stack.enter_context(calls.create_named_pipe(f"{pipe_name}-busy", max_instances=1))
+        stack.enter_context(calls.create_file(f"{pipe_name}-busy"))
         for name, operation in clocks(pipe_name).items():
             of_one = []
             for timeout in [0.03, 0.07, 0.15] * amount(1, 20):

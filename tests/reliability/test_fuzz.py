@@ -18,17 +18,19 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from pipectl import rendering
 from pipectl.cli import cli
 from pipectl.commands import COMMANDS
-from pipectl.core import names, sddl
+from pipectl.core import names
 from pipectl.core.constants import Access
-from pipectl.core.discovery import parse_directory
 from pipectl.core.errors import InvalidPipeNameError, error_for
-from pipectl.core.framing import Until, parse
+from pipectl.core.inventory.directory import parse_directory
+from pipectl.core.pipe.framing import Until, parse
+from pipectl.core.security import sddl
 from pipectl.exitcodes import ExitCode
+from pipectl.options.payload import Written, payload, showing
+from pipectl.options.types import DURATION, ENCODING, SIZE
 from pipectl.output import Form, Output, Show
-from pipectl.params import DURATION, ENCODING, SIZE, Written, payload, showing
+from pipectl.output.text import printable
 from tests.runner import Result
 
 needs_windows = pytest.mark.skipif(sys.platform != "win32", reason="needs Windows' pipes")
@@ -349,7 +351,7 @@ def test_nothing_that_a_pipe_sends_can_command_a_terminal(data: bytes, show: Sho
 @given(arguments, arguments, st.integers(0, 0xFFFF_FFFF))
 def test_any_error_and_its_hint_are_told_on_a_terminal_harmlessly(pipe: str, reason: str, code: int) -> None:
     error = error_for(code, reason, "CreateFileW", pipe)
-    assert_harmless(rendering.printable(f"{error} {error.hint}"))
+    assert_harmless(printable(f"{error} {error.hint}"))
 
 
 # Command lines

@@ -6,31 +6,26 @@ two `Connection`s to whole messages, and to the replies that rules cut out of a 
 are read empty: every byte that was written is read, or went with a disconnect or a reader that closed.
 """
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 from collections import deque
 from ctypes import create_string_buffer
 from typing import Any, Literal, NamedTuple, Protocol
 from uuid import uuid4
 
 import hypothesis
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from pipectl.core import functions, winapi
-from pipectl.core.connection import Connection, connect
 from pipectl.core.constants import STATUS_PENDING, OpenMode, PipeMode, WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import MessageTooLongError, PipeClosedError, PipeError, PipeTimeoutError
-from pipectl.core.framing import parse
-from pipectl.core.functions import create_file, create_named_pipe
-from pipectl.core.handle import Handle
-from pipectl.core.overlapped import Overlapped
+from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.pipe.framing import parse
+from pipectl.core.win32 import calls, queries, winapi
+from pipectl.core.win32.calls import create_file, create_named_pipe
+from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.overlapped import Overlapped
+from tests import pipes
 
 from .conftest import Amount, Figure
 
@@ -89,28 +84,28 @@ class Core:
         return self._client if end == "client" else self._server
 
     def write(self, end: End, data: bytes) -> Outcome:
-        return self._outcome(lambda: Outcome(numbers=(functions.write_file(self._handle(end), data, PATIENCE),)))
+        return self._outcome(lambda: Outcome(numbers=(pipes.write_file(self._handle(end), data, PATIENCE),)))
 
     def read(self, end: End, size: int) -> Outcome:
-        return self._outcome(lambda: Outcome(*functions.read_file(self._handle(end), size, 0)))
+        return self._outcome(lambda: Outcome(*pipes.read_file(self._handle(end), size, 0)))
 
     def peek(self, end: End, size: int) -> Outcome:
         def peek() -> Outcome:
-            found = functions.peek_named_pipe(self._handle(end), size)
+            found = calls.peek_named_pipe(self._handle(end), size)
             return Outcome(found.data, numbers=(found.available, found.left_in_message))
 
         return self._outcome(peek)
 
     def set_mode(self, end: End, mode: PipeMode) -> Outcome:
         def set_mode() -> Outcome:
-            functions.set_named_pipe_handle_state(self._handle(end), mode)
+            queries.set_named_pipe_handle_state(self._handle(end), mode)
             return Outcome()
 
         return self._outcome(set_mode)
 
     def state(self, end: End) -> Outcome:
         def state() -> Outcome:
-            found = functions.get_named_pipe_handle_state(self._handle(end))
+            found = queries.get_named_pipe_handle_state(self._handle(end))
             return Outcome(numbers=(PipeMode.READ_MESSAGE if found.is_message_mode else 0, found.current_instances))
 
         return self._outcome(state)
@@ -140,7 +135,7 @@ class Core:
             operation.result(Deadline(PATIENCE))
 
     def disconnect(self) -> None:
-        functions.disconnect_named_pipe(self._server)
+        pipes.disconnect_named_pipe(self._server)
 
     def close(self, end: End) -> None:
         self._handle(end).close()

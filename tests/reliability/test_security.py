@@ -1,15 +1,9 @@
 """What is protected: who may open, who may pose, what a server may do as its client, what a terminal or a log gets."""
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 import ctypes
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from ctypes import byref
@@ -17,16 +11,21 @@ from ctypes.wintypes import DWORD, HANDLE
 from pathlib import Path
 from typing import Any
 
-from pipectl.core import functions, winapi
-from pipectl.core.connection import Wait, connect
-from pipectl.core.constants import Access, OpenMode, PipeMode, Sqos, TokenAccess
+import pytest
+
+from pipectl.core.constants import Access, OpenMode, PipeMode, Sqos, TokenAccess, Wait
 from pipectl.core.errors import PipeAccessError, PipeClosedError
-from pipectl.core.functions import create_named_pipe, get_local_info, read_file
-from pipectl.core.handle import Handle
-from pipectl.core.processes import current_user_sid
-from pipectl.core.sddl import AccessEntry, Dacl, allowed
-from pipectl.core.security import get_security, sddl_for, security_attributes
-from pipectl.core.server import PipeServer
+from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.server import PipeServer
+from pipectl.core.security.accounts import current_user_sid
+from pipectl.core.security.descriptors import get_security, sddl_for, security_attributes
+from pipectl.core.security.sddl import AccessEntry, Dacl, allowed
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.calls import create_named_pipe
+from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.queries import get_local_info
+from tests import pipes
+from tests.pipes import read_file
 from tests.runner import Pipectl, Running
 
 ME = current_user_sid()
@@ -327,7 +326,7 @@ def perhaps(wanted: bool, make: Callable[[], PipeServer]) -> "PipeServer | nullc
 def test_no_error_of_the_core_tells_what_was_sent(pipe_name: str) -> None:
     with create_named_pipe(pipe_name) as server, connect(pipe_name) as client:
         client.send(SECRET.encode())
-        functions.disconnect_named_pipe(server)
+        pipes.disconnect_named_pipe(server)
         with pytest.raises(PipeClosedError) as raised:
             client.send(SECRET.encode())
         assert SECRET not in repr(raised.value) + str(raised.value)

@@ -1,14 +1,8 @@
 """Long and wide: a hundred clients for a million messages, and a thousand clients that say nothing."""
 
-import sys
-
-import pytest
-
-if sys.platform != "win32":
-    pytest.skip("needs Windows' pipes", allow_module_level=True)
-
 import struct
 import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -19,12 +13,12 @@ from ctypes import byref
 from pathlib import Path
 from typing import NamedTuple
 
-from pipectl.core import winapi
-from pipectl.core.connection import connect
 from pipectl.core.constants import ProcessAccess
-from pipectl.core.handle import Handle
-from pipectl.core.server import Client, PipeServer
-from tests.core.test_leaks import memory_in_use
+from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.handle import Handle
+from tests.reliability.test_leaks import memory_in_use
 from tests.runner import Running
 
 from .conftest import Amount, Figure

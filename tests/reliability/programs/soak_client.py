@@ -10,7 +10,7 @@ import sys
 import zlib
 from contextlib import ExitStack
 
-from pipectl.core.connection import connect
+from pipectl.core.pipe.connection import connect
 
 HEAD = struct.Struct("<IIi")
 UNDER_WAY = 4

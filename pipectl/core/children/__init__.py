@@ -1,0 +1,1 @@
+"""Child processes on anonymous pipes: files on their streams, or streaming."""

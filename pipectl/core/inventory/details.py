@@ -1,0 +1,124 @@
+"""All that can be known of a pipe, as records of plain values; what cannot be known is absent, and never guessed."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from pipectl.core.constants import PipeMode, WinError
+from pipectl.core.errors import PipeError, error_for
+from pipectl.core.models import PipeEntry
+from pipectl.core.names import short
+from pipectl.core.pipe.availability import Availability, probe
+from pipectl.core.security.accounts import account_name
+from pipectl.core.security.descriptors import get_security
+from pipectl.core.security.sddl import dacl_in_words, label_in_words
+from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.queries import (
+    get_local_info,
+    get_named_pipe_handle_state,
+    get_named_pipe_info,
+    set_named_pipe_handle_state,
+)
+
+from .directory import list_pipes, pid_hint
+from .peers import server_of
+
+Record = dict[str, Any]
+
+
+def inspect(pipe: Handle) -> Record:
+    """Tell how a pipe was made, its state, who serves it, and who may open it."""
+    made = get_named_pipe_info(pipe)
+    local = _known(lambda: get_local_info(pipe)._asdict()) or {}
+    record: Record = {
+        "pipe": pipe.name,
+        "type": "message" if made.is_message_type else "byte",
+        "direction": local.get("configuration"),
+        "state": local.get("state"),
+        "instances": local.get("current_instances"),
+        "max_instances": _limit(made.max_instances),
+        "out_buffer_size": made.out_buffer_size,
+        "in_buffer_size": made.in_buffer_size,
+        "rejects_remote": local.get("rejects_remote"),
+        "inbound_quota": local.get("inbound_quota"),
+        "outbound_quota": local.get("outbound_quota"),
+        "read_data_available": local.get("read_data_available"),
+        "write_quota_available": local.get("write_quota_available"),
+        "handle": _known(lambda: handle_state(pipe)),
+        "server": _known(lambda: server_of(pipe)._asdict()),
+    }
+    return {**record, "security": _known(lambda: _security(pipe))}
+
+
+def glance(pipe: str) -> Record:
+    """Tell what can be known of a pipe without opening it; raises PipeNotFoundError."""
+    state = probe(pipe)
+    if state is Availability.ABSENT:
+        raise error_for(WinError.FILE_NOT_FOUND, "there is no such pipe", "WaitNamedPipeW", pipe)
+    listed = (entry for entry in _known(list_pipes) or [] if entry.name.lower() == short(pipe).lower())
+    known = next(map(listing, listed), {"pid_hint": pid_hint(short(pipe))})
+    return {"pipe": pipe, "is": state, **{name: value for name, value in known.items() if name != "name"}}
+
+
+def listing(entry: PipeEntry) -> Record:
+    """Tell what the directory of pipes says of one."""
+    return {**entry._asdict(), "max_instances": _limit(entry.max_instances), "pid_hint": pid_hint(entry.name)}
+
+
+def handle_state(pipe: Handle) -> Record:
+    """Tell how a handle reads and waits; collection values and the user's name only where Windows has them."""
+    state = get_named_pipe_handle_state(pipe)
+    collection = _known(lambda: get_named_pipe_handle_state(pipe, collection_data=True))
+    user = _known(lambda: get_named_pipe_handle_state(pipe, user_name=True))
+    return {
+        "read_mode": "message" if state.is_message_mode else "byte",
+        "wait_mode": "nowait" if state.is_nowait else "wait",
+        "instances": state.current_instances,
+        "collect_count": collection and collection.max_collection_count,
+        "collect_timeout": collection and collection.collect_data_timeout,
+        "user": user and user.user_name,
+    }
+
+
+def change_state(
+    pipe: Handle,
+    *,
+    read_mode: str | None = None,
+    wait_mode: str | None = None,
+    collect_count: int | None = None,
+    collect_timeout: float | None = None,
+) -> None:
+    """Set how a handle reads (`message`, `byte`) and waits (`wait`, `nowait`); None leaves a value as it is."""
+    mode = None
+    if read_mode or wait_mode:  # Windows sets both at once
+        now = get_named_pipe_handle_state(pipe)
+        is_message = now.is_message_mode if read_mode is None else read_mode == "message"
+        is_nowait = now.is_nowait if wait_mode is None else wait_mode == "nowait"
+        mode = (PipeMode.READ_MESSAGE if is_message else PipeMode.READ_BYTE) | (
+            PipeMode.NOWAIT if is_nowait else PipeMode.WAIT
+        )
+    if (mode, collect_count, collect_timeout) != (None, None, None):
+        set_named_pipe_handle_state(
+            pipe, mode, max_collection_count=collect_count, collect_data_timeout=collect_timeout
+        )
+
+
+def _known(ask: Callable[[], Any]) -> Any:
+    with suppress(PipeError):
+        return ask()
+    return None
+
+
+def _security(pipe: Handle) -> Record:
+    info = get_security(pipe)
+    return {
+        "owner": info.owner_name or info.owner,
+        "group": info.group_name or info.group,
+        "access": None if info.dacl is None else dacl_in_words(info.dacl, account_name),
+        "integrity": info.label and label_in_words(info.label),
+        "sddl": info.sddl or None,
+    }
+
+
+def _limit(instances: int | None) -> int | str:
+    return "unlimited" if instances is None else instances

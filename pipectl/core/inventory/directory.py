@@ -1,0 +1,168 @@
+r"""Which pipes there are, and whether one is free, without opening any of them.
+
+Opening a pipe takes one of its instances, and a server that has only that one may end when it is left again. So nothing
+here opens one, and no program should ask for a pipe with `os.path.exists`, which does. There are two other ways:
+
+* The directory of pipes, `\\.\pipe\` with its last backslash, can be opened and read like any other. It tells each
+  name, and in the fields for sizes how many instances there are and may be. It is no snapshot.
+* WaitNamedPipe, which asks the file system and not the pipe. What it answers was so at that moment: another client may
+  be quicker. In containers it is known to be mistaken, so that `connect` does not rely on it.
+"""
+
+import fnmatch
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from pipectl.core.constants import Access, FileFlags, ShareMode
+from pipectl.core.errors import PipeError, UnsupportedError
+from pipectl.core.models import PipeEntry
+from pipectl.core.names import LOCAL_PREFIX, display, from_directory, full_name, is_remote, near, short
+
+_BUFFER_SIZE = 65536
+_FILE_DIRECTORY_INFORMATION = 1
+_STATUS_NO_MORE_FILES = 0x8000_0006
+
+# FILE_DIRECTORY_INFORMATION up to the name: NextEntryOffset, EndOfFile, AllocationSize and FileNameLength, without the
+# upper halves of the sizes.
+_ENTRY = struct.Struct("<I36xI4xI8xI")
+_UNLIMITED = 0xFFFF_FFFF
+
+
+# The directory
+
+
+def list_pipes() -> list[PipeEntry]:
+    """Read the directory of pipes; names are as they stand there, without a prefix.
+
+    A pipe that comes or goes meanwhile may be missing. Raises UnsupportedError where there is no such directory.
+    """
+    entries = (entry for buffer in _read_directory() for entry in parse_directory(buffer))
+    # As it is no snapshot, a name can come twice.
+    return list({entry.name: entry for entry in entries}.values())
+
+
+def parse_directory(buffer: bytes) -> list[PipeEntry]:
+    """Read what NtQueryDirectoryFile wrote into a buffer; raises ValueError for what it cannot have written."""
+    entries = []
+    offset = 0
+    step = len(buffer)
+    while step:
+        if offset + _ENTRY.size > len(buffer):
+            raise ValueError(f"an entry of the directory begins at {offset}, and the buffer ends at {len(buffer)}")
+        step, instances, limit, length = _ENTRY.unpack_from(buffer, offset)
+        begin = offset + _ENTRY.size
+        if length % 2 or begin + length > len(buffer) or 0 < step < _ENTRY.size + length:
+            raise ValueError(f"the entry at {offset} has a name of {length} bytes, and the next comes {step} after it")
+        name = buffer[begin : begin + length].decode("utf-16-le", "surrogatepass")
+        entries.append(PipeEntry(name, instances, None if limit == _UNLIMITED else limit))
+        offset += step
+    return entries
+
+
+def matching(glob: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
+    """Give the pipes whose names match, in any case: `*` is any text, `?` a character, `[ab]` one of some.
+
+    The glob may be written like any pipe's name. Raises InvalidPipeNameError for what cannot be one.
+    """
+    pipe = full_name(glob)
+    if is_remote(pipe):
+        raise UnsupportedError(
+            "the pipes of another computer cannot be listed", pipe=pipe, hint="Run `pipectl list` on that computer"
+        )
+    matches = re.compile(fnmatch.translate(short(pipe)), re.IGNORECASE).match
+    return [entry for entry in entries if matches(entry.name)]
+
+
+def sorted_by(order: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
+    """Put pipes in the order of their `name`, or of their `instances` with the most first."""
+    by_name = sorted(entries, key=lambda entry: entry.name.lower())
+    return by_name if order == "name" else sorted(by_name, key=lambda entry: -entry.instances)
+
+
+def did_you_mean(pipe: str) -> list[str]:
+    """Give the names of pipes that somebody may have meant who wrote another, the best first; none where none is known.
+
+    They are as `names.display` shows them.
+    """
+    return [] if is_remote(pipe) else [display(name) for name in near(pipe, _known_names())]
+
+
+def names_beginning(text: str) -> list[str]:
+    """Give the names, as they are shown, that begin with a text in any case, for a shell to complete."""
+    names = _known_names()
+    shown = map(display, map(from_directory, names) if text.startswith("\\\\") else names)
+    return sorted(name for name in shown if name.lower().startswith(text.lower()))
+
+
+def pid_hint(name: str) -> int | None:
+    """Tell the process that a name speaks of, by a habit of its program; a hint, since anybody may choose any name."""
+    for pattern, base in _HABITS:
+        if match := pattern.fullmatch(name):
+            return int(match[1], base)
+    return None
+
+
+def _known_names() -> list[str]:
+    with suppress(PipeError):
+        return [entry.name for entry in list_pipes()]
+    return []
+
+
+def _read_directory() -> Iterator[bytes]:
+    import ctypes
+
+    from pipectl.core.win32 import winapi
+    from pipectl.core.win32.calls import create_file
+
+    block = winapi.IO_STATUS_BLOCK()
+    buffer = ctypes.create_string_buffer(_BUFFER_SIZE)
+    share = ShareMode.READ | ShareMode.WRITE
+    with create_file(LOCAL_PREFIX, Access.GENERIC_READ, share=share, flags=FileFlags.NONE) as directory:
+        from_start = True
+        while True:
+            status = winapi.NtQueryDirectoryFile(
+                directory,
+                None,
+                None,
+                None,
+                ctypes.byref(block),
+                buffer,
+                len(buffer),
+                _FILE_DIRECTORY_INFORMATION,
+                False,
+                None,
+                from_start,
+            )
+            if status & 0xFFFF_FFFF == _STATUS_NO_MORE_FILES:
+                return
+            if status < 0:
+                raise UnsupportedError(
+                    "this system cannot list its pipes",
+                    code=winapi.RtlNtStatusToDosError(status),
+                    function="NtQueryDirectoryFile",
+                    hint="Wine cannot; ask for one by its name: `pipectl wait PIPE --for exists --timeout 0`",
+                )
+            yield buffer.raw[: block.Information]
+            from_start = False
+
+
+# How some programs put their process id into the names of their pipes, and the base of the number.
+_HABITS = [
+    (re.compile(pattern, re.IGNORECASE | re.ASCII), base)
+    for pattern, base in (
+        (r"mojo\.(\d{1,10})\.\d+\.\d+", 10),  # Chromium and what is built on it
+        (r"crashpad_(\d{1,10})_\w+", 10),
+        (r"gecko-crash-server-pipe\.(\d{1,10})", 10),  # Firefox
+        (r"dotnet-diagnostic-(\d{1,10})", 10),
+        (r"clr-debug-pipe-(\d{1,10})-.+", 10),
+        (r"PSHost\.\d+\.(\d{1,10})\..+", 10),  # PowerShell
+        (r"pgsignal_(\d{1,10})", 10),  # PostgreSQL
+        (r"pyc-(\d{1,10})-\d+-.+", 10),  # Python's multiprocessing
+        (r"python-pipe-(\d{1,10})-\d+-.+", 10),  # Python's asyncio
+        (r"uv\\[0-9a-f]+-(\d{1,10})", 10),  # Node.js and all of libuv
+        (r"Winsock2\\CatalogChangeListener-([0-9a-f]{1,8})-[0-9a-f]+", 16),
+        (r"Win32Pipes\.([0-9a-f]{8})\.[0-9a-f]{8}", 16),  # anonymous pipes of an older Windows
+    )
+]

@@ -1,0 +1,67 @@
+"""Who is at the other end of a pipe, and whether it is who it should be.
+
+What the system reports was recorded when the end was opened, and another process may have that number by now: good
+enough to tell a person, and to catch a mistake. It is no proof against an attacker.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from ntpath import basename
+
+from pipectl.core.errors import PeerMismatchError, PipeError
+from pipectl.core.models import Process
+from pipectl.core.names import is_remote
+from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.queries import (
+    get_named_pipe_client_computer_name,
+    get_named_pipe_client_process_id,
+    get_named_pipe_server_process_id,
+)
+
+from .processes import describe
+
+
+def server_of(pipe: Handle) -> Process:
+    """Tell who serves the pipe behind a client's handle; of a remote one nothing but the number is known here."""
+    pid = get_named_pipe_server_process_id(pipe)
+    return Process(pid) if pipe.name and is_remote(pipe.name) else describe(pid)
+
+
+def client_of(pipe: Handle) -> Process:
+    """Tell who is connected to a server's handle; of a client on another computer only the number is known here."""
+    pid = get_named_pipe_client_process_id(pipe)
+    return Process(pid) if client_computer(pipe) else describe(pid)
+
+
+def client_computer(pipe: Handle) -> str | None:
+    """Tell the computer of a server's client; None for this one, and where the system cannot tell."""
+    with suppress(PipeError):
+        return get_named_pipe_client_computer_name(pipe)
+    return None
+
+
+def check_server(pipe: Handle, *, pid: int | None = None, exe: str | None = None, user: str | None = None) -> None:
+    """Raise PeerMismatchError unless the server is the expected process, program and user.
+
+    A program is given by its file name or its full path, a user as a name or as `DOMAIN\\name`; case does not matter.
+    What cannot be known does not match.
+    """
+    server = server_of(pipe)
+    found = f"process {server.pid}, {server.image or 'an unknown program'}, run by {server.user or 'an unknown user'}"
+    for what, expected, matches in (
+        ("process", pid, server.pid == pid),
+        ("program", exe, _matches(exe, server.image, basename)),
+        ("user", user, _matches(user, server.user, lambda account: account.rpartition("\\")[2])),
+    ):
+        if expected is not None and not matches:
+            raise PeerMismatchError(
+                f"the server is {found}, not the {what} `{expected}`",
+                pipe=pipe.name,
+                hint="Nothing was sent. See who serves the pipe: `pipectl info {pipe}`",
+            )
+
+
+def _matches(expected: str | None, actual: str | None, shorten: Callable[[str], str]) -> bool:
+    if expected is None or actual is None:
+        return False
+    return expected.lower() in (actual.lower(), shorten(actual).lower())

@@ -1,0 +1,112 @@
+"""Who a process is: its program, user and session, and the services it hosts.
+
+What this user may not know is absent, and never guessed. A process id is a number that the system reports, and no proof
+of identity: the process may have ended since, and another may have its number.
+"""
+
+import ctypes
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from ctypes import byref
+from ctypes.wintypes import DWORD
+from functools import lru_cache
+from typing import TypeVar
+
+from pipectl.core.constants import ProcessAccess, ServiceManagerAccess, ServiceState, ServiceType, WinError
+from pipectl.core.errors import PipeError
+from pipectl.core.models import Process
+from pipectl.core.security.accounts import account_name, user_sid
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.handle import Handle
+
+_T = TypeVar("_T")
+
+# The longest path that Windows has, in characters.
+_MAX_PATH = 32768
+# The most that EnumServicesStatusEx takes, in bytes.
+_MAX_SERVICES = 256 << 10
+_SC_ENUM_PROCESS_INFO = 0
+
+
+def describe(pid: int) -> Process:
+    """Tell what this user may know of a process: its program, user, session and services."""
+    image = user = None
+    with (
+        suppress(PipeError),
+        Handle(winapi.OpenProcess(ProcessAccess.QUERY_LIMITED_INFORMATION, False, pid)) as process,
+    ):
+        image = _if_allowed(_image, process)
+        user = _if_allowed(_user, process)
+    services = _if_allowed(_services_in, int(time.monotonic())) or {}
+    return Process(pid, image, user, _if_allowed(_session, pid), services.get(pid, ()))
+
+
+def running_services() -> dict[int, tuple[str, ...]]:
+    """Tell which services run, by their names, and in which processes."""
+    services: dict[int, tuple[str, ...]] = {}
+    buffer = ctypes.create_string_buffer(_MAX_SERVICES)
+    needed, count, resume = DWORD(), DWORD(), DWORD()
+    with _service_manager() as manager:
+        code: int = WinError.MORE_DATA
+        while code == WinError.MORE_DATA:
+            code = winapi.EnumServicesStatusExW(
+                manager,
+                _SC_ENUM_PROCESS_INFO,
+                ServiceType.WIN32,
+                ServiceState.ACTIVE,
+                buffer,
+                len(buffer),
+                byref(needed),
+                byref(count),
+                byref(resume),
+                None,
+            )
+            for pid, name in parse_services(buffer, count.value):
+                services[pid] = (*services.get(pid, ()), name)
+    return services
+
+
+@lru_cache(maxsize=1)
+def _services_in(_second: int) -> dict[int, tuple[str, ...]]:
+    # Once a second at most: to ask takes ten times as long as all else about a client, and many may come at once.
+    return running_services()
+
+
+def parse_services(buffer: "ctypes.Array[ctypes.c_char]", count: int) -> Iterator[tuple[int, str]]:
+    """Read what EnumServicesStatusEx has written: the process and the name of each service."""
+    for entry in (winapi.ENUM_SERVICE_STATUS_PROCESSW * count).from_buffer(buffer):
+        yield entry.ServiceStatusProcess.dwProcessId, entry.lpServiceName
+
+
+def _if_allowed(question: Callable[..., _T], *arguments: object) -> _T | None:
+    """Ask, and take a refusal, or a process that is gone, for no answer."""
+    with suppress(PipeError):
+        return question(*arguments)
+    return None
+
+
+def _image(process: Handle) -> str:
+    path, size = ctypes.create_unicode_buffer(_MAX_PATH), DWORD(_MAX_PATH)
+    winapi.QueryFullProcessImageNameW(process, 0, path, byref(size))
+    return path.value
+
+
+def _user(process: Handle) -> str:
+    sid = user_sid(process)
+    return account_name(sid) or sid
+
+
+def _session(pid: int) -> int:
+    session = DWORD()
+    winapi.ProcessIdToSessionId(pid, byref(session))
+    return session.value
+
+
+@contextmanager
+def _service_manager() -> Iterator[int]:
+    manager = winapi.OpenSCManagerW(None, None, ServiceManagerAccess.ENUMERATE_SERVICE)
+    try:
+        yield manager
+    finally:
+        winapi.CloseServiceHandle(manager)

@@ -1,0 +1,1 @@
+"""A pipe's two ends: connections, servers, where a message ends, and whether a pipe is free."""

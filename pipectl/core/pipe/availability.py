@@ -1,0 +1,139 @@
+"""Whether a pipe is free, busy or absent, and waiting for it to become otherwise, without opening it.
+
+WaitNamedPipe asks the file system and not the pipe. What it answers was so at that moment: it wakes every waiter at
+once, another client may be quicker, and in containers it is known to be mistaken. So it is only a hint for when to try
+again, and `retry` leaves the decision to the attempt it is given.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from enum import StrEnum
+from typing import TypeVar
+
+from pipectl.core.constants import Condition, WinError
+from pipectl.core.deadline import Deadline
+from pipectl.core.errors import PipeBusyError, PipeError, PipeNotFoundError, PipeTimeoutError, error_for
+from pipectl.core.win32.calls import wait_named_pipe
+
+_T = TypeVar("_T")
+
+# The longest wait inside Win32, in seconds: Ctrl+C does not end it.
+_SLICE = 0.1
+_SHORTEST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.1
+
+
+class Availability(StrEnum):
+    """What is known of a pipe without opening it."""
+
+    FREE = "free"
+    # Every instance has a client.
+    BUSY = "busy"
+    ABSENT = "absent"
+
+
+def exists(pipe: str) -> bool:
+    """Return whether there is a pipe of that name."""
+    return probe(pipe) is not Availability.ABSENT
+
+
+def probe(pipe: str, timeout: float = 0) -> Availability:
+    """Return whether a pipe is free, busy or absent, waiting up to `timeout` seconds for a busy one.
+
+    Ctrl+C does not end this wait. Raises PipeError where the system cannot tell, as for a computer that is not there.
+    """
+    try:
+        wait_named_pipe(pipe, timeout)
+    except PipeTimeoutError:
+        return Availability.BUSY
+    except PipeNotFoundError as error:
+        if error.code in (WinError.BAD_NETPATH, WinError.BAD_NET_NAME):
+            raise
+        return Availability.ABSENT
+    return Availability.FREE
+
+
+def wait_for(pipe: str, condition: Condition, deadline: Deadline, *, absent_too: bool = False) -> None:
+    """Wait until a pipe is free, exists or is gone, using no processor time; Ctrl+C ends the wait.
+
+    Raises PipeTimeoutError. To become free a pipe must exist: PipeNotFoundError at once if it does not, except with
+    `absent_too`, or if it was there before and its server may be between two instances.
+    """
+    pause = pauses()
+    is_waited_for = False
+    while True:
+        # The first probe does not wait: a pipe that goes while it is waited for was there, and is not absent.
+        state = probe(pipe, deadline.at_most(_SLICE) if is_waited_for else 0)
+        if _meets(state, condition):
+            return
+        if state is Availability.BUSY:
+            absent_too = True
+        elif condition is Condition.FREE and not absent_too:
+            raise PipeNotFoundError(
+                "there is no such pipe", code=WinError.FILE_NOT_FOUND, function="WaitNamedPipeW", pipe=pipe
+            )
+        if deadline.passed:
+            raise _timed_out(pipe, condition, deadline)
+        is_waited_for = condition is Condition.FREE and state is Availability.BUSY
+        sleep(_SHORTEST_PAUSE if is_waited_for else next(pause), deadline)
+
+
+def retry(attempt: Callable[[], _T], error: PipeError, pipe: str, deadline: Deadline) -> _T:
+    """Repeat an attempt to open a pipe, which failed with `error` at first, until it succeeds or the deadline passes.
+
+    Raises PipeBusyError or PipeNotFoundError if that was still so at the end, and at once what else the attempt raises.
+    """
+    pause = pauses()
+    while not deadline.passed:
+        if isinstance(error, PipeBusyError):
+            with suppress(PipeError):
+                wait_named_pipe(pipe, deadline.at_most(_SLICE))
+        sleep(next(pause), deadline)
+        try:
+            return attempt()
+        except (PipeBusyError, PipeNotFoundError) as again:
+            error = again
+    if not deadline.timeout:
+        raise error from None
+    raise error_for(error.code, f"{error.reason}{_throughout(deadline)}", error.function, error.pipe) from None
+
+
+def pauses() -> Iterator[float]:
+    """Yield the seconds between tries: none at first, then longer, and never quite the same for two clients."""
+    yield 0
+    import random  # a slow import, and seldom needed
+
+    pause = _SHORTEST_PAUSE
+    while True:
+        yield pause * random.uniform(0.5, 1)
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def sleep(pause: float, deadline: Deadline) -> None:
+    """Sleep for a pause, but not beyond the deadline."""
+    time.sleep(deadline.at_most(pause))
+
+
+def _meets(state: Availability, condition: Condition) -> bool:
+    match condition:
+        case Condition.FREE:
+            return state is Availability.FREE
+        case Condition.EXISTS:
+            return state is not Availability.ABSENT
+        case Condition.GONE:
+            return state is Availability.ABSENT
+
+
+def _throughout(deadline: Deadline) -> str:
+    return f", for all of {deadline.timeout:g} s" if deadline.timeout else ""
+
+
+def _timed_out(pipe: str, condition: Condition, deadline: Deadline) -> PipeTimeoutError:
+    so_far = {
+        Condition.FREE: "no instance was free",
+        Condition.EXISTS: "there was no such pipe",
+        Condition.GONE: "it was still there",
+    }
+    code = WinError.SEM_TIMEOUT if condition is Condition.FREE else WinError.TIMEOUT
+    return PipeTimeoutError(so_far[condition] + _throughout(deadline), code=code, pipe=pipe)

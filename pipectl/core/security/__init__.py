@@ -1,0 +1,1 @@
+"""Who may do what: SIDs, accounts, access lists and security descriptors."""

@@ -1,0 +1,436 @@
+"""Security descriptors as text (SDDL): read, told in words, judged and written, without asking the system.
+
+The grammar is that of [MS-DTYP] 2.5.1: `O:owner G:group D:flags(entry)… S:flags(entry)…`, where an entry is
+`type;flags;rights;object;inherited object;account`, and perhaps `;condition`. What it means on a pipe:
+
+* An access list is read from its first entry to its last, and the first that speaks of a right decides about it.
+* No list at all (a NULL DACL) lets everyone do everything; a list without entries lets nobody do anything.
+* The owner may always read and change the list, unless an entry for Owner Rights says otherwise.
+* A client that opens with GENERIC_WRITE asks for FILE_CREATE_PIPE_INSTANCE too, which is one bit of it; the pipe file
+  system leaves that bit out for clients (so ReactOS' npfs does it), and `Access.PIPE_CLIENT` is enough for them.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from enum import IntFlag, StrEnum
+from typing import NamedTuple
+
+from pipectl.core.constants import Access
+
+from .sids import EVERYONE, OWNER_RIGHTS, Lookup, canonical, name_of
+
+
+class Kind(StrEnum):
+    """What an entry of an access list does with its rights."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class AceFlags(IntFlag):
+    """`AceFlags` of an entry: whom it is inherited by. A pipe has no children, so INHERIT_ONLY is without effect."""
+
+    NONE = 0x0
+    OBJECT_INHERIT = 0x1
+    CONTAINER_INHERIT = 0x2
+    NO_PROPAGATE = 0x4
+    INHERIT_ONLY = 0x8
+    INHERITED = 0x10
+    CRITICAL = 0x20
+    SUCCESSFUL_ACCESS = 0x40
+    FAILED_ACCESS = 0x80
+
+
+class LabelPolicy(IntFlag):
+    """What a mandatory label keeps programs of a lower integrity level from."""
+
+    NO_WRITE_UP = 0x1
+    NO_READ_UP = 0x2
+    NO_EXECUTE_UP = 0x4
+
+
+class AccessEntry(NamedTuple):
+    """An entry of an access list; generic rights in it are replaced by those that they stand for on a pipe."""
+
+    kind: Kind
+    # A SID; or two letters, such as DA, for an account whose SID depends on the domain.
+    account: str
+    mask: Access
+    flags: AceFlags = AceFlags.NONE
+    # Of a conditional entry, as it is written.
+    condition: str = ""
+
+
+class Dacl(NamedTuple):
+    """An access list; `is_null` is the one that is not there, so that everyone may do everything."""
+
+    entries: tuple[AccessEntry, ...] = ()
+    is_null: bool = False
+
+    @property
+    def effective(self) -> tuple[AccessEntry, ...]:
+        """The entries that have an effect on the pipe itself."""
+        return tuple(entry for entry in self.entries if not entry.flags & AceFlags.INHERIT_ONLY)
+
+
+class Label(NamedTuple):
+    """A mandatory label: an integrity level, as its SID, and what programs below it may not do."""
+
+    level: str
+    policy: LabelPolicy
+
+
+class Descriptor(NamedTuple):
+    """A security descriptor; None is what it does not tell."""
+
+    owner: str | None = None
+    group: str | None = None
+    dacl: Dacl | None = None
+    label: Label | None = None
+
+
+# Reading
+
+
+def parse(text: str) -> Descriptor:
+    """Read a security descriptor; raises ValueError for a text that is none."""
+    parts = _parts(text)
+    for letter in "OG":
+        if letter in parts and parts[letter].entries:
+            raise ValueError(f"`{letter}:` takes an account and no entries")
+    return Descriptor(
+        owner=canonical(parts["O"].head) if "O" in parts else None,
+        group=canonical(parts["G"].head) if "G" in parts else None,
+        dacl=_dacl(parts["D"]) if "D" in parts else None,
+        label=_label(parts["S"]) if "S" in parts else None,
+    )
+
+
+class _Part(NamedTuple):
+    head: str
+    entries: list[str]
+
+
+def _parts(text: str) -> dict[str, _Part]:
+    """Split a descriptor into its parts: the letter of each, what follows it, and its entries."""
+    parts: dict[str, _Part] = {}
+    entries: list[str] | None = None
+    for piece, is_entry in _pieces(text):
+        if is_entry:
+            if entries is None:
+                raise ValueError("an entry stands before any of `O:`, `G:`, `D:` and `S:`")
+            entries.append(piece)
+            continue
+        before, *rest = _HEAD.split(piece)
+        if before.strip():
+            raise ValueError(f"`{before.strip()}` is not a part of a security descriptor")
+        for letter, head in zip(rest[::2], rest[1::2], strict=True):
+            if letter.upper() in parts:
+                raise ValueError(f"`{letter}:` comes twice")
+            entries = []
+            parts[letter.upper()] = _Part(head.strip(), entries)
+    return parts
+
+
+def _pieces(text: str) -> Iterator[tuple[str, bool]]:
+    """Give what stands within the outermost parentheses (True), and what stands between two such pairs (False)."""
+    depth = begin = 0
+    is_quoted = False
+    for position, character in enumerate(text):
+        if character == '"' and depth:
+            is_quoted = not is_quoted
+        elif is_quoted:
+            continue
+        elif character == "(":
+            if depth == 0:
+                yield text[begin:position], False
+                begin = position + 1
+            depth += 1
+        elif character == ")":
+            depth -= 1
+            if depth == 0:
+                yield text[begin:position], True
+                begin = position + 1
+    if depth:
+        raise ValueError("a parenthesis has no partner")
+    yield text[begin:], False
+
+
+def _dacl(part: _Part) -> Dacl:
+    _check_list_flags(part.head)
+    is_null = "NO_ACCESS_CONTROL" in part.head.upper()
+    if is_null and part.entries:
+        raise ValueError("an access list cannot have entries and be NO_ACCESS_CONTROL")
+    return Dacl(tuple(map(_access_entry, part.entries)), is_null)
+
+
+def _access_entry(text: str) -> AccessEntry:
+    kind, flags, rights, account, condition = _fields(text)
+    if kind not in _KINDS:
+        raise ValueError(f"`{kind}` is not a kind of entry that an access list has")
+    mask = _specific(Access(_bits(rights, _RIGHTS)))
+    return AccessEntry(_KINDS[kind], canonical(account), mask, AceFlags(_bits(flags, _FLAGS)), condition)
+
+
+def _label(part: _Part) -> Label | None:
+    """Find the mandatory label among the entries of a system list; those about audits are passed over."""
+    _check_list_flags(part.head)
+    for text in part.entries:
+        kind, _, policy, account, _ = _fields(text)
+        if kind == "ML":
+            return Label(canonical(account), LabelPolicy(_bits(policy, _POLICIES)))
+    return None
+
+
+def _check_list_flags(text: str) -> None:
+    if not _LIST_FLAGS.fullmatch(text):
+        raise ValueError(f"`{text}` are not the flags of a list")
+
+
+def _fields(text: str) -> tuple[str, str, str, str, str]:
+    """Split an entry into kind, flags, rights, account and condition; object types mean nothing on a pipe."""
+    fields = [field.strip() for field in text.split(";", 6)]
+    if len(fields) < 6:
+        raise ValueError(f"`({text})` is not an entry: it has {len(fields)} fields instead of 6")
+    return fields[0].upper(), fields[1], fields[2], fields[5], "".join(fields[6:])
+
+
+def _bits(text: str, codes: dict[str, int]) -> int:
+    """Read a number, or a chain of two-letter codes, as bits."""
+    if _NUMBER.fullmatch(text):
+        number = int(text, 16 if text[1:2] in ("x", "X") else 10)
+        if number < 1 << 32:
+            return number
+    bits = 0
+    for position in range(0, len(text), 2):
+        code = text[position : position + 2].upper()
+        if code not in codes:
+            raise ValueError(f"`{text}` are not rights or flags: `{code}` is unknown")
+        bits |= codes[code]
+    return bits
+
+
+def _specific(mask: Access) -> Access:
+    """Replace generic rights by what the system makes of them when a pipe is created."""
+    for generic, specific in _GENERIC.items():
+        if mask & generic:
+            mask = mask & ~generic | specific
+    return mask
+
+
+# Judging
+
+
+def allowed(dacl: Dacl, sids: Collection[str], owner: str | None = None) -> Access:
+    """Tell what a user may do with a pipe whose list this is: the SIDs are the user's and those of the enabled groups.
+
+    It is what surely is allowed: a condition counts where it denies, and not where it allows. Not asked are integrity
+    levels and privileges.
+    """
+    if dacl.is_null:
+        return Access.FILE_ALL_ACCESS
+    holders = set(sids)
+    granted = denied = Access.NONE
+    if owner in holders:
+        holders.add(OWNER_RIGHTS)
+        if not any(entry.account == OWNER_RIGHTS for entry in dacl.effective):
+            granted = Access.READ_CONTROL | Access.WRITE_DAC
+    for entry in dacl.effective:
+        if entry.account not in holders:
+            continue
+        if entry.kind is Kind.DENY:
+            denied |= entry.mask
+        elif not entry.condition:
+            granted |= entry.mask & ~denied
+    return granted
+
+
+def is_open_to_everyone(dacl: Dacl) -> bool:
+    """Tell whether anyone at all may write to the pipe, which is worth a warning."""
+    return bool(allowed(dacl, (EVERYONE,)) & Access.FILE_WRITE_DATA)
+
+
+# Telling
+
+
+def dacl_in_words(dacl: Dacl, lookup: Lookup | None = None) -> list[str]:
+    """Tell an access list, a line for each entry that has an effect, in their order."""
+    if dacl.is_null:
+        return ["Everyone: full control (the pipe has no access list)"]
+    words = [entry_in_words(entry, lookup) for entry in dacl.effective]
+    return words or ["Nobody: no access (the access list is empty)"]
+
+
+def entry_in_words(entry: AccessEntry, lookup: Lookup | None = None) -> str:
+    """Tell who may or may not do what, such as `Authenticated Users: read and write`."""
+    rights = _denied(entry.mask) if entry.kind is Kind.DENY else _granted(entry.mask)
+    condition = f", if {entry.condition}" if entry.condition else ""
+    return f"{name_of(entry.account, lookup)}: {rights}{condition}"
+
+
+def label_in_words(label: Label) -> str:
+    """Tell an integrity level and what it keeps out, such as `Low integrity: programs below it may not write`."""
+    verbs = [verb for policy, verb in _POLICY_WORDS.items() if label.policy & policy]
+    effect = f"programs below it may not {_join(verbs, 'or')}" if verbs else "keeps nobody out"
+    return f"{name_of(label.level)}: {effect}"
+
+
+def _granted(mask: Access) -> str:
+    if mask & Access.FILE_ALL_ACCESS == Access.FILE_ALL_ACCESS:
+        return "full control"
+    # Who may write data and not attributes, for example, cannot open with GENERIC_WRITE.
+    is_whole = all(mask & whole == whole for right, whole, _ in _VERBS if mask & right)
+    return _join(_verbs(mask), "and") + ("" if is_whole else f" (only 0x{mask:x})")
+
+
+def _denied(mask: Access) -> str:
+    return "denied" if mask == Access.FILE_ALL_ACCESS else f"may not {_join(_verbs(mask), 'or')}"
+
+
+def _verbs(mask: Access) -> list[str]:
+    verbs = [verb for right, _, verb in _VERBS if mask & right]
+    if not verbs and mask & _PROPERTIES:
+        verbs = ["look at its properties"]
+    return verbs or [f"use right 0x{mask:x}"]
+
+
+def _join(words: Sequence[str], last: str) -> str:
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+# Writing
+
+
+def for_server(allow: Sequence[str], user: str, account_sid: Lookup, *, deny_network: bool) -> str:
+    """Write the descriptor of a pipe that `user` serves, and those in `allow` may use as clients.
+
+    Each is `me`, `admins`, `users`, `everyone`, `appcontainer`, a SID, a name that `account_sid` knows, or, alone,
+    `sddl:` and the whole descriptor. The server and SYSTEM have full control, and so have Administrators, who could
+    take it anyway, unless only `me` is allowed. Raises ValueError for anything else.
+    """
+    wanted = list(dict.fromkeys(_preset(text) for text in allow))
+    if any(text.startswith(_VERBATIM) for text in wanted):
+        if len(wanted) > 1:
+            raise ValueError(f"`{_VERBATIM}…` is a whole access list: nothing else can be allowed beside it")
+        text = wanted[0].removeprefix(_VERBATIM)
+        parse(text)  # what cannot be read could not be told in words either
+        return text
+    masters = [user, "SY"] if wanted == ["me"] else [user, "SY", "BA"]
+    clients = dict.fromkeys(_client(text, account_sid) for text in wanted if text not in ("me", "admins"))
+    has_all = set(map(canonical, masters))
+    return "".join(
+        [
+            "D:P",
+            "(D;;GA;;;NU)" if deny_network else "",
+            *(f"(A;;GA;;;{account})" for account in masters),
+            *(f"(A;;0x{Access.PIPE_CLIENT:x};;;{account})" for account in clients if account not in has_all),
+        ]
+    )
+
+
+def _preset(text: str) -> str:
+    if text[: len(_VERBATIM)].lower() == _VERBATIM:
+        return _VERBATIM + text[len(_VERBATIM) :]
+    return text.lower() if text.lower() in _PRESETS else text
+
+
+def _client(text: str, account_sid: Lookup) -> str:
+    if text in _CLIENTS:
+        return _CLIENTS[text]
+    if text[:2].upper() == "S-":
+        return canonical(text)
+    sid = account_sid(text)
+    if sid is None:
+        raise ValueError(f"`{text}` is none of {', '.join(_PRESETS)}, no SID (S-1-…), no sddl:… and no known account")
+    return sid
+
+
+# Tables
+
+_VERBATIM = "sddl:"
+_CLIENTS = {"users": "AU", "everyone": "WD", "appcontainer": "AC"}
+_PRESETS = ("me", "admins", *_CLIENTS)
+
+_HEAD = re.compile(r"([OGDS]):", re.IGNORECASE)
+_LIST_FLAGS = re.compile(r"(?:P|AR|AI|NO_ACCESS_CONTROL)*", re.IGNORECASE)
+# A number with a leading zero is octal to Windows, and refused here rather than misread.
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,8}|0|[1-9][0-9]{0,9}")
+
+# Object entries (OA, OD) count as plain ones where no object types are asked about, and so on pipes.
+_KINDS = {
+    "A": Kind.ALLOW,
+    "OA": Kind.ALLOW,
+    "XA": Kind.ALLOW,
+    "ZA": Kind.ALLOW,
+    "D": Kind.DENY,
+    "OD": Kind.DENY,
+    "XD": Kind.DENY,
+}
+
+_FLAGS: dict[str, int] = {
+    "OI": AceFlags.OBJECT_INHERIT,
+    "CI": AceFlags.CONTAINER_INHERIT,
+    "NP": AceFlags.NO_PROPAGATE,
+    "IO": AceFlags.INHERIT_ONLY,
+    "ID": AceFlags.INHERITED,
+    "CR": AceFlags.CRITICAL,
+    "SA": AceFlags.SUCCESSFUL_ACCESS,
+    "FA": AceFlags.FAILED_ACCESS,
+}
+
+_POLICIES: dict[str, int] = {
+    "NW": LabelPolicy.NO_WRITE_UP,
+    "NR": LabelPolicy.NO_READ_UP,
+    "NX": LabelPolicy.NO_EXECUTE_UP,
+}
+_POLICY_WORDS = {LabelPolicy.NO_READ_UP: "read", LabelPolicy.NO_WRITE_UP: "write"}
+
+# What the codes mean is the same for every kind of object: SDDL is spelled for directories and registry keys too.
+_RIGHTS: dict[str, int] = {
+    "GA": Access.GENERIC_ALL,
+    "GR": Access.GENERIC_READ,
+    "GW": Access.GENERIC_WRITE,
+    "GX": Access.GENERIC_EXECUTE,
+    "FA": Access.FILE_ALL_ACCESS,
+    "FR": Access.FILE_GENERIC_READ,
+    "FW": Access.FILE_GENERIC_WRITE,
+    "FX": Access.FILE_GENERIC_EXECUTE,
+    "SD": Access.DELETE,
+    "RC": Access.READ_CONTROL,
+    "WD": Access.WRITE_DAC,
+    "WO": Access.WRITE_OWNER,
+    "CC": 0x1,
+    "DC": 0x2,
+    "LC": 0x4,
+    "SW": 0x8,
+    "RP": 0x10,
+    "WP": 0x20,
+    "DT": 0x40,
+    "LO": 0x80,
+    "CR": 0x100,
+    "KA": 0xF_003F,
+    "KR": 0x2_0019,
+    "KW": 0x2_0006,
+    "KX": 0x2_0019,
+}
+
+_GENERIC = {
+    Access.GENERIC_ALL: Access.FILE_ALL_ACCESS,
+    Access.GENERIC_READ: Access.FILE_GENERIC_READ,
+    Access.GENERIC_WRITE: Access.FILE_GENERIC_WRITE,
+    Access.GENERIC_EXECUTE: Access.FILE_GENERIC_EXECUTE,
+}
+
+# A right, all that must go with it to be of use, and what it lets one do.
+_VERBS = (
+    (Access.FILE_READ_DATA, Access.FILE_GENERIC_READ, "read"),
+    (Access.FILE_WRITE_DATA, Access.FILE_GENERIC_WRITE & ~Access.FILE_CREATE_PIPE_INSTANCE, "write"),
+    (
+        Access.FILE_CREATE_PIPE_INSTANCE,
+        Access.FILE_CREATE_PIPE_INSTANCE,
+        "create instances of the pipe (could impersonate the server)",
+    ),
+    (Access.WRITE_DAC, Access.WRITE_DAC, "change the access list"),
+    (Access.WRITE_OWNER, Access.WRITE_OWNER, "take ownership"),
+)
+_PROPERTIES = Access.READ_CONTROL | Access.FILE_READ_ATTRIBUTES

@@ -1,0 +1,1 @@
+"""What passes between two ends: programs as answers."""

@@ -1,0 +1,141 @@
+"""What Win32 answers about an open pipe, and the little that can be set: one typed Python function for each question.
+
+Names are those of Win32 in snake_case, times are seconds. All raise the errors of `errors`.
+"""
+
+import ctypes
+from collections.abc import Callable
+from ctypes import byref
+from ctypes.wintypes import DWORD
+from typing import TYPE_CHECKING
+
+from pipectl.core.constants import UNLIMITED_INSTANCES, PipeConfiguration, PipeFlags, PipeMode, PipeState, WinError
+from pipectl.core.deadline import milliseconds
+
+from . import winapi
+from .handle import Handle
+
+if TYPE_CHECKING:
+    from pipectl.core.models import HandleState, LocalInfo, PipeInfo
+
+_FILE_PIPE_LOCAL_INFORMATION = 24
+
+
+def get_named_pipe_info(pipe: Handle) -> "PipeInfo":
+    """Tell how a pipe was created; works on anonymous pipes too."""
+    from pipectl.core.models import PipeInfo
+
+    flags, out_size, in_size, instances = DWORD(), DWORD(), DWORD(), DWORD()
+    winapi.GetNamedPipeInfo(pipe, byref(flags), byref(out_size), byref(in_size), byref(instances))
+    return PipeInfo(
+        is_server_end=bool(flags.value & PipeFlags.SERVER_END),
+        is_message_type=bool(flags.value & PipeFlags.TYPE_MESSAGE),
+        out_buffer_size=out_size.value,
+        in_buffer_size=in_size.value,
+        max_instances=_limit(instances.value),
+    )
+
+
+def get_named_pipe_handle_state(
+    pipe: Handle, *, collection_data: bool = False, user_name: bool = False
+) -> "HandleState":
+    """Tell how a handle reads and waits, and how many instances its pipe has now.
+
+    `collection_data` may be asked for only at the client end of a remote pipe, `user_name` only at a server end:
+    PipeStateError otherwise.
+    """
+    from pipectl.core.models import HandleState
+
+    state, instances, count, timeout = DWORD(), DWORD(), DWORD(), DWORD()
+    name = ctypes.create_unicode_buffer(512) if user_name else None
+    winapi.GetNamedPipeHandleState(
+        pipe,
+        byref(state),
+        byref(instances),
+        byref(count) if collection_data else None,
+        byref(timeout) if collection_data else None,
+        name,
+        len(name) if name else 0,
+    )
+    return HandleState(
+        is_message_mode=bool(state.value & PipeMode.READ_MESSAGE),
+        is_nowait=bool(state.value & PipeMode.NOWAIT),
+        current_instances=instances.value,
+        max_collection_count=count.value if collection_data else None,
+        collect_data_timeout=timeout.value / 1000 if collection_data else None,
+        user_name=name.value if name else None,
+    )
+
+
+def set_named_pipe_handle_state(
+    pipe: Handle,
+    mode: PipeMode | None = None,
+    *,
+    max_collection_count: int | None = None,
+    collect_data_timeout: float | None = None,
+) -> None:
+    """Set how a handle reads and waits, both at once; None leaves a value as it is.
+
+    The collection values (bytes, seconds) exist only at the client end of a remote pipe.
+    """
+    winapi.SetNamedPipeHandleState(
+        pipe,
+        None if mode is None else byref(DWORD(mode)),
+        None if max_collection_count is None else byref(DWORD(max_collection_count)),
+        None if collect_data_timeout is None else byref(DWORD(milliseconds(collect_data_timeout))),
+    )
+
+
+def get_named_pipe_client_process_id(pipe: Handle) -> int:
+    """Tell the process that opened the client end; reported by the system, and no proof of identity."""
+    return _number(winapi.GetNamedPipeClientProcessId, pipe)
+
+
+def get_named_pipe_server_process_id(pipe: Handle) -> int:
+    """Tell the process that created this instance; reported by the system, and no proof of identity."""
+    return _number(winapi.GetNamedPipeServerProcessId, pipe)
+
+
+def get_named_pipe_client_computer_name(pipe: Handle) -> str | None:
+    """Tell the computer that the client of this server end runs on; None for this one."""
+    name = ctypes.create_unicode_buffer(256)
+    code = winapi.GetNamedPipeClientComputerNameW(pipe, name, ctypes.sizeof(name))
+    return None if code == WinError.PIPE_LOCAL else name.value
+
+
+def get_local_info(pipe: Handle) -> "LocalInfo":
+    """Tell what the kernel knows of this instance: FilePipeLocalInformation of NtQueryInformationFile."""
+    from pipectl.core.models import LocalInfo
+
+    information = winapi.FILE_PIPE_LOCAL_INFORMATION()
+    winapi.NtQueryInformationFile(
+        pipe,
+        byref(winapi.IO_STATUS_BLOCK()),
+        byref(information),
+        ctypes.sizeof(information),
+        _FILE_PIPE_LOCAL_INFORMATION,
+    )
+    return LocalInfo(
+        is_message_type=bool(information.NamedPipeType & 1),
+        rejects_remote=bool(information.NamedPipeType & 2),
+        configuration=PipeConfiguration(information.NamedPipeConfiguration).name.lower(),
+        max_instances=_limit(information.MaximumInstances),
+        current_instances=information.CurrentInstances,
+        inbound_quota=information.InboundQuota,
+        read_data_available=information.ReadDataAvailable,
+        outbound_quota=information.OutboundQuota,
+        write_quota_available=information.WriteQuotaAvailable,
+        state=PipeState(information.NamedPipeState).name.lower(),
+        is_server_end=bool(information.NamedPipeEnd),
+    )
+
+
+def _number(function: Callable[..., int], pipe: Handle) -> int:
+    number = DWORD()
+    function(pipe, byref(number))
+    return number.value
+
+
+def _limit(instances: int) -> int | None:
+    # 255 asks for no limit; the kernel, and Wine everywhere, tell it as 0xFFFFFFFF.
+    return None if instances in (UNLIMITED_INSTANCES, 0xFFFF_FFFF) else instances

@@ -1,0 +1,356 @@
+"""The border to Windows: structures, the table of declarations, and the checks. The only module that loads a DLL.
+
+Each function is declared once, together with how it fails. A function that answers with BOOL gives, through its check,
+an error code instead: 0 for success, or one of the codes that its declaration lists because they are results and not
+failures. Everything else is raised as a PipeError, with the pipe's name if the first argument knows it: a `str`, or an
+owner with a `name` such as `Handle`.
+
+Names and spelling are Microsoft's. Importing this module anywhere but on Windows raises UnsupportedError.
+"""
+
+import ctypes
+import sys
+from collections.abc import Callable
+from ctypes import POINTER, Structure, Union, c_int32, c_int64, c_size_t, c_uint64, c_void_p
+from ctypes.wintypes import BOOL, DWORD, HANDLE, LPCWSTR, LPWSTR, UINT, ULONG, USHORT
+from typing import Any, cast
+
+from pipectl.core.constants import WinError
+from pipectl.core.errors import UnsupportedError, error_for
+
+if sys.platform != "win32":
+    raise UnsupportedError(
+        "Windows named pipes exist only on Windows", hint="Run pipectl on Windows, or with a Windows Python under Wine"
+    )
+
+INVALID_HANDLE_VALUE = c_void_p(-1).value
+
+
+class OVERLAPPED(Structure):
+    _fields_ = (
+        ("Internal", c_size_t),
+        ("InternalHigh", c_size_t),
+        ("Offset", DWORD),
+        ("OffsetHigh", DWORD),
+        ("hEvent", HANDLE),
+    )
+
+
+class SECURITY_ATTRIBUTES(Structure):
+    _fields_ = (("nLength", DWORD), ("lpSecurityDescriptor", c_void_p), ("bInheritHandle", BOOL))
+
+
+class IO_STATUS_BLOCK(Structure):
+    class _Status(Union):
+        _fields_ = (("Status", c_int32), ("Pointer", c_void_p))
+
+    _anonymous_ = ("u",)
+    _fields_ = (("u", _Status), ("Information", c_size_t))
+
+
+class UNICODE_STRING(Structure):
+    _fields_ = (("Length", USHORT), ("MaximumLength", USHORT), ("Buffer", c_void_p))
+
+
+class OBJECT_ATTRIBUTES(Structure):
+    _fields_ = (
+        ("Length", ULONG),
+        ("RootDirectory", HANDLE),
+        ("ObjectName", POINTER(UNICODE_STRING)),
+        ("Attributes", ULONG),
+        ("SecurityDescriptor", c_void_p),
+        ("SecurityQualityOfService", c_void_p),
+    )
+
+
+class FILE_PIPE_LOCAL_INFORMATION(Structure):
+    _fields_ = (
+        ("NamedPipeType", ULONG),
+        ("NamedPipeConfiguration", ULONG),
+        ("MaximumInstances", ULONG),
+        ("CurrentInstances", ULONG),
+        ("InboundQuota", ULONG),
+        ("ReadDataAvailable", ULONG),
+        ("OutboundQuota", ULONG),
+        ("WriteQuotaAvailable", ULONG),
+        ("NamedPipeState", ULONG),
+        ("NamedPipeEnd", ULONG),
+    )
+
+
+class FILETIME(Structure):
+    _fields_ = (("dwLowDateTime", DWORD), ("dwHighDateTime", DWORD))
+
+
+class TOKEN_USER(Structure):
+    _fields_ = (("Sid", c_void_p), ("Attributes", DWORD), ("SidBytes", ctypes.c_ubyte * 68))  # SECURITY_MAX_SID_SIZE
+
+
+class SERVICE_STATUS_PROCESS(Structure):
+    _fields_ = (
+        ("dwServiceType", DWORD),
+        ("dwCurrentState", DWORD),
+        ("dwControlsAccepted", DWORD),
+        ("dwWin32ExitCode", DWORD),
+        ("dwServiceSpecificExitCode", DWORD),
+        ("dwCheckPoint", DWORD),
+        ("dwWaitHint", DWORD),
+        ("dwProcessId", DWORD),
+        ("dwServiceFlags", DWORD),
+    )
+
+
+class ENUM_SERVICE_STATUS_PROCESSW(Structure):
+    _fields_ = (
+        ("lpServiceName", LPWSTR),
+        ("lpDisplayName", LPWSTR),
+        ("ServiceStatusProcess", SERVICE_STATUS_PROCESS),
+    )
+
+
+class JOBOBJECT_BASIC_LIMIT_INFORMATION(Structure):
+    _fields_ = (
+        ("PerProcessUserTimeLimit", c_int64),
+        ("PerJobUserTimeLimit", c_int64),
+        ("LimitFlags", DWORD),
+        ("MinimumWorkingSetSize", c_size_t),
+        ("MaximumWorkingSetSize", c_size_t),
+        ("ActiveProcessLimit", DWORD),
+        ("Affinity", c_size_t),
+        ("PriorityClass", DWORD),
+        ("SchedulingClass", DWORD),
+    )
+
+
+class JOBOBJECT_EXTENDED_LIMIT_INFORMATION(Structure):
+    _fields_ = (
+        ("BasicLimitInformation", JOBOBJECT_BASIC_LIMIT_INFORMATION),
+        ("IoInfo", c_uint64 * 6),
+        ("ProcessMemoryLimit", c_size_t),
+        ("JobMemoryLimit", c_size_t),
+        ("PeakProcessMemoryUsed", c_size_t),
+        ("PeakJobMemoryUsed", c_size_t),
+    )
+
+
+LPOVERLAPPED = POINTER(OVERLAPPED)
+LPSECURITY_ATTRIBUTES = POINTER(SECURITY_ATTRIBUTES)
+LPDWORD = POINTER(DWORD)
+
+_KERNEL32 = ctypes.WinDLL("kernel32", use_last_error=True)
+_ADVAPI32 = ctypes.WinDLL("advapi32", use_last_error=True)
+_NTDLL = ctypes.WinDLL("ntdll")
+
+_Check = Callable[[Any, Any, tuple[Any, ...]], Any]
+
+
+def format_error(code: int) -> str:
+    """Give the system's own text for a Win32 error code, without its line end."""
+    return ctypes.FormatError(code).strip()
+
+
+def _pipe_error(code: int, function: str, arguments: tuple[Any, ...]) -> Exception:
+    subject = arguments[0] if arguments else None
+    pipe = subject if isinstance(subject, str) else getattr(subject, "name", None)
+    return error_for(code, format_error(code).rstrip(". "), function, pipe)
+
+
+def _fail(code: int, function: Any, arguments: tuple[Any, ...]) -> Any:
+    raise function.error(code, function.__name__, arguments)
+
+
+def _ok(*results: WinError) -> _Check:
+    """Check a BOOL: success is 0, the codes of `results` are given back, any other is raised."""
+    codes = frozenset(map(int, results))
+
+    def check(succeeded: int, function: Any, arguments: tuple[Any, ...]) -> int:
+        if succeeded:
+            return 0
+        code = ctypes.get_last_error()
+        return code if code in codes else _fail(code, function, arguments)
+
+    return check
+
+
+def _handle(value: int | None, function: Any, arguments: tuple[Any, ...]) -> int:
+    """Check a handle: NULL and INVALID_HANDLE_VALUE are both failures, whichever of them the function uses."""
+    if value is None or value == INVALID_HANDLE_VALUE:
+        _fail(ctypes.get_last_error(), function, arguments)
+    return value  # type: ignore[return-value]
+
+
+def _code(code: int, function: Any, arguments: tuple[Any, ...]) -> int:
+    """Check a function that answers with its error code itself."""
+    return code if code == 0 else _fail(code, function, arguments)
+
+
+def _status(status: int, function: Any, arguments: tuple[Any, ...]) -> int:
+    """Check a function that answers with an NTSTATUS: success is 0, and a negative one is a failure."""
+    return status if status >= 0 else cast("int", _fail(RtlNtStatusToDosError(status), function, arguments))
+
+
+def _wait(result: int, function: Any, arguments: tuple[Any, ...]) -> int:
+    """Check a wait: WAIT_FAILED is the only failure."""
+    return _fail(ctypes.get_last_error(), function, arguments) if result == 0xFFFF_FFFF else result
+
+
+def _plain(result: Any, _function: Any, _arguments: tuple[Any, ...]) -> Any:
+    """Check nothing: every result is an answer."""
+    return result
+
+
+def _declare(dll: ctypes.CDLL, name: str, result: Any, *arguments: Any, check: _Check) -> Callable[..., Any]:
+    try:
+        function: Any = dll[name]
+    except AttributeError:  # this Windows, or Wine, does not have it
+        return _missing(name)
+    function.restype = result
+    function.argtypes = arguments
+    function.error = _pipe_error
+    if check is not _plain:
+        function.errcheck = check
+    return cast("Callable[..., Any]", function)
+
+
+def raising(error: Callable[[int, str, tuple[Any, ...]], Exception], function: Any) -> Callable[..., Any]:
+    """Declare a function of the table, which has a check, once more: it fails when that one does, with another error.
+
+    `error` makes it of the code, the function's name and its arguments.
+    """
+    if not hasattr(function, "errcheck"):  # missing here
+        return cast("Callable[..., Any]", function)
+    twin: Any = type(function)(ctypes.cast(function, c_void_p).value)
+    twin.__name__ = function.__name__
+    for rule in ("restype", "argtypes", "errcheck"):
+        setattr(twin, rule, getattr(function, rule))
+    twin.error = error
+    return cast("Callable[..., Any]", twin)
+
+
+def _native(name: str, stands_for: str) -> Callable[..., int]:
+    """Declare a function of the kernel's own that Win32's is made of, for where every microsecond counts.
+
+    It answers with an NTSTATUS, unsigned. Its arguments are given as ctypes passes them on, because to convert and
+    check them takes as long as the rest of the call: c_void_p for a handle, `byref`, arrays, `bytes`, None, and int
+    only for 32 bits. `native_error` makes the error of a status, in the name of the Win32 function.
+    """
+    function: Any = _NTDLL[name]
+    function.restype = ULONG
+    function.__name__ = stands_for
+    return cast("Callable[..., int]", function)
+
+
+def native_error(status: int, function: Callable[..., int], owner: Any) -> Exception:
+    """Make the error of an NTSTATUS that a native function gave; `owner` has the pipe's name."""
+    return _pipe_error(RtlNtStatusToDosError(status), function.__name__, (owner,))
+
+
+def _missing(name: str) -> Callable[..., Any]:
+    def fail(*_arguments: Any) -> Any:
+        raise UnsupportedError("this system does not have it", code=WinError.PROC_NOT_FOUND, function=name)
+
+    return fail
+
+
+# fmt: off
+_PENDING, _MORE = WinError.IO_PENDING, WinError.MORE_DATA
+_PDWORD, _POV, _PSA = LPDWORD, LPOVERLAPPED, LPSECURITY_ATTRIBUTES
+
+# Pipes
+CreateNamedPipeW             = _declare(_KERNEL32, "CreateNamedPipeW", HANDLE, LPCWSTR, DWORD, DWORD, DWORD, DWORD, DWORD, DWORD, _PSA, check=_handle)
+ConnectNamedPipe             = _declare(_KERNEL32, "ConnectNamedPipe", BOOL, HANDLE, _POV, check=_ok(_PENDING, WinError.PIPE_CONNECTED))
+DisconnectNamedPipe          = _declare(_KERNEL32, "DisconnectNamedPipe", BOOL, HANDLE, check=_ok())
+TransactNamedPipe            = _declare(_KERNEL32, "TransactNamedPipe", BOOL, HANDLE, c_void_p, DWORD, c_void_p, DWORD, _PDWORD, _POV, check=_ok(_PENDING, _MORE))
+CallNamedPipeW               = _declare(_KERNEL32, "CallNamedPipeW", BOOL, LPCWSTR, c_void_p, DWORD, c_void_p, DWORD, _PDWORD, DWORD, check=_ok(_MORE))
+WaitNamedPipeW               = _declare(_KERNEL32, "WaitNamedPipeW", BOOL, LPCWSTR, DWORD, check=_ok())
+PeekNamedPipe                = _declare(_KERNEL32, "PeekNamedPipe", BOOL, HANDLE, c_void_p, DWORD, _PDWORD, _PDWORD, _PDWORD, check=_ok(_MORE))
+GetNamedPipeInfo             = _declare(_KERNEL32, "GetNamedPipeInfo", BOOL, HANDLE, _PDWORD, _PDWORD, _PDWORD, _PDWORD, check=_ok())
+GetNamedPipeHandleState      = _declare(_KERNEL32, "GetNamedPipeHandleStateW", BOOL, HANDLE, _PDWORD, _PDWORD, _PDWORD, _PDWORD, LPWSTR, DWORD, check=_ok())
+SetNamedPipeHandleState      = _declare(_KERNEL32, "SetNamedPipeHandleState", BOOL, HANDLE, _PDWORD, _PDWORD, _PDWORD, check=_ok())
+GetNamedPipeClientProcessId  = _declare(_KERNEL32, "GetNamedPipeClientProcessId", BOOL, HANDLE, _PDWORD, check=_ok())
+GetNamedPipeServerProcessId  = _declare(_KERNEL32, "GetNamedPipeServerProcessId", BOOL, HANDLE, _PDWORD, check=_ok())
+GetNamedPipeClientSessionId  = _declare(_KERNEL32, "GetNamedPipeClientSessionId", BOOL, HANDLE, _PDWORD, check=_ok())
+GetNamedPipeServerSessionId  = _declare(_KERNEL32, "GetNamedPipeServerSessionId", BOOL, HANDLE, _PDWORD, check=_ok())
+GetNamedPipeClientComputerNameW = _declare(_KERNEL32, "GetNamedPipeClientComputerNameW", BOOL, HANDLE, LPWSTR, ULONG, check=_ok(WinError.PIPE_LOCAL))
+ImpersonateNamedPipeClient   = _declare(_ADVAPI32, "ImpersonateNamedPipeClient", BOOL, HANDLE, check=_ok())
+RevertToSelf                 = _declare(_ADVAPI32, "RevertToSelf", BOOL, check=_ok())
+CreatePipe                   = _declare(_KERNEL32, "CreatePipe", BOOL, POINTER(HANDLE), POINTER(HANDLE), _PSA, DWORD, check=_ok())
+
+# Files and operations
+CreateFileW                  = _declare(_KERNEL32, "CreateFileW", HANDLE, LPCWSTR, DWORD, DWORD, _PSA, DWORD, DWORD, HANDLE, check=_handle)
+ReadFile                     = _declare(_KERNEL32, "ReadFile", BOOL, HANDLE, c_void_p, DWORD, _PDWORD, _POV, check=_ok(_PENDING, _MORE))
+WriteFile                    = _declare(_KERNEL32, "WriteFile", BOOL, HANDLE, c_void_p, DWORD, _PDWORD, _POV, check=_ok(_PENDING))
+FlushFileBuffers             = _declare(_KERNEL32, "FlushFileBuffers", BOOL, HANDLE, check=_ok())
+GetOverlappedResult          = _declare(_KERNEL32, "GetOverlappedResult", BOOL, HANDLE, _POV, _PDWORD, BOOL, check=_ok(_MORE))
+CancelIo                     = _declare(_KERNEL32, "CancelIo", BOOL, HANDLE, check=_ok())
+CancelIoEx                   = _declare(_KERNEL32, "CancelIoEx", BOOL, HANDLE, _POV, check=_ok(WinError.NOT_FOUND))
+CancelSynchronousIo          = _declare(_KERNEL32, "CancelSynchronousIo", BOOL, HANDLE, check=_ok(WinError.NOT_FOUND))
+CloseHandle                  = _declare(_KERNEL32, "CloseHandle", BOOL, HANDLE, check=_ok())
+DuplicateHandle              = _declare(_KERNEL32, "DuplicateHandle", BOOL, HANDLE, HANDLE, HANDLE, POINTER(HANDLE), DWORD, BOOL, DWORD, check=_ok())
+SetHandleInformation         = _declare(_KERNEL32, "SetHandleInformation", BOOL, HANDLE, DWORD, DWORD, check=_ok())
+GetFileType                  = _declare(_KERNEL32, "GetFileType", DWORD, HANDLE, check=_plain)
+
+# The same once more, without Win32's layer, which gives a place in the file too
+NO_OFFSET                    = ctypes.byref(c_int64(0))
+NtReadFile                   = _native("NtReadFile", "ReadFile")
+NtWriteFile                  = _native("NtWriteFile", "WriteFile")
+NtTransactNamedPipe          = _native("NtFsControlFile", "TransactNamedPipe")
+NtRemoveIoCompletionEx       = _native("NtRemoveIoCompletionEx", "GetQueuedCompletionStatusEx")
+NtWaitForSingleObject        = _native("NtWaitForSingleObject", "WaitForSingleObject")
+NtWaitForMultipleObjects     = _native("NtWaitForMultipleObjects", "WaitForMultipleObjects")
+
+# Events, waits and completion ports
+CreateEventW                 = _declare(_KERNEL32, "CreateEventW", HANDLE, _PSA, BOOL, BOOL, LPCWSTR, check=_handle)
+SetEvent                     = _declare(_KERNEL32, "SetEvent", BOOL, HANDLE, check=_ok())
+ResetEvent                   = _declare(_KERNEL32, "ResetEvent", BOOL, HANDLE, check=_ok())
+WaitForSingleObject          = _declare(_KERNEL32, "WaitForSingleObject", DWORD, HANDLE, DWORD, check=_wait)
+WaitForMultipleObjects       = _declare(_KERNEL32, "WaitForMultipleObjects", DWORD, DWORD, c_void_p, BOOL, DWORD, check=_wait)
+CreateIoCompletionPort       = _declare(_KERNEL32, "CreateIoCompletionPort", HANDLE, HANDLE, HANDLE, c_size_t, DWORD, check=_handle)
+PostQueuedCompletionStatus   = _declare(_KERNEL32, "PostQueuedCompletionStatus", BOOL, HANDLE, DWORD, c_size_t, _POV, check=_ok())
+
+# What the kernel knows of an open pipe, and of the directory of pipes
+NtQueryInformationFile       = _declare(_NTDLL, "NtQueryInformationFile", c_int32, HANDLE, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, check=_status)
+NtQueryDirectoryFile         = _declare(_NTDLL, "NtQueryDirectoryFile", c_int32, HANDLE, HANDLE, c_void_p, c_void_p, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, ctypes.c_ubyte, POINTER(UNICODE_STRING), ctypes.c_ubyte, check=_plain)
+RtlNtStatusToDosError        = _declare(_NTDLL, "RtlNtStatusToDosError", ULONG, ULONG, check=_plain)
+
+# Processes and their tokens
+GetCurrentProcess            = _declare(_KERNEL32, "GetCurrentProcess", HANDLE, check=_plain)
+GetCurrentProcessId          = _declare(_KERNEL32, "GetCurrentProcessId", DWORD, check=_plain)
+GetCurrentThread             = _declare(_KERNEL32, "GetCurrentThread", HANDLE, check=_plain)
+OpenProcess                  = _declare(_KERNEL32, "OpenProcess", HANDLE, DWORD, BOOL, DWORD, check=_handle)
+OpenThread                   = _declare(_KERNEL32, "OpenThread", HANDLE, DWORD, BOOL, DWORD, check=_handle)
+GetConsoleOutputCP           = _declare(_KERNEL32, "GetConsoleOutputCP", UINT, check=_plain)
+GetStdHandle                 = _declare(_KERNEL32, "GetStdHandle", HANDLE, DWORD, check=_plain)
+CreateJobObjectW             = _declare(_KERNEL32, "CreateJobObjectW", HANDLE, _PSA, LPCWSTR, check=_handle)
+SetInformationJobObject      = _declare(_KERNEL32, "SetInformationJobObject", BOOL, HANDLE, DWORD, c_void_p, DWORD, check=_ok())
+AssignProcessToJobObject     = _declare(_KERNEL32, "AssignProcessToJobObject", BOOL, HANDLE, HANDLE, check=_ok())
+TerminateJobObject           = _declare(_KERNEL32, "TerminateJobObject", BOOL, HANDLE, DWORD, check=_ok())
+NtResumeProcess              = _declare(_NTDLL, "NtResumeProcess", c_int32, HANDLE, check=_status)
+QueryFullProcessImageNameW   = _declare(_KERNEL32, "QueryFullProcessImageNameW", BOOL, HANDLE, DWORD, LPWSTR, _PDWORD, check=_ok())
+ProcessIdToSessionId         = _declare(_KERNEL32, "ProcessIdToSessionId", BOOL, DWORD, _PDWORD, check=_ok())
+GetProcessTimes              = _declare(_KERNEL32, "GetProcessTimes", BOOL, HANDLE, POINTER(FILETIME), POINTER(FILETIME), POINTER(FILETIME), POINTER(FILETIME), check=_ok())
+GetProcessHandleCount        = _declare(_KERNEL32, "GetProcessHandleCount", BOOL, HANDLE, _PDWORD, check=_ok())
+OpenProcessToken             = _declare(_ADVAPI32, "OpenProcessToken", BOOL, HANDLE, DWORD, POINTER(HANDLE), check=_ok())
+OpenThreadToken              = _declare(_ADVAPI32, "OpenThreadToken", BOOL, HANDLE, DWORD, BOOL, POINTER(HANDLE), check=_ok())
+GetTokenInformation          = _declare(_ADVAPI32, "GetTokenInformation", BOOL, HANDLE, DWORD, c_void_p, DWORD, _PDWORD, check=_ok(WinError.INSUFFICIENT_BUFFER))
+LookupAccountSidW            = _declare(_ADVAPI32, "LookupAccountSidW", BOOL, LPCWSTR, c_void_p, LPWSTR, _PDWORD, LPWSTR, _PDWORD, _PDWORD, check=_ok(WinError.NONE_MAPPED))
+LookupAccountNameW           = _declare(_ADVAPI32, "LookupAccountNameW", BOOL, LPCWSTR, LPCWSTR, c_void_p, _PDWORD, LPWSTR, _PDWORD, _PDWORD, check=_ok(WinError.NONE_MAPPED))
+CheckTokenMembership         = _declare(_ADVAPI32, "CheckTokenMembership", BOOL, HANDLE, c_void_p, POINTER(BOOL), check=_ok())
+
+# Services
+OpenSCManagerW               = _declare(_ADVAPI32, "OpenSCManagerW", HANDLE, LPCWSTR, LPCWSTR, DWORD, check=_handle)
+CloseServiceHandle           = _declare(_ADVAPI32, "CloseServiceHandle", BOOL, HANDLE, check=_ok())
+EnumServicesStatusExW        = _declare(_ADVAPI32, "EnumServicesStatusExW", BOOL, HANDLE, DWORD, DWORD, DWORD, c_void_p, DWORD, _PDWORD, _PDWORD, _PDWORD, LPCWSTR, check=_ok(_MORE))
+
+# Security descriptors
+ConvertStringSidToSidW       = _declare(_ADVAPI32, "ConvertStringSidToSidW", BOOL, LPCWSTR, POINTER(c_void_p), check=_ok())
+ConvertSidToStringSidW       = _declare(_ADVAPI32, "ConvertSidToStringSidW", BOOL, c_void_p, POINTER(c_void_p), check=_ok())
+ConvertStringSecurityDescriptorToSecurityDescriptorW = _declare(_ADVAPI32, "ConvertStringSecurityDescriptorToSecurityDescriptorW", BOOL, LPCWSTR, DWORD, POINTER(c_void_p), _PDWORD, check=_ok())
+ConvertSecurityDescriptorToStringSecurityDescriptorW = _declare(_ADVAPI32, "ConvertSecurityDescriptorToStringSecurityDescriptorW", BOOL, c_void_p, DWORD, DWORD, POINTER(c_void_p), _PDWORD, check=_ok())
+GetSecurityInfo              = _declare(_ADVAPI32, "GetSecurityInfo", DWORD, HANDLE, DWORD, DWORD, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(c_void_p), check=_code)
+InitializeSecurityDescriptor = _declare(_ADVAPI32, "InitializeSecurityDescriptor", BOOL, c_void_p, DWORD, check=_ok())
+SetSecurityDescriptorDacl    = _declare(_ADVAPI32, "SetSecurityDescriptorDacl", BOOL, c_void_p, BOOL, c_void_p, BOOL, check=_ok())
+RtlValidRelativeSecurityDescriptor = _declare(_NTDLL, "RtlValidRelativeSecurityDescriptor", ctypes.c_ubyte, c_void_p, ULONG, ULONG, check=_plain)
+GetSecurityDescriptorLength  = _declare(_ADVAPI32, "GetSecurityDescriptorLength", DWORD, c_void_p, check=_plain)
+LocalFree                    = _declare(_KERNEL32, "LocalFree", c_void_p, c_void_p, check=_plain)
+# fmt: on

@@ -1,0 +1,96 @@
+"""Arguments and results by pywin32's rules: what it takes, what it refuses, and with which error."""
+
+from collections.abc import Callable
+from ctypes import c_char
+from ctypes.wintypes import DWORD
+from operator import index
+from typing import TYPE_CHECKING, Any, SupportsIndex, SupportsInt
+
+from pipectl.core.win32.overlapped import address_of
+
+from .objects import handle_value
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+HandleLike = SupportsInt | None
+Integer = SupportsIndex
+# `bytes`, or an array of c_char, whose slices are bytes though its type hints say that they are lists.
+Memory = Any
+
+
+def to_text(text: str) -> str:
+    """Check a name, which to Win32 ends at a NUL."""
+    if text is None:
+        raise TypeError("None is not a valid string in this context")
+    if not isinstance(text, str):
+        raise TypeError(f"Objects of type '{type(text).__name__}' can not be converted to Unicode.")
+    return text
+
+
+def to_long(number: Integer) -> int:
+    """Check a number that goes through a C long: 0xFFFF_FFFF does not fit, and has to be written -1."""
+    value = index(number)
+    if not -0x8000_0000 <= value <= 0x7FFF_FFFF:
+        raise OverflowError("Python int too large to convert to C long")
+    return value
+
+
+def to_signed(number: DWORD) -> int:
+    """Give a number as a C long has it."""
+    return (number.value ^ 0x8000_0000) - 0x8000_0000
+
+
+def to_optional(number: int | None, name: str) -> DWORD | None:
+    if number is None:
+        return None
+    if not isinstance(number, int):
+        raise TypeError(f"{name} param must be None or an integer (got {type(number).__name__})")
+    return DWORD(to_long(number))
+
+
+def ask_number(function: Callable[..., int], handle: HandleLike) -> int:
+    number = DWORD()
+    function(handle_value(handle), number)
+    return number.value
+
+
+def to_data(data: "ReadableBuffer") -> Memory:
+    """Give the memory of what is written, as ctypes takes it."""
+    if type(data) is not bytes:
+        view = memoryview(data)
+        if not view.c_contiguous:
+            raise BufferError("memoryview: underlying buffer is not C-contiguous")
+        data = address_of(view)
+    if len(data) > 0xFFFF_FFFF:
+        raise ValueError("Buffer length can be at most 4294967295 characters")
+    return data
+
+
+def _size(buffer: "Integer | WriteableBuffer") -> int | None:
+    """Give the size that is asked for, or None if memory was given instead."""
+    try:
+        size = index(buffer)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    return size if size <= 0x7FFF_FFFF else None
+
+
+def to_memory(buffer: "Integer | WriteableBuffer") -> Memory:
+    """Give memory to read into: new memory of a size, or the caller's own."""
+    size = _size(buffer)
+    return _writable(buffer) if size is None else (c_char * size)()
+
+
+def to_lasting_memory(buffer: "Integer | WriteableBuffer") -> tuple[Any, Memory]:
+    """Give an object that the caller looks at when the read has ended, and the memory in it."""
+    size = _size(buffer)
+    answer = buffer if size is None else memoryview(bytearray(size))
+    return answer, _writable(answer)
+
+
+def _writable(buffer: Any) -> Memory:
+    view = memoryview(buffer)
+    if view.readonly or not view.c_contiguous:
+        raise BufferError("Object is not writable.")
+    return (c_char * view.nbytes).from_buffer(view)

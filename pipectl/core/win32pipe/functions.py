@@ -1,0 +1,456 @@
+"""The functions: pywin32's names and order of arguments, results and errors, one for each that a pipe program calls."""
+
+import ctypes
+import msvcrt
+import os
+from collections.abc import Sequence
+from ctypes import c_char
+from ctypes.wintypes import DWORD
+from ctypes.wintypes import HANDLE as _HANDLE
+from operator import index
+from typing import TYPE_CHECKING, Any
+
+from pipectl.core.win32 import winapi
+
+from .arguments import (
+    HandleLike,
+    Integer,
+    Memory,
+    ask_number,
+    to_data,
+    to_lasting_memory,
+    to_long,
+    to_memory,
+    to_optional,
+    to_signed,
+    to_text,
+)
+from .constants import ERROR_MORE_DATA
+from .objects import (
+    HANDLE,
+    OVERLAPPED,
+    SECURITY_ATTRIBUTES,
+    SECURITY_DESCRIPTOR,
+    api_error,
+    finish,
+    handle_value,
+    raising,
+    security,
+    start,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+__all__ = [
+    "AllocateReadBuffer",
+    "CallNamedPipe",
+    "CancelIo",
+    "CloseHandle",
+    "ConnectNamedPipe",
+    "ConvertStringSecurityDescriptorToSecurityDescriptor",
+    "CreateEvent",
+    "CreateFile",
+    "CreateFileW",
+    "CreateNamedPipe",
+    "CreatePipe",
+    "DisconnectNamedPipe",
+    "FdCreatePipe",
+    "FlushFileBuffers",
+    "GetFileType",
+    "GetNamedPipeClientProcessId",
+    "GetNamedPipeClientSessionId",
+    "GetNamedPipeHandleState",
+    "GetNamedPipeInfo",
+    "GetNamedPipeServerProcessId",
+    "GetNamedPipeServerSessionId",
+    "GetOverlappedResult",
+    "ImpersonateNamedPipeClient",
+    "PeekNamedPipe",
+    "ReadFile",
+    "ResetEvent",
+    "RevertToSelf",
+    "SetEvent",
+    "SetNamedPipeHandleState",
+    "TransactNamedPipe",
+    "WaitForMultipleObjects",
+    "WaitForSingleObject",
+    "WaitNamedPipe",
+    "WriteFile",
+]
+
+# The functions of winapi, raising `error`.
+_CallNamedPipe = raising(winapi.CallNamedPipeW)
+_CancelIo = raising(winapi.CancelIo)
+_CloseHandle = raising(winapi.CloseHandle)
+_ConnectNamedPipe = raising(winapi.ConnectNamedPipe)
+_ConvertSddl = raising(winapi.ConvertStringSecurityDescriptorToSecurityDescriptorW)
+_CreateEvent = raising(winapi.CreateEventW)
+_CreateFile = raising(winapi.CreateFileW)
+_CreateNamedPipe = raising(winapi.CreateNamedPipeW)
+_CreatePipe = raising(winapi.CreatePipe)
+_DisconnectNamedPipe = raising(winapi.DisconnectNamedPipe)
+_FlushFileBuffers = raising(winapi.FlushFileBuffers)
+_GetNamedPipeClientProcessId = raising(winapi.GetNamedPipeClientProcessId)
+_GetNamedPipeClientSessionId = raising(winapi.GetNamedPipeClientSessionId)
+_GetNamedPipeHandleState = raising(winapi.GetNamedPipeHandleState)
+_GetNamedPipeInfo = raising(winapi.GetNamedPipeInfo)
+_GetNamedPipeServerProcessId = raising(winapi.GetNamedPipeServerProcessId)
+_GetNamedPipeServerSessionId = raising(winapi.GetNamedPipeServerSessionId)
+_GetOverlappedResult = raising(winapi.GetOverlappedResult)
+_ImpersonateNamedPipeClient = raising(winapi.ImpersonateNamedPipeClient)
+_PeekNamedPipe = raising(winapi.PeekNamedPipe)
+_ReadFile = raising(winapi.ReadFile)
+_ResetEvent = raising(winapi.ResetEvent)
+_RevertToSelf = raising(winapi.RevertToSelf)
+_SetEvent = raising(winapi.SetEvent)
+_SetNamedPipeHandleState = raising(winapi.SetNamedPipeHandleState)
+_TransactNamedPipe = raising(winapi.TransactNamedPipe)
+_WaitForMultipleObjects = raising(winapi.WaitForMultipleObjects)
+_WaitForSingleObject = raising(winapi.WaitForSingleObject)
+_WaitNamedPipe = raising(winapi.WaitNamedPipeW)
+_WriteFile = raising(winapi.WriteFile)
+
+
+# win32pipe: making pipes
+
+
+def CreateNamedPipe(
+    pipeName: str,
+    openMode: Integer,
+    pipeMode: Integer,
+    nMaxInstances: Integer,
+    nOutBufferSize: Integer,
+    nInBufferSize: Integer,
+    nDefaultTimeOut: Integer,
+    sa: SECURITY_ATTRIBUTES | None,
+    /,
+) -> HANDLE:
+    """Create an instance of a named pipe; the timeout is in milliseconds."""
+    return HANDLE(
+        _CreateNamedPipe(
+            to_text(pipeName),
+            to_long(openMode),
+            to_long(pipeMode),
+            to_long(nMaxInstances),
+            to_long(nOutBufferSize),
+            to_long(nInBufferSize),
+            to_long(nDefaultTimeOut),
+            security(sa),
+        )
+    )
+
+
+def CreatePipe(sa: SECURITY_ATTRIBUTES | None, nSize: Integer, /) -> tuple[HANDLE, HANDLE]:
+    """Create an anonymous pipe; return its read end and its write end."""
+    read, write = _HANDLE(), _HANDLE()
+    _CreatePipe(read, write, security(sa), index(nSize))
+    return HANDLE(read.value), HANDLE(write.value)
+
+
+def FdCreatePipe(sa: SECURITY_ATTRIBUTES | None, nSize: Integer, mode: Integer, /) -> tuple[int, int]:
+    """Create an anonymous pipe; return its ends as descriptors of the C run-time, which own the handles."""
+    flags = to_long(mode)
+    if flags not in (os.O_TEXT, os.O_BINARY):
+        raise ValueError("mode must be O_TEXT or O_BINARY")
+    read, write = CreatePipe(sa, nSize)
+    read_fd = _descriptor(read, flags)
+    try:
+        return read_fd, _descriptor(write, flags)
+    except OSError:
+        os.close(read_fd)
+        raise
+
+
+def _descriptor(handle: HANDLE, flags: int) -> int:
+    descriptor = msvcrt.open_osfhandle(handle.handle, flags)
+    handle.Detach()
+    return descriptor
+
+
+# win32pipe: connecting
+
+
+def ConnectNamedPipe(hPipe: HandleLike, overlapped: OVERLAPPED | None = None, /) -> int:
+    """Wait for a client; return 0, ERROR_PIPE_CONNECTED if one was there already, or ERROR_IO_PENDING."""
+    if overlapped is None:
+        return _ConnectNamedPipe(handle_value(hPipe), None)
+    return start(overlapped, _ConnectNamedPipe, handle_value(hPipe))
+
+
+def DisconnectNamedPipe(hFile: HandleLike, /) -> None:
+    """Throw the client off a server end; data that it has not read is lost."""
+    _DisconnectNamedPipe(handle_value(hFile))
+
+
+def WaitNamedPipe(pipeName: str, timeout: Integer, /) -> None:
+    """Wait some milliseconds until an instance is free; 0 is the server's default, and -1 for ever."""
+    _WaitNamedPipe(to_text(pipeName), to_long(timeout))
+
+
+# win32pipe: moving data
+
+
+def TransactNamedPipe(
+    pipeName: HandleLike,
+    writeData: "ReadableBuffer",
+    buffer: "Integer | WriteableBuffer",
+    overlapped: OVERLAPPED | None = None,
+    /,
+) -> tuple[int, Any]:
+    """Write a message to a handle and read the answer; the result is that of ReadFile."""
+    handle, data, count = handle_value(pipeName), to_data(writeData), DWORD()
+    if overlapped is None:
+        memory = to_memory(buffer)
+        code = _TransactNamedPipe(handle, data, len(data), memory, len(memory), count, None)
+        return code, memory[: count.value]
+    answer, memory = to_lasting_memory(buffer)
+    return start(overlapped, _TransactNamedPipe, handle, data, len(data), memory, len(memory), count), answer
+
+
+def CallNamedPipe(pipeName: str, data: "ReadableBuffer", bufSize: Integer, timeOut: Integer, /) -> bytes:
+    """Open a message pipe, send a message, read the answer, close; the timeout is that of WaitNamedPipe.
+
+    The `error` of an answer longer than `bufSize` has in its `data` the part that was read.
+    """
+    size, timeout, message, count = to_long(bufSize), to_long(timeOut), to_data(data), DWORD()
+    memory: Memory = (c_char * size)()
+    code = _CallNamedPipe(to_text(pipeName), message, len(message), memory, size, count, timeout)
+    answer: bytes = memory[: count.value]
+    if code == ERROR_MORE_DATA:
+        failure = api_error(code, "CallNamedPipe")
+        failure.data = answer
+        raise failure
+    return answer
+
+
+def PeekNamedPipe(hPipe: HandleLike, size: Integer, /) -> tuple[bytes, int, int]:
+    """Look at up to `size` bytes without taking them; return them, all that waits, and the rest of the message."""
+    length = to_long(size)
+    if length < 0:
+        raise MemoryError
+    memory: Memory = (c_char * length)()
+    read, available, left = DWORD(), DWORD(), DWORD()
+    _PeekNamedPipe(handle_value(hPipe), memory, length, read, available, left)
+    return memory[: read.value], available.value, to_signed(left)
+
+
+def GetOverlappedResult(hFile: HandleLike, overlapped: OVERLAPPED, bWait: Integer, /) -> int:
+    """Return the bytes that an operation transferred; while it is under way wait, or raise ERROR_IO_INCOMPLETE."""
+    count = DWORD()
+    code = finish(overlapped, _GetOverlappedResult, handle_value(hFile), count, to_long(bWait))
+    if code:
+        raise api_error(code, "GetOverlappedResult")
+    return count.value
+
+
+# win32pipe: asking and setting
+
+
+def GetNamedPipeInfo(hNamedPipe: HandleLike, /) -> list[int]:
+    """Return flags, size of the out buffer, size of the in buffer, and most instances."""
+    numbers = DWORD(), DWORD(), DWORD(), DWORD()
+    _GetNamedPipeInfo(handle_value(hNamedPipe), *numbers)
+    return [to_signed(number) for number in numbers]
+
+
+def GetNamedPipeHandleState(
+    hPipe: HandleLike, bGetCollectionData: Integer = 0, bGetUserName: Integer = 0, /
+) -> tuple[int, int, int | None, int | None, str]:
+    """Return state, instances, and what was asked for: collection count and timeout or None, user name or ''."""
+    state, instances = DWORD(), DWORD()
+    count, timeout = (DWORD(), DWORD()) if to_long(bGetCollectionData) else (None, None)
+    name = ctypes.create_unicode_buffer(512 if to_long(bGetUserName) else 1)
+    _GetNamedPipeHandleState(
+        handle_value(hPipe), state, instances, count, timeout, name if len(name) > 1 else None, len(name)
+    )
+    return (
+        to_signed(state),
+        to_signed(instances),
+        None if count is None else to_signed(count),
+        None if timeout is None else to_signed(timeout),
+        name.value,
+    )
+
+
+def SetNamedPipeHandleState(
+    hPipe: HandleLike, Mode: int | None, MaxCollectionCount: int | None, CollectDataTimeout: int | None, /
+) -> None:
+    """Set how a handle reads and waits; None leaves a value as it is."""
+    _SetNamedPipeHandleState(
+        handle_value(hPipe),
+        to_optional(Mode, "mode"),
+        to_optional(MaxCollectionCount, "maxCollectionCount"),
+        to_optional(CollectDataTimeout, "collectDataTimeout"),
+    )
+
+
+def GetNamedPipeClientProcessId(hPipe: HandleLike, /) -> int:
+    """Return the process of the client."""
+    return ask_number(_GetNamedPipeClientProcessId, hPipe)
+
+
+def GetNamedPipeServerProcessId(hPipe: HandleLike, /) -> int:
+    """Return the process of the server."""
+    return ask_number(_GetNamedPipeServerProcessId, hPipe)
+
+
+def GetNamedPipeClientSessionId(hPipe: HandleLike, /) -> int:
+    """Return the logon session of the client."""
+    return ask_number(_GetNamedPipeClientSessionId, hPipe)
+
+
+def GetNamedPipeServerSessionId(hPipe: HandleLike, /) -> int:
+    """Return the logon session of the server."""
+    return ask_number(_GetNamedPipeServerSessionId, hPipe)
+
+
+# win32file
+
+
+def CreateFile(
+    fileName: str,
+    desiredAccess: Integer,
+    shareMode: Integer,
+    attributes: SECURITY_ATTRIBUTES | None,
+    CreationDisposition: Integer,
+    flagsAndAttributes: Integer,
+    hTemplateFile: HandleLike,
+    /,
+) -> HANDLE:
+    """Open a file or the client end of a pipe."""
+    return HANDLE(
+        _CreateFile(
+            to_text(fileName),
+            index(desiredAccess),
+            index(shareMode),
+            security(attributes),
+            index(CreationDisposition),
+            index(flagsAndAttributes),
+            handle_value(hTemplateFile),
+        )
+    )
+
+
+CreateFileW = CreateFile
+
+
+def AllocateReadBuffer(bufSize: Integer, /) -> memoryview:
+    """Make memory for an overlapped read."""
+    return memoryview(bytearray(to_long(bufSize)))
+
+
+def ReadFile(
+    hFile: HandleLike, buffer: "Integer | WriteableBuffer", overlapped: OVERLAPPED | None = None, /
+) -> tuple[int, Any]:
+    """Read; return 0, ERROR_MORE_DATA or ERROR_IO_PENDING, and what was read.
+
+    Without OVERLAPPED that is new bytes; with one it is the whole buffer, or new memory if a size was given.
+    """
+    handle, count = handle_value(hFile), DWORD()
+    try:
+        answer, memory = (None, to_memory(buffer)) if overlapped is None else to_lasting_memory(buffer)
+    except (TypeError, BufferError):
+        raise TypeError("Second param must be an integer or writeable buffer object") from None
+    if overlapped is None:
+        code = _ReadFile(handle, memory, len(memory), count, None)
+        return code, memory[: count.value]
+    return start(overlapped, _ReadFile, handle, memory, len(memory), count), answer
+
+
+def WriteFile(hFile: HandleLike, data: "ReadableBuffer", ol: OVERLAPPED | None = None, /) -> tuple[int, int]:
+    """Write; return 0 or ERROR_IO_PENDING, and how many bytes were taken by now."""
+    handle, memory, count = handle_value(hFile), to_data(data), DWORD()
+    if ol is None:
+        code = _WriteFile(handle, memory, len(memory), count, None)
+    else:
+        code = start(ol, _WriteFile, handle, memory, len(memory), count)
+    return code, count.value
+
+
+def FlushFileBuffers(hFile: HandleLike, /) -> None:
+    """Wait until the other end has read everything."""
+    _FlushFileBuffers(handle_value(hFile))
+
+
+def CancelIo(handle: HandleLike, /) -> None:
+    """Ask for the end of the operations that this thread started on a handle."""
+    _CancelIo(handle_value(handle))
+
+
+def GetFileType(hFile: HandleLike, /) -> int:
+    """Return what is behind a handle: FILE_TYPE_PIPE for a pipe."""
+    return int(winapi.GetFileType(handle_value(hFile)))
+
+
+def CloseHandle(handle: HandleLike, /) -> None:
+    """Close a handle; one that has an owner is closed by it, so that it knows."""
+    close = getattr(handle, "close", None)
+    if close is not None:
+        close()
+    elif value := handle_value(handle):
+        _CloseHandle(value)
+
+
+# win32event
+
+
+def CreateEvent(
+    EventAttributes: SECURITY_ATTRIBUTES | None,
+    bManualReset: Integer,
+    bInitialState: Integer,
+    Name: str | None,
+    /,
+) -> HANDLE:
+    """Create an event, or open the one of that name."""
+    name = None if Name is None else to_text(Name)
+    return HANDLE(_CreateEvent(security(EventAttributes), to_long(bManualReset), to_long(bInitialState), name))
+
+
+def SetEvent(hEvent: HandleLike, /) -> None:
+    """Signal an event."""
+    _SetEvent(handle_value(hEvent))
+
+
+def ResetEvent(hEvent: HandleLike, /) -> None:
+    """Take an event's signal back."""
+    _ResetEvent(handle_value(hEvent))
+
+
+def WaitForSingleObject(hHandle: HandleLike, milliseconds: Integer, /) -> int:
+    """Wait for a handle; return WAIT_OBJECT_0 or WAIT_TIMEOUT."""
+    return _WaitForSingleObject(handle_value(hHandle), index(milliseconds))
+
+
+def WaitForMultipleObjects(handleList: Sequence[HandleLike], bWaitAll: Integer, milliseconds: Integer, /) -> int:
+    """Wait for one or all of some handles; return WAIT_OBJECT_0 and the first one's place, or WAIT_TIMEOUT."""
+    if not isinstance(handleList, Sequence):
+        raise TypeError("Handles must be a list of integers")
+    handles = (_HANDLE * len(handleList))(*map(handle_value, handleList))
+    return _WaitForMultipleObjects(len(handles), handles, to_long(bWaitAll), index(milliseconds))
+
+
+# win32security
+
+
+def ConvertStringSecurityDescriptorToSecurityDescriptor(
+    StringSecurityDescriptor: str, StringSDRevision: Integer, /
+) -> SECURITY_DESCRIPTOR:
+    """Make a security descriptor of SDDL, such as `D:P(A;;GA;;;SY)(A;;0x12019b;;;AU)`."""
+    descriptor = ctypes.c_void_p()
+    _ConvertSddl(to_text(StringSecurityDescriptor), index(StringSDRevision), descriptor, None)
+    try:
+        size = winapi.GetSecurityDescriptorLength(descriptor)
+        return SECURITY_DESCRIPTOR(ctypes.string_at(descriptor, size))
+    finally:
+        winapi.LocalFree(descriptor)
+
+
+def ImpersonateNamedPipeClient(handle: HandleLike, /) -> None:
+    """Let this thread act as the client of a server end."""
+    _ImpersonateNamedPipeClient(handle_value(handle))
+
+
+def RevertToSelf() -> None:
+    """Let this thread be itself again."""
+    _RevertToSelf()

@@ -1,0 +1,131 @@
+"""How argv becomes values: options in sections of the help, commands with examples, and the options all commands have.
+
+The other files hold what several commands share: click types, payloads, how a pipe is opened, how it is served.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from pipectl.output import Mode, Output
+
+# The sections of the help that several commands have, in their order there; what a command has alone comes before them.
+WHO = "Who is let in"
+SENT = "What is sent"
+REPLY = "The reply"
+CONNECTION = "The connection"
+OUTPUT = "Output"
+_ORDER = (WHO, SENT, REPLY, CONNECTION, OUTPUT)
+
+
+class Example(NamedTuple):
+    """An example in a command's help: a line that runs as it is printed, and what it does."""
+
+    line: str
+    does: str
+
+
+class Option(click.Option):
+    """An option that stands in a section of the help."""
+
+    def __init__(self, *arguments: Any, section: str = "Options", **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.section = section
+
+
+option = functools.partial(click.option, cls=Option)
+
+
+def telling(name: str, text: Callable[[click.Context], str], summary: str) -> Option:
+    """Make an option that prints a text and ends the command line there.
+
+    In the place of click's own, which look for a translation of their help at every start, and import `locale` for it.
+    """
+
+    def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
+        if value and not ctx.resilient_parsing:
+            click.echo(text(ctx), color=ctx.color)
+            ctx.exit()
+
+    return Option(
+        [name], is_flag=True, is_eager=True, expose_value=False, callback=callback, section=OUTPUT, help=summary
+    )
+
+
+class Command(click.Command):
+    """A command with the output options that every command has, and with examples."""
+
+    def __init__(self, *arguments: Any, examples: Sequence[tuple[str, str]] = (), **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.add_help_option = False
+        self.examples = [Example(*example) for example in examples]
+        self.params += [*_output_options(), telling("--help", click.Context.get_help, "Show this message and exit.")]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options section by section."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, Option):
+                sections.setdefault(parameter.section, []).append(record)
+        for title in sorted(sections, key=lambda title: _ORDER.index(title) if title in _ORDER else -1):
+            with formatter.section(title):
+                formatter.write_dl(sections[title], col_max=26)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the examples."""
+        if not self.examples:
+            return
+        with formatter.section("Examples"):
+            for index, example in enumerate(self.examples):
+                if index:
+                    formatter.write_paragraph()
+                formatter.write(f"{' ' * formatter.current_indent}{example.line}\n")
+                with formatter.indentation(), formatter.indentation():
+                    formatter.write_text(example.does)
+
+
+def with_examples(*examples: tuple[str, str], **attributes: Any) -> Callable[[Callable[..., Any]], Command]:
+    """Make a command of a function: its docstring is the help, with the examples at its end."""
+    return click.command(**{"cls": Command, "examples": examples, **attributes})  # type: ignore[no-any-return]
+
+
+def _output_options() -> list[click.Parameter]:
+    """Make the options that every command has; their values go to the command's Output."""
+
+    def stored(*names: str, apply: Callable[[Output, Any], None], **attributes: Any) -> Option:
+        def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
+            if value:
+                apply(ctx.ensure_object(Output), value)
+
+        return Option(names, expose_value=False, callback=callback, section=OUTPUT, **attributes)
+
+    def set_mode(output: Output, mode: Any) -> None:
+        output.mode = Mode(mode)
+
+    def set_json(output: Output, _value: Any) -> None:
+        output.mode = Mode.JSON
+
+    def set_verbosity(output: Output, value: Any) -> None:
+        output.verbosity = value
+
+    def set_quiet(output: Output, _value: Any) -> None:
+        output.quiet = True
+
+    def set_debug(output: Output, _value: Any) -> None:
+        output.debug = True
+
+    return [
+        stored(
+            "--output",
+            apply=set_mode,
+            type=click.Choice([mode.value for mode in Mode]),
+            help="Write a table, JSON (one object a line), or the raw values.  [default: what suits the stream]",
+        ),
+        stored("--json", apply=set_json, is_flag=True, help="The same as `--output json`."),
+        stored("-v", "--verbose", apply=set_verbosity, count=True, help="Tell more on stderr."),
+        stored("-q", "--quiet", apply=set_quiet, is_flag=True, help="Tell only errors and warnings on stderr."),
+        stored("--debug", apply=set_debug, is_flag=True, help="Show a traceback with an error."),
+    ]

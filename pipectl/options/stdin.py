@@ -1,0 +1,41 @@
+"""Standard input, read so that Ctrl+C ends the wait for it, whatever it is connected to."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+_CHUNK = 65536
+_DESCRIPTOR = 0
+
+
+def read_all() -> bytes:
+    """Read to the end."""
+    return b"".join(chunks())
+
+
+def lines() -> Iterator[bytes]:
+    """Give line by line, as they come, without their ends."""
+    rest = b""
+    for chunk in chunks():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.removesuffix(b"\r")
+    if rest:
+        yield rest
+
+
+def chunks() -> Iterator[bytes]:
+    """Give what comes, as it comes."""
+    from pipectl.core.deadline import Deadline
+    from pipectl.core.win32.blocking import run_blocking
+
+    for_ever = Deadline(None)
+    while data := run_blocking(_read, for_ever):
+        yield data
+
+
+def _read() -> bytes | None:
+    # Not through the buffer of `sys.stdin`: a thread left behind in it would hold its lock when the interpreter ends.
+    if sys.stdin and sys.stdin.isatty():
+        return sys.stdin.buffer.raw.read(_CHUNK)  # type: ignore[union-attr, no-any-return] # UTF-8 from a console
+    return os.read(_DESCRIPTOR, _CHUNK)

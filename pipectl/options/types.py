@@ -1,0 +1,136 @@
+"""The click types: a pipe's name, a time, a size, an encoding, the end of a reply, the path of a file."""
+
+import codecs
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pipectl.core import names
+from pipectl.core.errors import InvalidPipeNameError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from pipectl.core.pipe.framing import Until
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_SIZES = 1 << 32  # how many a DWORD can tell apart; ctypes would cut off the rest
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}
+
+
+class PipeName(click.ParamType[str]):
+    """The name of a pipe in any spelling; the value is its full name. The pipe is not touched."""
+
+    name = "pipe"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return names.full_name(value)
+        except InvalidPipeNameError as error:
+            self.fail(f"{error}\n{error.hint}" if error.hint else str(error), param, ctx)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> "list[CompletionItem]":
+        """Complete from the directory of pipes, which touches none of them."""
+        from click.shell_completion import CompletionItem
+
+        from pipectl.core.inventory.directory import names_beginning
+
+        return [CompletionItem(name) for name in names_beginning(incomplete)]
+
+
+class Duration(click.ParamType[float | None]):
+    """A time: seconds, or with a unit such as `500ms` or `2m`; `none` is for ever, and its value None."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return] # a default
+        if value.lower() == "none":
+            return None
+        match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h|)", value.strip().lower(), re.ASCII)
+        if match is None:
+            self.fail(f"{value!r} is no time: write seconds such as 2.5, or 500ms, 2m, none", param, ctx)
+        return float(match[1]) * _SECONDS[match[2]]
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes, or with a unit of 1024 such as `64k` or `1MiB`; no more than Win32 can count."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d{1,10})\s*([bkmg]?)(?:i?b)?", value.strip().lower(), re.ASCII)
+        size = int(match[1]) * _UNITS[match[2]] if match else _SIZES
+        if size >= _SIZES:
+            self.fail(f"{value!r} is no size: write bytes such as 65536, or 64k, 1MiB, of less than 4 GiB", param, ctx)
+        return size
+
+
+class Encoding(click.ParamType[str]):
+    """The name of a text encoding that Python knows."""
+
+    name = "encoding"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            "".encode(value)  # refuses codecs that are not for text
+            b"x".decode(value, "backslashreplace")  # and those, such as idna, that are for a kind of text alone
+        except (LookupError, ValueError):
+            self.fail(f"{value!r} is no text encoding: write utf-8, utf-16-le, latin-1, cp1252 …", param, ctx)
+        return codecs.lookup(value).name
+
+
+class UntilRule(click.ParamType["Until"]):
+    """The rule by which a reply on a byte pipe ends."""
+
+    name = "rule"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> "Until":
+        from pipectl.core.pipe.framing import parse
+
+        try:
+            return parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class FilePath(click.ParamType[str]):
+    """The path of a file; opened later. In the place of click's own, which imports `locale` for the word `path`."""
+
+    name = "path"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> "list[CompletionItem]":
+        """Leave it to the shell."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
+PIPE = PipeName()
+DURATION = Duration()
+SIZE = Size()
+ENCODING = Encoding()
+UNTIL = UntilRule()
+FILE = FilePath()
+
+
+def pipe_argument(function: _F) -> _F:
+    """Add the argument PIPE."""
+    return click.argument("pipe", type=PIPE, help=r"The pipe: NAME, \\.\pipe\NAME or \\HOST\pipe\NAME.")(function)

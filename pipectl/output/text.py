@@ -1,0 +1,104 @@
+"""Bytes and values as text: what a terminal may get, and what JSON carries."""
+
+from binascii import b2a_base64
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import chain, repeat
+from typing import Any
+
+from pipectl.core.names import escape
+
+_ROW = 16
+
+
+def printable(text: str) -> str:
+    """Escape what could disturb a terminal; line ends and tabs stay."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join("\t".join(map(escape, line.split("\t"))) for line in lines)
+
+
+def decoded(data: bytes, encoding: str) -> str | None:
+    """Give the text that the bytes are in this encoding, or None if they are not, or are hardly meant so."""
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
+
+
+def hexdump(data: bytes) -> str:
+    """Show bytes as lines of an offset, sixteen bytes, and their ASCII text."""
+    return "\n".join(_dump_lines(data))
+
+
+def _dump_lines(data: bytes) -> Iterator[str]:
+    for offset in range(0, len(data), _ROW):
+        row = data[offset : offset + _ROW]
+        digits = f"{row[:8].hex(' ')}  {row[8:].hex(' ')}"
+        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
+        yield f"{offset:08x}  {digits:<48}  {text}"
+
+
+def for_person(data: bytes, encoding: str) -> str:
+    """Show bytes as a person reads them best: as text if they are, else as a hex dump."""
+    if not data:
+        return "<empty message>"
+    text = decoded(data, encoding)
+    return hexdump(data) if text is None else printable(text)
+
+
+def for_json(data: bytes, encoding: str) -> dict[str, Any]:
+    """Give bytes as JSON carries them: their size, and their text if it can be turned back into them."""
+    with suppress(UnicodeError):
+        text = data.decode(encoding)
+        if text.encode(encoding) == data:  # a byte order mark, for one, would be lost
+            return {"size": len(data), "text": text}
+    return {"size": len(data), "base64": base64(data)}
+
+
+def base64(data: bytes) -> str:
+    """Write bytes as base64, on one line."""
+    return b2a_base64(data, newline=False).decode()
+
+
+def size_in_words(count: int) -> str:
+    """Write a number of bytes for a person, such as `1.5 KiB`."""
+    size = float(count)
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{count} {'byte' if count == 1 else unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def counted(number: int, what: str) -> str:
+    """Write a number with its noun, such as `1 client` and `2 clients`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def in_words(value: Any) -> str:
+    """Write a value of a record for a person, on one line."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, str):
+        return escape(value)
+    if isinstance(value, Iterable):
+        return ", ".join(map(in_words, value))
+    return str(value)
+
+
+def fields(record: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
+    """Give the fields of a record as labels and words: what is absent left out, what is nested named after its place.
+
+    A field of several values takes a line for each, of which the first has the label.
+    """
+    for key, value in record.items():
+        label = f"{place}{key.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            yield from fields(value, f"{label} ")
+        elif isinstance(value, list | tuple):
+            yield from zip(chain((label,), repeat("")), map(in_words, value), strict=False)
+        elif value is not None:
+            yield label, in_words(value)

@@ -1,0 +1,121 @@
+"""Who is at the other end: this process, and another one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipectl.core.errors import PeerMismatchError, UnsupportedError
+from pipectl.core.inventory import peers
+from pipectl.core.inventory.peers import check_server, client_computer, client_of, server_of
+from pipectl.core.models import Process
+from pipectl.core.pipe.connection import connect
+from pipectl.core.win32.calls import create_named_pipe
+from pipectl.core.win32.handle import Handle
+from tests.pipes import connect_named_pipe
+
+EXE = Path(sys.executable).name
+USER = os.environ["USERNAME"]
+
+
+def test_both_ends_are_told_from_each_other(pipe_name: str) -> None:
+    program = "import sys, time; f = open(sys.argv[1], 'r+b', 0); sys.stdin.read()"
+    with (
+        create_named_pipe(pipe_name) as server,
+        subprocess.Popen([sys.executable, "-S", "-c", program, pipe_name], stdin=subprocess.PIPE) as client,
+    ):
+        connect_named_pipe(server, 20)
+        found = client_of(server)
+        client.communicate()
+        assert (found.pid, found.program) == (client.pid, EXE)
+
+
+def test_the_server_of_a_client_is_told(pipe_name: str) -> None:
+    with create_named_pipe(pipe_name), connect(pipe_name) as client:
+        server = server_of(client.handle)
+    assert (server.pid, server.image) == (os.getpid(), sys.executable)
+    assert server.user is not None
+    assert server.user.rpartition("\\")[2] == USER
+
+
+def test_a_client_of_this_computer_has_no_other_computer(pipe_name: str) -> None:
+    with create_named_pipe(pipe_name) as server, connect(pipe_name):
+        assert client_computer(server) is None
+
+
+def test_where_the_system_cannot_tell_the_computer_there_is_none(
+    pipe_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_pipe: Handle) -> str:
+        raise UnsupportedError("not on this system")
+
+    monkeypatch.setattr(peers, "get_named_pipe_client_computer_name", unknown)
+    with create_named_pipe(pipe_name) as server, connect(pipe_name):
+        assert client_computer(server) is None
+        assert client_of(server).image == sys.executable
+
+
+def test_of_another_computers_client_only_the_number_is_told(pipe_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "get_named_pipe_client_computer_name", lambda _pipe: "FAR")
+    with create_named_pipe(pipe_name) as server, connect(pipe_name):
+        assert client_of(server) == Process(os.getpid())
+        assert client_computer(server) == "FAR"
+
+
+def test_of_another_computers_server_only_the_number_is_told(pipe_name: str) -> None:
+    with create_named_pipe(pipe_name), connect(pipe_name) as client:
+        client.handle.name = r"\\far\pipe\x"
+        assert server_of(client.handle) == Process(os.getpid())
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        {},
+        {"pid": os.getpid()},
+        {"exe": EXE},
+        {"exe": EXE.upper()},
+        {"exe": sys.executable},
+        {"user": USER},
+        {"user": USER.upper()},
+        {"pid": os.getpid(), "exe": EXE, "user": USER},
+    ],
+    ids=str,
+)
+def test_the_expected_server_passes(pipe_name: str, expected: dict[str, object]) -> None:
+    with create_named_pipe(pipe_name), connect(pipe_name) as client:
+        check_server(client.handle, **expected)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("expected", "what"),
+    [
+        ({"pid": 0}, "process"),
+        ({"pid": os.getpid() + 1, "exe": EXE}, "process"),
+        ({"exe": "other.exe"}, "program"),
+        ({"exe": EXE.partition(".")[0]}, "program"),
+        ({"exe": r"C:\elsewhere" + "\\" + EXE}, "program"),
+        ({"exe": ""}, "program"),
+        ({"user": "somebody"}, "user"),
+        ({"user": f"ELSEWHERE\\{USER}"}, "user"),
+        ({"user": ""}, "user"),
+    ],
+    ids=str,
+)
+def test_another_server_is_an_error_that_tells_what_is_wrong(
+    pipe_name: str, expected: dict[str, object], what: str
+) -> None:
+    with create_named_pipe(pipe_name), connect(pipe_name) as client, pytest.raises(PeerMismatchError) as raised:
+        check_server(client.handle, **expected)  # type: ignore[arg-type]
+    assert f"not the {what} " in raised.value.reason
+    assert raised.value.hint == f"Nothing was sent. See who serves the pipe: `pipectl info {pipe_name}`"
+
+
+def test_what_cannot_be_known_does_not_match(pipe_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "describe", Process)
+    with create_named_pipe(pipe_name), connect(pipe_name) as client:
+        for expected in ({"exe": EXE}, {"user": USER}):
+            with pytest.raises(PeerMismatchError, match="an unknown program, run by an unknown user"):
+                check_server(client.handle, **expected)  # type: ignore[arg-type]

@@ -1,0 +1,309 @@
+"""Security that the system keeps: given to pipes and read back, and our judgement against the system's own."""
+
+import ctypes
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ctypes import byref, c_void_p
+from ctypes.wintypes import BOOL, DWORD, HANDLE
+from functools import reduce
+from operator import or_
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipectl.core.constants import Access, OpenMode
+from pipectl.core.errors import PipeAccessError
+from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.server import PipeServer
+from pipectl.core.security import accounts, descriptors
+from pipectl.core.security.accounts import account_name, account_sid, current_user_sid
+from pipectl.core.security.descriptors import access_in_words, get_security, sddl_for, security_attributes
+from pipectl.core.security.sddl import Dacl, allowed, parse
+from pipectl.core.security.sids import EVERYONE, NETWORK, canonical, from_bytes, to_bytes
+from pipectl.core.win32 import calls, winapi
+from pipectl.core.win32.handle import Handle
+
+ME = current_user_sid()
+
+
+# Given and read back
+
+
+def test_a_pipe_has_the_list_that_it_was_made_with(pipe_name: str) -> None:
+    text = f"D:P(D;;GA;;;NU)(A;;GA;;;{ME})(A;;GA;;;SY)(A;;0x12019b;;;AU)"
+    with calls.create_named_pipe(pipe_name, security=security_attributes(text)) as server:
+        found = get_security(server)
+    assert found.dacl == parse(text).dacl
+    assert parse(found.sddl).dacl == found.dacl
+    assert found.owner is not None
+    assert found.owner_name == (account_name(found.owner) or found.owner)
+
+
+def test_a_client_can_read_it_too(pipe_name: str) -> None:
+    text = f"D:P(A;;GA;;;{ME})"
+    attributes = security_attributes(text)
+    with (
+        calls.create_named_pipe(pipe_name, security=attributes),
+        calls.create_file(pipe_name, Access.READ_CONTROL) as end,
+    ):
+        assert get_security(end).dacl == parse(text).dacl
+
+
+def test_an_empty_list_is_found_empty(pipe_name: str) -> None:
+    with calls.create_named_pipe(pipe_name, security=security_attributes("D:P")) as server:
+        assert get_security(server).dacl == Dacl()
+
+
+@pytest.mark.windows(reason="Wine makes an empty list of none")
+def test_a_missing_list_is_found_missing(pipe_name: str) -> None:
+    with calls.create_named_pipe(pipe_name, security=security_attributes("D:NO_ACCESS_CONTROL")) as server:
+        assert get_security(server).dacl == Dacl(is_null=True)
+
+
+@pytest.mark.windows(reason="Wine keeps no label on a pipe")
+def test_a_label_is_read_back(pipe_name: str) -> None:
+    text = f"D:P(A;;GA;;;{ME})S:(ML;;NW;;;LW)"
+    with calls.create_named_pipe(pipe_name, security=security_attributes(text)) as server:
+        assert get_security(server).label == parse(text).label
+
+
+def test_nothing_is_invented_for_a_default_descriptor(pipe_name: str) -> None:
+    with calls.create_named_pipe(pipe_name) as server:
+        found = get_security(server)
+    if found.sddl:
+        assert found.owner is not None
+        assert found.dacl is not None
+        # Windows' default lets everyone read, and no more.
+        assert allowed(found.dacl, {EVERYONE}) == Access.FILE_GENERIC_READ
+    else:  # Wine
+        assert found == ("", None, None, None, None, None, None)
+
+
+def test_all_instances_share_one_descriptor_after_its_maker_forgot_it(pipe_name: str) -> None:
+    with PipeServer(pipe_name, lambda _, data: data, security=security_attributes(sddl_for(["users"]))):
+        gc.collect()
+        found = set()
+        with connect(pipe_name) as first, connect(pipe_name) as second, connect(pipe_name) as third:
+            for client in (first, second, third):
+                assert client.request(b"x", 5) == b"x"
+                found.add(get_security(client.handle).sddl)
+    assert len(found) == 1
+    assert parse(found.pop()).dacl == parse(sddl_for(["users"])).dacl
+
+
+def test_attributes_are_not_inherited_and_give_their_memory_back() -> None:
+    freed: list[int | None] = []
+    free = winapi.LocalFree
+
+    def spy(pointer: c_void_p) -> None:
+        freed.append(pointer.value)
+        free(pointer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winapi, "LocalFree", spy)
+        attributes = security_attributes("D:P(A;;GA;;;WD)")
+    assert len(freed) == 1
+    assert attributes.lpSecurityDescriptor not in freed
+    assert not attributes.bInheritHandle
+    assert attributes.nLength == ctypes.sizeof(winapi.SECURITY_ATTRIBUTES)
+
+
+@pytest.mark.parametrize("text", ["hello", "D:(A;;GA;;;WD", "D:(A;;GA;;;QQ)", "D:(A;;GA;;;WD)\0"])
+def test_a_text_that_the_system_refuses_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the type is the contract
+        security_attributes(text)
+
+
+# Whom a server lets in
+
+
+def test_the_default_is_me_the_system_and_the_administrators() -> None:
+    dacl = parse(sddl_for()).dacl
+    assert dacl is not None
+    for sid in (ME, canonical("SY"), canonical("BA")):
+        assert allowed(dacl, {sid}) == Access.FILE_ALL_ACCESS
+    assert allowed(dacl, {EVERYONE, canonical("AU"), canonical("BU")}) == Access.NONE
+
+
+@pytest.mark.parametrize(
+    ("remote", "at_a_distance", "denied"), [(False, False, True), (True, False, False), (False, True, False)]
+)
+def test_the_network_is_denied_unless_wanted_or_where_i_come_from(
+    monkeypatch: pytest.MonkeyPatch, remote: bool, at_a_distance: bool, denied: bool
+) -> None:
+    monkeypatch.setattr(descriptors, "is_network_logon", lambda: at_a_distance)
+    assert ("(D;;GA;;;NU)" in sddl_for(remote=remote)) is denied
+
+
+def test_whether_i_come_from_the_network_is_what_my_token_says() -> None:
+    assert accounts.is_network_logon() is (NETWORK in _my_sids())
+
+
+@pytest.mark.parametrize(
+    "allow", [[], ["me"], ["admins"], ["users"], ["everyone"], ["appcontainer"], ["S-1-5-32-545"], ["Users"]]
+)
+def test_the_system_accepts_every_preset_and_so_does_a_second_instance(pipe_name: str, allow: list[str]) -> None:
+    attributes = security_attributes(sddl_for(allow))
+    with (
+        calls.create_named_pipe(
+            pipe_name, OpenMode.DUPLEX | OpenMode.OVERLAPPED | OpenMode.FIRST_PIPE_INSTANCE, security=attributes
+        ) as first,
+        calls.create_named_pipe(pipe_name, security=attributes),
+    ):
+        assert get_security(first).dacl == parse(sddl_for(allow)).dacl
+
+
+@pytest.mark.windows(reason="Wine lets everybody open every pipe")
+def test_a_client_that_may_read_and_write_can_connect_and_cannot_serve(pipe_name: str) -> None:
+    first = OpenMode.DUPLEX | OpenMode.OVERLAPPED | OpenMode.FIRST_PIPE_INSTANCE
+    attributes = security_attributes(f"D:P(A;;0x12019b;;;{ME})")
+    with calls.create_named_pipe(pipe_name, first, security=attributes):
+        connect(pipe_name).close()
+        with pytest.raises(PipeAccessError):
+            calls.create_named_pipe(pipe_name, security=attributes).close()
+
+
+def test_a_list_is_told_line_by_line() -> None:
+    me = account_name(ME) or ME
+    words = [f"{me}: full control", "Authenticated Users: read and write"]
+    assert access_in_words(f"D:P(A;;GA;;;{ME})(A;;0x12019b;;;AU)") == words
+    assert access_in_words("D:NO_ACCESS_CONTROL")[0].startswith("Everyone")
+    assert access_in_words("")
+
+
+# Accounts
+
+
+def test_an_account_is_found_by_its_name_and_back() -> None:
+    name = account_name(ME)
+    assert name is not None
+    assert account_sid(name) == ME
+    administrators = account_name("S-1-5-32-544")
+    assert administrators is not None
+    assert account_sid(administrators) == account_sid(administrators.split("\\")[-1]) == "S-1-5-32-544"
+
+
+def test_what_is_no_account_is_not_found() -> None:
+    assert account_sid("no such account here") is None
+    # Computers and domains have SIDs, and are nobody who could open a pipe.
+    assert account_sid("BUILTIN") is None
+    assert account_sid("") is None
+
+
+_LONG_SID = pytest.param(
+    "S-1-0xFFFFFFFFFFFF-1-4294967295",
+    marks=pytest.mark.windows(reason="Wine reads no more than 32 bits of an authority"),
+)
+
+
+@pytest.mark.parametrize("sid", [ME, EVERYONE, "S-1-5-32-544", "S-1-15-2-1", _LONG_SID])
+def test_our_sids_are_the_systems(sid: str) -> None:
+    binary = c_void_p()
+    winapi.ConvertStringSidToSidW(sid, byref(binary))
+    try:
+        ours = to_bytes(sid.upper())
+        assert ctypes.string_at(binary.value or 0, len(ours)) == ours
+        assert from_bytes(ours) == sid
+    finally:
+        winapi.LocalFree(binary)
+
+
+# Judged as the system judges
+
+
+class _GenericMapping(ctypes.Structure):
+    _fields_ = (("GenericRead", DWORD), ("GenericWrite", DWORD), ("GenericExecute", DWORD), ("GenericAll", DWORD))
+
+
+class _TokenGroups(ctypes.Structure):
+    class _Group(ctypes.Structure):
+        _fields_ = (("Sid", c_void_p), ("Attributes", DWORD))
+
+    _fields_ = (("GroupCount", DWORD), ("Groups", _Group * 512), ("Memory", ctypes.c_ubyte * 65536))
+
+
+_ADVAPI32 = ctypes.WinDLL("advapi32", use_last_error=True)
+_ADVAPI32.DuplicateToken.argtypes = (HANDLE, DWORD, c_void_p)
+_ADVAPI32.AccessCheck.argtypes = (c_void_p, HANDLE, DWORD, *[c_void_p] * 5)
+
+_SE_GROUP_ENABLED = 0x4
+
+# One at a time, because Wine's answer to MAXIMUM_ALLOWED takes no notice of the order of entries. Without WRITE_OWNER,
+# which a privilege gives too.
+_ASKED = [right for right in Access if right in Access.FILE_ALL_ACCESS & ~Access.WRITE_OWNER]
+_ALL_ASKED = reduce(or_, _ASKED)
+
+
+@contextmanager
+def _my_token() -> Iterator[Handle]:
+    token = HANDLE()
+    winapi.OpenProcessToken(winapi.GetCurrentProcess(), 0x000A, byref(token))  # TOKEN_DUPLICATE | TOKEN_QUERY
+    with Handle(token.value) as owner:
+        yield owner
+
+
+def _my_sids() -> set[str]:
+    groups = _TokenGroups()
+    with _my_token() as token:
+        winapi.GetTokenInformation(token, 2, byref(groups), ctypes.sizeof(groups), byref(DWORD()))  # TokenGroups
+    enabled = [group.Sid for group in groups.Groups[: groups.GroupCount] if group.Attributes & _SE_GROUP_ENABLED]
+    return {ME} | {from_bytes(ctypes.string_at(sid, 68)) for sid in enabled}
+
+
+@pytest.fixture(scope="module")
+def system_allows() -> Iterator[Callable[[str], Access]]:
+    """What AccessCheck says that this process may do with a pipe of a descriptor."""
+    mapping = _GenericMapping(
+        Access.FILE_GENERIC_READ, Access.FILE_GENERIC_WRITE, Access.FILE_GENERIC_EXECUTE, Access.FILE_ALL_ACCESS
+    )
+    impersonation = HANDLE()
+    with _my_token() as token:
+        assert _ADVAPI32.DuplicateToken(token, 2, byref(impersonation))
+
+    def grants(descriptor: int, right: Access) -> bool:
+        granted, status, privileges = DWORD(), BOOL(), ctypes.create_string_buffer(4096)
+        size = byref(DWORD(len(privileges)))
+        assert _ADVAPI32.AccessCheck(
+            descriptor, impersonation, right, byref(mapping), privileges, size, byref(granted), byref(status)
+        ), ctypes.get_last_error()
+        return bool(status)
+
+    def ask(text: str) -> Access:
+        attributes = security_attributes(text)
+        rights = (right for right in _ASKED if grants(attributes.lpSecurityDescriptor, right))
+        return reduce(or_, rights, Access.NONE)
+
+    with Handle(impersonation.value):
+        yield ask
+
+
+_MY_SIDS = sorted(_my_sids())
+_RIGHTS = st.sampled_from(["GA", "GR", "GW", "GRGW", "FR", "FW", "0x12019b", "0x1", "0x2", "0x4", "RC", "WDWO", "SD"])
+_ENTRIES = st.builds(
+    "({};{};{};;;{})".format,
+    st.sampled_from("AD"),
+    st.sampled_from(["", "", "OICI", "CIIO", "NP"]),
+    _RIGHTS,
+    st.sampled_from([*_MY_SIDS, "S-1-5-32-551", "S-1-5-21-9-9-9-9", "AN"]),
+)
+
+
+@given(entries=st.lists(_ENTRIES, max_size=6).map("".join))
+def test_what_we_find_allowed_is_what_the_system_allows(system_allows: Callable[[str], Access], entries: str) -> None:
+    text = f"O:S-1-5-21-9-9-9-9G:S-1-5-21-9-9-9-9D:{entries}"
+    dacl = parse(text).dacl
+    assert dacl is not None
+    assert allowed(dacl, _MY_SIDS) & _ALL_ASKED == system_allows(text)
+
+
+@pytest.mark.windows(reason="Wine gives an owner every standard right, and not only two")
+@given(entries=st.lists(_ENTRIES, max_size=3).map("".join))
+def test_what_we_find_allowed_to_an_owner_is_what_the_system_allows(
+    system_allows: Callable[[str], Access], entries: str
+) -> None:
+    text = f"O:{ME}G:{ME}D:{entries}"
+    dacl = parse(text).dacl
+    assert dacl is not None
+    assert allowed(dacl, _MY_SIDS, ME) & _ALL_ASKED == system_allows(text)

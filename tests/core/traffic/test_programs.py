@@ -1,0 +1,119 @@
+"""Programs as answers: several at once, failing ones, and none that outlives its server."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipectl.core.errors import PipeClosedError
+from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.traffic.programs import Failure, ProgramAnswers
+
+ECHO = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"
+
+
+class Told:
+    """What a server with a program was told."""
+
+    def __init__(self) -> None:
+        self.answers: list[bytes] = []
+        self.failures: list[Failure] = []
+
+    def answered(self, _client: Client, data: bytes) -> None:
+        self.answers.append(data)
+
+    def failed(self, _client: Client, failure: Failure) -> None:
+        self.failures.append(failure)
+
+
+def python(program: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-S", "-c", program, *arguments]
+
+
+def nothing(_client: Client) -> dict[str, str]:
+    return {}
+
+
+@contextmanager
+def serving(pipe: str, arguments: list[str], told: Told, timeout: float | None = None) -> Iterator[PipeServer]:
+    answers = ProgramAnswers(arguments, nothing, told.answered, told.failed, timeout=timeout)
+    with closing(answers), PipeServer(pipe, answers) as server:
+        yield server
+
+
+def test_a_message_is_stdin_and_stdout_the_answer(pipe_name: str) -> None:
+    told = Told()
+    with serving(pipe_name, python(ECHO), told), connect(pipe_name) as client:
+        for data in (b"", b"\0\xff\r\n", os.urandom(1 << 20)):
+            assert client.request(data, 20) == data
+            assert told.answers[-1] == data
+    assert told.failures == []
+
+
+def test_answers_of_one_client_come_in_the_order_of_its_messages(pipe_name: str) -> None:
+    program = "import sys, time; data = sys.stdin.read(); time.sleep(0.4 if data == 'slow' else 0); print(data, end='')"
+    with serving(pipe_name, python(program), Told()), connect(pipe_name) as client:
+        client.send(b"slow", 5)
+        client.send(b"fast", 5)
+        assert [client.receive(10), client.receive(10)] == [b"slow", b"fast"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (python("import os; os.write(2, b' why \\n'); os._exit(3)"), 3, "why"),
+        (python("import os; os.write(2, b'\\xff'); os._exit(3)"), 3, "\ufffd"),
+        (["there-is-no-such-program"], None, None),
+    ],
+    ids=["fails", "fails oddly", "absent"],
+)
+def test_without_an_answer_the_client_is_let_go_and_the_failure_told(
+    pipe_name: str, arguments: list[str], code: int | None, text: str | None
+) -> None:
+    told = Told()
+    with serving(pipe_name, arguments, told), connect(pipe_name) as client, pytest.raises(PipeClosedError):
+        client.request(b"x", 20)
+    (failure,) = told.failures
+    assert failure.exit_code == code
+    assert text is None or failure.text == text
+    assert told.answers == []
+
+
+def test_a_program_that_takes_too_long_is_ended(pipe_name: str) -> None:
+    told = Told()
+    with (
+        serving(pipe_name, python("import time; time.sleep(60)"), told, timeout=0.5),
+        connect(pipe_name) as client,
+        pytest.raises(PipeClosedError),
+    ):
+        client.request(b"x", 20)
+    assert [failure.exit_code for failure in told.failures] == [None]
+
+
+def test_a_server_that_ends_ends_its_programs(pipe_name: str, tmp_path: Path) -> None:
+    program = "import sys, time; open(sys.argv[1], 'w'); time.sleep(1); open(sys.argv[2], 'w')"
+    told = Told()
+    begun, alive = tmp_path / "begun", tmp_path / "alive"
+    with serving(pipe_name, python(program, str(begun), str(alive)), told), connect(pipe_name) as client:
+        client.send(b"x", 5)
+        while not begun.exists():
+            time.sleep(0.01)
+    time.sleep(1.2)
+    assert not alive.exists()
+    assert (told.answers, told.failures) == ([], [])
+
+
+def test_an_error_where_it_is_told_ends_the_server(pipe_name: str) -> None:
+    def fail(_client: Client, _data: bytes) -> None:
+        raise RuntimeError("cannot tell")
+
+    answers = ProgramAnswers(python(ECHO), nothing, fail, Told().failed)
+    with closing(answers), PipeServer(pipe_name, answers) as server, connect(pipe_name) as client:
+        client.send(b"x", 5)
+        with pytest.raises(RuntimeError, match="cannot tell"):
+            server.wait(20)

@@ -1,0 +1,68 @@
+"""Standard input: all of it, line by line as it comes, and what a console says as UTF-8."""
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from pipectl.options import stdin
+
+
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have stdin come in these pieces."""
+
+    def come(*data: bytes) -> None:
+        rest = iter([*data, b""])
+        monkeypatch.setattr(os, "read", lambda _descriptor, _size: next(rest))
+
+    return come
+
+
+Pieces = Callable[..., None]
+
+
+def test_all_of_it_is_read(pieces: Pieces) -> None:
+    pieces(b"a\r\n", b"\0\xff")
+    assert stdin.read_all() == b"a\r\n\0\xff"
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        ([], []),
+        ([b"a\nb\n"], [b"a", b"b"]),
+        ([b"a\r\nb"], [b"a", b"b"]),
+        ([b"a", b"b\nc", b"\r", b"\nd"], [b"ab", b"c", b"d"]),
+        ([b"\n\n"], [b"", b""]),
+        ([b"a\rb\n"], [b"a\rb"]),
+    ],
+    ids=str,
+)
+def test_lines_come_without_their_ends_however_they_are_cut(
+    pieces: Pieces, data: list[bytes], lines: list[bytes]
+) -> None:
+    pieces(*data)
+    assert list(stdin.lines()) == lines
+
+
+def test_a_line_comes_before_the_next_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+
+    def read(_descriptor: int, _size: int) -> bytes:
+        reads.append(len(reads))
+        return b"line\n"
+
+    monkeypatch.setattr(os, "read", read)
+    assert next(stdin.lines()) == b"line"
+    assert reads == [0]
+
+
+def test_a_console_gives_utf_8_whatever_its_code_page(monkeypatch: pytest.MonkeyPatch, pieces: Pieces) -> None:
+    pieces("grüße\n".encode("cp437"))
+    console = SimpleNamespace(isatty=lambda: True, buffer=SimpleNamespace(raw=io.BytesIO("grüße\n".encode())))
+    monkeypatch.setattr(sys, "stdin", console)
+    assert list(stdin.lines()) == ["grüße".encode()]

@@ -1,0 +1,67 @@
+"""The raw ends of pipes, for tests that need no more than a handle: Win32's functions, each one waited for."""
+
+import ctypes
+
+from pipectl.core.constants import WinError
+from pipectl.core.deadline import Deadline
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.overlapped import Buffer, Overlapped, address_of
+
+
+def connect_named_pipe(pipe: Handle, timeout: float | None = None) -> None:
+    """Wait until a client is connected to this server end; one that already is counts.
+
+    Raises PipeClosedError (ERROR_NO_DATA) if a client came and went: disconnect, and connect again.
+    """
+    with Overlapped(pipe) as operation:
+        operation.start(winapi.ConnectNamedPipe)
+        operation.result(Deadline(timeout))
+
+
+def disconnect_named_pipe(pipe: Handle) -> None:
+    """Throw the client off this server end; data that it has not read yet is lost."""
+    winapi.DisconnectNamedPipe(pipe)
+
+
+def read_file(pipe: Handle, size: int, timeout: float | None = None) -> tuple[bytes, bool]:
+    """Read up to `size` bytes; return them, and whether the message goes on beyond them (ERROR_MORE_DATA).
+
+    Raises PipeClosedError at the end of the stream. No bytes and no error is a message of length zero.
+    """
+    buffer = ctypes.create_string_buffer(size)
+    with Overlapped(pipe) as operation:
+        operation.start(winapi.ReadFile, buffer, size, None)
+        count, code = operation.result(Deadline(timeout))
+    return buffer.raw[:count], code == WinError.MORE_DATA
+
+
+def write_file(pipe: Handle, data: Buffer, timeout: float | None = None) -> int:
+    """Write bytes, as one message on a message pipe; return how many were taken."""
+    memory = address_of(data)
+    with Overlapped(pipe) as operation:
+        operation.start(winapi.WriteFile, memory, len(memory), None)
+        return operation.result(Deadline(timeout))[0]
+
+
+def transact_named_pipe(pipe: Handle, data: Buffer, size: int, timeout: float | None = None) -> tuple[bytes, bool]:
+    """Write a message and read the answer in one operation; return as `read_file` does.
+
+    The handle must be in message read mode; PipeStateError tells that it is not, or that unread data waits on it.
+    """
+    memory = address_of(data)
+    buffer = ctypes.create_string_buffer(size)
+    with Overlapped(pipe) as operation:
+        operation.start(winapi.TransactNamedPipe, memory, len(memory), buffer, size, None)
+        count, code = operation.result(Deadline(timeout))
+    return buffer.raw[:count], code == WinError.MORE_DATA
+
+
+def flush_file_buffers(pipe: Handle) -> None:
+    """Wait until the other end has read everything; nothing but the other end stops this wait, so mind the thread."""
+    winapi.FlushFileBuffers(pipe)
+
+
+def cancel_io_ex(pipe: Handle) -> bool:
+    """Ask for the end of every operation on a handle; return whether there was one."""
+    return bool(winapi.CancelIoEx(pipe, None) == 0)
