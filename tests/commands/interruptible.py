@@ -12,7 +12,7 @@ _PROGRAM = """
 import signal, sys, threading, time
 from contextlib import suppress
 from pipectl.cli import cli
-from pipectl.core.connection import connect
+from pipectl.core.pipe.connection import connect
 from pipectl.core.errors import PipeClosedError
 
 begun = []

@@ -1,4 +1,4 @@
-"""`pipectl list`: the directory of pipes; its reading is tested with `core.discovery`."""
+"""`pipectl list`: the directory of pipes; its reading is tested with `core.inventory.directory`."""
 
 import pytest
 

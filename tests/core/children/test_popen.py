@@ -307,7 +307,8 @@ def test_it_works_without_a_console_and_without_streams_of_its_own() -> None:
     program = """
 import sys
 from ctypes import windll
-from pipectl.core.popen import popen, popen3, run
+from pipectl.core.children.child import run
+from pipectl.core.children.files import popen, popen3
 
 assert not windll.kernel32.GetConsoleCP()
 for handle in None, 0x7FFC:  # nothing, and something that is no handle
@@ -528,7 +529,7 @@ def test_a_child_can_be_ended_from_another_thread(background: Background) -> Non
 def test_the_end_of_the_process_ends_its_children_too() -> None:
     program = """
 import os, sys
-from pipectl.core.popen import Child
+from pipectl.core.children.child import Child
 child = Child([sys.executable, "-S", "-u", "-c", "import os, time; print(os.getpid()); time.sleep(60)"],
               on_stdout=lambda data: os.write(1, data))
 child.wait()
@@ -570,7 +571,8 @@ _WAITS = {
 def test_ctrl_c_ends_a_wait_at_once(waits: str) -> None:
     program = f"""
 import os, signal, sys, threading, time
-from pipectl.core.popen import Child, popen, popen3, run
+from pipectl.core.children.child import Child, run
+from pipectl.core.children.files import popen, popen3
 
 silent = [sys.executable, "-S", "-c", "import time; time.sleep(20)"]
 begun = []

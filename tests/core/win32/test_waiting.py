@@ -16,10 +16,12 @@ from pipectl.core.win32.waiting import Waiter, wait
 
 _PROGRAM = """
 import signal, sys, threading, time
-from pipectl.core import functions as pipes
-from pipectl.core.connection import Wait, connect
-from pipectl.core.framing import parse
-from pipectl.core.server import PipeServer
+from pipectl.core.constants import Wait
+from pipectl.core.win32 import calls
+from tests import pipes
+from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.framing import parse
+from pipectl.core.pipe.server import PipeServer
 
 pipe = sys.argv[1]
 begun = []
@@ -75,7 +77,7 @@ def test_ctrl_c_ends_a_reply_until_silence(pipe_name: str) -> None:
 def test_a_handler_of_its_own_that_raises_nothing_lets_the_wait_go_on(pipe_name: str) -> None:
     program = """
 import signal, sys, threading, time
-from pipectl.core.connection import connect
+from pipectl.core.pipe.connection import connect
 from pipectl.core.errors import PipeTimeoutError
 
 caught = []
