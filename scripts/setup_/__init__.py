@@ -1,0 +1,4 @@
+"""What does this checkout need before a Windows program can run in it, and how is that program started?
+
+Each file imports only those before it: steps, wine, packages, streams. Nothing but the standard library is used.
+"""

