@@ -31,9 +31,6 @@ PEERS = ROOT / "tests" / "interop" / "peers"
 OUTPUT = ROOT / ".dev" / "benchmarks"
 PEER = OUTPUT / "peer.exe"
 EMPTY_MODULES = OUTPUT / "empty"
-# Those of pipectl that `tests/test_cli.py` allows a redirected call.
-MODULES_OF_A_CALL = 16
-
 BUFFER = 65536
 BLOCK_SECONDS = 0.05
 
@@ -332,7 +329,7 @@ def startup(rounds: int) -> dict[str, Any]:
             ),
             "call, redirected / import click, ctypes, and as many empty modules": (
                 (*program, "call", pipe, "ping"),
-                ("-c", f"import click, ctypes, {empty_modules(MODULES_OF_A_CALL)}"),
+                ("-c", f"import click, ctypes, {empty_modules(modules_of_a_call(pipe))}"),
                 0.0,
             ),
             "call, redirected, as python -m pipectl": (
@@ -351,6 +348,16 @@ def startup(rounds: int) -> dict[str, Any]:
             took = [(process_seconds(*floor), process_seconds(*ours)) for _ in range(rounds)]
             results[name] = report(name, {"pipectl": [floor_time / our_time for floor_time, our_time in took]}, goal)
         return results
+
+
+def modules_of_a_call(pipe: str) -> int:
+    """Return how many modules of pipectl a redirected call imports."""
+    program = (
+        "import sys; from pipectl.cli import cli; cli.run(sys.argv[1:]);"
+        "sys.stderr.write(str(sum(name.partition('.')[0] == 'pipectl' for name in sys.modules)))"
+    )
+    command = [sys.executable, "-c", program, "call", pipe, "ping"]
+    return int(subprocess.run(command, check=True, capture_output=True, input=b"", timeout=60).stderr)
 
 
 def empty_modules(count: int) -> str:

@@ -12,7 +12,7 @@ import click
 
 from . import __version__
 from .commands import COMMANDS
-from .options import telling
+from .options import echo, telling
 from .output import Output
 
 _OVERVIEW = r"""The tool for Windows named pipes: call them, serve them, look into them.
@@ -92,7 +92,7 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context) -> None:
     """Show the overview if no command is given."""
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        echo(ctx.get_help())
 
 
 def main() -> None:
@@ -112,7 +112,7 @@ def _leave(code: int) -> None:
     """
     if active_count() > 1:
         return  # threads that it waits for, perhaps
-    with suppress(OSError):  # which it meets once more, and makes an exit code of
+    with suppress(OSError):  # the interpreter's own flush will report it
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
         os._exit(code)

@@ -50,6 +50,7 @@ _BY_ERROR: dict[type[errors.PipeError], ExitCode] = {
     errors.PeerMismatchError: ExitCode.MISMATCH,
     errors.PipeStateError: ExitCode.STATE,
     errors.MessageTooLongError: ExitCode.PARTIAL,
+    errors.PartialResultError: ExitCode.PARTIAL,
     errors.OperationAbortedError: ExitCode.UNEXPECTED,
     errors.InvalidPipeNameError: ExitCode.USAGE,
     errors.ProgramNotFoundError: ExitCode.USAGE,

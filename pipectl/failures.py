@@ -1,6 +1,5 @@
 """How a command line that fails ends: what is told, what may be tried, and the exit code. Imported when one does."""
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -10,43 +9,43 @@ import click
 
 from .core.errors import PipeError, PipeNotFoundError
 from .exitcodes import ExitCode, exit_code_for
+from .hints import hint_for
+from .options import ENDS_OUR_OPTIONS
 from .output import Mode, Output, OutputClosedError
 
 
 def end(output: Output, error: Exception, args: Sequence[str] = ()) -> ExitCode | int:
-    """Tell what went wrong, and give the exit code; `args` are the command line, which may ask for JSON."""
+    """Tell what went wrong, and return the exit code; `args` are the command line, which may ask for JSON."""
     if isinstance(error, click.Abort):
         return ExitCode.INTERRUPTED
     if isinstance(error, click.ClickException):
         return _wrong_usage(output, error, args)
     if isinstance(error, PipeError):
         return _failed(output, error)
-    if isinstance(error, OutputClosedError) or _is_of_stdout(error):
+    if isinstance(error, OutputClosedError):
         _silence_stdout()
         return ExitCode.UNEXPECTED
     return _unexpected(output, error)
 
 
-def _is_of_stdout(error: Exception) -> bool:
-    """Tell whether click, which prints help, met a stdout that nobody reads."""
-    return isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.EINVAL)
-
-
 def _unexpected(output: Output, error: Exception) -> ExitCode:
     output.traceback(error)
-    output.error(f"unexpected: {error!r}", "Run it again with `--debug`, and report what it shows")
-    return ExitCode.UNEXPECTED
+    code = ExitCode.UNEXPECTED
+    what = str(error) if isinstance(error, OSError) else repr(error)  # which leaves out the file
+    output.error(f"unexpected: {what}", "Run it again with `--debug`, and report what it shows", exit_code=code)
+    return code
 
 
 def _failed(output: Output, error: PipeError) -> ExitCode:
     output.traceback(error)
-    code = ExitCode.PARTIAL if output.is_partial else exit_code_for(error)
+    code = exit_code_for(error)
     hint = _near_names(error) if isinstance(error, PipeNotFoundError) else None
     output.error(
         str(error),
-        hint or error.hint,
+        hint or hint_for(error),
         function=error.function or None,
         pipe=error.pipe,
+        subject=None if error.pipe else error.subject,
         code=error.code or None,
         symbol=error.symbol,
         exit_code=code,
@@ -59,16 +58,17 @@ def _wrong_usage(output: Output, error: click.ClickException, args: Sequence[str
         output.mode = Mode.JSON
     context = getattr(error, "ctx", None)
     near = getattr(error, "possibilities", None)  # which `format_message` would put into the message
-    message, _, hint = (error.message if near else error.format_message()).partition("\n")
-    if not hint and context:
+    message = error.message if near else error.format_message()
+    hint = hint_for(error.__cause__) if isinstance(error.__cause__, PipeError) else None
+    if hint is None and context:
         hint = _hint(near, f"{context.command_path} --help")
-    output.error(message[:1].lower() + message[1:].rstrip("."), hint or None, exit_code=error.exit_code)
+    output.error(message[:1].lower() + message[1:].rstrip("."), hint, exit_code=error.exit_code)
     return error.exit_code
 
 
 def _asks_for_json(args: Sequence[str]) -> bool:
     """Tell whether the command line asks for JSON; what follows `--` or `--exec` is for another program."""
-    ours = list(takewhile(lambda argument: argument not in ("--", "--exec"), args))
+    ours = list(takewhile(lambda argument: argument not in ENDS_OUR_OPTIONS, args))
     return "--json" in ours or ("--output", "json") in pairwise(ours)
 
 

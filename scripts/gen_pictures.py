@@ -19,14 +19,14 @@ sys.path.insert(0, str(ROOT))
 from rich.console import Console  # noqa: E402 - after the path is set
 from rich.text import Text  # noqa: E402
 
-from pipectl import output  # noqa: E402
 from pipectl.cli import cli  # noqa: E402
 from pipectl.core.constants import Wait  # noqa: E402
 from pipectl.core.inventory import peers  # noqa: E402
 from pipectl.core.inventory.processes import describe  # noqa: E402
 from pipectl.core.pipe.connection import connect  # noqa: E402
-from pipectl.core.pipe.server import PipeServer  # noqa: E402
-from pipectl.core.security.descriptors import sddl_for, security_attributes  # noqa: E402
+from pipectl.core.pipe.server import PipeConfig, PipeServer  # noqa: E402, PipeConfig
+from pipectl.core.security.descriptors import pipe_security  # noqa: E402
+from pipectl.output import tables  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 # In place of the path to this machine's Python.
@@ -85,7 +85,7 @@ def _as_terminal(console: Console) -> Iterator[None]:
     with (
         patch.object(sys, "stdout", screen),
         patch.object(sys, "stderr", screen),
-        patch.object(output.Output, "_console", lambda _self, **_which: console),
+        patch.object(tables.Screen, "_console", lambda _self, **_which: console),
     ):
         yield
 
@@ -93,16 +93,16 @@ def _as_terminal(console: Console) -> Iterator[None]:
 def _call_when_served(pipe: str) -> None:
     """Be the client in the picture of a server."""
     with connect(pipe, 10, wait=Wait.EXISTS) as client:
-        client.request(b"ping", 5)
+        client.transact(b"ping", 5)
 
 
 def main() -> None:
     """Draw all pictures."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     answers = {b"ping": b"pong", b"one": b"1", b"two": b"2", b"three": b"3"}
-    security = security_attributes(sddl_for())
+    config = PipeConfig(security=pipe_security().attributes)
     with patch.object(peers, "describe", lambda pid: describe(pid)._replace(image=IMAGE)):
-        with PipeServer(SVC, lambda _client, data: answers.get(data, data), security=security):
+        with PipeServer(SVC, lambda _client, data: answers.get(data, data), config=config):
             for name, lines in _SCENES.items():
                 draw(name, lines)
         with ThreadPoolExecutor() as pool:

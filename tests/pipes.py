@@ -1,9 +1,13 @@
 """The raw ends of pipes, for tests that need no more than a handle: Win32's functions, each one waited for."""
 
 import ctypes
+from collections.abc import Callable
 
 from pipectl.core.constants import WinError
 from pipectl.core.deadline import Deadline
+from pipectl.core.errors import PipeError
+from pipectl.core.pipe.client import Client
+from pipectl.core.pipe.server import ServerEvents
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.overlapped import Buffer, Overlapped, address_of
@@ -65,3 +69,34 @@ def flush_file_buffers(pipe: Handle) -> None:
 def cancel_io_ex(pipe: Handle) -> bool:
     """Ask for the end of every operation on a handle; return whether there was one."""
     return bool(winapi.CancelIoEx(pipe, None) == 0)
+
+
+class _Reporting(ServerEvents):
+    """The events of a server, as calls of functions."""
+
+    def __init__(
+        self,
+        connected: Callable[[Client], bytes | None] | None,
+        left: Callable[[Client, PipeError | None], object] | None,
+    ) -> None:
+        self._connected = connected
+        self._left = left
+
+    def connected(self, client: Client) -> None:
+        """Call the function, and send what it returns."""
+        greeting = self._connected(client) if self._connected else None
+        if greeting is not None:
+            client.send(greeting)
+
+    def left(self, client: Client, error: PipeError | None) -> None:
+        """Call the function."""
+        if self._left:
+            self._left(client, error)
+
+
+def reporting(
+    connected: Callable[[Client], bytes | None] | None = None,
+    left: Callable[[Client, PipeError | None], object] | None = None,
+) -> ServerEvents:
+    """Return events that call functions; the one for a new client may return a greeting."""
+    return _Reporting(connected, left)

@@ -1,5 +1,6 @@
 """The root of the command line: where every error ends, what is imported when, and how near a mistake was."""
 
+import errno
 import re
 import subprocess
 import sys
@@ -34,6 +35,7 @@ ENDS = {
     errors.PeerMismatchError: 8,
     errors.PipeStateError: 9,
     errors.MessageTooLongError: 10,
+    errors.PartialResultError: 10,
     errors.OperationAbortedError: 1,
     errors.InvalidPipeNameError: 2,
     errors.ProgramNotFoundError: 2,
@@ -100,6 +102,21 @@ def test_what_nobody_expected_is_told_without_a_traceback(pipectl: Pipectl, fail
     assert result.stderr.splitlines()[0] == "error: unexpected: RuntimeError('surprise')"
     assert "--debug" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EPIPE], ids=errno.errorcode.get)
+def test_an_error_of_a_file_is_told_and_not_taken_for_a_closed_stdout(
+    pipectl: Pipectl, failing: Failing, code: int
+) -> None:
+    failing(OSError(code, "cannot be written", "C:/x.log"))
+    result = pipectl("wait", "x")
+    assert result.exit_code == 1
+    assert "C:/x.log" in result.stderr.splitlines()[0]
+
+
+def test_json_has_the_exit_code_of_an_error_that_nobody_expected_too(pipectl: Pipectl, failing: Failing) -> None:
+    failing(RuntimeError("surprise"))
+    assert pipectl("wait", "x", "--json").error["exit_code"] == 1
 
 
 @pytest.mark.parametrize("error", [RuntimeError("surprise"), errors.PipeClosedError("gone"), BrokenPipeError("x")])
@@ -231,6 +248,7 @@ OVERVIEW = {"pipectl", "pipectl.cli", "pipectl.commands", "pipectl.options", "pi
 HELP = {
     "pipectl.core",
     "pipectl.core.constants",
+    "pipectl.core.deadline",
     "pipectl.core.errors",
     "pipectl.core.names",
     "pipectl.options.client",
@@ -242,13 +260,11 @@ HELP = {
 # What a call of a pipe imports beyond both, with its output redirected. Each module costs a start half a millisecond.
 CALL = {
     "pipectl.commands.call",
-    "pipectl.core.deadline",
     "pipectl.core.pipe",
     "pipectl.core.pipe.connection",
     "pipectl.core.win32",
     "pipectl.core.win32.handle",
     "pipectl.core.win32.overlapped",
-    "pipectl.core.win32.waiting",
     "pipectl.core.win32.winapi",
 }
 

@@ -8,8 +8,9 @@ from typing import Self
 import pytest
 
 from pipectl.core.constants import OpenMode
+from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.pipe.server import PipeConfig, PipeServer
 from pipectl.core.win32.calls import create_named_pipe
 from pipectl.exitcodes import MEANINGS, ExitCode
 from tests.runner import Pipectl
@@ -38,7 +39,7 @@ class Taken(PipeServer):
     """A pipe whose only instance has a client."""
 
     def __init__(self, pipe: str) -> None:
-        super().__init__(pipe, echo, max_instances=1)
+        super().__init__(pipe, echo, config=PipeConfig(max_instances=1))
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -62,8 +63,10 @@ def nothing(_pipe: str) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def serving(answer: Callable[[Client, bytes], bytes | None], **options: bool) -> Callable[[str], PipeServer]:
-    return lambda pipe: PipeServer(pipe, answer, **options)  # type: ignore[arg-type]
+def serving(
+    answer: Callable[[Client, bytes], bytes | None], config: PipeConfig = PipeConfig()
+) -> Callable[[str], PipeServer]:
+    return lambda pipe: PipeServer(pipe, answer, config=config)
 
 
 Situation = Callable[[str], AbstractContextManager[object]]
@@ -80,7 +83,7 @@ SITUATIONS: list[tuple[ExitCode, Situation, list[str]]] = [
     (ExitCode.TIMED_OUT, serving(keep_silent), ["call", "PIPE", "x", "--timeout", "0.1"]),
     (ExitCode.CLOSED, serving(hang_up), ["call", "PIPE", "x"]),
     (ExitCode.MISMATCH, serving(echo), ["call", "PIPE", "x", "--expect-pid", "4"]),
-    (ExitCode.STATE, serving(echo, is_message=False), ["call", "PIPE", "x", "--native"]),
+    (ExitCode.STATE, serving(echo, config=PipeConfig(is_message=False)), ["call", "PIPE", "x", "--native"]),
     (ExitCode.PARTIAL, serving(hang_up_at_two), ["transact", "PIPE", "one", "two"]),
     (ExitCode.PARTIAL, serving(echo), ["call", "PIPE", "too long", "--max-message", "4"]),
     (ExitCode.UNSUPPORTED, nothing, ["list", r"\\server\pipe\*"]),

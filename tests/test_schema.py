@@ -77,8 +77,9 @@ if sys.platform == "win32":
     from pipectl.core.constants import Wait
     from pipectl.core.inventory import details, directory
     from pipectl.core.models import PipeEntry
+    from pipectl.core.pipe.client import Client
     from pipectl.core.pipe.connection import connect
-    from pipectl.core.pipe.server import Client, PipeServer
+    from pipectl.core.pipe.server import PipeServer
 
     def echo(_client: Client, data: bytes) -> bytes:
         return data

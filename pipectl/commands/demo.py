@@ -11,7 +11,7 @@ import click
 from pipectl.options import with_examples
 
 if TYPE_CHECKING:
-    from pipectl.core.pipe.server import Client, PipeServer
+    from pipectl.core.pipe.client import Client
     from pipectl.output import Output
 
 
@@ -86,22 +86,25 @@ def _servers(name: str) -> Iterator[None]:
     """Serve what the tour calls: a message pipe, a byte pipe, one that greets, and one that is always busy."""
     from pipectl.core.names import full_name
     from pipectl.core.pipe.connection import connect
-    from pipectl.core.pipe.server import PipeServer
-    from pipectl.core.security.descriptors import sddl_for, security_attributes
+    from pipectl.core.pipe.server import PipeConfig, PipeServer, ServerEvents
+    from pipectl.core.security.descriptors import pipe_security
 
-    security = security_attributes(sddl_for())
+    class Greeting(ServerEvents):
+        """Greets each client."""
+
+        def connected(self, client: "Client") -> None:
+            client.send(b"welcome, whoever you are")
+
+    config = PipeConfig(security=pipe_security().attributes)
 
     def answer(_client: "Client", data: bytes) -> bytes:
         return b"pong" if data == b"ping" else data
 
-    def server(suffix: str, **options: Any) -> "PipeServer":
-        return PipeServer(full_name(name + suffix), answer, security=security, **options)
-
     with (
-        server(""),
-        server("-byte", is_message=False),
-        server("-greeting", on_connect=lambda _client: b"welcome, whoever you are"),
-        server("-busy", max_instances=1),
+        PipeServer(full_name(name), answer, config=config),
+        PipeServer(full_name(f"{name}-byte"), answer, config=config._replace(is_message=False)),
+        PipeServer(full_name(f"{name}-greeting"), answer, events=Greeting(), config=config),
+        PipeServer(full_name(f"{name}-busy"), answer, config=config._replace(max_instances=1)),
         connect(full_name(f"{name}-busy")),
     ):
         yield
@@ -117,7 +120,7 @@ def _caller(name: str) -> Iterator[None]:
 
     def call() -> None:
         with suppress(PipeError), connect(full_name(name), 5, wait=Wait.EXISTS) as connection:
-            connection.request(b"ping", 5)
+            connection.ask(b"ping", timeout=5)
 
     thread = Thread(target=call, daemon=True)
     thread.start()

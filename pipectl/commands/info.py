@@ -3,8 +3,7 @@
 import click
 
 from pipectl.options import option, with_examples
-from pipectl.options.client import Opening, opening
-from pipectl.options.types import pipe_argument
+from pipectl.options.client import OpenOptions, pipe_argument
 from pipectl.output import Output
 
 
@@ -12,22 +11,23 @@ from pipectl.output import Output
     ("pipectl info svc", "See a pipe's type, instances, server and access list."),
     ("pipectl info svc --no-open", "See what can be known without opening it."),
     ("pipectl info svc --json", "Print it all as one JSON object."),
+    groups={"opening": OpenOptions},
 )
 @pipe_argument
 @option("--no-open", is_flag=True, help="Do not open the pipe: tell only what its directory says.")
-@opening
 @click.pass_obj
-def command(output: Output, /, pipe: str, no_open: bool, opening: Opening) -> None:
+def command(output: Output, /, pipe: str, no_open: bool, opening: OpenOptions) -> None:
     """Show how a pipe was made, who serves it, and who may open it.
 
     Opens the pipe: it takes one instance while it looks, which can end a server that serves only one client;
     `--no-open` does not. What this user, or this system, cannot know is left out.
     """
     from pipectl.core.inventory.details import glance, inspect
+    from pipectl.core.pipe.connection import TO_ASK, open_pipe
 
     if no_open:
-        output.record(glance(pipe))
+        output.data.record(glance(pipe))
         return
-    with opening.handle(pipe) as handle:
+    with open_pipe(pipe, opening.timeout, access=TO_ASK, **opening.opening()) as handle:
         facts = inspect(handle)
-    output.record(facts)
+    output.data.record(facts)

@@ -31,4 +31,4 @@ def command(output: Output, /, glob: str, sort: str) -> None:
 
     records = [listing(entry) for entry in sorted_by(sort, matching(glob, list_pipes()))]
     columns = ("name", "instances", "max_instances", "pid_hint")
-    output.records(records, columns, title=counted(len(records), "pipe"))
+    output.data.records(records, columns, title=counted(len(records), "pipe"))

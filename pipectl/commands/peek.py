@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipectl.core.constants import BUFFER_SIZE
+from pipectl.core.deadline import Deadline
 from pipectl.options import option, with_examples
-from pipectl.options.client import Opening, opening_within
-from pipectl.options.payload import showing
-from pipectl.options.types import SIZE, pipe_argument
-from pipectl.output import Output, Show
+from pipectl.options.client import ImpatientOpenOptions, OpenOptions, pipe_argument
+from pipectl.options.payload import ViewOptions
+from pipectl.options.types import SIZE, size_text
+from pipectl.output import Output, View
 from pipectl.output.text import counted
 
 if TYPE_CHECKING:
@@ -19,26 +21,25 @@ if TYPE_CHECKING:
     ("pipectl peek svc", "See what the server has sent unasked, as a hex dump."),
     ("pipectl peek svc --timeout 10 --as text", "Wait up to ten seconds for something, and show it as text."),
     ("pipectl peek svc --size 16 --json", "See the first 16 bytes, and how much more there is."),
+    groups={"view": ViewOptions, "opening": ImpatientOpenOptions},
 )
 @pipe_argument
-@option("--size", type=SIZE, default="64k", show_default=True, help="Show at most so much.")
-@showing
-@opening_within("0")
+@option("--size", type=SIZE, default=size_text(BUFFER_SIZE), show_default=True, help="Show at most so much.")
 @click.pass_obj
-def command(output: Output, /, pipe: str, size: int, show: Show, opening: Opening) -> None:
+def command(output: Output, /, pipe: str, size: int, view: View, opening: OpenOptions) -> None:
     """Show what waits to be read from a pipe, without consuming it.
 
     Opens the pipe: it takes one instance while it looks. A connection of its own sees what the server sends to it, such
     as a greeting, and not what waits for others. With a `--timeout` it waits until there is something.
     """
-    from pipectl.core.pipe.connection import ANY_DIRECTION
+    from pipectl.core.pipe.connection import ANY_DIRECTION, connect
 
-    deadline = opening.deadline()
-    with opening.connection(pipe, deadline, access=ANY_DIRECTION) as connection:
+    deadline = Deadline(opening.timeout)
+    with connect(pipe, deadline, access=ANY_DIRECTION, **opening.opening()) as connection:
         found = connection.await_data(size, deadline)
     facts = {"pipe": pipe, "available": found.available, "left_in_message": found.left_in_message}
     output.note(_in_words(found))
-    output.payload(found.data, show, facts, field="data", as_dump=True)
+    output.data.payload(found.data, view, facts, field="data", as_dump=True)
 
 
 def _in_words(found: "Peek") -> str:

@@ -46,8 +46,8 @@ def command(output: Output, /, arguments: tuple[str, ...], mode: str, timeout: f
     with Child(
         arguments,
         stdin=() if mode == "r" else stdin.chunks(),
-        on_stdout=partial(output.stream, "stdout"),
-        on_stderr=None if mode == "4" else partial(output.stream, "stderr"),
+        on_stdout=partial(output.data.stream, "stdout"),
+        on_stderr=None if mode == "4" else partial(output.data.stream, "stderr"),
     ) as child:
         exit_code = child.wait(timeout)
     stats = child.stats

@@ -1,24 +1,27 @@
 """`pipectl serve`: a server with the answers that the command line gives it."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pipectl.options import OUTPUT, Command, option, with_examples
-from pipectl.options.payload import Written, read_file, showing, written
-from pipectl.options.server import Allowing, allowing
-from pipectl.options.types import DURATION, FILE, SIZE, pipe_argument
-from pipectl.output import Output, Show
+from pipectl.options import EXEC, OUTPUT, Command, Option, option, with_examples
+from pipectl.options.client import pipe_argument
+from pipectl.options.payload import PayloadFormat, ViewOptions, file_content
+from pipectl.options.server import EndOptions, PipeOptions
+from pipectl.options.types import FILE
+from pipectl.output import Output, View
 
 if TYPE_CHECKING:
-    from pipectl.core.pipe.server import Client
+    from pipectl.core.pipe.client import Client
+    from pipectl.core.pipe.server import Answer, StopAfter
+    from pipectl.core.security.descriptors import PipeSecurity
     from pipectl.core.traffic.programs import ProgramAnswers
-    from pipectl.output.serverlog import Answer, ServerLog
+    from pipectl.output.serverlog import ServerLog
 
 _ANSWERS = "What is answered"
-_PIPE = "The pipe"
-_END = "When it ends"
 
 
 class ServeCommand(Command):
@@ -26,10 +29,54 @@ class ServeCommand(Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the `--` behind `--exec` that the person left out."""
-        if "--exec" in args:
-            end = args.index("--exec") + 1
+        if EXEC in args:
+            end = args.index(EXEC) + 1
             args = [*args[:end], *([] if args[end : end + 1] == ["--"] else ["--"]), *args[end:]]
         return super().parse_args(ctx, args)
+
+
+class AnswerOptions(NamedTuple):
+    """What a server answers: an echo, if nothing else."""
+
+    reply: bytes | None
+    program: tuple[str, ...]
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return PROGRAM and the options of the answer."""
+        return [
+            click.Argument(["program"], nargs=-1, type=click.UNPROCESSED, metavar="[--exec PROGRAM [ARGS]...]"),
+            Option(["--echo"], is_flag=True, section=_ANSWERS, help="Answer with the message itself.  [default]"),
+            Option(["--reply"], metavar="TEXT", section=_ANSWERS, help="Answer with this text."),
+            Option(
+                ["--reply-file"],
+                type=FILE,
+                metavar="FILE",
+                section=_ANSWERS,
+                help="Answer with what a file holds now.",
+            ),
+            Option(
+                [EXEC, "execute"],
+                is_flag=True,
+                section=_ANSWERS,
+                help="Answer with the stdout of PROGRAM ARGS, run for each message, which is its stdin, without a "
+                "shell; PIPECTL_CLIENT_PID, _EXE, _USER and _SESSION tell it the client.",
+            ),
+            *PayloadFormat.parameters(),
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "AnswerOptions":
+        """Return the answer; raises UsageError for two at once."""
+        written = PayloadFormat.from_params(params)
+        text, file, execute = params["reply"], params["reply_file"], params["execute"]
+        if (text is not None) + (file is not None) + execute + params["echo"] > 1:
+            raise click.UsageError("`--echo`, `--reply`, `--reply-file` and `--exec` exclude one another")
+        if bool(params["program"]) != execute:
+            raise click.UsageError("`--exec` goes with PROGRAM, and PROGRAM with `--exec`")
+        if text is not None:
+            return cls(written.encode(text), ())
+        return cls(None if file is None else written.finish(file_content(file)), params["program"])
 
 
 @with_examples(
@@ -37,57 +84,9 @@ class ServeCommand(Command):
     ("pipectl serve svc --type byte --once", "Echo one client's bytes, and end when it leaves."),
     ("pipectl serve svc --allow users --exec sort /r", "Let a program answer: the message is its stdin."),
     cls=ServeCommand,
+    groups={"view": ViewOptions, "answers": AnswerOptions, "made": PipeOptions, "stop_after": EndOptions},
 )
 @pipe_argument
-@click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="[--exec PROGRAM [ARGS]...]")
-@option("--echo", "echo", is_flag=True, section=_ANSWERS, help="Answer with the message itself.  [default]")
-@option("--reply", metavar="TEXT", section=_ANSWERS, help="Answer with this text.")
-@option("--reply-file", type=FILE, metavar="FILE", section=_ANSWERS, help="Answer with what a file holds now.")
-@option(
-    "--exec",
-    "execute",
-    is_flag=True,
-    section=_ANSWERS,
-    help="Answer with the stdout of PROGRAM ARGS, run for each message, which is its stdin, without a shell; "
-    "PIPECTL_CLIENT_PID, _EXE, _USER and _SESSION tell it the client.",
-)
-@option(
-    "--type",
-    "kind",
-    type=click.Choice(["message", "byte"]),
-    default="message",
-    show_default=True,
-    section=_PIPE,
-    help="Keep messages apart, or carry a stream of bytes.",
-)
-@option(
-    "--instances",
-    type=click.IntRange(1, 255),
-    default=255,
-    show_default=True,
-    metavar="N",
-    section=_PIPE,
-    help="Serve at most so many clients at once; 255 is no limit.",
-)
-@option(
-    "--buffer",
-    type=SIZE,
-    default="64k",
-    show_default=True,
-    section=_PIPE,
-    help="Let Windows keep so much that is not read yet, each way.",
-)
-@option("--max-message", type=SIZE, default="64m", show_default=True, section=_PIPE, help="Refuse a longer message.")
-@option("--once", is_flag=True, section=_END, help="End after one client: the same as `--count 1`.")
-@option("--count", type=click.IntRange(1), metavar="N", section=_END, help="End after so many clients.")
-@option("--messages", type=click.IntRange(1), metavar="N", section=_END, help="End after so many answers.")
-@option(
-    "--idle-timeout",
-    type=DURATION,
-    default="none",
-    section=_END,
-    help="End when nothing has happened for so long.  [default: none]",
-)
 @option(
     "--log",
     type=click.Choice(["all", "clients", "none"]),
@@ -96,19 +95,16 @@ class ServeCommand(Command):
     section=OUTPUT,
     help="Write a line for every message, for comings and goings alone, or for nothing.",
 )
-@allowing
-@showing
-@written
 @click.pass_obj
 def command(
     output: Output,
     /,
     pipe: str,
-    show: Show,
-    written: Written,
-    allowing: Allowing,
+    view: View,
+    answers: AnswerOptions,
+    made: PipeOptions,
+    stop_after: "StopAfter",
     log: str,
-    **options: Any,
 ) -> None:
     """Serve a pipe: echo, a fixed reply, or a program's answers.
 
@@ -116,65 +112,47 @@ def command(
     to administrators and to the system alone, and to no other computer, unless you say otherwise.
     """
     from pipectl.core.pipe.server import PipeServer
-    from pipectl.core.security.descriptors import access_in_words, lets_everyone_in, security_attributes
     from pipectl.output.serverlog import ServerLog
 
-    sddl = allowing.sddl()
-    events = ServerLog(output, show, clients=log != "none", messages=log == "all")
+    security = made.access.security()
+    announce = partial(_announce, output, pipe, security)
+    events = ServerLog(output, view, announce=announce, clients=log != "none", messages=log == "all")
     with ExitStack() as stack:
-        server = PipeServer(
-            pipe,
-            events.logged(_answer(stack, events, output, written, options)),
-            on_connect=events.connected,
-            on_disconnect=events.left,
-            is_message=options["kind"] == "message",
-            max_instances=options["instances"],
-            buffer_size=options["buffer"],
-            max_message=options["max_message"],
-            security=security_attributes(sddl),
-            allow_remote=allowing.remote,
-            stop_after_clients=1 if options["once"] else options["count"],
-            stop_after_messages=options["messages"],
-            idle_timeout=options["idle_timeout"],
-        )
-        stack.callback(events.summarise)
+        answer = _answer(stack, events, output, answers)
+        server = PipeServer(pipe, answer, events=events, config=made.config(security), stop_after=stop_after)
+        stack.callback(events.summarize)
         stack.enter_context(output.live())
-        events.server = stack.enter_context(server)
-        output.note(f"serving {pipe}; end with Ctrl+C")
-        for words in access_in_words(sddl):
-            output.note(f"access: {words}")
-        if lets_everyone_in(sddl):
-            output.warning("everyone may connect, guests and services included")
+        stack.enter_context(server)
         server.wait()
 
 
-def _answer(
-    stack: ExitStack, events: "ServerLog", output: Output, written: Written, options: dict[str, Any]
-) -> "Answer":
-    """Give the handler that the options ask for."""
-    text, file, execute = options["reply"], options["reply_file"], options["execute"]
-    if (text is not None) + (file is not None) + execute + options["echo"] > 1:
-        raise click.UsageError("`--echo`, `--reply`, `--reply-file` and `--exec` exclude one another")
-    if bool(options["program"]) != execute:
-        raise click.UsageError("`--exec` goes with PROGRAM, and PROGRAM with `--exec`")
-    if execute:
-        return stack.enter_context(closing(_program(events, output, options["program"])))
-    if text is None and file is None:
+def _announce(output: Output, pipe: str, security: "PipeSecurity") -> None:
+    output.note(f"serving {pipe}; end with Ctrl+C")
+    for words in security.in_words():
+        output.note(f"access: {words}")
+    if security.lets_everyone_in():
+        output.warning("everyone may connect, guests and services included")
+
+
+def _answer(stack: ExitStack, events: "ServerLog", output: Output, answers: AnswerOptions) -> "Answer":
+    """Return the handler that the options ask for."""
+    if answers.program:
+        return stack.enter_context(closing(_program(events, output, answers.program)))
+    if answers.reply is None:
         return lambda _client, data: data
-    reply = written.encode(text) if file is None else written.finish(read_file(file))
-    return lambda _client, _data: reply
+    return lambda _client, _data: answers.reply
 
 
 def _program(events: "ServerLog", output: Output, arguments: tuple[str, ...]) -> "ProgramAnswers":
     from pipectl.core.traffic.programs import Failure, ProgramAnswers
 
     def environment(client: "Client") -> dict[str, str]:
-        process = client.data.process
+        process = events.visitor(client).process
         facts = {"PID": process.pid, "EXE": process.image, "USER": process.user, "SESSION": process.session}
         return {f"PIPECTL_CLIENT_{name}": "" if fact is None else str(fact) for name, fact in facts.items()}
 
     def failed(client: "Client", failure: Failure) -> None:
         what = "could not be run" if failure.exit_code is None else f"ended with exit code {failure.exit_code}"
-        output.warning(f"#{client.data.number}: `{arguments[0]}` {what}: {failure.text}".removesuffix(": "))
+        output.warning(f"#{events.visitor(client).number}: `{arguments[0]}` {what}: {failure.text}".removesuffix(": "))
 
-    return ProgramAnswers(arguments, environment, events.answered, failed)
+    return ProgramAnswers(arguments, environment, failed)

@@ -1,15 +1,14 @@
 """`pipectl transact`: one connection, many requests."""
 
-import time
 from typing import TYPE_CHECKING
 
 import click
 
+from pipectl.core.deadline import Deadline
 from pipectl.options import stdin, with_examples
-from pipectl.options.client import Connecting, connecting
-from pipectl.options.payload import Written, showing, written
-from pipectl.options.types import pipe_argument
-from pipectl.output import Output, Show
+from pipectl.options.client import RequestOptions, pipe_argument
+from pipectl.options.payload import PayloadFormat, ViewOptions
+from pipectl.output import Output, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,28 +18,25 @@ if TYPE_CHECKING:
     ("pipectl transact svc hello status quit", "Send three requests over one connection, each after the last reply."),
     ("pipectl transact svc --json < requests.txt", "Send each line of a file; print one object for each exchange."),
     ("pipectl transact svc --as text -v one two", "Print each reply on a line, and each one's time on stderr."),
+    groups={"view": ViewOptions, "written": PayloadFormat, "request": RequestOptions},
 )
 @pipe_argument
 @click.argument("data", nargs=-1, help="The requests; without them, each line of stdin is one.")
-@showing
-@written
-@connecting
 @click.pass_obj
 def command(
-    output: Output, /, pipe: str, data: tuple[str, ...], show: Show, written: Written, connecting: Connecting
+    output: Output, /, pipe: str, data: tuple[str, ...], view: View, written: PayloadFormat, request: RequestOptions
 ) -> None:
     """Send many requests to a pipe over one connection, and print each reply.
 
     Opens the pipe: it takes one instance until the last reply. Lines of stdin are sent as they come. `--timeout` bounds
     connecting, and each exchange. If one fails, the replies before it stand, and the exit code is 10.
     """
+    from pipectl.core.pipe.connection import connect, exchanges
+
+    timeout = request.open.timeout
     requests: Iterable[bytes] = map(written.encode, data) if data else map(written.line, stdin.lines())
-    with connecting.open(pipe, connecting.deadline()) as connection:
-        for number, request in enumerate(requests, 1):
-            begun = time.perf_counter()
-            reply = connection.ask(request, connecting.until, connecting.deadline())
-            milliseconds = round((time.perf_counter() - begun) * 1000, 3)
-            facts = {"pipe": pipe, "exchange": number, "sent": len(request), "ended_by": reply.ended_by}
-            output.payload(reply.data, show, {**facts, "ms": milliseconds})
-            output.is_partial = True
-            output.detail(f"{number}: {len(request)} bytes sent, {len(reply.data)} received in {milliseconds:.1f} ms")
+    with connect(pipe, Deadline(timeout), max_message=request.max_message, **request.open.opening()) as connection:
+        for number, sent, reply, seconds in exchanges(connection, requests, request.until, timeout):
+            facts = {"pipe": pipe, "exchange": number, "sent": len(sent), "ended_by": reply.ended_by}
+            output.data.payload(reply.data, view, {**facts, "seconds": seconds})
+            output.detail(f"{number}: {len(sent)} bytes sent, {len(reply.data)} received in {seconds * 1000:.1f} ms")

@@ -1,11 +1,12 @@
 """`pipectl wait`: until a pipe is free, exists, or is gone."""
 
-import time
-
 import click
 
+from pipectl.core.constants import Condition
+from pipectl.core.deadline import Deadline, Stopwatch
 from pipectl.options import option, with_examples
-from pipectl.options.types import DURATION, pipe_argument
+from pipectl.options.client import pipe_argument
+from pipectl.options.types import DURATION, Word
 from pipectl.output import Output
 
 
@@ -18,8 +19,8 @@ from pipectl.output import Output
 @option(
     "--for",
     "condition",
-    type=click.Choice(["free", "exists", "gone"]),
-    default="free",
+    type=Word(Condition),
+    default=Condition.FREE.value,
     show_default=True,
     help="Wait until an instance is free, until there is such a pipe, or until there is none.",
 )
@@ -31,20 +32,18 @@ from pipectl.output import Output
     help="Give up after so long; 0 only asks, `none` waits for ever.",
 )
 @click.pass_obj
-def command(output: Output, /, pipe: str, condition: str, timeout: float | None) -> None:
+def command(output: Output, /, pipe: str, condition: Condition, timeout: float | None) -> None:
     """Wait until a pipe is free, exists, or is gone.
 
     Does not open the pipe, so that another client may still be quicker. For scripts: the exit code is 0 when it is so,
     3 if there is no such pipe to become free, 6 when the time is up.
     """
-    from pipectl.core.constants import Condition
-    from pipectl.core.deadline import Deadline
     from pipectl.core.pipe.availability import wait_for
 
-    begun = time.perf_counter()
-    wait_for(pipe, Condition(condition), Deadline(timeout))
-    seconds = round(time.perf_counter() - begun, 3)
+    watch = Stopwatch()
+    wait_for(pipe, condition, Deadline(timeout))
+    seconds = watch.seconds
     if output.mode is None:
-        output.note(f"{pipe}: {condition}, after {seconds:g} s")
+        output.note(f"{pipe}: {condition}, after {round(seconds, 3):g} s")
     else:
-        output.record({"pipe": pipe, "is": condition, "seconds": seconds})
+        output.data.record({"pipe": pipe, "is": condition, "seconds": seconds})

@@ -99,6 +99,20 @@ class FileFlags(IntFlag):
     WRITE_THROUGH = 0x8000_0000
 
 
+class ReadMode(StrEnum):
+    """How a handle reads: whole messages, or bytes."""
+
+    MESSAGE = "message"
+    BYTE = "byte"
+
+
+class WaitMode(StrEnum):
+    """What a read or write on a handle does that cannot be done at once: wait, or return."""
+
+    WAIT = "wait"
+    NOWAIT = "nowait"
+
+
 class Sqos(IntFlag):
     """The security quality of service in `dwFlagsAndAttributes` of CreateFile: what a server may do as its client.
 
@@ -212,8 +226,15 @@ class Condition(StrEnum):
     GONE = "gone"
 
 
+# As `nMaxInstances` of CreateNamedPipe: no limit. The kernel, and Wine everywhere, report it as 0xFFFFFFFF.
 UNLIMITED_INSTANCES = 255
 INFINITE = 0xFFFF_FFFF
+
+# Bytes for which pipes, and reads from them, have room: the default of Windows for a server's buffers is 0, by which
+# every write waits for its read.
+BUFFER_SIZE = 64 << 10
+# The longest message, in bytes, that is taken without being asked for.
+MAX_MESSAGE = 64 << 20
 
 # NTSTATUS values as OVERLAPPED.Internal holds them, while an operation is under way and when it has ended.
 FSCTL_PIPE_TRANSCEIVE = 0x0011_C017
@@ -271,6 +292,11 @@ class WinError(IntEnum):
     def symbol(self) -> str:
         """The name that Microsoft's headers give the code."""
         return self.name if self is WinError.WAIT_TIMEOUT else f"ERROR_{self.name}"
+
+
+def instance_limit(number: int) -> int | None:
+    """Return how many instances a number from the system allows; None is as many as the system has room for."""
+    return None if number in (UNLIMITED_INSTANCES, 0xFFFF_FFFF) else number
 
 
 def symbol_of(code: int) -> str | None:

@@ -1,14 +1,8 @@
 """A point in time that bounds a whole operation, however many Win32 calls it takes."""
 
-import math
 import time
-from ctypes import byref, c_int64
-from typing import Any
 
 from .constants import INFINITE
-
-# In seconds, what is for ever: longer than Win32's milliseconds have room for, 49 days.
-_FOR_EVER = (INFINITE - 1) / 1000
 
 
 class Deadline:
@@ -41,17 +35,24 @@ class Deadline:
         return self.at is not None and time.perf_counter() >= self.at
 
 
+class Stopwatch:
+    """Measures from when it was made."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """The seconds that have passed, to the microsecond."""
+        return round(time.perf_counter() - self._begun, 6)
+
+
 # What all functions that can wait take: seconds, a deadline that began before, or None, for ever.
 Timeout = float | Deadline | None
 
 
-def kernel_time(seconds: float | None) -> Any:
-    """Give a time from now as the kernel takes it: less than nothing, in units of 100 ns; None is for ever."""
-    if seconds is None or seconds >= _FOR_EVER:
-        return None
-    return byref(c_int64(int(seconds * -10_000_000) - 1))  # rather too late than too early
-
-
 def milliseconds(seconds: float) -> int:
     """Return a time as Win32 takes it: whole milliseconds, rounded up, and never INFINITE."""
-    return math.ceil(min(INFINITE - 1, max(0, seconds * 1000)))
+    return -int(-min(INFINITE - 1, max(0, seconds * 1000)) // 1)

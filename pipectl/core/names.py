@@ -34,9 +34,6 @@ _URL = "npipe:"
 # The letter after the backslash, and how many hexadecimal digits follow it.
 _ESCAPES = {"x": 2, "u": 4, "U": 8}
 
-_FORMS = "A pipe's name is \\\\.\\pipe\\NAME, or NAME alone, or \\\\HOST\\pipe\\NAME for another computer"
-_QUOTES = f"{_FORMS}; a POSIX shell needs single quotes around it"
-
 
 def full_name(text: str) -> str:
     r"""Give the one full name of a pipe that is written in any way, also as a URL or with its backslashes doubled.
@@ -51,7 +48,7 @@ def full_name(text: str) -> str:
     _check_name(name, text, is_verbatim=is_verbatim)
     full = _full(host, name if is_verbatim else _normalised(name))
     if _utf16_length(full) > MAX_LENGTH:
-        raise _invalid(text, f"the name is longer than the {MAX_LENGTH} characters that Windows allows", hint=None)
+        raise _invalid(text, f"the name is longer than the {MAX_LENGTH} characters that Windows allows", topic="")
     return full
 
 
@@ -146,13 +143,13 @@ def _refuse_path(text: str) -> None:
         raise _invalid(text, "it is the path of a file")
     first, _, rest = text.replace("/", "\\").removeprefix(".\\").lstrip("\\").partition("\\")
     if first.lower() == "pipe" and rest.strip("\\"):
-        raise _invalid(text, "it has only the end of a pipe's prefix", hint=_either(escape(rest.lstrip("\\"))))
+        raise _invalid(text, "it has only the end of a pipe's prefix", meant=_either(escape(rest.lstrip("\\"))))
     if text.startswith("/") or (text.startswith("\\") and not _escape_at(text, 0)):
-        raise _invalid(text, "it starts like a path, and not like a pipe's", hint=_QUOTES)
+        raise _invalid(text, "it starts like a path, and not like a pipe's", topic="path")
 
 
-def _either(rest: str) -> str:
-    return f"Write {LOCAL_PREFIX}{rest} for the pipe {rest}, or {LOCAL_PREFIX}pipe\\{rest} for one named pipe\\{rest}"
+def _either(rest: str) -> tuple[str, str]:
+    return f"{LOCAL_PREFIX}{rest} for the pipe {rest}", rf"{LOCAL_PREFIX}pipe\{rest} for one named pipe\{rest}"
 
 
 def _check_name(name: str, text: str, *, is_verbatim: bool) -> None:
@@ -249,5 +246,5 @@ def _utf16_length(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
-def _invalid(text: str, reason: str, hint: str | None = _FORMS) -> InvalidPipeNameError:
-    return InvalidPipeNameError(reason, pipe=escape(text), hint=hint)
+def _invalid(text: str, reason: str, topic: str = "name", meant: tuple[str, ...] = ()) -> InvalidPipeNameError:
+    return InvalidPipeNameError(reason, pipe=escape(text), topic=topic, meant=meant)

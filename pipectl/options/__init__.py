@@ -3,13 +3,14 @@
 The other files hold what several commands share: click types, payloads, how a pipe is opened, how it is served.
 """
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import click
 
-from pipectl.output import Mode, Output
+from pipectl.output import Mode, Output, OutputClosedError
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 # The sections of the help that several commands have, in their order there; what a command has alone comes before them.
 WHO = "Who is let in"
@@ -18,6 +19,11 @@ REPLY = "The reply"
 CONNECTION = "The connection"
 OUTPUT = "Output"
 _ORDER = (WHO, SENT, REPLY, CONNECTION, OUTPUT)
+
+
+# What follows one of these on a command line is for another program.
+EXEC = "--exec"
+ENDS_OUR_OPTIONS = ("--", EXEC)
 
 
 class Example(NamedTuple):
@@ -35,7 +41,17 @@ class Option(click.Option):
         self.section = section
 
 
-option = functools.partial(click.option, cls=Option)
+def option(*names: str, **attributes: Any) -> Callable[[_F], _F]:
+    """Make a decorator that adds an Option to a command's function."""
+    return click.option(*names, cls=Option, **attributes)
+
+
+def echo(text: str) -> None:
+    """Write help, which is no data; raises OutputClosedError if nobody reads."""
+    try:
+        click.echo(text)
+    except OSError as error:
+        raise OutputClosedError from error
 
 
 def telling(name: str, text: Callable[[click.Context], str], summary: str) -> Option:
@@ -46,7 +62,7 @@ def telling(name: str, text: Callable[[click.Context], str], summary: str) -> Op
 
     def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
         if value and not ctx.resilient_parsing:
-            click.echo(text(ctx), color=ctx.color)
+            echo(text(ctx))
             ctx.exit()
 
     return Option(
@@ -54,14 +70,55 @@ def telling(name: str, text: Callable[[click.Context], str], summary: str) -> Op
     )
 
 
-class Command(click.Command):
-    """A command with the output options that every command has, and with examples."""
+class OptionGroup(Protocol):
+    """Options that several commands have, and the one value that a command gets for them."""
 
-    def __init__(self, *arguments: Any, examples: Sequence[tuple[str, str]] = (), **attributes: Any) -> None:
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return the options, and perhaps arguments, in the order of the help."""
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> Any:
+        """Return the value, made of all parameters of the command line; raises click.UsageError."""
+
+
+class Command(click.Command):
+    """A command with the output options that every command has, with groups of options, and with examples.
+
+    `groups` are the groups by the name under which the command's function gets the value of each.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        examples: Sequence[tuple[str, str]] = (),
+        groups: Mapping[str, type[OptionGroup]] | None = None,
+        **attributes: Any,
+    ) -> None:
         super().__init__(*arguments, **attributes)
         self.add_help_option = False
         self.examples = [Example(*example) for example in examples]
-        self.params += [*_output_options(), telling("--help", click.Context.get_help, "Show this message and exit.")]
+        self._groups = dict(groups or {})
+        shared = [parameter for group in self._groups.values() for parameter in group.parameters()]
+        self._shared = {parameter.name for parameter in shared}
+        own = self.params
+        self.params = [
+            *(parameter for parameter in own if isinstance(parameter, click.Argument)),
+            *shared,
+            *(parameter for parameter in own if not isinstance(parameter, click.Argument)),
+            *_output_options(),
+            telling("--help", click.Context.get_help, "Show this message and exit."),
+        ]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, with the value of each group in the place of its options."""
+        try:
+            values = {name: group.from_params(ctx.params) for name, group in self._groups.items()}
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+        ctx.params = {name: value for name, value in ctx.params.items() if name not in self._shared} | values
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options section by section."""
@@ -88,7 +145,7 @@ class Command(click.Command):
 
 
 def with_examples(*examples: tuple[str, str], **attributes: Any) -> Callable[[Callable[..., Any]], Command]:
-    """Make a command of a function: its docstring is the help, with the examples at its end."""
+    """Make a decorator that makes a Command of a function: its docstring is the help, with the examples at its end."""
     return click.command(**{"cls": Command, "examples": examples, **attributes})  # type: ignore[no-any-return]
 
 

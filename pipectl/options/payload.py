@@ -1,22 +1,50 @@
-"""What is sent, and how what was received is shown."""
+"""What is sent, in whatever form it is written, and how what was received is shown."""
 
-import functools
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import click
 
-from pipectl.output import Form, Show
+from pipectl.output import Form, View
 
-from . import REPLY, SENT, option
-from .types import ENCODING, FILE
-
-_F = TypeVar("_F", bound=Callable[..., Any])
+from . import REPLY, SENT, Option
+from .types import ENCODING, FILE, Word
 
 
-class Written(NamedTuple):
-    """How what is sent is written."""
+class ViewOptions:
+    """How what was received is shown: a View."""
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return `--as` and `--encoding`."""
+        return [
+            Option(
+                ["--as", "form"],
+                type=Word(Form),
+                default=Form.AUTO.value,
+                section=REPLY,
+                help="Show payloads as text, hex, base64 or raw bytes.  [default: text or a hex dump on a terminal, "
+                "the bytes themselves elsewhere]",
+            ),
+            Option(
+                ["--encoding"],
+                type=ENCODING,
+                default="utf-8",
+                show_default=True,
+                section=REPLY,
+                help="The encoding of text that is sent or shown.",
+            ),
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> View:
+        """Return the form and the encoding."""
+        return View(params["form"], params["encoding"])
+
+
+class PayloadFormat(NamedTuple):
+    """How what is sent is written; goes with ViewOptions, which have the encoding."""
 
     is_hex: bool
     is_base64: bool
@@ -24,8 +52,26 @@ class Written(NamedTuple):
     newline: bool
     encoding: str
 
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return the options that say how DATA is written."""
+        return [
+            Option(["--hex", "is_hex"], is_flag=True, section=SENT, help="Read what to send as hexadecimal digits."),
+            Option(["--base64", "is_base64"], is_flag=True, section=SENT, help="Read what to send as base64."),
+            Option(["--escapes"], is_flag=True, section=SENT, help=r"Read \n, \t, \0, \\, \xNN and \uNNNN in text."),
+            Option(["--newline"], is_flag=True, section=SENT, help="End what is sent with a line feed."),
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "PayloadFormat":
+        """Return the format; raises UsageError for two at once."""
+        written = cls(*(params[name] for name in cls._fields))
+        if written.is_hex + written.is_base64 + written.escapes > 1:
+            raise click.UsageError("`--hex`, `--base64` and `--escapes` exclude one another")
+        return written
+
     def encode(self, text: str) -> bytes:
-        """Give the bytes that a text stands for; raises UsageError if it stands for none."""
+        """Return the bytes that a text stands for; raises UsageError if it stands for none."""
         if self.is_hex or self.is_base64:
             return self.finish(text.encode("ascii", "replace"))
         try:
@@ -35,7 +81,7 @@ class Written(NamedTuple):
         return self._ended(data)
 
     def line(self, line: bytes) -> bytes:
-        """Give the bytes that a line of stdin stands for: its own, or those of its text, which is UTF-8, elsewhere."""
+        """Return the bytes that a line of stdin stands for: its own, or those of its text, which is UTF-8."""
         if self.is_hex or self.is_base64 or (self.encoding == "utf-8" and not self.escapes):
             return self.finish(line)
         try:
@@ -44,7 +90,7 @@ class Written(NamedTuple):
             raise click.UsageError("a line of stdin is not UTF-8") from None
 
     def finish(self, data: bytes) -> bytes:
-        """Give the bytes that the bytes of a file stand for: themselves, or what their digits say."""
+        """Return the bytes that the bytes of a file stand for: themselves, or what their digits say."""
         import binascii
 
         compact = b"".join(data.split()) if self.is_hex or self.is_base64 else data
@@ -61,88 +107,39 @@ class Written(NamedTuple):
         return data + "\n".encode(self.encoding) if self.newline else data
 
 
-def showing(function: _F) -> _F:
-    """Add the options that say how what was received is shown; the function gets them as `show`."""
+class Payload:
+    """What is sent: bytes, from DATA, stdin or a file; goes with ViewOptions, as PayloadFormat does."""
 
-    @option(
-        "--as",
-        "form",
-        type=click.Choice([form.value for form in Form]),
-        default=Form.AUTO.value,
-        section=REPLY,
-        help="Show payloads as text, hex, base64 or raw bytes.  [default: text or a hex dump on a terminal, "
-        "the bytes themselves elsewhere]",
-    )
-    @option(
-        "--encoding",
-        type=ENCODING,
-        default="utf-8",
-        show_default=True,
-        section=REPLY,
-        help="The encoding of text that is sent or shown.",
-    )
-    @functools.wraps(function)
-    def command(*arguments: Any, form: str, encoding: str, **options: Any) -> Any:
-        return function(*arguments, show=Show(Form(form), encoding), **options)
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return DATA, the other sources, and the options that say how it is written."""
+        return [
+            click.Argument(["data"], required=False, help="What to send; `-` is stdin."),
+            Option(["--stdin", "from_stdin"], is_flag=True, section=SENT, help="Send stdin, as `-` does."),
+            Option(["--data-file"], type=FILE, metavar="FILE", section=SENT, help="Send what a file holds."),
+            *PayloadFormat.parameters(),
+        ]
 
-    return command  # type: ignore[return-value]
-
-
-def written(function: _F) -> _F:
-    """Add the options that say how what is sent is written; the function gets them as `written`, beside `show`."""
-
-    @option("--hex", "is_hex", is_flag=True, section=SENT, help="Read what to send as hexadecimal digits.")
-    @option("--base64", "is_base64", is_flag=True, section=SENT, help="Read what to send as base64.")
-    @option("--escapes", is_flag=True, section=SENT, help=r"Read \n, \t, \0, \\, \xNN and \uNNNN in text.")
-    @option("--newline", is_flag=True, section=SENT, help="End what is sent with a line feed.")
-    @functools.wraps(function)
-    def command(
-        *arguments: Any, show: Show, is_hex: bool, is_base64: bool, escapes: bool, newline: bool, **options: Any
-    ) -> Any:
-        if is_hex + is_base64 + escapes > 1:
-            raise click.UsageError("`--hex`, `--base64` and `--escapes` exclude one another")
-        written = Written(is_hex, is_base64, escapes, newline, show.encoding)
-        return function(*arguments, written=written, show=show, **options)
-
-    return command  # type: ignore[return-value]
-
-
-def payload(function: _F) -> _F:
-    """Add DATA and the options that say how it is written; the function gets the bytes as `payload`."""
-
-    @click.argument("data", required=False, help="What to send; `-` is stdin.")
-    @option("--stdin", "from_stdin", is_flag=True, section=SENT, help="Send stdin, as `-` does.")
-    @data_file_option
-    @written
-    @functools.wraps(function)
-    def command(
-        *arguments: Any, data: str | None, from_stdin: bool, data_file: str | None, written: Written, **options: Any
-    ) -> Any:
-        from_stdin = from_stdin or data == "-"
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> bytes:
+        """Return the bytes, whichever source has them; raises UsageError unless there is just one."""
+        written = PayloadFormat.from_params(params)
+        data, data_file = params["data"], params["data_file"]
+        from_stdin = params["from_stdin"] or data == "-"
         text = None if data == "-" else data
         if (text is not None) + from_stdin + (data_file is not None) != 1:
             raise click.UsageError("say once what to send: DATA, `-` for stdin, or `--data-file FILE`")
         if text is not None:
-            return function(*arguments, payload=written.encode(text), **options)
-        source = _read_stdin() if data_file is None else read_file(data_file)
-        return function(*arguments, payload=written.finish(source), **options)
+            return written.encode(text)
+        if data_file is not None:
+            return written.finish(file_content(data_file))
+        from .stdin import read_all
 
-    return command  # type: ignore[return-value]
-
-
-def data_file_option(function: _F) -> _F:
-    """Add `--data-file`."""
-    return option("--data-file", type=FILE, metavar="FILE", section=SENT, help="Send what a file holds.")(function)
+        return written.finish(read_all())
 
 
-def _read_stdin() -> bytes:
-    from .stdin import read_all
-
-    return read_all()
-
-
-def read_file(path: str) -> bytes:
-    """Read a file that the command line names; raises UsageError."""
+def file_content(path: str) -> bytes:
+    """Return what a file holds that the command line names; raises UsageError."""
     from pathlib import Path  # a slow import, and seldom needed
 
     try:

@@ -4,7 +4,8 @@ import os
 import sys
 from collections.abc import Iterator
 
-_CHUNK = 65536
+from pipectl.core.constants import BUFFER_SIZE
+
 _DESCRIPTOR = 0
 
 
@@ -37,5 +38,5 @@ def chunks() -> Iterator[bytes]:
 def _read() -> bytes | None:
     # Not through the buffer of `sys.stdin`: a thread left behind in it would hold its lock when the interpreter ends.
     if sys.stdin and sys.stdin.isatty():
-        return sys.stdin.buffer.raw.read(_CHUNK)  # type: ignore[union-attr, no-any-return] # UTF-8 from a console
-    return os.read(_DESCRIPTOR, _CHUNK)
+        return sys.stdin.buffer.raw.read(BUFFER_SIZE)  # type: ignore[union-attr, no-any-return] # UTF-8 from a console
+    return os.read(_DESCRIPTOR, BUFFER_SIZE)

@@ -1,21 +1,21 @@
-"""The click types: a pipe's name, a time, a size, an encoding, the end of a reply, the path of a file."""
+"""The click types: a pipe's name, a time, a size, an encoding, a framing, a word of an enum, the path of a file."""
 
 import codecs
 import re
-from collections.abc import Callable
+from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pipectl.core import names
 from pipectl.core.errors import InvalidPipeNameError
+from pipectl.core.names import full_name
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from pipectl.core.pipe.framing import Until
+    from pipectl.core.pipe.framing import Framing
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+_E = TypeVar("_E", bound=Enum)
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _SIZES = 1 << 32  # how many a DWORD can tell apart; ctypes would cut off the rest
@@ -29,9 +29,9 @@ class PipeName(click.ParamType[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
-            return names.full_name(value)
+            return full_name(value)
         except InvalidPipeNameError as error:
-            self.fail(f"{error}\n{error.hint}" if error.hint else str(error), param, ctx)
+            raise click.BadParameter(str(error), ctx, param) from error  # whose hint is told too
 
     def shell_complete(
         self,
@@ -78,6 +78,14 @@ class Size(click.ParamType[int]):
         return size
 
 
+def size_text(size: int) -> str:
+    """Return a size as `Size` reads it, in the largest unit that says it exactly: `64k`, `64m`."""
+    for unit in ("g", "m", "k"):
+        if size and size % _UNITS[unit] == 0:
+            return f"{size // _UNITS[unit]}{unit}"
+    return str(size)
+
+
 class Encoding(click.ParamType[str]):
     """The name of a text encoding that Python knows."""
 
@@ -92,18 +100,26 @@ class Encoding(click.ParamType[str]):
         return codecs.lookup(value).name
 
 
-class UntilRule(click.ParamType["Until"]):
+class FramingRule(click.ParamType["Framing"]):
     """The rule by which a reply on a byte pipe ends."""
 
     name = "rule"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> "Until":
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> "Framing":
         from pipectl.core.pipe.framing import parse
 
         try:
             return parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Word(click.Choice[_E]):
+    """One member of an enum, written as its name in small letters."""
+
+    def normalize_choice(self, choice: Any, ctx: click.Context | None) -> str:
+        """Give the word that a member, or an argument, is compared by."""
+        return super().normalize_choice(choice.name.lower() if isinstance(choice, Enum) else choice, ctx)
 
 
 class FilePath(click.ParamType[str]):
@@ -127,10 +143,5 @@ PIPE = PipeName()
 DURATION = Duration()
 SIZE = Size()
 ENCODING = Encoding()
-UNTIL = UntilRule()
+FRAMING = FramingRule()
 FILE = FilePath()
-
-
-def pipe_argument(function: _F) -> _F:
-    """Add the argument PIPE."""
-    return click.argument("pipe", type=PIPE, help=r"The pipe: NAME, \\.\pipe\NAME or \\HOST\pipe\NAME.")(function)

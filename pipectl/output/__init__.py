@@ -1,29 +1,27 @@
-"""Where everything that a command says goes: data to stdout, talk to stderr. The only module that knows rich.
+"""Where everything that a command says goes: data to stdout, talk to stderr.
 
 There are three forms of data. `table` is for people; `json` is one ASCII object a line; `raw` is the values alone.
 Without a choice, a terminal gets tables, and a file or a pipe gets a payload's own bytes and plain columns, which are
-never cut to a width. rich is loaded only when something is drawn on a terminal.
+never cut to a width. The form is chosen once: `Output.data` is the writer that has it.
 
-Everything that comes from outside is neutralised before a terminal gets it: see `rendering`.
+Everything that comes from outside is neutralized before a terminal gets it: see `text`. What this file does not need to
+write a redirected payload is imported when it is used: `text`, `json` and `tables`, which alone knows rich.
 """
 
 import codecs
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 if TYPE_CHECKING:
-    from threading import Timer
+    from .tables import Screen
 
-    from rich.console import Console
-    from rich.live import Live
-    from rich.table import Table
+SCHEMA = 1
 
-_SCHEMA = 1
-# Seconds between two drawings of the progress line.
-_REDRAW = 0.1
+Record = Mapping[str, Any]
 
 
 class Mode(StrEnum):
@@ -44,18 +42,190 @@ class Form(StrEnum):
     RAW = "raw"
 
 
-class Show(NamedTuple):
+class View(NamedTuple):
     """How a payload is shown, and the encoding of its text."""
 
     form: Form = Form.AUTO
     encoding: str = "utf-8"
 
 
-PLAIN = Show()
-
-
 class OutputClosedError(Exception):
     """Nobody reads stdout any more, as after `| head -1`."""
+
+
+class Writer:
+    """Writes data for whoever reads a file or a pipe: a payload's own bytes, and columns of text.
+
+    The writers for the other forms differ from this one where they say so. With `has_facts` a payload comes with the
+    facts about it, and as a person reads it.
+    """
+
+    def __init__(self, *, has_facts: bool = False) -> None:
+        self._has_facts = has_facts
+
+    def payload(
+        self,
+        data: bytes,
+        view: View,
+        record: Record,
+        *,
+        field: str = "reply",  # noqa: ARG002 - for JSON
+        as_dump: bool = False,
+    ) -> None:
+        """Write what a pipe sent; `record` are the facts about it.
+
+        `field` is its name in JSON; `as_dump` shows even text to a person as a hex dump.
+        """
+        for_person = view._replace(form=Form.HEX) if as_dump and view.form is Form.AUTO else view
+        if self._has_facts:
+            self.record({**record, "bytes": len(data)})
+            self._shown_to_person(data, for_person)
+        elif view.form is Form.RAW:
+            write(sys.stdout, data)
+        else:
+            self._payload_alone(data, view, for_person)
+
+    def record(self, record: Record) -> None:
+        """Write one thing with its fields; fields that are None are absent."""
+        from .text import fields
+
+        self._columns(list(fields(record)))
+
+    def records(self, records: Sequence[Record], columns: Sequence[str], title: str | None = None) -> None:
+        """Write many things of a kind, one a line; `columns` are the fields to show."""
+        from .text import cells
+
+        self._rows([column.replace("_", " ") for column in columns], cells(records, columns), title)
+
+    def change(self, record: Record, before: Record, after: Record) -> None:
+        """Write how something was before and after, side by side; `record` says what it is."""
+        del record
+        from .text import fields
+
+        was, now = dict(fields(before)), dict(fields(after))
+        rows = [{"state": label, "before": was.get(label), "after": now.get(label)} for label in was | now]
+        self.records(rows, ("state", "before", "after"))
+
+    def event(self, record: Record, line: str) -> None:
+        """Write something that just happened, at once: its line for people, or its record."""
+        del record
+        from .text import printable
+
+        write_text(printable(line))
+
+    def stream(self, name: str, data: bytes) -> None:
+        """Pass a piece of a child's `stdout` or `stderr` on, at once, to the stream of that name."""
+        write(sys.stderr if name == "stderr" else sys.stdout, data)
+
+    def summary(self, event: str, record: Record) -> bool:
+        """Write at the end what it came to, if that is part of the data; return whether it is."""
+        del event, record
+        return False
+
+    # What differs on a terminal
+
+    def _payload_alone(self, data: bytes, view: View, for_person: View) -> None:
+        del for_person
+        if view.form is Form.AUTO:
+            write(sys.stdout, data)
+            return
+        write_text(_for_program(data, view))
+
+    def _shown_to_person(self, data: bytes, view: View) -> None:
+        write_text(_for_person(data, view))
+
+    def _columns(self, rows: Sequence[Sequence[str]]) -> None:
+        from .text import columns
+
+        write_text(columns(rows))
+
+    def _rows(self, heads: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> None:
+        del title
+        self._columns([[head.upper() for head in heads], *rows])
+
+
+class TableWriter(Writer):
+    """Writes data for a person at a terminal: tables, and payloads as a person reads them."""
+
+    def __init__(self, screen: "Screen", *, has_facts: bool = False) -> None:
+        super().__init__(has_facts=has_facts)
+        self._screen = screen
+
+    def event(self, record: Record, line: str) -> None:
+        """Write the line, above one that stays at the bottom."""
+        if not self._screen.is_live:
+            super().event(record, line)
+            return
+        from .text import printable
+
+        self._screen.print_above(printable(line))
+
+    def _payload_alone(self, data: bytes, view: View, for_person: View) -> None:
+        del view
+        self._shown_to_person(data, for_person)
+
+    def _columns(self, rows: Sequence[Sequence[str]]) -> None:
+        self._screen.draw_fields(rows)
+
+    def _rows(self, heads: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> None:
+        self._screen.draw_rows(heads, rows, title)
+
+
+class RawWriter(Writer):
+    """Writes the values alone, with tabs between them."""
+
+    def payload(self, data: bytes, view: View, record: Record, *, field: str = "reply", as_dump: bool = False) -> None:
+        """Write the bytes, however they are to be shown."""
+        del view, record, field, as_dump
+        write(sys.stdout, data)
+
+    def _columns(self, rows: Sequence[Sequence[str]]) -> None:
+        write_text("\n".join(map("\t".join, rows)))
+
+    def _rows(self, heads: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> None:
+        del heads, title
+        self._columns(rows)
+
+
+class JsonWriter(Writer):
+    """Writes objects, one a line, which have all that is known."""
+
+    def payload(self, data: bytes, view: View, record: Record, *, field: str = "reply", as_dump: bool = False) -> None:
+        """Write the record, with the bytes as the last field."""
+        del as_dump
+        from .text import for_json
+
+        self.record({**record, field: for_json(data, view.encoding)})
+
+    def record(self, record: Record) -> None:
+        """Write an object."""
+        write(sys.stdout, json_line(record))
+
+    def records(self, records: Sequence[Record], columns: Sequence[str], title: str | None = None) -> None:
+        """Write an object for each, with all its fields."""
+        del columns, title
+        for record in records:
+            self.record(record)
+
+    def change(self, record: Record, before: Record, after: Record) -> None:
+        """Write one object that has both."""
+        self.record({**record, "before": before, "after": after})
+
+    def event(self, record: Record, line: str) -> None:
+        """Write the record."""
+        del line
+        self.record(record)
+
+    def stream(self, name: str, data: bytes) -> None:
+        """Write an event."""
+        from .text import for_json
+
+        self.record({"event": name, "data": for_json(data, "utf-8")})
+
+    def summary(self, event: str, record: Record) -> bool:
+        """Write an event."""
+        self.record({"event": event, **record})
+        return True
 
 
 class Output:
@@ -66,109 +236,31 @@ class Output:
         self.verbosity = 0
         self.quiet = False
         self.debug = False
-        self._consoles: dict[bool, Console] = {}
-        self._live: Live | None = None
-        self._progress = ""
-        self._redraw: Timer | None = None
-        # Whether something was already had when an error ends the command: the exit code says so.
-        self.is_partial = False
+        # Whether a line stays at the bottom of the terminal.
+        self._is_live = False
 
     @property
     def is_json(self) -> bool:
         """Whether data and errors are JSON objects."""
         return self.mode is Mode.JSON
 
-    # Data
-
-    def payload(
-        self,
-        data: bytes,
-        show: Show,
-        record: Mapping[str, Any],
-        *,
-        field: str = "reply",
-        as_dump: bool = False,
-    ) -> None:
-        """Write what a pipe sent; `record` is what JSON, and an explicit table, tell beside it.
-
-        `field` is its name in JSON; `as_dump` shows even text to a person as a hex dump.
-        """
-        for_person = show._replace(form=Form.HEX) if as_dump and show.form is Form.AUTO else show
-        if self.is_json:
-            self._json({**record, field: _for_json(data, show.encoding)})
-        elif self.mode is Mode.TABLE:
-            self.record({**record, "bytes": len(data)})
-            self._text(_shown_to_person(data, for_person))
-        elif self.mode is Mode.RAW or show.form is Form.RAW:
-            self._bytes(data)
-        elif _is_terminal(sys.stdout):
-            self._text(_shown_to_person(data, for_person))
-        elif show.form is Form.AUTO:
-            self._bytes(data)
-        else:
-            self._text(_shown_to_program(data, show))
-
-    def record(self, record: Mapping[str, Any]) -> None:
-        """Write one thing with its fields; fields that are None are absent."""
-        if self.is_json:
-            self._json(record)
-            return
-        fields = _fields(record)
+    @cached_property
+    def data(self) -> Writer:
+        """The writer of data in the form that was chosen, or else suits stdout."""
+        if self.mode is Mode.JSON:
+            return JsonWriter()
         if self.mode is Mode.RAW:
-            self._text("\n".join(f"{label}\t{value}" for label, value in fields))
-        elif _is_terminal(sys.stdout):
-            self._draw(_field_table(fields))
-        else:
-            self._text(_plain_columns(fields))
+            return RawWriter()
+        has_facts = self.mode is Mode.TABLE
+        if not is_terminal(sys.stdout):
+            return Writer(has_facts=has_facts)
+        return TableWriter(self._screen, has_facts=has_facts)
 
-    def records(self, records: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str | None = None) -> None:
-        """Write many things of a kind, one a line; `columns` are the fields to show, JSON has all."""
-        if self.is_json:
-            for record in records:
-                self._json(record)
-            return
-        from .text import in_words
+    @cached_property
+    def _screen(self) -> "Screen":
+        from .tables import Screen
 
-        rows = [["" if row.get(c) is None else in_words(row[c]) for c in columns] for row in records]
-        heads = [column.replace("_", " ") for column in columns]
-        if self.mode is Mode.RAW:
-            self._text("\n".join("\t".join(row) for row in rows))
-        elif _is_terminal(sys.stdout):
-            self._draw(_row_table(heads, rows, title))
-        else:
-            self._text(_plain_columns([[head.upper() for head in heads], *rows]))
-
-    def change(self, record: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        """Write how something was before and after: JSON has both as objects in the record, a table side by side."""
-        if self.is_json:
-            self._json({**record, "before": before, "after": after})
-            return
-        was, now = dict(_fields(before)), dict(_fields(after))
-        rows = [{"state": label, "before": was.get(label), "after": now.get(label)} for label in was | now]
-        self.records(rows, ("state", "before", "after"))
-
-    def event(self, record: Mapping[str, Any], line: str) -> None:
-        """Write something that just happened, at once: its record in JSON, its line for people."""
-        if self.is_json:
-            self._json(record)
-        elif self._live is not None and _is_terminal(sys.stdout):
-            self._live.console.print(_printable(line), soft_wrap=True)
-        else:
-            self._text(_printable(line))
-
-    def stream(self, name: str, data: bytes) -> None:
-        """Pass a piece of a child's `stdout` or `stderr` on, at once: to the stream of that name, or as JSON."""
-        if self.is_json:
-            self._json({"event": name, "data": _for_json(data, "utf-8")})
-        else:
-            _write(sys.stderr if name == "stderr" else sys.stdout, data)
-
-    def summary(self, event: str, record: Mapping[str, Any]) -> None:
-        """Say at the end what it came to: on stderr, for a person at a terminal; or as JSON."""
-        if self.is_json:
-            self._json({"event": event, **record})
-        elif not self.quiet and _is_terminal(sys.stderr):
-            self._console(to_stderr=True).print(_field_table(_fields(record)))
+        return Screen()
 
     # Talk
 
@@ -196,9 +288,8 @@ class Output:
     def error(self, text: str, hint: str | None = None, **facts: Any) -> None:
         """Say why the command failed and what to try; `facts` are for JSON."""
         if self.is_json:
-            record = {"schema": _SCHEMA, "error": {"message": text, **facts, "hint": hint}}
             with suppress(OutputClosedError):
-                _write(sys.stderr, _json_line(record))
+                write(sys.stderr, json_line({"error": {"message": text, **facts, "hint": hint}}))
             return
         self._talk(text, label="error", style="bold red")
         if hint:
@@ -211,82 +302,85 @@ class Output:
 
             self._talk("".join(format_exception(error)).rstrip())
 
+    def summary(self, event: str, record: Record) -> None:
+        """Say at the end what it came to: in the data of a program, or to a person at a terminal, on stderr."""
+        if not self.data.summary(event, record) and not self.quiet and is_terminal(sys.stderr):
+            from .text import fields
+
+            self._screen.draw_fields(list(fields(record)), to_stderr=True)
+
     @contextmanager
     def live(self) -> Iterator[None]:
         """Keep a line at the bottom of a terminal for what `progress` tells; elsewhere do nothing."""
-        if self.quiet or self.mode is not None or not _is_terminal(sys.stderr):
+        if self.quiet or self.mode is not None or not is_terminal(sys.stderr):
             yield
             return
-        from rich.live import Live
-
-        # Drawn only when something happened, so that waiting costs nothing.
-        with Live(console=self._console(to_stderr=True), auto_refresh=False, transient=True) as live:
-            self._live = live
+        with self._screen.live():
+            self._is_live = True
             try:
                 yield
             finally:
-                self._live = None
+                self._is_live = False
 
     def progress(self, text: str) -> None:
-        """Change the line at the bottom of the terminal; drawn at most ten times a second, the last text always."""
-        self._progress = text
-        if self._live is not None and self._redraw is None:
-            from threading import Timer
-
-            self._redraw = Timer(_REDRAW, self._draw_progress)
-            self._redraw.daemon = True
-            self._redraw.start()
-
-    def _draw_progress(self) -> None:
-        from rich.text import Text
-
-        self._redraw = None
-        if (live := self._live) is not None:
-            live.update(Text(self._progress, style="dim"), refresh=True)
-
-    # Ways to the streams
+        """Change the line at the bottom of the terminal."""
+        if self._is_live:
+            self._screen.progress(text)
 
     def _talk(self, text: str, label: str = "", style: str = "") -> None:
-        text = _printable(text)
-        if not _is_terminal(sys.stderr) or not (style or self._live):
-            prefix = f"{label}: " if label else ""
-            with suppress(OutputClosedError):
-                _write(sys.stderr, f"{prefix}{text}\n")
+        from .text import printable
+
+        text = printable(text)
+        if is_terminal(sys.stderr) and (style or self._is_live):
+            self._screen.talk(text, label, style)
             return
-        from rich.text import Text
-
-        line = Text.assemble((f"{label}: ", style), text) if label else Text(text, style)
-        self._console(to_stderr=True).print(line, soft_wrap=True)
-
-    def _text(self, text: str) -> None:
-        if text and not text.endswith("\n"):
-            text += "\n"
-        _write(sys.stdout, text)
-
-    def _bytes(self, data: bytes) -> None:
-        _write(sys.stdout, data)
-
-    def _json(self, record: Mapping[str, Any]) -> None:
-        _write(sys.stdout, _json_line({"schema": _SCHEMA, **record}))
-
-    def _draw(self, table: "Table") -> None:
-        self._console(to_stderr=False).print(table)
-
-    def _console(self, *, to_stderr: bool) -> "Console":
-        if to_stderr not in self._consoles:
-            from rich.console import Console
-
-            self._consoles[to_stderr] = Console(stderr=to_stderr, markup=False, emoji=False, highlight=False)
-        return self._consoles[to_stderr]
+        prefix = f"{label}: " if label else ""
+        with suppress(OutputClosedError):
+            write(sys.stderr, f"{prefix}{text}\n")
 
 
-def _is_terminal(stream: TextIO) -> bool:
+def _for_person(data: bytes, view: View) -> str:
+    from . import text
+
+    match view.form:
+        case Form.AUTO:
+            return text.for_person(data, view.encoding)
+        case Form.HEX:
+            return text.hexdump(data)
+        case Form.TEXT:
+            return text.printable(data.decode(view.encoding, "backslashreplace"))
+        case _:
+            return _for_program(data, view)
+
+
+def _for_program(data: bytes, view: View) -> str:
+    match view.form:
+        case Form.HEX:
+            return data.hex()
+        case Form.BASE64:
+            from .text import base64
+
+            return base64(data)
+        case _:
+            return data.decode(view.encoding, "backslashreplace")
+
+
+# The streams
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Return whether a person sees the stream at once."""
     return stream.isatty()
 
 
-def _write(stream: TextIO, data: str | bytes) -> None:
+def write_text(text: str) -> None:
+    """Write text to stdout, with a line feed at its end unless there is one, or no text."""
+    write(sys.stdout, text if not text or text.endswith("\n") else f"{text}\n")
+
+
+def write(stream: TextIO, data: str | bytes) -> None:
     """Write everything at once, text with line feeds alone; raises OutputClosedError if nobody reads."""
-    if isinstance(data, str) and not _is_terminal(stream):
+    if isinstance(data, str) and not is_terminal(stream):
         data = data.encode(_text_encoding(stream), "backslashreplace")
     try:
         if isinstance(data, str):
@@ -300,7 +394,7 @@ def _write(stream: TextIO, data: str | bytes) -> None:
 
 
 def _text_encoding(stream: TextIO) -> str:
-    """Give the encoding of redirected text: the console's, which is how PowerShell and cmd read a program's output."""
+    """Return the encoding of redirected text: the console's, as PowerShell and cmd read a program's output."""
     if sys.platform != "win32":
         return stream.encoding
     from pipectl.core.win32.winapi import GetConsoleOutputCP
@@ -310,90 +404,15 @@ def _text_encoding(stream: TextIO) -> str:
     return "utf-8"
 
 
-def _json_line(record: Mapping[str, Any]) -> str:
+def json_line(record: Record) -> str:
+    """Return a record as a line of JSON, with the number of its schema; what is None is absent."""
     import json
 
-    return json.dumps(_present(record)) + "\n"
+    return json.dumps({"schema": SCHEMA, **_present(record)}) + "\n"
 
 
 def _present(value: Any) -> Any:
-    """Leave out what is absent: fields that are None, or an empty tuple."""
+    # Models have () for nothing. An empty list is a fact, such as an access list without entries.
     if isinstance(value, Mapping):
         return {key: _present(field) for key, field in value.items() if field is not None and field != ()}
     return value
-
-
-# What follows imports `rendering` when there is something to draw: a redirected payload needs nothing of it.
-
-
-def _for_json(data: bytes, encoding: str) -> dict[str, Any]:
-    from .text import for_json
-
-    return for_json(data, encoding)
-
-
-def _fields(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    from .text import fields
-
-    return list(fields(record))
-
-
-def _printable(text: str) -> str:
-    from .text import printable
-
-    return printable(text)
-
-
-def _shown_to_person(data: bytes, show: Show) -> str:
-    from . import text
-
-    if show.form is Form.HEX:
-        return text.hexdump(data)
-    if show.form is Form.TEXT:
-        return text.printable(data.decode(show.encoding, "backslashreplace"))
-    return text.for_person(data, show.encoding) if show.form is Form.AUTO else _shown_to_program(data, show)
-
-
-def _shown_to_program(data: bytes, show: Show) -> str:
-    if show.form is Form.HEX:
-        return data.hex()
-    if show.form is Form.BASE64:
-        from .text import base64
-
-        return base64(data)
-    return data.decode(show.encoding, "backslashreplace")
-
-
-def _plain_columns(rows: Iterable[Sequence[str]]) -> str:
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def _field_table(fields: Iterable[tuple[str, str]]) -> "Table":
-    table = _table(None)
-    table.show_header = False
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, value in fields:
-        table.add_row(label, value)
-    return table
-
-
-def _row_table(heads: Iterable[str], rows: Iterable[Iterable[str]], title: str | None) -> "Table":
-    table = _table(title)
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _table(title: str | None) -> "Table":
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    return Table(title=Text(title) if title else None, title_justify="left", box=box.ROUNDED, header_style="bold")

@@ -1,15 +1,17 @@
 """What a server tells while it runs: who comes, what they say, who leaves, and a count of it all."""
 
-import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
+from pipectl.core.deadline import Stopwatch
 from pipectl.core.inventory.peers import client_computer, client_of
 from pipectl.core.names import escape
-from pipectl.core.pipe.server import Client, Later, PipeServer
+from pipectl.core.pipe.client import Client
+from pipectl.core.pipe.server import PipeServer, ServerEvents
 
-from . import PLAIN, Form, Output, Show
+from . import Form, Output, View
 from .text import counted, decoded, for_json, size_in_words
 
 if TYPE_CHECKING:
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from pipectl.core.models import Process
 
 _PREVIEW = 60
-
-Answer = Callable[[Client, bytes], bytes | Later | None]
 
 
 class Visitor(NamedTuple):
@@ -30,90 +30,110 @@ class Visitor(NamedTuple):
 
     def __str__(self) -> str:
         process = self.process
-        program = process.image.rpartition("\\")[2] if process.image else None
         session = None if process.session is None else f"session {process.session}"
         services = f"services {' '.join(process.services)}" if process.services else None
-        return ", ".join(filter(None, (f"pid {process.pid}", program, process.user, session, services, self.computer)))
+        facts = (f"pid {process.pid}", process.program, process.user, session, services, self.computer)
+        return ", ".join(filter(None, facts))
 
 
-class ServerLog:
+class ServerLog(ServerEvents):
     """Tells the events of one PipeServer to an Output, each as a line or as a JSON object."""
 
-    def __init__(self, output: Output, show: Show = PLAIN, *, clients: bool = True, messages: bool = True) -> None:
+    def __init__(
+        self,
+        output: Output,
+        view: View = View(),
+        *,
+        announce: Callable[[], None] | None = None,
+        clients: bool = True,
+        messages: bool = True,
+    ) -> None:
         self._output = output
-        self._show = show
-        self._clients = clients
-        self._messages = messages
+        self._announce = announce
+        self._view = view
+        self._tells_clients = clients
+        self._tells_messages = messages
+        self._visitors: WeakKeyDictionary[Client, Visitor] = WeakKeyDictionary()
         self._count = 0
-        self._begun = time.perf_counter()
-        self.server: PipeServer | None = None
+        self._watch = Stopwatch()
+        self._server: PipeServer | None = None
+
+    def visitor(self, client: Client) -> Visitor:
+        """Return who a client is, also after it has left."""
+        return self._visitors[client]
+
+    def started(self, server: PipeServer) -> None:
+        """Announce it, before anybody comes, and begin to count."""
+        if self._announce is not None:
+            self._announce()
+        self._server = server
+        self._watch = Stopwatch()
 
     def connected(self, client: Client) -> None:
-        """Tell of a new client, and remember who it is in `client.data`."""
+        """Tell of a new client, and remember who it is."""
         self._count += 1
         visitor = Visitor(self._count, client_of(client.handle), client_computer(client.handle))
-        client.data = visitor
-        if self._clients:
+        self._visitors[client] = visitor
+        if self._tells_clients:
             self._tell("connected", client, str(visitor), **visitor.process._asdict(), computer=visitor.computer)
 
-    def connected_and_let_go(self, client: Client) -> None:
-        """Tell of a new client, and let it go."""
-        self.connected(client)
-        client.close()
-
-    def left(self, client: Client, error: "PipeError | None") -> None:
-        """Tell that a client has left, and why if the server made it."""
-        if self._clients:
-            self._tell("left", client, str(error or ""), error=str(error) if error else None)
-
-    def logged(self, answer: Answer) -> Answer:
-        """Make a handler that tells each message, and its answer, of another."""
-        if not self._messages:
-            return answer
-
-        def handler(client: Client, data: bytes) -> bytes | Later | None:
+    def received(self, client: Client, data: bytes) -> None:
+        """Tell a message."""
+        if self._tells_messages:
             self._tell_payload("received", client, data)
-            reply = answer(client, data)
-            if isinstance(reply, bytes):
-                self.answered(client, reply)
-            return reply
-
-        return handler
 
     def answered(self, client: Client, data: bytes) -> None:
         """Tell an answer."""
-        if self._messages:
+        if self._tells_messages:
             self._tell_payload("answered", client, data)
 
-    def summarise(self) -> None:
-        """Say what it came to."""
-        if self.server is not None:
-            self._output.note(f"served {self._counts()} in {time.perf_counter() - self._begun:.1f} s")
+    def left(self, client: Client, error: "PipeError | None") -> None:
+        """Tell that a client has left, and why if the server made it."""
+        if self._tells_clients:
+            self._tell("left", client, str(error or ""), error=str(error) if error else None)
+
+    def summarize(self) -> None:
+        """Say what it came to, if it came to anything."""
+        if self._server is not None:
+            self._output.note(f"served {self._counts(self._server)} in {self._watch.seconds:.1f} s")
 
     def _tell_payload(self, event: str, client: Client, data: bytes) -> None:
-        payload = for_json(data, self._show.encoding) if self._output.is_json else None
+        payload = for_json(data, self._view.encoding) if self._output.is_json else None
         self._tell(event, client, self._preview(data), payload=payload)
 
     def _tell(self, event: str, client: Client, text: str, **facts: Any) -> None:
         now = datetime.now().astimezone()
-        number = client.data.number
+        number = self._visitors[client].number
         record = {"time": now.isoformat(timespec="milliseconds"), "event": event, "client": number, **facts}
         line = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}  #{number:<3} {event:<9}  {text}".rstrip()
-        self._output.event(record, line)
-        self._output.progress(self._counts())
+        self._output.data.event(record, line)
+        if self._server is not None:
+            self._output.progress(self._counts(self._server))
 
     def _preview(self, data: bytes) -> str:
-        text = None if self._show.form is Form.HEX else decoded(data, self._show.encoding)
+        text = None if self._view.form is Form.HEX else decoded(data, self._view.encoding)
         shown = data[:_PREVIEW].hex(" ") if text is None else escape(text)
         cut = shown if len(shown) <= _PREVIEW else f"{shown[:_PREVIEW]}..."
         return f"{size_in_words(len(data))}{': ' if cut else ''}{cut}"
 
-    def _counts(self) -> str:
-        if self.server is None:
-            return ""
-        stats = self.server.stats
+    def _counts(self, server: PipeServer) -> str:
+        stats = server.stats
         return (
-            f"{counted(stats.clients, 'client')} ({self.server.connected} now), "
-            f"{counted(stats.messages, 'message')}, "
+            f"{counted(stats.clients, 'client')} ({server.connected} now), {counted(stats.messages, 'message')}, "
             f"{size_in_words(stats.bytes_in)} in, {size_in_words(stats.bytes_out)} out"
         )
+
+
+class VisitorLog(ServerLog):
+    """Tells who connects, and lets each client go at once."""
+
+    def __init__(self, output: Output, *, announce: Callable[[], None] | None = None) -> None:
+        super().__init__(output, announce=announce, messages=False)
+
+    def connected(self, client: Client) -> None:
+        """Tell of a new client, and close it."""
+        super().connected(client)
+        client.close()
+
+    def left(self, client: Client, error: "PipeError | None") -> None:
+        """Tell nothing: each leaves at once."""

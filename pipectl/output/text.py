@@ -1,7 +1,7 @@
 """Bytes and values as text: what a terminal may get, and what JSON carries."""
 
 from binascii import b2a_base64
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, repeat
 from typing import Any
@@ -102,3 +102,18 @@ def fields(record: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, st
             yield from zip(chain((label,), repeat("")), map(in_words, value), strict=False)
         elif value is not None:
             yield label, in_words(value)
+
+
+def cells(records: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> list[list[str]]:
+    """Return the fields of records that have a column, in words; what is absent is empty."""
+    columns = list(columns)
+    return [["" if record.get(c) is None else in_words(record[c]) for c in columns] for record in records]
+
+
+def columns(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows as lines whose cells stand below one another."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

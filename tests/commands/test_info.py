@@ -7,8 +7,9 @@ from contextlib import ExitStack
 import pytest
 
 from pipectl.core.constants import OpenMode, PipeMode
+from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.pipe.server import PipeConfig, PipeServer
 from pipectl.core.security.accounts import current_user_sid
 from pipectl.core.security.descriptors import security_attributes
 from pipectl.core.win32.calls import create_named_pipe
@@ -61,13 +62,13 @@ def test_it_tells_who_may_open_the_pipe_in_words_and_as_sddl(pipe_name: str, pip
 
 
 def test_the_one_instance_of_a_pipe_is_given_back(pipe_name: str, pipectl: Pipectl) -> None:
-    with PipeServer(pipe_name, echo, max_instances=1):
+    with PipeServer(pipe_name, echo, config=PipeConfig(max_instances=1)):
         for _ in range(3):
             assert pipectl("info", pipe_name).exit_code == 0
 
 
 def test_a_busy_pipe_is_exit_code_4(pipe_name: str, pipectl: Pipectl) -> None:
-    with PipeServer(pipe_name, echo, max_instances=1), connect(pipe_name):
+    with PipeServer(pipe_name, echo, config=PipeConfig(max_instances=1)), connect(pipe_name):
         assert pipectl("info", pipe_name, "--timeout", "0.1").exit_code == 4
 
 

@@ -9,11 +9,12 @@ from threading import Event
 import pytest
 
 from pipectl.core.constants import PipeMode, Wait
+from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.pipe.server import PipeConfig, PipeServer
 from pipectl.core.win32.calls import create_named_pipe
 from tests.commands.interruptible import Interruptible
-from tests.pipes import connect_named_pipe
+from tests.pipes import connect_named_pipe, reporting
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ class Silent(PipeServer):
         def greet(_client: Client) -> None:
             self.came.set()
 
-        super().__init__(pipe, receive, on_connect=greet, is_message=is_message)
+        super().__init__(pipe, receive, events=reporting(connected=greet), config=PipeConfig(is_message=is_message))
 
 
 @pytest.mark.parametrize("is_message", [True, False], ids=["message", "byte"])

@@ -6,9 +6,11 @@ from threading import Timer
 import pytest
 
 from pipectl.core.constants import OpenMode, PipeMode
+from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import Connection
-from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.pipe.server import PipeConfig, PipeServer
 from pipectl.core.win32.calls import create_named_pipe
+from tests.pipes import reporting
 from tests.runner import Pipectl
 
 
@@ -20,7 +22,12 @@ class Greeter(PipeServer):
             if greeting is not None:
                 Timer(after, client.send, [greeting]).start()
 
-        super().__init__(pipe, lambda _client, _data: None, on_connect=greet, is_message=is_message)
+        super().__init__(
+            pipe,
+            lambda _client, _data: None,
+            events=reporting(connected=greet),
+            config=PipeConfig(is_message=is_message),
+        )
 
 
 @pytest.mark.parametrize("is_message", [True, False], ids=["message", "byte"])
@@ -49,7 +56,7 @@ def test_the_first_message_is_shown_and_all_that_waits_is_counted(pipe_name: str
         client.send(b"welcome")
         return b"you"
 
-    with PipeServer(pipe_name, lambda _client, _data: None, on_connect=greet):
+    with PipeServer(pipe_name, lambda _client, _data: None, events=reporting(connected=greet)):
         told = pipectl("peek", pipe_name, "--timeout", "5", "--size", "4", "--json").object
     assert told["available"] >= 7  # the second may come a moment later
     assert {**told, "available": 10} == {

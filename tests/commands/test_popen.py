@@ -75,6 +75,11 @@ def test_json_has_an_object_for_each_piece_and_one_at_the_end(pipectl: Pipectl) 
     assert end == {"schema": 1, "event": "exit", "exit_code": 3, **counts}
 
 
+def test_json_names_a_program_that_is_not_there_and_not_as_a_pipe(pipectl: Pipectl) -> None:
+    error = pipectl("popen", "--json", "--", "no-such-program.exe").error
+    assert (error["subject"], error.get("pipe"), error["exit_code"]) == ("no-such-program.exe", None, 2)
+
+
 def test_a_program_that_is_not_there_is_exit_code_2(pipectl: Pipectl) -> None:
     result = pipectl("popen", "-m", "r", "there-is-no-such-program")
     assert (result.exit_code, result.stdout) == (2, b"")

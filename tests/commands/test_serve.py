@@ -70,7 +70,7 @@ def python(program: str) -> list[str]:
 def test_it_answers_what_the_options_say(serve: Serve, client: Client, options: list[str], answer: bytes) -> None:
     result = serve("--once", *options)
     with client() as connection:
-        assert [connection.request(b"ping", 5) for _ in range(3)] == [answer] * 3
+        assert [connection.transact(b"ping", 5) for _ in range(3)] == [answer] * 3
     assert result.result(10).exit_code == 0
 
 
@@ -78,7 +78,7 @@ def test_a_files_bytes_are_the_answer(serve: Serve, client: Client, tmp_path: Pa
     (tmp_path / "reply").write_bytes(bytes(range(256)) * 1000)
     result = serve("--once", "--reply-file", str(tmp_path / "reply"))
     with client() as connection:
-        assert connection.request(b"ping", 5) == bytes(range(256)) * 1000
+        assert connection.transact(b"ping", 5) == bytes(range(256)) * 1000
     assert result.result(10).exit_code == 0
 
 
@@ -122,14 +122,14 @@ def test_many_clients_are_served_at_once(serve: Serve, client: Client) -> None:
     result = serve("--count", "20", "--log", "none")
     with ExitStack() as stack:
         clients = [stack.enter_context(client()) for _ in range(20)]
-        assert [one.request(b"%d" % number, 5) for number, one in enumerate(clients)] == [b"%d" % n for n in range(20)]
+        assert [one.transact(b"%d" % number, 5) for number, one in enumerate(clients)] == [b"%d" % n for n in range(20)]
     assert "served 20 clients (0 now), 20 messages, 30 bytes in, 30 bytes out" in result.result(10).stderr
 
 
 def test_a_message_beyond_the_limit_ends_its_client_and_is_told(serve: Serve, client: Client) -> None:
     result = serve("--once", "--max-message", "1k", "--json")
     with client() as connection, pytest.raises(PipeClosedError):
-        connection.request(bytes(2000), 5)
+        connection.transact(bytes(2000), 5)
     assert "longer than 1024 bytes" in result.result(10).objects[-1]["error"]
 
 
@@ -228,7 +228,7 @@ def test_letting_everyone_in_is_warned_of(serve: Serve, client: Client, who: str
 def test_each_event_is_a_line_with_who_it_is(serve: Serve, client: Client) -> None:
     result = serve("--once", "--reply", "pong")
     with client() as connection:
-        connection.request(b"ping", 5)
+        connection.transact(b"ping", 5)
     lines = result.result(10).text.splitlines()
     assert [re.sub(r"^[\d:.]{12}  ", "", line) for line in lines[1:]] == [
         "#1   received   4 bytes: ping",
@@ -241,7 +241,7 @@ def test_each_event_is_a_line_with_who_it_is(serve: Serve, client: Client) -> No
 def test_json_has_an_object_for_each_event(serve: Serve, client: Client) -> None:
     result = serve("--once", "--reply", "ff", "--hex", "--json")
     with client() as connection:
-        connection.request(b"ping", 5)
+        connection.transact(b"ping", 5)
     objects = result.result(10).objects
     assert [(one["event"], one["client"]) for one in objects] == [
         ("connected", 1),
@@ -258,15 +258,15 @@ def test_json_has_an_object_for_each_event(serve: Serve, client: Client) -> None
 def test_how_much_is_told_can_be_chosen(serve: Serve, client: Client, log: str, events: int) -> None:
     result = serve("--once", "--log", log, "--quiet")
     with client() as connection:
-        connection.request(b"ping", 5)
+        connection.transact(b"ping", 5)
     assert (len(result.result(10).stdout.splitlines()), result.result().stderr) == (events, "")
 
 
 def test_what_a_client_sends_cannot_disturb_the_log(serve: Serve, client: Client) -> None:
     result = serve("--once")
     with client() as connection:
-        connection.request("\x1b[31m\r\n[red]\u202e".encode(), 5)
-        connection.request(b"x" * 5000, 5)
+        connection.transact("\x1b[31m\r\n[red]\u202e".encode(), 5)
+        connection.transact(b"x" * 5000, 5)
     text = result.result(10).text
     assert r"\x1b[31m\x0d\x0a[red]\u202e" in text
     assert max(map(len, text.splitlines())) < 120
@@ -280,14 +280,14 @@ def test_it_ends_after_so_many_clients(serve: Serve, client: Client) -> None:
     result = serve("--count", "2")
     for _ in range(2):
         with client() as connection:
-            connection.request(b"x", 5)
+            connection.transact(b"x", 5)
     assert result.result(10).exit_code == 0
 
 
 def test_it_ends_after_so_many_answers_and_the_last_one_arrives(serve: Serve, client: Client) -> None:
     result = serve("--messages", "2")
     with client() as connection:
-        connection.request(b"1", 5)
+        connection.transact(b"1", 5)
         connection.send(b"2", 5)
         result.result(10)
         assert connection.receive(5) == b"2"
@@ -307,7 +307,7 @@ UPPER = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read().upper())"
 def test_a_program_answers_each_message_with_its_stdout(serve: Serve, client: Client) -> None:
     result = serve("--once", *python(UPPER))
     with client() as connection:
-        assert [connection.request(word, 10) for word in (b"one", b"two")] == [b"ONE", b"TWO"]
+        assert [connection.transact(word, 10) for word in (b"one", b"two")] == [b"ONE", b"TWO"]
     assert (result.result(10).exit_code, result.result().text.count("answered   3 bytes: ")) == (0, 2)
 
 
@@ -315,7 +315,7 @@ def test_a_program_learns_the_client_from_its_environment(serve: Serve, client: 
     program = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if 'PIPECTL' in k}))"
     result = serve("--once", *python(program))
     with client() as connection:
-        told = json.loads(connection.request(b"", 10))
+        told = json.loads(connection.transact(b"", 10))
     assert told == {
         "PIPECTL_CLIENT_PID": str(os.getpid()),
         "PIPECTL_CLIENT_EXE": sys.executable,
@@ -334,7 +334,7 @@ def test_a_program_learns_the_client_from_its_environment(serve: Serve, client: 
 def test_a_message_reaches_the_program_as_it_is(serve: Serve, client: Client, message: bytes) -> None:
     result = serve("--once", *python("import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"))
     with client() as connection:
-        assert connection.request(message, 20) == message
+        assert connection.transact(message, 20) == message
     assert result.result(10).exit_code == 0
 
 
@@ -342,7 +342,7 @@ def test_the_programs_arguments_reach_it_as_they_are(serve: Serve, client: Clien
     arguments = ["--json", "-q", "a b", 'say "hi"', "%PATH%", "&", "--", ""]
     result = serve("--once", *python("import json, sys; print(json.dumps(sys.argv[1:]))"), *arguments)
     with client() as connection:
-        assert json.loads(connection.request(b"", 10)) == arguments
+        assert json.loads(connection.transact(b"", 10)) == arguments
     assert result.result(10).exit_code == 0
 
 
@@ -350,7 +350,7 @@ def test_a_program_that_fails_has_its_client_let_go_and_its_words_told(serve: Se
     result = serve("--count", "2", *python("import sys; sys.exit('\x1b[31mno')"))
     for _ in range(2):
         with client() as connection, pytest.raises(PipeClosedError):
-            connection.request(b"x", 10)
+            connection.transact(b"x", 10)
     assert result.result(10).exit_code == 0
     assert r"warning: #1: " in result.result().stderr
     assert r"ended with exit code 1: \x1b[31mno" in result.result().stderr
@@ -359,14 +359,14 @@ def test_a_program_that_fails_has_its_client_let_go_and_its_words_told(serve: Se
 def test_a_program_that_fails_with_an_answer_is_believed(serve: Serve, client: Client) -> None:
     result = serve("--once", *python("import sys; print('answer', end=''); sys.exit(3)"))
     with client() as connection:
-        assert connection.request(b"x", 10) == b"answer"
+        assert connection.transact(b"x", 10) == b"answer"
     assert "ended with exit code 3" in result.result(10).stderr
 
 
 def test_a_program_that_is_not_there_has_its_client_let_go(serve: Serve, client: Client) -> None:
     result = serve("--once", "--exec", "there-is-no-such-program")
     with client() as connection, pytest.raises(PipeClosedError):
-        connection.request(b"x", 10)
+        connection.transact(b"x", 10)
     assert "could not be run" in result.result(10).stderr
 
 

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable
 
-from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.pipe.client import Client
+from pipectl.core.pipe.server import PipeConfig, PipeServer
 from tests.runner import Pipectl, Running
 
 
@@ -29,7 +30,7 @@ def test_as_text_puts_each_reply_on_a_line(pipe_name: str, pipectl: Pipectl) -> 
 def test_json_has_an_object_for_each_exchange(pipe_name: str, pipectl: Pipectl) -> None:
     with PipeServer(pipe_name, upper):
         told = pipectl("transact", pipe_name, "one", "", "--json").objects
-    assert all(one.pop("ms") > 0 for one in told)
+    assert all(one.pop("seconds") > 0 for one in told)
     common = {"schema": 1, "pipe": pipe_name, "ended_by": "message"}
     assert told == [
         {**common, "exchange": 1, "sent": 3, "reply": {"size": 3, "text": "ONE"}},
@@ -69,7 +70,7 @@ def test_lines_are_read_as_the_options_say(pipe_name: str, pipectl_process: Pipe
 
 
 def test_a_byte_pipe_is_answered_request_by_request(pipe_name: str, pipectl: Pipectl) -> None:
-    with PipeServer(pipe_name, upper, is_message=False):
+    with PipeServer(pipe_name, upper, config=PipeConfig(is_message=False)):
         result = pipectl("transact", pipe_name, "one", "two", "--newline", "--until", "newline")
     assert result == (0, b"ONE\nTWO\n", "")
 

@@ -16,8 +16,10 @@ from pipectl.core.constants import Wait
 from pipectl.core.errors import PipeClosedError
 from pipectl.core.inventory import details, directory
 from pipectl.core.models import PipeEntry
+from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.pipe.server import PipeServer
+from tests.pipes import reporting
 from tests.runner import Background
 from tests.streams import Streams
 
@@ -78,11 +80,11 @@ def pong(_client: Client, data: bytes) -> bytes:
 
 
 def serving(pipe: str) -> PipeServer:
-    return PipeServer(pipe, pong, on_connect=lambda _client: None)
+    return PipeServer(pipe, pong, events=reporting(connected=lambda _client: None))
 
 
 def greeting(pipe: str) -> PipeServer:
-    return PipeServer(pipe, pong, on_connect=lambda _client: b"welcome\r\n")
+    return PipeServer(pipe, pong, events=reporting(connected=lambda _client: b"welcome\r\n"))
 
 
 SCENES = {
@@ -106,7 +108,7 @@ connected to \\.\pipe\svc, a message pipe
 top
 | pipe     | \\.\pipe\svc |
 | ended by | message |
-| ms       | N |
+| seconds  | N |
 | bytes    | 4 |
 bottom
 pong
@@ -254,7 +256,7 @@ hint: See `pipectl call --help`
 def come(pipe: str) -> None:
     """Call the pipe when it is there; it may hang up."""
     with suppress(PipeClosedError), connect(pipe, 20, wait=Wait.EXISTS) as client:
-        client.request(b"ping", 5)
+        client.transact(b"ping", 5)
 
 
 @pytest.mark.parametrize("scene", SCENES.values(), ids=list(SCENES))

@@ -6,9 +6,11 @@ from threading import Timer
 
 import pytest
 
+from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.pipe.server import PipeConfig, PipeServer
 from pipectl.core.win32.calls import create_named_pipe
+from tests.pipes import reporting
 from tests.runner import Background, Pipectl
 
 
@@ -32,7 +34,7 @@ def test_a_free_pipe_is_not_waited_for(pipe_name: str, pipectl: Pipectl, conditi
 
 
 def test_it_waits_until_a_busy_pipe_is_free(pipe_name: str, pipectl: Pipectl, soon: Soon, late: float) -> None:
-    with PipeServer(pipe_name, echo, max_instances=1):
+    with PipeServer(pipe_name, echo, config=PipeConfig(max_instances=1)):
         client = connect(pipe_name)
         soon(client.close)
         begun = time.perf_counter()
@@ -41,7 +43,7 @@ def test_it_waits_until_a_busy_pipe_is_free(pipe_name: str, pipectl: Pipectl, so
 
 
 def test_a_pipe_that_stays_busy_is_exit_code_6(pipe_name: str, pipectl: Pipectl, late: float) -> None:
-    with PipeServer(pipe_name, echo, max_instances=1), connect(pipe_name):
+    with PipeServer(pipe_name, echo, config=PipeConfig(max_instances=1)), connect(pipe_name):
         assert pipectl("wait", pipe_name, "--for", "exists", "--timeout", "0").exit_code == 0
         begun = time.perf_counter()
         assert pipectl("wait", pipe_name, "--timeout", "0.3").exit_code == 6
@@ -82,7 +84,7 @@ def test_a_pipe_that_stays_is_exit_code_6(pipe_name: str, pipectl: Pipectl) -> N
 
 def test_a_pipe_that_is_waited_for_is_never_opened(pipe_name: str, pipectl: Pipectl) -> None:
     came: list[Client] = []
-    with PipeServer(pipe_name, echo, on_connect=came.append):
+    with PipeServer(pipe_name, echo, events=reporting(connected=came.append)):
         for condition in ("free", "exists"):
             assert pipectl("wait", pipe_name, "--for", condition).exit_code == 0
         assert pipectl("wait", pipe_name, "--for", "gone", "--timeout", "0.1").exit_code == 6

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,9 +19,11 @@ import pytest
 
 from pipectl.core.constants import Wait
 from pipectl.core.errors import PipeClosedError, PipeError
+from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import Connection, connect
-from pipectl.core.pipe.framing import Until
-from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.pipe.framing import Count
+from pipectl.core.pipe.server import PipeConfig, PipeServer, StopAfter
+from tests.pipes import reporting
 
 _PEERS = Path(__file__).parent / "peers"
 
@@ -94,8 +97,12 @@ def client(pipe_of_its_server: str) -> Iterator[Connection]:
 
 def exchange(client: Connection, data: bytes, peer: Peer) -> bytes:
     if peer.has_messages:
-        return client.request(data, 20)
-    return client.request_until(data, Until("bytes", len(data)), 20).data
+        return client.transact(data, 20)
+    with ThreadPoolExecutor() as pool:  # a peer that answers while it reads would block one that only writes
+        sending = pool.submit(client.send, data, 20)
+        reply = client.receive_until(Count(len(data)), 20).data
+        sending.result(20)
+    return reply
 
 
 # Their server, our client
@@ -143,9 +150,9 @@ def test_our_server_serves_its_client(pipe_name: str, peer: Peer, is_message: bo
     with PipeServer(
         pipe_name,
         _echo_until_bye,
-        is_message=is_message,
-        on_disconnect=lambda _, error: reasons.append(error),
-        stop_after_clients=10,
+        events=reporting(left=lambda _, error: reasons.append(error)),
+        config=PipeConfig(is_message=is_message),
+        stop_after=StopAfter(clients=10),
     ) as server:
         with running(peer.command("call", pipe_name)) as program:
             output, _ = program.communicate(timeout=30)

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipectl.core.pipe.framing import Until
-from pipectl.options.payload import Written
-from pipectl.options.types import DURATION, ENCODING, PIPE, SIZE, UNTIL
+from pipectl.core.pipe.framing import Count
+from pipectl.options.payload import PayloadFormat
+from pipectl.options.types import DURATION, ENCODING, FRAMING, PIPE, SIZE
 from tests.runner import Pipectl
 
 
-def written(**options: bool | str) -> Written:
+def written(**options: bool | str) -> PayloadFormat:
     defaults = {"is_hex": False, "is_base64": False, "escapes": False, "newline": False, "encoding": "utf-8"}
-    return Written(**{**defaults, **options})  # type: ignore[arg-type]
+    return PayloadFormat(**{**defaults, **options})  # type: ignore[arg-type]
 
 
 # Types
@@ -89,9 +89,9 @@ def test_a_codec_that_is_not_for_text_is_no_encoding(text: str) -> None:
 
 
 def test_a_rule_for_the_end_of_a_reply_is_read() -> None:
-    assert UNTIL.convert("bytes:5", None, None) == Until("bytes", 5)
+    assert FRAMING.convert("bytes:5", None, None) == Count(5)
     with pytest.raises(click.BadParameter, match="newline, eof"):
-        UNTIL.convert("bytes:x", None, None)
+        FRAMING.convert("bytes:x", None, None)
 
 
 def test_a_pipe_has_its_full_name() -> None:

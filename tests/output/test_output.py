@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipectl.output import Form, Mode, OutputClosedError, Show
+from pipectl.output import Form, Mode, OutputClosedError, View
 from tests.streams import Streams
 
 ON_WINDOWS = pytest.mark.skipif(sys.platform != "win32", reason="needs Windows")
@@ -53,21 +53,21 @@ DUMP = "00000000  67 72 c3 bc c3 9f 65 1b  5b 31 6d                 gr....e.[1m\
 def test_a_payload_goes_to_stdout_in_the_form_that_suits(
     streams: Streams, mode: Mode | None, form: Form, shown: bytes
 ) -> None:
-    streams.output(mode).payload(DATA, Show(form), {"pipe": "x"})
+    streams.output(mode).data.payload(DATA, View(form), {"pipe": "x"})
     assert (streams.stdout.written, streams.stderr.written) == (shown, b"")
 
 
 @either
 @pytest.mark.parametrize("form", Form)
 def test_json_carries_a_payload_in_the_same_way_whatever_the_form(streams: Streams, form: Form) -> None:
-    streams.output(Mode.JSON).payload(DATA, Show(form), {"pipe": "x", "absent": None})
+    streams.output(Mode.JSON).data.payload(DATA, View(form), {"pipe": "x", "absent": None})
     assert json.loads(streams.stdout.text) == {"schema": 1, "pipe": "x", "reply": {"size": 11, "text": TEXT}}
 
 
 @either
 @pytest.mark.parametrize("form", [Form.AUTO, Form.TEXT])
 def test_a_table_has_the_facts_and_then_the_payload(streams: Streams, form: Form) -> None:
-    streams.output(Mode.TABLE).payload(DATA, Show(form), {"pipe": "x", "ms": 1.5})
+    streams.output(Mode.TABLE).data.payload(DATA, View(form), {"pipe": "x", "ms": 1.5})
     assert "11" in streams.stdout.text
     assert streams.stdout.text.splitlines()[-1] == r"grüße\x1b[1m"
 
@@ -87,30 +87,30 @@ def test_a_table_has_the_facts_and_then_the_payload(streams: Streams, form: Form
     ids=repr,
 )
 def test_a_terminal_gets_text_without_anything_that_controls_it(streams: Streams, data: bytes, shown: str) -> None:
-    streams.output().payload(data, Show(), {})
+    streams.output().data.payload(data, View(), {})
     assert streams.stdout.text == shown
 
 
 def test_what_is_no_text_is_escaped_when_text_is_asked_for(streams: Streams) -> None:
-    streams.output().payload(b"a\xff\x1b", Show(Form.TEXT), {})
+    streams.output().data.payload(b"a\xff\x1b", View(Form.TEXT), {})
     assert streams.stdout.text == "a\\xff\\x1b\n"
 
 
 def test_text_is_shown_in_its_encoding(streams: Streams) -> None:
-    streams.output().payload("grüße".encode("utf-16-le"), Show(encoding="utf-16-le"), {})
+    streams.output().data.payload("grüße".encode("utf-16-le"), View(encoding="utf-16-le"), {})
     assert streams.stdout.text == "grüße\n"
 
 
 @redirected
 @pytest.mark.parametrize("data", [b"", b"\0\xff\r\n\x1a", b"no end of line"])
 def test_a_redirected_payload_is_written_byte_for_byte(streams: Streams, data: bytes) -> None:
-    streams.output().payload(data, Show(), {})
+    streams.output().data.payload(data, View(), {})
     assert streams.stdout.written == data
 
 
 def test_even_text_can_be_shown_as_a_dump_to_a_person(streams: Streams) -> None:
-    streams.output().payload(b"ab", Show(), {}, as_dump=True)
-    streams.output().payload(b"ab", Show(Form.TEXT), {}, as_dump=True)
+    streams.output().data.payload(b"ab", View(), {}, as_dump=True)
+    streams.output().data.payload(b"ab", View(Form.TEXT), {}, as_dump=True)
     assert streams.stdout.text == "00000000  61 62                                             ab\nab\n"
 
 
@@ -121,7 +121,7 @@ RECORD = {"pipe": r"\\.\pipe\x", "is": True, "none": None, "server": {"pid": 4, 
 
 @redirected
 def test_a_redirected_record_is_plain_columns(streams: Streams) -> None:
-    streams.output().record(RECORD)
+    streams.output().data.record(RECORD)
     assert streams.stdout.text.splitlines() == [
         r"pipe            \\.\pipe\x",
         "is              yes",
@@ -133,7 +133,7 @@ def test_a_redirected_record_is_plain_columns(streams: Streams) -> None:
 
 
 def test_a_record_on_a_terminal_is_a_table(streams: Streams) -> None:
-    streams.output().record(RECORD)
+    streams.output().data.record(RECORD)
     lines = streams.stdout.text.splitlines()
     assert len(lines) == 8
     assert all(len(line) <= 80 for line in lines)
@@ -142,13 +142,13 @@ def test_a_record_on_a_terminal_is_a_table(streams: Streams) -> None:
 
 @either
 def test_a_raw_record_is_labels_and_values_with_tabs_between(streams: Streams) -> None:
-    streams.output(Mode.RAW).record({"a": 1, "b c": "x"})
+    streams.output(Mode.RAW).data.record({"a": 1, "b c": "x"})
     assert streams.stdout.text == "a\t1\nb c\tx\n"
 
 
 @either
 def test_json_is_ascii_on_one_line_with_its_schema(streams: Streams) -> None:
-    streams.output(Mode.JSON).record(
+    streams.output(Mode.JSON).data.record(
         {"name": "grüße\n\u202e", "none": None, "empty": (), "deep": {"none": None, "pid": 4}}
     )
     assert streams.stdout.written.isascii()
@@ -158,7 +158,9 @@ def test_json_is_ascii_on_one_line_with_its_schema(streams: Streams) -> None:
 
 @redirected
 def test_redirected_records_are_columns_with_heads_and_are_never_cut(streams: Streams) -> None:
-    streams.output().records([{"name": "x" * 200, "max_instances": None}, {"name": "y", "max_instances": 3}], COLUMNS)
+    streams.output().data.records(
+        [{"name": "x" * 200, "max_instances": None}, {"name": "y", "max_instances": 3}], COLUMNS
+    )
     assert streams.stdout.text.splitlines() == [
         f"{'NAME':<200}  MAX INSTANCES",
         "x" * 200,
@@ -170,7 +172,7 @@ COLUMNS = ("name", "max_instances")
 
 
 def test_records_on_a_terminal_are_a_table_of_80_columns(streams: Streams) -> None:
-    streams.output().records([{"name": "x" * 200, "max_instances": 1}], COLUMNS, title="1 pipe")
+    streams.output().data.records([{"name": "x" * 200, "max_instances": 1}], COLUMNS, title="1 pipe")
     text = streams.stdout.text
     assert all(len(line) <= 80 for line in text.splitlines())
     assert text.count("x") == 200 + "max".count("x")
@@ -178,27 +180,31 @@ def test_records_on_a_terminal_are_a_table_of_80_columns(streams: Streams) -> No
 
 @either
 def test_names_in_a_table_control_nothing(streams: Streams) -> None:
-    streams.output().records([{"name": "[red]\x1b[31m\u202e\n\r", "max_instances": 1}], COLUMNS)
+    streams.output().data.records([{"name": "[red]\x1b[31m\u202e\n\r", "max_instances": 1}], COLUMNS)
     assert r"[red]\x1b[31m\u202e\x0a\x0d" in streams.stdout.text
     assert not set("\x1b\u202e\r") & set(streams.stdout.text)
 
 
 @either
 def test_raw_records_are_values_with_tabs_between_and_no_heads(streams: Streams) -> None:
-    streams.output(Mode.RAW).records([{"name": "x", "max_instances": None}, {"name": "y", "max_instances": 3}], COLUMNS)
+    streams.output(Mode.RAW).data.records(
+        [{"name": "x", "max_instances": None}, {"name": "y", "max_instances": 3}], COLUMNS
+    )
     assert streams.stdout.text == "x\t\ny\t3\n"
 
 
 @either
 @pytest.mark.parametrize("mode", [None, Mode.TABLE, Mode.RAW, Mode.JSON])
 def test_no_records_are_no_error(streams: Streams, mode: Mode | None) -> None:
-    streams.output(mode).records([], COLUMNS)
+    streams.output(mode).data.records([], COLUMNS)
     assert (mode in (Mode.RAW, Mode.JSON)) is not bool(streams.stdout.text)
 
 
 @redirected
 def test_a_change_is_shown_side_by_side(streams: Streams) -> None:
-    streams.output().change({"pipe": "x"}, {"read_mode": "byte", "user": None}, {"read_mode": "message", "user": "me"})
+    streams.output().data.change(
+        {"pipe": "x"}, {"read_mode": "byte", "user": None}, {"read_mode": "message", "user": "me"}
+    )
     assert streams.stdout.text.splitlines() == [
         "STATE      BEFORE  AFTER",
         "read mode  byte    message",
@@ -291,7 +297,7 @@ def test_redirected_text_is_in_the_consoles_code_page(
     from pipectl.core.win32 import winapi
 
     monkeypatch.setattr(winapi, "GetConsoleOutputCP", lambda: page)
-    streams.output().payload("grüße 漢".encode(), Show(Form.TEXT), {})
+    streams.output().data.payload("grüße 漢".encode(), View(Form.TEXT), {})
     streams.output().note("grüße 漢")
     assert streams.stdout.written == streams.stderr.written == shown
 
@@ -358,5 +364,5 @@ def test_data_that_nobody_reads_is_an_error(streams: Streams) -> None:
     made = streams.output()
     streams.stdout.is_broken = True
     with pytest.raises(OutputClosedError):
-        made.record({"a": 1})
+        made.data.record({"a": 1})
     streams.stdout.is_broken = False

@@ -22,9 +22,10 @@ from pipectl.core.constants import Condition, PipeMode, Wait, WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PipeBusyError, PipeClosedError, PipeError, PipeNotFoundError, PipeTimeoutError
 from pipectl.core.pipe.availability import wait_for
-from pipectl.core.pipe.connection import Connection, call, connect
+from pipectl.core.pipe.client import Client
+from pipectl.core.pipe.connection import Connection, call_native, connect
 from pipectl.core.pipe.framing import parse
-from pipectl.core.pipe.server import LATER, Client, Later, PipeServer
+from pipectl.core.pipe.server import LATER, Later, PipeConfig, PipeServer
 from pipectl.core.win32 import calls
 from pipectl.core.win32.blocking import run_blocking
 from tests import pipes
@@ -125,7 +126,7 @@ def test_clients_that_are_killed_at_any_point_leave_a_server_that_serves(
                 time.sleep(chance.uniform(0, 0.005))
             finally:
                 victim.kill()
-            assert steady.request(b"still there?", PATIENCE) == b"still there?" * 1000
+            assert steady.transact(b"still there?", PATIENCE) == b"still there?" * 1000
         for client in unanswered:  # from which nothing was read, not even its end
             client.reply(b"late")
         wait_until(lambda: server.connected == 1)
@@ -165,7 +166,7 @@ def test_clients_that_leave_at_once_leave_a_server_that_serves(
         wait_until(lambda: server.stats.clients == number + 100 and not server.connected)
         assert handle_count() <= handles + 10
         with connect(pipe_name) as connection:
-            assert connection.request(b"x", PATIENCE) == b"x"
+            assert connection.transact(b"x", PATIENCE) == b"x"
     figure(f"{number:,} clients came and left")
 
 
@@ -189,9 +190,9 @@ def test_a_limit_of_instances_is_waited_for_by_all_and_all_are_served(
     def take_turns() -> None:
         for _ in range(turns):
             with connect(pipe_name, PATIENCE * 3) as connection:
-                assert connection.request(b"x", PATIENCE) == b"x"
+                assert connection.transact(b"x", PATIENCE) == b"x"
 
-    with PipeServer(pipe_name, echo, max_instances=3) as server:
+    with PipeServer(pipe_name, echo, config=PipeConfig(max_instances=3)) as server:
         with ExitStack() as stack:
             for _ in range(3):
                 stack.enter_context(connect(pipe_name, PATIENCE))
@@ -209,7 +210,7 @@ def test_a_limit_of_instances_is_waited_for_by_all_and_all_are_served(
 def test_messages_of_no_bytes_are_messages(pipe_name: str, amount: Amount) -> None:
     with PipeServer(pipe_name, echo) as server, connect(pipe_name) as connection:
         for number in range(amount(300, 3000)):
-            assert connection.request(b"", PATIENCE) == b""
+            assert connection.transact(b"", PATIENCE) == b""
             connection.send(b"")
             connection.send(b"%d" % number)
             assert [connection.receive(PATIENCE) for _ in range(2)] == [b"", b"%d" % number]
@@ -258,7 +259,7 @@ def test_a_stream_goes_through_a_server_and_comes_back_whole(
             checksum = zlib.crc32(data, checksum)
         return checksum
 
-    with PipeServer(pipe_name, echo, is_message=False), connect(pipe_name) as connection:
+    with PipeServer(pipe_name, echo, config=PipeConfig(is_message=False)), connect(pipe_name) as connection:
         begun = time.perf_counter()
         sending = background(send_all)
         received = checksum = 0
@@ -286,11 +287,11 @@ def clocks(pipe: str) -> dict[str, Callable[[float], object]]:
         "receive": lambda timeout: with_new(pipe, lambda client: client.receive(timeout)),
         "await data": lambda timeout: with_new(pipe, lambda client: client.await_data(1, timeout)),
         "send": lambda timeout: with_new(pipe, lambda client: send_second(client, large, timeout)),
-        "request": lambda timeout: with_new(pipe, lambda client: client.request(b"x", timeout)),
-        "request, large": lambda timeout: with_new(pipe, lambda client: client.request(large, timeout)),
-        "until, nothing": lambda timeout: with_new(byte, lambda c: c.request_until(b"x", parse("eof"), timeout)),
-        "until, large": lambda timeout: with_new(byte, lambda c: c.request_until(large, parse("newline"), timeout)),
-        "native call": lambda timeout: call(pipe, b"x", timeout),
+        "request": lambda timeout: with_new(pipe, lambda client: client.transact(b"x", timeout)),
+        "request, large": lambda timeout: with_new(pipe, lambda client: client.transact(large, timeout)),
+        "until, nothing": lambda timeout: with_new(byte, lambda c: c.ask(b"x", parse("eof"), timeout)),
+        "until, large": lambda timeout: with_new(byte, lambda c: c.ask(large, parse("newline"), timeout)),
+        "native call": lambda timeout: call_native(pipe, b"x", timeout),
     }
 
 
@@ -311,7 +312,7 @@ def test_every_deadline_is_kept(pipe_name: str, amount: Amount, figure: Figure) 
     with ExitStack() as stack:
         for name in (pipe_name, f"{pipe_name}-byte"):
             is_message = name == pipe_name
-            stack.enter_context(PipeServer(name, lambda *_: LATER, is_message=is_message))
+            stack.enter_context(PipeServer(name, lambda *_: LATER, config=PipeConfig(is_message=is_message)))
         stack.enter_context(calls.create_named_pipe(f"{pipe_name}-busy", max_instances=1))
         stack.enter_context(calls.create_file(f"{pipe_name}-busy"))
         for name, operation in clocks(pipe_name).items():

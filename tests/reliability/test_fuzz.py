@@ -24,12 +24,14 @@ from pipectl.core import names
 from pipectl.core.constants import Access
 from pipectl.core.errors import InvalidPipeNameError, error_for
 from pipectl.core.inventory.directory import parse_directory
-from pipectl.core.pipe.framing import Until, parse
+from pipectl.core.pipe.framing import Framing, parse
 from pipectl.core.security import sddl
 from pipectl.exitcodes import ExitCode
-from pipectl.options.payload import Written, payload, showing
+from pipectl.hints import hint_for
+from pipectl.options import with_examples
+from pipectl.options.payload import Payload, PayloadFormat, ViewOptions
 from pipectl.options.types import DURATION, ENCODING, SIZE
-from pipectl.output import Form, Output, Show
+from pipectl.output import Form, Output, View
 from pipectl.output.text import printable
 from tests.runner import Result
 
@@ -40,7 +42,7 @@ arguments = st.text(st.characters(exclude_characters="\0"), max_size=60)
 PREFIXES = ("", "\\\\.\\pipe\\", "//./pipe/", "npipe:////./pipe/", "\\.\\pipe\\", "\\\\host\\pipe\\")
 
 encodings = st.sampled_from(sorted(set(aliases.values()) | {"utf-8", "ascii", "idna", "undefined"}))
-shows = st.builds(Show, st.sampled_from(Form), st.sampled_from(["utf-8", "utf-16", "utf-7", "latin-1", "cp932"]))
+shows = st.builds(View, st.sampled_from(Form), st.sampled_from(["utf-8", "utf-16", "utf-7", "latin-1", "cp932"]))
 
 
 class Stream(TextIOWrapper):
@@ -106,12 +108,10 @@ def test_any_name_can_be_asked_for(text: str) -> None:
 # What is sent
 
 
-@click.command()
-@showing
-@payload
-def sent(payload: bytes, show: Show) -> tuple[bytes, str]:
+@with_examples(groups={"view": ViewOptions, "payload": Payload})
+def sent(payload: bytes, view: View) -> tuple[bytes, str]:
     """Give what a command gets of its options."""
-    return payload, show.encoding
+    return payload, view.encoding
 
 
 flags = st.lists(st.sampled_from(["--hex", "--base64", "--escapes", "--newline"]), unique=True, max_size=2)
@@ -132,11 +132,11 @@ def test_any_payload_is_bytes_or_a_usage_error(options: list[str], encoding: str
             assert data == text.encode(known)
 
 
-written = st.builds(Written, st.booleans(), st.booleans(), st.booleans(), st.booleans(), encodings)
+written = st.builds(PayloadFormat, st.booleans(), st.booleans(), st.booleans(), st.booleans(), encodings)
 
 
 @given(written, st.binary(max_size=60) | digits.map(str.encode))
-def test_any_line_and_any_file_are_bytes_or_a_usage_error(how: Written, data: bytes) -> None:
+def test_any_line_and_any_file_are_bytes_or_a_usage_error(how: PayloadFormat, data: bytes) -> None:
     try:
         ENCODING.convert(how.encoding, None, None)
     except click.BadParameter:
@@ -185,18 +185,18 @@ def test_any_rule_is_one_or_a_value_error(text: str) -> None:
         until = parse(text)
     except ValueError:
         return
-    assert parse(str(until)).kind == until.kind
+    assert parse(str(until)) == until
 
 
 @given(rules, streams)
-def test_where_a_reply_ends_does_not_depend_on_how_it_comes(until: Until, pieces: list[bytes]) -> None:
+def test_where_a_reply_ends_does_not_depend_on_how_it_comes(until: Framing, pieces: list[bytes]) -> None:
     """A stream has the same replies if it comes whole, and if it comes in any pieces."""
     whole = list(_replies(until, [b"".join(pieces)]))
     assert list(_replies(until, pieces)) == whole
     assert len(b"".join(whole)) <= len(b"".join(pieces))
 
 
-def _replies(until: Until, pieces: Sequence[bytes]) -> list[bytes]:
+def _replies(until: Framing, pieces: Sequence[bytes]) -> list[bytes]:
     received, replies, searched = bytearray(), [], 0
     for piece in pieces:
         received += piece
@@ -211,7 +211,7 @@ def _replies(until: Until, pieces: Sequence[bytes]) -> list[bytes]:
 
 
 @given(frames, st.binary(), st.binary())
-def test_what_is_framed_is_found_again(until: Until, data: bytes, more: bytes) -> None:
+def test_what_is_framed_is_found_again(until: Framing, data: bytes, more: bytes) -> None:
     framed = bytearray(until.wrap(data) + more)
     span = until.split(framed)
     assert span is not None
@@ -300,7 +300,7 @@ def test_json_carries_every_payload_exactly(data: bytes, encoding: str) -> None:
     out = Stream()
     with redirect_stdout(out):
         output = Output()
-        run_in_json(output, data, Show(Form.AUTO, encoding))
+        run_in_json(output, data, View(Form.AUTO, encoding))
     line = out.text()
     assert line.isascii()
     assert line.count("\n") == 1
@@ -309,12 +309,12 @@ def test_json_carries_every_payload_exactly(data: bytes, encoding: str) -> None:
     assert (reply["text"].encode(encoding) if "text" in reply else base64.b64decode(reply["base64"])) == data
 
 
-def run_in_json(output: Output, data: bytes, show: Show) -> None:
+def run_in_json(output: Output, data: bytes, show: View) -> None:
     """Write a payload as `call --json` does."""
     from pipectl.output import Mode
 
     output.mode = Mode.JSON
-    output.payload(data, show, {"pipe": "\\\\.\\pipe\\x", "ms": 1.5})
+    output.data.payload(data, show, {"pipe": "\\\\.\\pipe\\x", "ms": 1.5})
 
 
 values = st.recursive(
@@ -332,26 +332,26 @@ def test_any_record_is_written_in_every_form(record: dict[str, Any], form: str) 
     with redirect_stdout(out):
         output = Output()
         output.mode = Mode(form)
-        output.record(record)
+        output.data.record(record)
     if form == "json":
         assert isinstance(json.loads(out.text()), dict)
 
 
 @given(st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")), shows, st.booleans())
-@example(b"\x1b]0;title\x07\x1b[2J\x9b31m\r", Show(), False)
-@example("\u202e\u2066\x85\x7f".encode(), Show(), False)
-def test_nothing_that_a_pipe_sends_can_command_a_terminal(data: bytes, show: Show, as_dump: bool) -> None:
+@example(b"\x1b]0;title\x07\x1b[2J\x9b31m\r", View(), False)
+@example("\u202e\u2066\x85\x7f".encode(), View(), False)
+def test_nothing_that_a_pipe_sends_can_command_a_terminal(data: bytes, show: View, as_dump: bool) -> None:
     assume(show.form is not Form.RAW)  # which asks for the bytes themselves
     out = Stream(is_terminal=True)
     with redirect_stdout(out):
-        Output().payload(data, show, {}, as_dump=as_dump)
+        Output().data.payload(data, show, {}, as_dump=as_dump)
     assert_harmless(out.text())
 
 
 @given(arguments, arguments, st.integers(0, 0xFFFF_FFFF))
 def test_any_error_and_its_hint_are_told_on_a_terminal_harmlessly(pipe: str, reason: str, code: int) -> None:
     error = error_for(code, reason, "CreateFileW", pipe)
-    assert_harmless(printable(f"{error} {error.hint}"))
+    assert_harmless(printable(f"{error} {hint_for(error)}"))
 
 
 # Command lines

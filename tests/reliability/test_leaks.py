@@ -28,8 +28,8 @@ from pipectl.core.errors import (
     UnsupportedError,
 )
 from pipectl.core.win32 import calls, queries, winapi
+from pipectl.core.win32.handle import wait
 from pipectl.core.win32.overlapped import Overlapped
-from pipectl.core.win32.waiting import wait
 from pipectl.core.win32pipe import functions
 from tests import pipes
 

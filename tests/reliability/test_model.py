@@ -20,7 +20,7 @@ from pipectl.core.constants import STATUS_PENDING, OpenMode, PipeMode, WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import MessageTooLongError, PipeClosedError, PipeError, PipeTimeoutError
 from pipectl.core.pipe.connection import Connection, connect
-from pipectl.core.pipe.framing import parse
+from pipectl.core.pipe.framing import Span, parse
 from pipectl.core.win32 import calls, queries, winapi
 from pipectl.core.win32.calls import create_file, create_named_pipe
 from pipectl.core.win32.handle import Handle
@@ -486,10 +486,14 @@ class ConnectionMachine(RuleBasedStateMachine):
         type(self).steps += 1
         until, stream = parse(text), self.stream(end)
         span = until.split(bytearray(stream))
-        if span is None and stream and (until.idle or (not self.is_open and not until.is_all_or_nothing)):
-            span = 0, len(stream)
-        elif span is None and until.kind == "eof" and not self.is_open:
-            span = 0, 0
+        if (
+            span is None
+            and stream
+            and (until.idle or (not self.is_open and until.is_whole_at_close(bytearray(stream))))
+        ):
+            span = Span(0, len(stream))
+        elif span is None and not self.is_open and until.is_whole_at_close(bytearray()):
+            span = Span(0, 0)
         if span is not None:
             data = self.ends[end].receive_until(until, PATIENCE).data
             self.take(end, stream[: span[0]] + data, stream[: span[1]])

@@ -16,7 +16,7 @@ import pytest
 from pipectl.core.constants import Access, OpenMode, PipeMode, Sqos, TokenAccess, Wait
 from pipectl.core.errors import PipeAccessError, PipeClosedError
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.server import PipeServer
+from pipectl.core.pipe.server import PipeConfig, PipeServer
 from pipectl.core.security.accounts import current_user_sid
 from pipectl.core.security.descriptors import get_security, sddl_for, security_attributes
 from pipectl.core.security.sddl import AccessEntry, Dacl, allowed
@@ -25,7 +25,7 @@ from pipectl.core.win32.calls import create_named_pipe
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.queries import get_local_info
 from tests import pipes
-from tests.pipes import read_file
+from tests.pipes import read_file, reporting
 from tests.runner import Pipectl, Running
 
 ME = current_user_sid()
@@ -53,7 +53,10 @@ VIEWS: dict[str, tuple[set[str], Access]] = {
 
 def served_dacl(pipe: str, *allow: str) -> Dacl:
     """Serve a pipe for these, and read its access list from the system."""
-    with PipeServer(pipe, lambda _, data: data, security=security_attributes(sddl_for(allow))), connect(pipe) as client:
+    with (
+        PipeServer(pipe, lambda _, data: data, config=PipeConfig(security=security_attributes(sddl_for(allow)))),
+        connect(pipe) as client,
+    ):
         dacl = get_security(client.handle).dacl
     assert dacl is not None
     return dacl
@@ -141,8 +144,11 @@ def test_a_server_takes_the_first_instance_and_rejects_other_computers(
     pipe_name: str, spy: Callable[[str], Calls], allow_remote: bool
 ) -> None:
     calls = spy("CreateNamedPipeW")
-    with PipeServer(pipe_name, lambda _, data: data, allow_remote=allow_remote), connect(pipe_name) as client:
-        client.request(b"x", 10)
+    with (
+        PipeServer(pipe_name, lambda _, data: data, config=PipeConfig(allow_remote=allow_remote)),
+        connect(pipe_name) as client,
+    ):
+        client.transact(b"x", 10)
     assert len(calls) > 1
     assert [bool(mode & OpenMode.FIRST_PIPE_INSTANCE) for _, mode, *_ in calls] == [True] + [False] * (len(calls) - 1)
     assert {bool(mode & PipeMode.REJECT_REMOTE_CLIENTS) for _, _, mode, *_ in calls} == {not allow_remote}
@@ -215,7 +221,7 @@ def test_every_command_allows_a_server_to_identify_its_client_and_no_more_unless
     calls = spy("CreateFileW")
     name, *data = command
     greeting = b"something to peek at" if name == "peek" else None
-    with PipeServer(pipe_name, lambda _, message: message, on_connect=lambda _: greeting):
+    with PipeServer(pipe_name, lambda _, message: message, events=reporting(connected=lambda _: greeting)):
         assert pipectl(name, pipe_name, *data, *options, "--timeout", "2").exit_code == 0
     opened = [flags for pipe, _, _, _, _, flags, _ in calls if pipe == pipe_name]
     assert opened
@@ -251,7 +257,7 @@ def test_a_hostile_message_reaches_a_program_on_its_stdin_alone(
     assert server.said().startswith("serving")
     with connect(pipe_name, 20, wait=Wait.EXISTS) as client:
         for message in HOSTILE:
-            data, arguments, environment, directory = json.loads(client.request(message, 30))
+            data, arguments, environment, directory = json.loads(client.transact(message, 30))
             assert bytes.fromhex(data) == message
             assert arguments == ["fixed"]
             assert directory == os.getcwd()  # noqa: PTH109
@@ -269,7 +275,7 @@ def test_a_servers_log_is_harmless_whatever_clients_send(
     assert server.said().startswith("serving")
     with connect(pipe_name, 20) as client:
         for message in HOSTILE:
-            assert client.request(message, 20) == message
+            assert client.transact(message, 20) == message
     result = server.end()
     assert result.exit_code == 0
     assert all(line.isprintable() for line in result.text.splitlines())

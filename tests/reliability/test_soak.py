@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipectl.core.constants import ProcessAccess
+from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
 from tests.reliability.test_leaks import memory_in_use
@@ -114,7 +115,7 @@ def silent_clients(pipe: str) -> Iterator[None]:
     """Connect many clients, and go on when the server has seen the last one."""
     with ExitStack() as stack:
         clients = [stack.enter_context(connect(pipe, 30)) for _ in range(SILENT)]
-        assert clients[-1].request(b"x", 30) == b"x"
+        assert clients[-1].transact(b"x", 30) == b"x"
         yield
 
 

@@ -18,21 +18,17 @@ from functools import partial
 from threading import Lock, Thread
 from typing import NamedTuple
 
-from pipectl.core.constants import JobLimit, WinError
+from pipectl.core.constants import BUFFER_SIZE, MAX_MESSAGE, JobLimit, WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import MessageTooLongError, PipeError, PipeTimeoutError
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.calls import create_event
-from pipectl.core.win32.handle import Closing, Handle
-from pipectl.core.win32.waiting import wait
+from pipectl.core.win32.handle import Closing, Handle, wait
 
 from .process import Command, Process, name_of, pipe
 
 Sink = Callable[[bytes], object]
 
-MAX_OUTPUT = 64 << 20
-
-_CHUNK = 65536
 _JOB_OBJECT_EXTENDED_LIMIT_INFORMATION = 9
 _KILLED = 1  # the exit code of a process that is ended by force, the same as subprocess gives it
 # How long, in seconds, the streams of a child that was ended by force are waited for.
@@ -116,7 +112,7 @@ class Child(Closing):
             if self._error is not None:
                 raise self._error
             if exit_code is None:
-                raise PipeTimeoutError(f"did not end within {timeout:g} s", code=WinError.TIMEOUT, pipe=self._name)
+                raise PipeTimeoutError(f"did not end within {timeout:g} s", code=WinError.TIMEOUT, subject=self._name)
             self._ended = time.perf_counter()
             self._exit_code = exit_code
             _set_limit(self._job, JobLimit.NONE)
@@ -157,7 +153,7 @@ def run(
     *,
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
-    max_output: int = MAX_OUTPUT,
+    max_output: int = MAX_MESSAGE,
     on_start: Callable[[Child], object] | None = None,
 ) -> Completed:
     """Run a program with `data` on its stdin, and give all that it writes; `env` is added to its environment.
@@ -170,7 +166,7 @@ def run(
     def keep(kept: bytearray, chunk: bytes) -> None:
         kept += chunk
         if len(kept) > max_output:
-            raise MessageTooLongError(f"wrote more than {max_output} bytes", data=bytes(kept), pipe=name_of(command))
+            raise MessageTooLongError(f"wrote more than {max_output} bytes", data=bytes(kept), subject=name_of(command))
 
     sinks = partial(keep, stdout), partial(keep, stderr)
     with Child(command, stdin=(data,), on_stdout=sinks[0], on_stderr=sinks[1], env=env) as child:
@@ -190,7 +186,7 @@ class _Pump:
     def _run(self, pipe: io.FileIO, sink: Sink, on_error: Callable[[BaseException], None]) -> None:
         try:
             with pipe:
-                for data in iter(partial(pipe.read, _CHUNK), b""):
+                for data in iter(partial(pipe.read, BUFFER_SIZE), b""):
                     self.count += len(data)
                     sink(data)
         except BaseException as error:  # noqa: BLE001 - `Child.wait` raises it in the program's thread
@@ -221,7 +217,7 @@ class _Feeder:
         """Write everything, and return whether the child may want more."""
         with self._write_lock, contextlib.suppress(OSError):
             while data and not self._pipe.closed:
-                count = self._pipe.write(data[:_CHUNK]) or 0
+                count = self._pipe.write(data[:BUFFER_SIZE]) or 0
                 self.count += count
                 data = data[count:]
             return not self._pipe.closed

@@ -17,16 +17,14 @@ from functools import partial
 from threading import Condition, Thread
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from pipectl.core.constants import StdHandle
+from pipectl.core.constants import BUFFER_SIZE, StdHandle
 from pipectl.core.deadline import Deadline
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.blocking import run_blocking
 from pipectl.core.win32.calls import create_event
-from pipectl.core.win32.waiting import wait
+from pipectl.core.win32.handle import wait
 
 from .process import Command, Process, inherited, pipe
-
-_CHUNK = 65536
 
 
 class _Family:
@@ -143,7 +141,7 @@ class _Output(io.RawIOBase):
 
     def _pump(self) -> None:
         while self._is_wanted():
-            data = self._pipe.read(_CHUNK)
+            data = self._pipe.read(BUFFER_SIZE)
             with self._family.changed:
                 self._is_reading = False
                 if self.closed:

@@ -15,8 +15,7 @@ from pipectl.core.deadline import Deadline
 from pipectl.core.errors import error_for
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.calls import fd_create_pipe
-from pipectl.core.win32.handle import Handle
-from pipectl.core.win32.waiting import wait
+from pipectl.core.win32.handle import Handle, wait
 
 # A text is a command line for the shell; a sequence is a program and its arguments, and no shell sees them, except when
 # the program is a batch file, which Windows itself gives to one.
@@ -50,7 +49,7 @@ class Process:
             )
         except OSError as error:
             reason = error.strerror or str(error)
-            raise error_for(error.winerror or 0, reason, "CreateProcessW", name_of(command)) from None
+            raise error_for(error.winerror or 0, reason, "CreateProcessW", subject=name_of(command)) from None
         # Popen owns this handle; `close` detaches it.
         self._handle = Handle(int(self._popen._handle))  # type: ignore[attr-defined]
         if job is not None:

@@ -1,11 +1,9 @@
 """All that can be known of a pipe, as records of plain values; what cannot be known is absent, and never guessed."""
 
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-from pipectl.core.constants import PipeMode, WinError
-from pipectl.core.errors import PipeError, error_for
+from pipectl.core.constants import PipeMode, ReadMode, WaitMode, WinError
+from pipectl.core.errors import error_for, if_allowed
 from pipectl.core.models import PipeEntry
 from pipectl.core.names import short
 from pipectl.core.pipe.availability import Availability, probe
@@ -29,7 +27,7 @@ Record = dict[str, Any]
 def inspect(pipe: Handle) -> Record:
     """Tell how a pipe was made, its state, who serves it, and who may open it."""
     made = get_named_pipe_info(pipe)
-    local = _known(lambda: get_local_info(pipe)._asdict()) or {}
+    local = if_allowed(lambda: get_local_info(pipe)._asdict()) or {}
     record: Record = {
         "pipe": pipe.name,
         "type": "message" if made.is_message_type else "byte",
@@ -44,10 +42,10 @@ def inspect(pipe: Handle) -> Record:
         "outbound_quota": local.get("outbound_quota"),
         "read_data_available": local.get("read_data_available"),
         "write_quota_available": local.get("write_quota_available"),
-        "handle": _known(lambda: handle_state(pipe)),
-        "server": _known(lambda: server_of(pipe)._asdict()),
+        "handle": if_allowed(handle_state, pipe),
+        "server": if_allowed(lambda: server_of(pipe)._asdict()),
     }
-    return {**record, "security": _known(lambda: _security(pipe))}
+    return {**record, "security": if_allowed(_security, pipe)}
 
 
 def glance(pipe: str) -> Record:
@@ -55,9 +53,11 @@ def glance(pipe: str) -> Record:
     state = probe(pipe)
     if state is Availability.ABSENT:
         raise error_for(WinError.FILE_NOT_FOUND, "there is no such pipe", "WaitNamedPipeW", pipe)
-    listed = (entry for entry in _known(list_pipes) or [] if entry.name.lower() == short(pipe).lower())
-    known = next(map(listing, listed), {"pid_hint": pid_hint(short(pipe))})
-    return {"pipe": pipe, "is": state, **{name: value for name, value in known.items() if name != "name"}}
+    found: Record = {"pipe": pipe, "is": state, "pid_hint": pid_hint(short(pipe))}
+    for entry in if_allowed(list_pipes) or []:
+        if entry.name.lower() == short(pipe).lower():
+            found |= {name: value for name, value in listing(entry).items() if name != "name"}
+    return found
 
 
 def listing(entry: PipeEntry) -> Record:
@@ -68,11 +68,11 @@ def listing(entry: PipeEntry) -> Record:
 def handle_state(pipe: Handle) -> Record:
     """Tell how a handle reads and waits; collection values and the user's name only where Windows has them."""
     state = get_named_pipe_handle_state(pipe)
-    collection = _known(lambda: get_named_pipe_handle_state(pipe, collection_data=True))
-    user = _known(lambda: get_named_pipe_handle_state(pipe, user_name=True))
+    collection = if_allowed(get_named_pipe_handle_state, pipe, collection_data=True)
+    user = if_allowed(get_named_pipe_handle_state, pipe, user_name=True)
     return {
-        "read_mode": "message" if state.is_message_mode else "byte",
-        "wait_mode": "nowait" if state.is_nowait else "wait",
+        "read_mode": ReadMode.MESSAGE if state.is_message_mode else ReadMode.BYTE,
+        "wait_mode": WaitMode.NOWAIT if state.is_nowait else WaitMode.WAIT,
         "instances": state.current_instances,
         "collect_count": collection and collection.max_collection_count,
         "collect_timeout": collection and collection.collect_data_timeout,
@@ -83,17 +83,17 @@ def handle_state(pipe: Handle) -> Record:
 def change_state(
     pipe: Handle,
     *,
-    read_mode: str | None = None,
-    wait_mode: str | None = None,
+    read_mode: ReadMode | None = None,
+    wait_mode: WaitMode | None = None,
     collect_count: int | None = None,
     collect_timeout: float | None = None,
 ) -> None:
-    """Set how a handle reads (`message`, `byte`) and waits (`wait`, `nowait`); None leaves a value as it is."""
+    """Set how a handle reads and waits; None leaves a value as it is."""
     mode = None
     if read_mode or wait_mode:  # Windows sets both at once
         now = get_named_pipe_handle_state(pipe)
-        is_message = now.is_message_mode if read_mode is None else read_mode == "message"
-        is_nowait = now.is_nowait if wait_mode is None else wait_mode == "nowait"
+        is_message = now.is_message_mode if read_mode is None else read_mode is ReadMode.MESSAGE
+        is_nowait = now.is_nowait if wait_mode is None else wait_mode is WaitMode.NOWAIT
         mode = (PipeMode.READ_MESSAGE if is_message else PipeMode.READ_BYTE) | (
             PipeMode.NOWAIT if is_nowait else PipeMode.WAIT
         )
@@ -101,12 +101,6 @@ def change_state(
         set_named_pipe_handle_state(
             pipe, mode, max_collection_count=collect_count, collect_data_timeout=collect_timeout
         )
-
-
-def _known(ask: Callable[[], Any]) -> Any:
-    with suppress(PipeError):
-        return ask()
-    return None
 
 
 def _security(pipe: Handle) -> Record:

@@ -1,33 +1,27 @@
-r"""Which pipes there are, and whether one is free, without opening any of them.
+r"""Which pipes there are: the directory of pipes, read without opening any of them.
 
-Opening a pipe takes one of its instances, and a server that has only that one may end when it is left again. So nothing
-here opens one, and no program should ask for a pipe with `os.path.exists`, which does. There are two other ways:
-
-* The directory of pipes, `\\.\pipe\` with its last backslash, can be opened and read like any other. It tells each
-  name, and in the fields for sizes how many instances there are and may be. It is no snapshot.
-* WaitNamedPipe, which asks the file system and not the pipe. What it answers was so at that moment: another client may
-  be quicker. In containers it is known to be mistaken, so that `connect` does not rely on it.
+Opening a pipe takes one of its instances, and a server that has only that one may end when it is left again. So no
+program should ask for a pipe with `os.path.exists`, which opens it. The directory, `\\.\pipe\` with its last backslash,
+can be opened and read like any other. It has each name, and in the fields for sizes how many instances there are and
+may be. It is no snapshot.
 """
 
 import fnmatch
 import re
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 
-from pipectl.core.constants import Access, FileFlags, ShareMode
-from pipectl.core.errors import PipeError, UnsupportedError
+from pipectl.core.constants import BUFFER_SIZE, Access, FileFlags, ShareMode, instance_limit
+from pipectl.core.errors import UnsupportedError, if_allowed
 from pipectl.core.models import PipeEntry
 from pipectl.core.names import LOCAL_PREFIX, display, from_directory, full_name, is_remote, near, short
 
-_BUFFER_SIZE = 65536
 _FILE_DIRECTORY_INFORMATION = 1
 _STATUS_NO_MORE_FILES = 0x8000_0006
 
 # FILE_DIRECTORY_INFORMATION up to the name: NextEntryOffset, EndOfFile, AllocationSize and FileNameLength, without the
 # upper halves of the sizes.
 _ENTRY = struct.Struct("<I36xI4xI8xI")
-_UNLIMITED = 0xFFFF_FFFF
 
 
 # The directory
@@ -56,7 +50,7 @@ def parse_directory(buffer: bytes) -> list[PipeEntry]:
         if length % 2 or begin + length > len(buffer) or 0 < step < _ENTRY.size + length:
             raise ValueError(f"the entry at {offset} has a name of {length} bytes, and the next comes {step} after it")
         name = buffer[begin : begin + length].decode("utf-16-le", "surrogatepass")
-        entries.append(PipeEntry(name, instances, None if limit == _UNLIMITED else limit))
+        entries.append(PipeEntry(name, instances, instance_limit(limit)))
         offset += step
     return entries
 
@@ -68,9 +62,7 @@ def matching(glob: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
     """
     pipe = full_name(glob)
     if is_remote(pipe):
-        raise UnsupportedError(
-            "the pipes of another computer cannot be listed", pipe=pipe, hint="Run `pipectl list` on that computer"
-        )
+        raise UnsupportedError("the pipes of another computer cannot be listed", pipe=pipe, topic="remote directory")
     matches = re.compile(fnmatch.translate(short(pipe)), re.IGNORECASE).match
     return [entry for entry in entries if matches(entry.name)]
 
@@ -105,9 +97,8 @@ def pid_hint(name: str) -> int | None:
 
 
 def _known_names() -> list[str]:
-    with suppress(PipeError):
-        return [entry.name for entry in list_pipes()]
-    return []
+    # Off Windows the import of the border raises UnsupportedError, which is a refusal like any other.
+    return [entry.name for entry in if_allowed(list_pipes) or []]
 
 
 def _read_directory() -> Iterator[bytes]:
@@ -117,7 +108,7 @@ def _read_directory() -> Iterator[bytes]:
     from pipectl.core.win32.calls import create_file
 
     block = winapi.IO_STATUS_BLOCK()
-    buffer = ctypes.create_string_buffer(_BUFFER_SIZE)
+    buffer = ctypes.create_string_buffer(BUFFER_SIZE)
     share = ShareMode.READ | ShareMode.WRITE
     with create_file(LOCAL_PREFIX, Access.GENERIC_READ, share=share, flags=FileFlags.NONE) as directory:
         from_start = True
@@ -142,7 +133,7 @@ def _read_directory() -> Iterator[bytes]:
                     "this system cannot list its pipes",
                     code=winapi.RtlNtStatusToDosError(status),
                     function="NtQueryDirectoryFile",
-                    hint="Wine cannot; ask for one by its name: `pipectl wait PIPE --for exists --timeout 0`",
+                    topic="directory",
                 )
             yield buffer.raw[: block.Information]
             from_start = False

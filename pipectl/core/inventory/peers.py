@@ -5,10 +5,10 @@ enough to tell a person, and to catch a mistake. It is no proof against an attac
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from ntpath import basename
+from typing import NamedTuple
 
-from pipectl.core.errors import PeerMismatchError, PipeError
+from pipectl.core.errors import PeerMismatchError, if_allowed
 from pipectl.core.models import Process
 from pipectl.core.names import is_remote
 from pipectl.core.win32.handle import Handle
@@ -35,30 +35,37 @@ def client_of(pipe: Handle) -> Process:
 
 def client_computer(pipe: Handle) -> str | None:
     """Tell the computer of a server's client; None for this one, and where the system cannot tell."""
-    with suppress(PipeError):
-        return get_named_pipe_client_computer_name(pipe)
-    return None
+    return if_allowed(get_named_pipe_client_computer_name, pipe)
 
 
-def check_server(pipe: Handle, *, pid: int | None = None, exe: str | None = None, user: str | None = None) -> None:
-    """Raise PeerMismatchError unless the server is the expected process, program and user.
+class Expected(NamedTuple):
+    """Who a program expects at the other end of a pipe; None stands for anyone. `connect` takes one as `expect`.
 
     A program is given by its file name or its full path, a user as a name or as `DOMAIN\\name`; case does not matter.
-    What cannot be known does not match.
     """
-    server = server_of(pipe)
-    found = f"process {server.pid}, {server.image or 'an unknown program'}, run by {server.user or 'an unknown user'}"
-    for what, expected, matches in (
-        ("process", pid, server.pid == pid),
-        ("program", exe, _matches(exe, server.image, basename)),
-        ("user", user, _matches(user, server.user, lambda account: account.rpartition("\\")[2])),
-    ):
-        if expected is not None and not matches:
-            raise PeerMismatchError(
-                f"the server is {found}, not the {what} `{expected}`",
-                pipe=pipe.name,
-                hint="Nothing was sent. See who serves the pipe: `pipectl info {pipe}`",
-            )
+
+    pid: int | None = None
+    exe: str | None = None
+    user: str | None = None
+
+    def check(self, pipe: Handle) -> None:
+        """Raise PeerMismatchError unless the server behind a client's handle is the expected one.
+
+        What cannot be known does not match.
+        """
+        server = server_of(pipe)
+        for what, expected, matches in (
+            ("process", self.pid, server.pid == self.pid),
+            ("program", self.exe, _matches(self.exe, server.image, basename)),
+            ("user", self.user, _matches(self.user, server.user, lambda account: account.rpartition("\\")[2])),
+        ):
+            if expected is not None and not matches:
+                raise PeerMismatchError(
+                    f"the server is process {server.pid}, {server.image or 'an unknown program'}, "
+                    f"run by {server.user or 'an unknown user'}, not the {what} `{expected}`",
+                    pipe=pipe.name,
+                    topic="peer",
+                )
 
 
 def _matches(expected: str | None, actual: str | None, shorten: Callable[[str], str]) -> bool:

@@ -6,21 +6,18 @@ of identity: the process may have ended since, and another may have its number.
 
 import ctypes
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ctypes import byref
 from ctypes.wintypes import DWORD
 from functools import lru_cache
-from typing import TypeVar
 
 from pipectl.core.constants import ProcessAccess, ServiceManagerAccess, ServiceState, ServiceType, WinError
-from pipectl.core.errors import PipeError
+from pipectl.core.errors import PipeError, if_allowed
 from pipectl.core.models import Process
 from pipectl.core.security.accounts import account_name, user_sid
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
-
-_T = TypeVar("_T")
 
 # The longest path that Windows has, in characters.
 _MAX_PATH = 32768
@@ -36,10 +33,10 @@ def describe(pid: int) -> Process:
         suppress(PipeError),
         Handle(winapi.OpenProcess(ProcessAccess.QUERY_LIMITED_INFORMATION, False, pid)) as process,
     ):
-        image = _if_allowed(_image, process)
-        user = _if_allowed(_user, process)
-    services = _if_allowed(_services_in, int(time.monotonic())) or {}
-    return Process(pid, image, user, _if_allowed(_session, pid), services.get(pid, ()))
+        image = if_allowed(_image, process)
+        user = if_allowed(_user, process)
+    services = if_allowed(_services_in, int(time.monotonic())) or {}
+    return Process(pid, image, user, if_allowed(_session, pid), services.get(pid, ()))
 
 
 def running_services() -> dict[int, tuple[str, ...]]:
@@ -77,13 +74,6 @@ def parse_services(buffer: "ctypes.Array[ctypes.c_char]", count: int) -> Iterato
     """Read what EnumServicesStatusEx has written: the process and the name of each service."""
     for entry in (winapi.ENUM_SERVICE_STATUS_PROCESSW * count).from_buffer(buffer):
         yield entry.ServiceStatusProcess.dwProcessId, entry.lpServiceName
-
-
-def _if_allowed(question: Callable[..., _T], *arguments: object) -> _T | None:
-    """Ask, and take a refusal, or a process that is gone, for no answer."""
-    with suppress(PipeError):
-        return question(*arguments)
-    return None
 
 
 def _image(process: Handle) -> str:

@@ -6,15 +6,28 @@ containers. A pipe that was busy and is then not found is between two instances 
 """
 
 import ctypes
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from ctypes import byref
 from ctypes.wintypes import DWORD
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from pipectl.core.constants import FSCTL_PIPE_TRANSCEIVE, Access, Disposition, FileFlags, PipeMode, Sqos, Wait, WinError
-from pipectl.core.deadline import Deadline, Timeout
+from pipectl.core.constants import (
+    BUFFER_SIZE,
+    FSCTL_PIPE_TRANSCEIVE,
+    MAX_MESSAGE,
+    Access,
+    Disposition,
+    FileFlags,
+    PipeMode,
+    Sqos,
+    Wait,
+    WinError,
+)
+from pipectl.core.deadline import Deadline, Stopwatch, Timeout
 from pipectl.core.errors import (
     MessageTooLongError,
+    PartialResultError,
     PipeAccessError,
     PipeBusyError,
     PipeClosedError,
@@ -26,21 +39,18 @@ from pipectl.core.errors import (
 )
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Closing, Handle
-from pipectl.core.win32.overlapped import Buffer, Overlapped, address_of
+from pipectl.core.win32.overlapped import COUNT, Buffer, Overlapped, address_of
 
 if TYPE_CHECKING:
     from pipectl.core.models import Peek
 
-    from .framing import Until
-
-MAX_MESSAGE = 64 << 20
+    from .framing import Framing
 
 # Windows guarantees a transaction no more than this.
 _MAX_TRANSACTION = 65536
 
 # The buffer of a message pipe grows with the messages that come.
 _FIRST_BUFFER = 4096
-_BUFFER_FOR_BYTES = 65536
 _LARGEST_KEPT_BUFFER = 1 << 20
 
 # A handle that may do less than both directions still tells everything about the pipe.
@@ -57,6 +67,13 @@ _READ_MESSAGE = byref(DWORD(PipeMode.READ_MESSAGE))
 
 # What asking about a pipe takes; a pipe that is stingy may still allow a direction.
 TO_ASK = (Access.FILE_READ_ATTRIBUTES | Access.READ_CONTROL | Access.SYNCHRONIZE, *ANY_DIRECTION)
+
+
+class Expectation(Protocol):
+    """Decides whether the server behind a client's handle is the right one; `inventory.peers.Expected` is one."""
+
+    def check(self, pipe: Handle) -> None:
+        """Return if it is; raise PeerMismatchError if not."""
 
 
 class Reply(NamedTuple):
@@ -76,12 +93,12 @@ class Connection(Closing):
     __slots__ = (
         "_buffer",
         "_partial",
-        "_read",
-        "_reading",
+        "_read_call",
+        "_read_operation",
         "_size",
-        "_transact",
-        "_write",
-        "_writing",
+        "_transact_call",
+        "_write_call",
+        "_write_operation",
         "handle",
         "is_message",
         "max_message",
@@ -91,14 +108,14 @@ class Connection(Closing):
         self.handle = handle
         self.is_message = is_message
         self.max_message = max_message
-        self._reading = Overlapped(handle)
-        self._transact = self._reading.bind(winapi.NtTransactNamedPipe, FSCTL_PIPE_TRANSCEIVE)
+        self._read_operation = Overlapped(handle)
+        self._transact_call = self._read_operation.bind(winapi.NtTransactNamedPipe, FSCTL_PIPE_TRANSCEIVE)
         # Made for the first send: many connections are only for requests.
-        self._writing: Overlapped | None = None
+        self._write_operation: Overlapped | None = None
         # What a receive had got when its deadline passed, or came after the end of a reply.
         self._partial = bytearray()
         # No larger than a message may be, so that a longer one shows itself.
-        self._keep_buffer(max(1, min(max_message, _FIRST_BUFFER if is_message else _BUFFER_FOR_BYTES)))
+        self._keep_buffer(max(1, min(max_message, _FIRST_BUFFER if is_message else BUFFER_SIZE)))
 
     @property
     def pipe(self) -> str | None:
@@ -110,9 +127,9 @@ class Connection(Closing):
 
         Raises PipeTimeoutError if the other end did not take it in time; on a byte pipe a part may have arrived.
         """
-        operation = self._writing or self._begin_writing()
+        operation = self._write_operation or self._begin_writing()
         memory = data if data.__class__ is bytes else address_of(data)
-        operation.run(self._write, timeout, memory, len(memory), winapi.NO_OFFSET, None)
+        operation.run(self._write_call, timeout, memory, len(memory), winapi.NO_OFFSET, None)
 
     def receive(self, timeout: Timeout = None) -> bytes:
         """Read one whole message; on a byte pipe what is there, at least one byte.
@@ -123,11 +140,11 @@ class Connection(Closing):
         """
         if self._partial:
             return self._receive_on(timeout)
-        operation = self._reading
-        code = operation.run(self._read, timeout)
+        operation = self._read_operation
+        code = operation.run(self._read_call, timeout)
         if code:
             return self._whole_message(code, timeout)
-        message: bytes = self._buffer[: operation.outcome[1]]
+        message: bytes = self._buffer[: operation.outcome[COUNT]]
         return message
 
     def receive_into(self, memory: bytearray | memoryview, timeout: Timeout = None) -> int:
@@ -139,21 +156,23 @@ class Connection(Closing):
         view = memoryview(memory).cast("B")
         lent = (ctypes.c_char * len(view)).from_buffer(view)
         if self._partial:
-            message = self._take(min(len(view), len(self._partial))) if not self.is_message else self.receive(timeout)
+            message = (
+                self._consume(min(len(view), len(self._partial))) if not self.is_message else self.receive(timeout)
+            )
             if len(message) > len(view):
                 raise self._too_long_for(view, message)
             view[: len(message)] = message
             return len(message)
-        code = self._reading.run(
-            self._reading.bind(winapi.NtReadFile, lent, len(view), winapi.NO_OFFSET, None), timeout
+        code = self._read_operation.run(
+            self._read_operation.bind(winapi.NtReadFile, lent, len(view), winapi.NO_OFFSET, None), timeout
         )
-        count: int = self._reading.outcome[1]
+        count: int = self._read_operation.outcome[COUNT]
         if code:
             self._partial += view[:count]
             raise self._too_long_for(view, bytes(view[:count]))
         return count
 
-    def receive_until(self, until: "Until", timeout: Timeout = None) -> Reply:
+    def receive_until(self, until: "Framing", timeout: Timeout = None) -> Reply:
         """Read from a byte pipe up to the end that a rule sets; what came after it is kept for the next call.
 
         The close of the other end ends any reply that has begun, except a frame or a count that is not whole:
@@ -166,11 +185,11 @@ class Connection(Closing):
             self._check_size(until.needed(self._partial) or searched)
             ended_by = self._receive_more(until, deadline)
             if ended_by:
-                return Reply(self._take(len(self._partial)), ended_by)
+                return Reply(self._consume(len(self._partial)), ended_by)
         begin, end = span
-        return Reply(self._take(end)[begin:], str(until))
+        return Reply(self._consume(end)[begin:], str(until))
 
-    def request(self, data: Buffer, timeout: Timeout = None) -> bytes:
+    def transact(self, data: Buffer, timeout: Timeout = None) -> bytes:
         """Send a message and receive the answer to it, by TransactNamedPipe where it serves.
 
         Raises PipeStateError on a byte pipe, and if an unread message waits on the connection.
@@ -182,18 +201,18 @@ class Connection(Closing):
             raise self._unread()
         if len(memory) > _MAX_TRANSACTION:
             return self._exchange(data, _deadline(timeout))
-        operation = self._reading
+        operation = self._read_operation
         try:
-            code = operation.run(self._transact, timeout, memory, len(memory), self._buffer, self._size)
+            code = operation.run(self._transact_call, timeout, memory, len(memory), self._buffer, self._size)
         except PipeStateError:
             self.peek()  # raises PipeClosedError if the other end is gone, which a transaction calls a wrong state
             raise
         if code:
             return self._whole_message(code, timeout)
-        message: bytes = self._buffer[: operation.outcome[1]]
+        message: bytes = self._buffer[: operation.outcome[COUNT]]
         return message
 
-    def request_until(self, data: Buffer, until: "Until", timeout: Timeout = None) -> Reply:
+    def _ask_until(self, data: Buffer, until: "Framing", timeout: Timeout = None) -> Reply:
         """Send bytes and receive the reply that a rule ends; a server that answers while it reads blocks nobody."""
         deadline = _deadline(timeout)
         sending = self._start_send(data)
@@ -206,17 +225,17 @@ class Connection(Closing):
             sending.result(deadline)
         return reply
 
-    def ask(self, data: Buffer, until: "Until | None" = None, timeout: Timeout = None) -> Reply:
+    def ask(self, data: Buffer, until: "Framing | None" = None, timeout: Timeout = None) -> Reply:
         """Send a request and receive its reply, on a pipe of either type.
 
         `until` tells where a reply ends on a byte pipe: by default, when nothing has come for 0.2 s.
         """
         if self.is_message:
-            return Reply(self.request(data, timeout), "message")
+            return Reply(self.transact(data, timeout), "message")
         from .framing import IDLE  # which a message pipe does without
 
         until = until or IDLE
-        return self.request_until(until.wrap(bytes(data)), until, timeout)
+        return self._ask_until(until.wrap(bytes(data)), until, timeout)
 
     def peek(self, size: int = 0) -> "Peek":
         """Look at up to `size` bytes that wait to be read, and leave them there."""
@@ -243,22 +262,22 @@ class Connection(Closing):
 
     def close(self) -> None:
         """End what is pending and close the handle; what was written before can still be read by the other end."""
-        self._reading.close()
-        if self._writing is not None:
-            self._writing.close()
+        self._read_operation.close()
+        if self._write_operation is not None:
+            self._write_operation.close()
         self.handle.close()
 
     # Sending
 
     def _start_send(self, data: Buffer) -> Overlapped:
         memory = address_of(data)
-        operation = self._writing or self._begin_writing()
+        operation = self._write_operation or self._begin_writing()
         operation.start(winapi.WriteFile, memory, len(memory), None)
         return operation
 
     def _begin_writing(self) -> Overlapped:
-        self._writing = operation = Overlapped(self.handle)
-        self._write = operation.bind(winapi.NtWriteFile)
+        self._write_operation = operation = Overlapped(self.handle)
+        self._write_call = operation.bind(winapi.NtWriteFile)
         return operation
 
     def _exchange(self, data: Buffer, deadline: Deadline) -> bytes:
@@ -276,9 +295,9 @@ class Connection(Closing):
         # Its slices are bytes, though its type hints say that they are lists.
         self._buffer: Any = (ctypes.c_char * size)()
         self._size = size
-        self._read = self._reading.bind(winapi.NtReadFile, self._buffer, size, winapi.NO_OFFSET, None)
+        self._read_call = self._read_operation.bind(winapi.NtReadFile, self._buffer, size, winapi.NO_OFFSET, None)
 
-    def _take(self, count: int) -> bytes:
+    def _consume(self, count: int) -> bytes:
         with memoryview(self._partial) as view, view[:count] as taken:
             data = bytes(taken)
         del self._partial[:count]
@@ -287,9 +306,10 @@ class Connection(Closing):
     def _check_size(self, size: int) -> None:
         if size > self.max_message:
             raise MessageTooLongError(
-                f"{size} bytes are more than the {self.max_message} allowed by `--max-message`",
+                f"{size} bytes are more than the {self.max_message} allowed",
                 data=bytes(self._partial),
                 pipe=self.pipe,
+                topic="message size",
             )
 
     def _too_long_for(self, view: memoryview, data: bytes) -> MessageTooLongError:
@@ -300,39 +320,41 @@ class Connection(Closing):
     def _receive_on(self, timeout: Timeout) -> bytes:
         """Give what an earlier call left, on a message pipe with the rest of its message."""
         if not self.is_message:
-            return self._take(len(self._partial))
-        return self._whole_message(self._reading.run(self._read, timeout), timeout)
+            return self._consume(len(self._partial))
+        return self._whole_message(self._read_operation.run(self._read_call, timeout), timeout)
 
     def _whole_message(self, code: int, timeout: Timeout) -> bytes:
         """Read the rest of a message that is longer than the buffer, or that an earlier call began to read."""
-        part = memoryview(self._buffer)[: self._reading.outcome[1]]
+        part = memoryview(self._buffer)[: self._read_operation.outcome[COUNT]]
         while code == WinError.MORE_DATA:
             self._partial += part
             left = max(1, self.peek().left_in_message)
             self._check_size(len(self._partial) + left)
             rest = ctypes.create_string_buffer(left)
-            code = self._reading.run(self._reading.bind(winapi.NtReadFile, rest, left, winapi.NO_OFFSET, None), timeout)
-            part = memoryview(rest)[: self._reading.outcome[1]]
+            code = self._read_operation.run(
+                self._read_operation.bind(winapi.NtReadFile, rest, left, winapi.NO_OFFSET, None), timeout
+            )
+            part = memoryview(rest)[: self._read_operation.outcome[COUNT]]
         message = b"".join((self._partial, part))
         self._partial.clear()
         if self._size < len(message) <= _LARGEST_KEPT_BUFFER:
             self._keep_buffer(1 << (len(message) - 1).bit_length())
         return message
 
-    def _receive_more(self, until: "Until", deadline: Deadline) -> str | None:
+    def _receive_more(self, until: "Framing", deadline: Deadline) -> str | None:
         """Add what comes next to what was received; or tell what ended the reply: silence, or the other end."""
         silence = deadline if until.idle is None or not self._partial else deadline.sooner(until.idle)
         try:
-            self._reading.run(self._read, silence)
+            self._read_operation.run(self._read_call, silence)
         except PipeTimeoutError:
             if silence is deadline:
                 raise
             return str(until)
         except PipeClosedError:
-            if until.is_all_or_nothing or not (self._partial or until.kind == "eof"):
+            if not until.is_whole_at_close(self._partial):
                 raise
             return "eof"
-        self._partial += memoryview(self._buffer)[: self._reading.outcome[1]]
+        self._partial += memoryview(self._buffer)[: self._read_operation.outcome[COUNT]]
         return None
 
 
@@ -343,14 +365,16 @@ def connect(
     wait: Wait = Wait.FREE,
     access: Access | tuple[Access, ...] = Access.DUPLEX,
     sqos: Sqos = Sqos.IDENTIFICATION,
+    expect: "Expectation | None" = None,
     max_message: int = MAX_MESSAGE,
 ) -> Connection:
     """Open the client end of a pipe, given its full name; a message pipe is put into message read mode.
 
-    `access` may be several, of which the first that the pipe's access list allows is taken. Raises PipeNotFoundError,
-    PipeBusyError, both also when the deadline passed and that was still so, and PipeAccessError.
+    `access` may be several, of which the first that the pipe's access list allows is taken. `expect`, such as an
+    `Expected`, is asked whether the server is the right one before anything is sent. Raises PipeNotFoundError,
+    PipeBusyError, both also when the deadline passed and that was still so, PipeAccessError, and PeerMismatchError.
     """
-    handle = open_pipe(pipe, timeout, wait=wait, access=access, sqos=sqos)
+    handle = open_pipe(pipe, timeout, wait=wait, access=access, sqos=sqos, expect=expect)
     try:
         return Connection(handle, is_message=_enter_message_mode(handle), max_message=max_message)
     except BaseException:
@@ -358,7 +382,34 @@ def connect(
         raise
 
 
-def call(pipe: str, data: Buffer, timeout: Timeout = 5.0) -> bytes:
+class Exchange(NamedTuple):
+    """A request that was sent over a connection, and its reply; the number counts from 1."""
+
+    number: int
+    request: bytes
+    reply: Reply
+    seconds: float
+
+
+def exchanges(
+    connection: Connection, requests: Iterable[bytes], until: "Framing | None" = None, timeout: float | None = None
+) -> Iterator[Exchange]:
+    """Send requests one after another, and yield each with its reply; `timeout` is that of each exchange.
+
+    Raises PartialResultError if one fails after others have succeeded.
+    """
+    for number, request in enumerate(requests, 1):
+        watch = Stopwatch()
+        try:
+            reply = connection.ask(request, until, timeout)
+        except PipeError as error:
+            if number == 1:
+                raise
+            raise PartialResultError.after(error) from error
+        yield Exchange(number, request, reply, watch.seconds)
+
+
+def call_native(pipe: str, data: Buffer, timeout: Timeout = 5.0) -> bytes:
     """Call a message pipe by CallNamedPipe itself, with all of it bounded, and open to Ctrl+C.
 
     Windows guarantees no answer of more than 64 KiB: MessageTooLongError, whose `data` is what was read.
@@ -377,18 +428,26 @@ def open_pipe(
     wait: Wait = Wait.FREE,
     access: Access | tuple[Access, ...] = Access.DUPLEX,
     sqos: Sqos = Sqos.IDENTIFICATION,
+    expect: "Expectation | None" = None,
 ) -> Handle:
     """Open the client end of a pipe as `connect` does, and leave the handle as Windows makes it: in byte read mode."""
     # A sum, because the operators of enums take longer than to open a pipe.
     flags = _OVERLAPPED + sqos
     try:
-        return _open(pipe, access, flags)
+        handle = _open(pipe, access, flags)
     except (PipeBusyError, PipeNotFoundError) as error:
         if wait is Wait.NONE or (wait is Wait.FREE and isinstance(error, PipeNotFoundError)):
             raise
         from .availability import retry  # only for a pipe that has to be waited for
 
-        return retry(lambda: _open(pipe, access, flags), error, pipe, _deadline(timeout))
+        handle = retry(lambda: _open(pipe, access, flags), error, pipe, _deadline(timeout))
+    if expect is not None:
+        try:
+            expect.check(handle)
+        except BaseException:
+            handle.close()
+            raise
+    return handle
 
 
 def _open(pipe: str, access: Access | tuple[Access, ...], flags: int) -> Handle:

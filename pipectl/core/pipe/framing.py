@@ -1,109 +1,207 @@
-"""Where a reply ends on a byte pipe, which has no messages of its own.
+"""Where a reply ends on a byte pipe, which has no messages of its own: one small class for each rule.
 
-`parse` reads the rule as a person writes it:
+`parse` reads a rule as a person writes it:
 
 * `newline`: after the next line feed, which belongs to the reply;
 * `eof`: when the other end closes;
 * `idle:SECONDS`: when nothing has come for that long after the first byte;
 * `bytes:N`: after N bytes;
-* `frame:u32le`: a length comes first, as u16 or u32, le or be, and is no part of the reply; the request gets one too.
+* `frame:u32le`: after as many bytes as the length before them says, which is no part of the reply; a request gets one
+  too.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-Kind = Literal["newline", "eof", "idle", "bytes", "frame"]
+ByteOrder = Literal["little", "big"]
 
 
-class Until(NamedTuple):
-    """The rule by which a reply ends; `amount` is seconds, bytes, or the size of the length in bytes."""
+class Span(NamedTuple):
+    """Where a whole reply stands in the bytes received; `end` is also where the next one begins."""
 
-    kind: Kind
-    amount: float = 0
-    byte_order: Literal["little", "big"] = "little"
+    begin: int
+    end: int
+
+
+class Framing:
+    """A rule by which a reply ends; two are equal if they read the same."""
+
+    __slots__ = ()
 
     @property
     def idle(self) -> float | None:
-        """The silence in seconds that ends a reply, or None if silence does not."""
-        return self.amount if self.kind == "idle" else None
+        """The silence that ends a reply, in seconds; None if silence does not."""
+        return None
 
-    def __str__(self) -> str:
-        if self.kind == "frame":
-            return f"frame:u{self.amount * 8:g}{'le' if self.byte_order == 'little' else 'be'}"
-        if self.kind == "bytes":
-            return f"bytes:{int(self.amount)}"
-        return f"idle:{self.amount:g}" if self.kind == "idle" else self.kind
-
-    def wrap(self, request: bytes) -> bytes:
-        """Make a request as the other end expects it: with its length before it if replies come so."""
-        if self.kind != "frame":
-            return request
-        size = int(self.amount)
-        if len(request) >= 1 << 8 * size:
-            raise ValueError(f"{len(request)} bytes do not fit a frame whose length has {size} bytes")
-        return len(request).to_bytes(size, self.byte_order) + request
-
-    @property
-    def is_all_or_nothing(self) -> bool:
-        """Whether a reply that the other end's close cuts short is no reply."""
-        return self.kind in ("bytes", "frame")
-
-    def split(self, received: bytearray, searched: int = 0) -> tuple[int, int] | None:
-        """Tell where in the bytes received the reply begins and ends; None if it is not whole yet.
+    def split(self, received: bytearray, searched: int = 0) -> Span | None:
+        """Return where in the bytes received the reply stands, or None while it is not whole.
 
         The first `searched` bytes were seen by an earlier call.
         """
-        if self.kind == "newline":
-            end = received.find(b"\n", searched) + 1
-            return (0, end) if end else None
-        if self.kind == "bytes":
-            return (0, int(self.amount)) if len(received) >= self.amount else None
-        if self.kind == "frame":
-            return self._frame(received)
-        return None  # only time, or the other end, tells
-
-    def needed(self, received: bytearray) -> int | None:
-        """Tell how long a whole reply will be, as far as what was received can say."""
-        if self.kind == "bytes":
-            return int(self.amount)
-        size = int(self.amount)
-        if self.kind == "frame" and len(received) >= size:
-            return int.from_bytes(received[:size], self.byte_order)
+        del received, searched
         return None
 
-    def _frame(self, received: bytearray) -> tuple[int, int] | None:
-        length, size = self.needed(received), int(self.amount)
-        return (size, size + length) if length is not None and len(received) >= size + length else None
+    def needed(self, received: bytearray) -> int | None:
+        """Return how long a whole reply will be, as far as what was received can tell."""
+        del received
+        return None
+
+    def is_whole_at_close(self, received: bytearray) -> bool:
+        """Return whether what was received before the other end closed is a reply."""
+        return bool(received)
+
+    def wrap(self, body: bytes) -> bytes:
+        """Return a request as the other end expects it."""
+        return body
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
 
 
-IDLE = Until("idle", 0.2)
+class Line(Framing):
+    """After the next line feed."""
+
+    __slots__ = ()
+
+    def split(self, received: bytearray, searched: int = 0) -> Span | None:
+        end = received.find(b"\n", searched) + 1
+        return Span(0, end) if end else None
+
+    def __str__(self) -> str:
+        return "newline"
 
 
-def parse(text: str) -> Until:
-    """Read a rule such as `newline` or `idle:0.5`; raises ValueError that says what is possible."""
-    kind, _, amount = text.partition(":")
-    try:
-        if kind in ("newline", "eof") and not amount:
-            return Until("newline" if kind == "newline" else "eof")
-        if kind == "idle":
-            return Until("idle", _positive(float(amount))) if amount else IDLE
-        if kind == "bytes":
-            return Until("bytes", _positive(int(amount)))
-        if kind == "frame" and amount in _FRAMES:
-            return _FRAMES[amount]
-    except ValueError:
-        pass
-    raise ValueError(f"{text!r} is none of newline, eof, idle:SECONDS, bytes:N, frame:u32le (or u32be, u16le, u16be)")
+class Eof(Framing):
+    """When the other end closes, even if it sent nothing."""
+
+    __slots__ = ()
+
+    def is_whole_at_close(self, received: bytearray) -> bool:
+        del received
+        return True
+
+    def __str__(self) -> str:
+        return "eof"
 
 
-_FRAMES = {
-    "u16le": Until("frame", 2, "little"),
-    "u16be": Until("frame", 2, "big"),
-    "u32le": Until("frame", 4, "little"),
-    "u32be": Until("frame", 4, "big"),
-}
+class Idle(Framing):
+    """When nothing has come for some seconds after the first byte."""
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = _positive(seconds)
+
+    @property
+    def idle(self) -> float:
+        return self._seconds
+
+    def __str__(self) -> str:
+        return f"idle:{self._seconds:g}"
+
+
+class Count(Framing):
+    """After a number of bytes."""
+
+    __slots__ = ("_size",)
+
+    def __init__(self, size: int) -> None:
+        self._size = int(_positive(size))
+
+    def split(self, received: bytearray, searched: int = 0) -> Span | None:
+        del searched
+        return Span(0, self._size) if len(received) >= self._size else None
+
+    def needed(self, received: bytearray) -> int:
+        del received
+        return self._size
+
+    def is_whole_at_close(self, received: bytearray) -> bool:
+        del received
+        return False
+
+    def __str__(self) -> str:
+        return f"bytes:{self._size}"
+
+
+class Prefix(Framing):
+    """After as many bytes as an unsigned number before them says; the number has `size` bytes in this order."""
+
+    __slots__ = ("_order", "_size")
+
+    def __init__(self, size: int, order: ByteOrder) -> None:
+        self._size = size
+        self._order: ByteOrder = order
+
+    def split(self, received: bytearray, searched: int = 0) -> Span | None:
+        del searched
+        length, begin = self.needed(received), self._size
+        return Span(begin, begin + length) if length is not None and len(received) >= begin + length else None
+
+    def needed(self, received: bytearray) -> int | None:
+        size = self._size
+        return int.from_bytes(received[:size], self._order) if len(received) >= size else None
+
+    def is_whole_at_close(self, received: bytearray) -> bool:
+        del received
+        return False
+
+    def wrap(self, body: bytes) -> bytes:
+        """Return a request with its length before it; raises ValueError if the number cannot say it."""
+        if len(body) >= 1 << 8 * self._size:
+            raise ValueError(f"{len(body)} bytes do not fit a frame whose length has {self._size} bytes")
+        return len(body).to_bytes(self._size, self._order) + body
+
+    def __str__(self) -> str:
+        return f"frame:u{self._size * 8}{'le' if self._order == 'little' else 'be'}"
 
 
 def _positive(number: float) -> float:
     if 0 < number < float("inf"):
         return number
-    raise ValueError(number)
+    raise ValueError(f"{number} is not a positive number")
+
+
+# What a byte pipe has without a choice.
+IDLE = Idle(0.2)
+
+_PREFIXES = {
+    "u16le": Prefix(2, "little"),
+    "u16be": Prefix(2, "big"),
+    "u32le": Prefix(4, "little"),
+    "u32be": Prefix(4, "big"),
+}
+
+
+def parse(text: str) -> Framing:
+    """Read a rule such as `newline` or `idle:0.5`; raises ValueError, which lists the rules."""
+    kind, _, amount = text.partition(":")
+    try:
+        return _RULES[kind](amount)
+    except (KeyError, ValueError):
+        rules = ["newline", "eof", "idle:SECONDS", "bytes:N", *(f"frame:{prefix}" for prefix in _PREFIXES)]
+        raise ValueError(f"{text!r} is none of the rules {', '.join(rules)}") from None
+
+
+def _alone(framing: Framing) -> Callable[[str], Framing]:
+    def rule(amount: str) -> Framing:
+        if amount:
+            raise ValueError(amount)
+        return framing
+
+    return rule
+
+
+_RULES: dict[str, Callable[[str], Framing]] = {
+    "newline": _alone(Line()),
+    "eof": _alone(Eof()),
+    "idle": lambda amount: Idle(float(amount)) if amount else IDLE,
+    "bytes": lambda amount: Count(int(amount)),
+    "frame": lambda amount: _PREFIXES[amount],
+}

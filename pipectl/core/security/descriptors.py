@@ -69,16 +69,31 @@ def sddl_for(allow: Sequence[str] = (), *, remote: bool = False) -> str:
     return sddl.for_server(allow, current_user_sid(), account_sid, deny_network=deny_network)
 
 
-def access_in_words(text: str) -> list[str]:
-    """Tell whom the access list of a descriptor lets do what, a line for each entry."""
-    dacl = sddl.parse(text).dacl
-    return ["as this user's default access list says"] if dacl is None else sddl.dacl_in_words(dacl, account_name)
+class PipeSecurity(NamedTuple):
+    """The security of a pipe to be created; None for the access list is the default one."""
+
+    sddl: str
+    attributes: SecurityAttributes
+    dacl: Dacl | None
+
+    def in_words(self) -> list[str]:
+        """Return whom the access list lets do what, a line for each entry."""
+        if self.dacl is None:
+            return ["as this user's default access list says"]
+        return sddl.dacl_in_words(self.dacl, account_name)
+
+    def lets_everyone_in(self) -> bool:
+        """Return whether the access list lets every user of the computer open the pipe."""
+        return self.dacl is not None and sddl.is_open_to_everyone(self.dacl)
 
 
-def lets_everyone_in(text: str) -> bool:
-    """Tell whether the access list of a descriptor lets every user of the computer open a pipe."""
-    dacl = sddl.parse(text).dacl
-    return dacl is not None and sddl.is_open_to_everyone(dacl)
+def pipe_security(allow: Sequence[str] = (), *, remote: bool = False) -> PipeSecurity:
+    """Return the security of a pipe of this user that those in `allow` may use; `sddl.for_server` tells how.
+
+    Raises ValueError for who cannot be allowed, and for a descriptor that the system does not accept.
+    """
+    text = sddl_for(allow, remote=remote)
+    return PipeSecurity(text, security_attributes(text), sddl.parse(text).dacl)
 
 
 def get_security(pipe: Handle) -> SecurityInfo:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from pipectl.core.children.child import Child, Completed, run
 from pipectl.core.errors import PipeError
-from pipectl.core.pipe.server import LATER, Client, Later
+from pipectl.core.pipe.client import Client
+from pipectl.core.pipe.server import LATER, Later
 
 # Programs that run at once; a message beyond them waits for its turn.
 _AT_ONCE = 32
@@ -35,14 +36,12 @@ class ProgramAnswers:
         self,
         arguments: Sequence[str],
         environment_of: Callable[[Client], Mapping[str, str]],
-        on_answer: Callable[[Client, bytes], None],
         on_failure: Callable[[Client, Failure], None],
         *,
         timeout: float | None = None,
     ) -> None:
         self._arguments = arguments
         self._environment_of = environment_of
-        self._on_answer = on_answer
         self._on_failure = on_failure
         self._timeout = timeout
         self._pool = ThreadPoolExecutor(_AT_ONCE, "program")
@@ -94,5 +93,4 @@ class ProgramAnswers:
         if outcome.exit_code and not outcome.stdout:
             client.close()
         else:
-            self._on_answer(client, outcome.stdout)
             client.reply(outcome.stdout)

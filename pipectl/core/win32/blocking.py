@@ -11,14 +11,13 @@ from contextlib import suppress
 from threading import Thread
 from typing import TypeVar
 
-from pipectl.core.constants import ThreadAccess, WinError
+from pipectl.core.constants import ThreadAccess
 from pipectl.core.deadline import Deadline
-from pipectl.core.errors import PipeError, PipeTimeoutError
+from pipectl.core.errors import PipeError, timed_out
 
 from . import winapi
 from .calls import create_event, set_event
-from .handle import Handle
-from .waiting import wait
+from .handle import Handle, wait
 
 _T = TypeVar("_T")
 
@@ -55,7 +54,7 @@ def run_blocking(function: Callable[[], _T], deadline: Deadline, pipe: str | Non
         return outcome[0]  # also if it won the race against the cancel
     if in_time:
         raise failure[0]
-    raise PipeTimeoutError(f"timed out after {deadline.timeout:g} s", code=WinError.TIMEOUT, pipe=pipe)
+    raise timed_out(deadline.timeout, pipe)
 
 
 def _cancel(thread: Thread) -> None:

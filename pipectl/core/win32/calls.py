@@ -12,6 +12,7 @@ from ctypes.wintypes import DWORD, HANDLE
 from typing import TYPE_CHECKING
 
 from pipectl.core.constants import (
+    BUFFER_SIZE,
     UNLIMITED_INSTANCES,
     Access,
     Disposition,
@@ -33,9 +34,6 @@ from .overlapped import Buffer, address_of
 # What they tell has a module of its own, which one that only moves data does without.
 if TYPE_CHECKING:
     from pipectl.core.models import Peek
-
-# The default of Windows for a server's buffers is 0: every write waits for its read.
-BUFFER_SIZE = 65536
 
 # Making pipes
 

@@ -22,16 +22,18 @@ from typing import Any
 
 from pipectl.core.constants import STATUS_BUFFER_OVERFLOW, STATUS_PENDING, STATUS_SUCCESS, WinError
 from pipectl.core.deadline import Deadline, Timeout
-from pipectl.core.errors import OperationAbortedError, PipeTimeoutError
+from pipectl.core.errors import OperationAbortedError, timed_out
 
 from . import winapi
-from .handle import Closing, Handle
-from .waiting import Waiter
+from .handle import Closing, Handle, Waiter
 
 Buffer = bytes | bytearray | memoryview
 
 # Members of enums, which are not looked up for each operation.
 _PENDING, _SUCCESS, _MORE = WinError.IO_PENDING, WinError.SUCCESS, WinError.MORE_DATA
+
+# The words of an OVERLAPPED that tell how its operation ended: Internal and InternalHigh.
+_STATUS, COUNT = 0, 1
 
 # What an Overlapped is doing. While it is starting, nobody knows yet whether there is something to cancel.
 _IDLE, _STARTING, _UNDER_WAY = range(3)
@@ -98,7 +100,7 @@ class Overlapped(Closing):
     def run(self, call: "partial[int]", timeout: Timeout, *arguments: Any) -> int:
         """Make a call that `bind` prepared, with the rest of its arguments, and wait for the end of the operation.
 
-        Returns 0 or MORE_DATA; the bytes transferred are `outcome[1]`. Raises the operation's own error;
+        Returns 0 or MORE_DATA; the bytes transferred are `outcome[COUNT]`. Raises the operation's own error;
         PipeTimeoutError if the deadline passed, after the operation was cancelled; and RuntimeError while an earlier
         operation is pending.
         """
@@ -107,14 +109,14 @@ class Overlapped(Closing):
         self._state = _STARTING
         if self._closed:
             raise self._aborted()
-        self.outcome[0] = STATUS_PENDING
+        self.outcome[_STATUS] = STATUS_PENDING
         try:
             status = call(*arguments)
             if status == STATUS_PENDING:
                 self._state = _UNDER_WAY
                 if not self._wait(timeout):
                     return self._expire(timeout)[1]
-                status = self.outcome[0]
+                status = self.outcome[_STATUS]
         except BaseException:
             self._abandon()
             raise
@@ -131,14 +133,14 @@ class Overlapped(Closing):
         Returns 0 if the operation is done, IO_PENDING if it is under way, or another code that the function gives as
         a result. Raises what it raises, and RuntimeError while an earlier operation is pending.
         """
-        # As in `run`, where one more call of a function could be measured.
+        # Repeats `run`'s first lines: a helper costs 1 us an operation (docs/performance.md).
         if self._state:
             raise RuntimeError("an operation is pending")
         self._state = _STARTING
         if self._closed:
             raise self._aborted()
         # TransactNamedPipe leaves Internal alone on Wine 8, and zero there means "done".
-        self.outcome[0] = STATUS_PENDING
+        self.outcome[_STATUS] = STATUS_PENDING
         self._arguments = arguments
         try:
             self._code = function(self._handle, *arguments, self._kit.reference)
@@ -157,14 +159,14 @@ class Overlapped(Closing):
             if self._code == _PENDING:
                 raise self._aborted()
             self._arguments = ()
-            return self.outcome[1], self._code
+            return self.outcome[COUNT], self._code
         try:
             if not self._wait(timeout):
                 return self._expire(timeout)
         except BaseException:
             self._abandon()
             raise
-        return self._take(wait=False)
+        return self._collect(wait=False)
 
     def cancel(self) -> None:
         """Ask for the end of a pending operation and wait until it has ended; its result is dropped."""
@@ -175,26 +177,24 @@ class Overlapped(Closing):
     def _expire(self, timeout: Timeout) -> tuple[int, int]:
         winapi.CancelIoEx(self._handle, self._kit.reference)
         try:
-            return self._take(wait=True)
+            return self._collect(wait=True)
         except OperationAbortedError:
             seconds = timeout.timeout if isinstance(timeout, Deadline) else timeout
-            raise PipeTimeoutError(
-                f"timed out after {seconds:g} s", code=WinError.TIMEOUT, pipe=self._handle.name
-            ) from None
+            raise timed_out(seconds, self._handle.name) from None
 
     def _abandon(self) -> None:
         """End an operation that is under way; or one of which Ctrl+C hides whether it began."""
         if not self._state:
             return
-        begun = winapi.CancelIoEx(self._handle, self._kit.reference) == 0 or self.outcome[0] != STATUS_PENDING
+        begun = winapi.CancelIoEx(self._handle, self._kit.reference) == 0 or self.outcome[_STATUS] != STATUS_PENDING
         with suppress(OSError):  # that it failed, or was cancelled, is as good an end as any
-            self._take(wait=begun or self._state == _UNDER_WAY)
+            self._collect(wait=begun or self._state == _UNDER_WAY)
 
     def _aborted(self) -> OperationAbortedError:
         self._state = _IDLE
         return OperationAbortedError("cancelled", code=WinError.OPERATION_ABORTED, pipe=self._handle.name)
 
-    def _take(self, *, wait: bool) -> tuple[int, int]:
+    def _collect(self, *, wait: bool) -> tuple[int, int]:
         count = DWORD()
         try:
             code = winapi.GetOverlappedResult(self._handle, self._kit.reference, byref(count), wait)

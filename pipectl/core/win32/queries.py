@@ -9,7 +9,7 @@ from ctypes import byref
 from ctypes.wintypes import DWORD
 from typing import TYPE_CHECKING
 
-from pipectl.core.constants import UNLIMITED_INSTANCES, PipeConfiguration, PipeFlags, PipeMode, PipeState, WinError
+from pipectl.core.constants import PipeConfiguration, PipeFlags, PipeMode, PipeState, WinError, instance_limit
 from pipectl.core.deadline import milliseconds
 
 from . import winapi
@@ -32,7 +32,7 @@ def get_named_pipe_info(pipe: Handle) -> "PipeInfo":
         is_message_type=bool(flags.value & PipeFlags.TYPE_MESSAGE),
         out_buffer_size=out_size.value,
         in_buffer_size=in_size.value,
-        max_instances=_limit(instances.value),
+        max_instances=instance_limit(instances.value),
     )
 
 
@@ -119,7 +119,7 @@ def get_local_info(pipe: Handle) -> "LocalInfo":
         is_message_type=bool(information.NamedPipeType & 1),
         rejects_remote=bool(information.NamedPipeType & 2),
         configuration=PipeConfiguration(information.NamedPipeConfiguration).name.lower(),
-        max_instances=_limit(information.MaximumInstances),
+        max_instances=instance_limit(information.MaximumInstances),
         current_instances=information.CurrentInstances,
         inbound_quota=information.InboundQuota,
         read_data_available=information.ReadDataAvailable,
@@ -134,8 +134,3 @@ def _number(function: Callable[..., int], pipe: Handle) -> int:
     number = DWORD()
     function(pipe, byref(number))
     return number.value
-
-
-def _limit(instances: int) -> int | None:
-    # 255 asks for no limit; the kernel, and Wine everywhere, tell it as 0xFFFFFFFF.
-    return None if instances in (UNLIMITED_INSTANCES, 0xFFFF_FFFF) else instances

@@ -19,9 +19,7 @@ from pipectl.core.constants import WinError
 from pipectl.core.errors import UnsupportedError, error_for
 
 if sys.platform != "win32":
-    raise UnsupportedError(
-        "Windows named pipes exist only on Windows", hint="Run pipectl on Windows, or with a Windows Python under Wine"
-    )
+    raise UnsupportedError("Windows named pipes exist only on Windows", topic="system")
 
 INVALID_HANDLE_VALUE = c_void_p(-1).value
 
@@ -144,15 +142,23 @@ _NTDLL = ctypes.WinDLL("ntdll")
 _Check = Callable[[Any, Any, tuple[Any, ...]], Any]
 
 
+# Whose first argument is the name of a pipe, and not another text.
+_NAME_A_PIPE = frozenset(("CreateNamedPipeW", "CallNamedPipeW", "WaitNamedPipeW", "CreateFileW"))
+
+
 def format_error(code: int) -> str:
     """Give the system's own text for a Win32 error code, without its line end."""
     return ctypes.FormatError(code).strip()
 
 
 def _pipe_error(code: int, function: str, arguments: tuple[Any, ...]) -> Exception:
-    subject = arguments[0] if arguments else None
-    pipe = subject if isinstance(subject, str) else getattr(subject, "name", None)
-    return error_for(code, format_error(code).rstrip(". "), function, pipe)
+    first = arguments[0] if arguments else None
+    reason = format_error(code).rstrip(". ")
+    if not isinstance(first, str):
+        return error_for(code, reason, function, pipe=getattr(first, "name", None))
+    if function in _NAME_A_PIPE:
+        return error_for(code, reason, function, pipe=first)
+    return error_for(code, reason, function, subject=first)
 
 
 def _fail(code: int, function: Any, arguments: tuple[Any, ...]) -> Any:
@@ -306,7 +312,7 @@ ResetEvent                   = _declare(_KERNEL32, "ResetEvent", BOOL, HANDLE, c
 WaitForSingleObject          = _declare(_KERNEL32, "WaitForSingleObject", DWORD, HANDLE, DWORD, check=_wait)
 WaitForMultipleObjects       = _declare(_KERNEL32, "WaitForMultipleObjects", DWORD, DWORD, c_void_p, BOOL, DWORD, check=_wait)
 CreateIoCompletionPort       = _declare(_KERNEL32, "CreateIoCompletionPort", HANDLE, HANDLE, HANDLE, c_size_t, DWORD, check=_handle)
-PostQueuedCompletionStatus   = _declare(_KERNEL32, "PostQueuedCompletionStatus", BOOL, HANDLE, DWORD, c_size_t, _POV, check=_ok())
+PostQueuedCompletionStatus   = _declare(_KERNEL32, "PostQueuedCompletionStatus", BOOL, HANDLE, DWORD, c_size_t, c_void_p, check=_ok())
 
 # What the kernel knows of an open pipe, and of the directory of pipes
 NtQueryInformationFile       = _declare(_NTDLL, "NtQueryInformationFile", c_int32, HANDLE, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, check=_status)

@@ -269,7 +269,7 @@ class SECURITY_DESCRIPTOR:
         return self._memory.raw
 
 
-# What the class is called inside the next one, where its own name is a property's.
+# Alias: inside SECURITY_ATTRIBUTES the name is a property.
 _Descriptor = SECURITY_DESCRIPTOR
 
 # SECURITY_DESCRIPTOR_RELATIVE: revision, nothing, control; offsets of owner, group, system and access list.

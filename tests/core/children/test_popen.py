@@ -25,8 +25,7 @@ from pipectl.core.deadline import Deadline
 from pipectl.core.errors import MessageTooLongError, PipeError, PipeTimeoutError, ProgramNotFoundError
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.calls import create_named_pipe, peek_named_pipe
-from pipectl.core.win32.handle import Handle
-from pipectl.core.win32.waiting import wait
+from pipectl.core.win32.handle import Handle, wait
 from tests.pipes import connect_named_pipe
 
 if TYPE_CHECKING:
@@ -347,7 +346,7 @@ def test_a_file_that_is_no_program_is_told(tmp_path: Path) -> None:
     text.write_text("no program")
     with pytest.raises(PipeError) as raised:
         run([str(text)])
-    assert (raised.value.symbol, raised.value.pipe) == ("ERROR_BAD_EXE_FORMAT", str(text))
+    assert (raised.value.symbol, raised.value.subject, raised.value.pipe) == ("ERROR_BAD_EXE_FORMAT", str(text), None)
 
 
 # Streaming

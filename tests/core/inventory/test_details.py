@@ -1,10 +1,11 @@
 """All that can be known of a pipe; what cannot is absent."""
 
 import os
+from typing import Any
 
 import pytest
 
-from pipectl.core.constants import OpenMode, PipeMode
+from pipectl.core.constants import OpenMode, PipeMode, ReadMode, WaitMode
 from pipectl.core.errors import PipeNotFoundError, PipeStateError, UnsupportedError
 from pipectl.core.inventory import details
 from pipectl.core.inventory.details import change_state, glance, handle_state, inspect, listing
@@ -114,20 +115,20 @@ def test_what_only_other_handles_have_is_absent(pipe_name: str) -> None:
     ("changes", "after"),
     [
         ({}, (True, False)),
-        ({"read_mode": "byte"}, (False, False)),
-        ({"wait_mode": "nowait"}, (True, True)),
-        ({"read_mode": "byte", "wait_mode": "nowait"}, (False, True)),
+        ({"read_mode": ReadMode.BYTE}, (False, False)),
+        ({"wait_mode": WaitMode.NOWAIT}, (True, True)),
+        ({"read_mode": ReadMode.BYTE, "wait_mode": WaitMode.NOWAIT}, (False, True)),
     ],
     ids=str,
 )
 def test_a_change_leaves_what_was_not_asked_for(
-    pipe_name: str, changes: dict[str, str], after: tuple[bool, bool]
+    pipe_name: str, changes: dict[str, Any], after: tuple[bool, bool]
 ) -> None:
     with create_named_pipe(pipe_name), connect(pipe_name) as client:
-        change_state(client.handle, **changes)  # type: ignore[arg-type]
+        change_state(client.handle, **changes)
         state = get_named_pipe_handle_state(client.handle)
         assert (state.is_message_mode, state.is_nowait) == after
-        change_state(client.handle, read_mode="message", wait_mode="wait")
+        change_state(client.handle, read_mode=ReadMode.MESSAGE, wait_mode=WaitMode.WAIT)
         state = get_named_pipe_handle_state(client.handle)
         assert (state.is_message_mode, state.is_nowait) == (True, False)
 
@@ -144,4 +145,4 @@ def test_a_byte_pipe_refuses_message_mode(pipe_name: str) -> None:
         connect(pipe_name) as client,
         pytest.raises(PipeStateError),
     ):
-        change_state(client.handle, read_mode="message")
+        change_state(client.handle, read_mode=ReadMode.MESSAGE)

@@ -26,6 +26,7 @@ from pipectl.core.inventory.directory import (
 )
 from pipectl.core.models import PipeEntry
 from pipectl.core.names import LOCAL_PREFIX
+from pipectl.hints import hint_for
 
 if sys.platform == "win32":
     import ctypes
@@ -156,7 +157,7 @@ def test_a_system_that_cannot_list_its_pipes_says_so(monkeypatch: pytest.MonkeyP
     with pytest.raises(UnsupportedError) as raised:
         list_pipes()
     assert raised.value.function == "NtQueryDirectoryFile"
-    assert raised.value.hint
+    assert hint_for(raised.value)
 
 
 @needs_windows

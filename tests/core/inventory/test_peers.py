@@ -4,16 +4,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipectl.core.errors import PeerMismatchError, UnsupportedError
 from pipectl.core.inventory import peers
-from pipectl.core.inventory.peers import check_server, client_computer, client_of, server_of
+from pipectl.core.inventory.peers import Expected, client_computer, client_of, server_of
 from pipectl.core.models import Process
 from pipectl.core.pipe.connection import connect
 from pipectl.core.win32.calls import create_named_pipe
 from pipectl.core.win32.handle import Handle
+from pipectl.hints import hint_for
 from tests.pipes import connect_named_pipe
 
 EXE = Path(sys.executable).name
@@ -84,9 +86,9 @@ def test_of_another_computers_server_only_the_number_is_told(pipe_name: str) -> 
     ],
     ids=str,
 )
-def test_the_expected_server_passes(pipe_name: str, expected: dict[str, object]) -> None:
+def test_the_expected_server_passes(pipe_name: str, expected: dict[str, Any]) -> None:
     with create_named_pipe(pipe_name), connect(pipe_name) as client:
-        check_server(client.handle, **expected)  # type: ignore[arg-type]
+        Expected(**expected).check(client.handle)
 
 
 @pytest.mark.parametrize(
@@ -105,17 +107,17 @@ def test_the_expected_server_passes(pipe_name: str, expected: dict[str, object])
     ids=str,
 )
 def test_another_server_is_an_error_that_tells_what_is_wrong(
-    pipe_name: str, expected: dict[str, object], what: str
+    pipe_name: str, expected: dict[str, Any], what: str
 ) -> None:
     with create_named_pipe(pipe_name), connect(pipe_name) as client, pytest.raises(PeerMismatchError) as raised:
-        check_server(client.handle, **expected)  # type: ignore[arg-type]
+        Expected(**expected).check(client.handle)
     assert f"not the {what} " in raised.value.reason
-    assert raised.value.hint == f"Nothing was sent. See who serves the pipe: `pipectl info {pipe_name}`"
+    assert hint_for(raised.value) == f"Nothing was sent. See who serves the pipe: `pipectl info {pipe_name}`"
 
 
 def test_what_cannot_be_known_does_not_match(pipe_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "describe", Process)
     with create_named_pipe(pipe_name), connect(pipe_name) as client:
-        for expected in ({"exe": EXE}, {"user": USER}):
+        for expected in (Expected(exe=EXE), Expected(user=USER)):
             with pytest.raises(PeerMismatchError, match="an unknown program, run by an unknown user"):
-                check_server(client.handle, **expected)  # type: ignore[arg-type]
+                expected.check(client.handle)

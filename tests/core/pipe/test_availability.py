@@ -15,6 +15,7 @@ from pipectl.core.errors import (
     PipeNotFoundError,
     PipeTimeoutError,
 )
+from pipectl.core.pipe import availability
 from pipectl.core.pipe.availability import Availability, exists, probe, wait_for
 from pipectl.core.pipe.connection import connect
 from pipectl.core.win32 import calls
@@ -164,7 +165,7 @@ def test_a_wait_asks_first_and_then_waits_in_short_slices(monkeypatch: pytest.Mo
         waits.append(timeout)
         raise PipeTimeoutError("busy")
 
-    monkeypatch.setattr(pipes, "wait_named_pipe", stay_busy)
+    monkeypatch.setattr(availability, "wait_named_pipe", stay_busy)
     with pytest.raises(PipeTimeoutError):
         wait_for(pipe_name, Condition.FREE, Deadline(0.05))
     assert waits[0] == 0

@@ -20,7 +20,7 @@ from pipectl.core.errors import (
     PipeStateError,
     PipeTimeoutError,
 )
-from pipectl.core.pipe import connection
+from pipectl.core.pipe import availability
 from pipectl.core.pipe.connection import Connection, connect
 from pipectl.core.pipe.framing import parse
 from pipectl.core.win32 import calls, winapi
@@ -103,11 +103,11 @@ def test_a_pipe_between_two_instances_of_its_server_is_waited_for(
 ) -> None:
     met_busy, go_on = threading.Event(), threading.Event()
 
-    def await_instance(_pipe: str, _deadline: object) -> None:
+    def await_instance(_pipe: str, _timeout: float) -> None:
         met_busy.set()
         go_on.wait(5)
 
-    monkeypatch.setattr(connection, "_await_instance", await_instance)
+    monkeypatch.setattr(availability, "wait_named_pipe", await_instance)
     with calls.create_named_pipe(pipe_name, max_instances=1), connect(pipe_name):
         waiting = background(connect, pipe_name, 10)
         met_busy.wait(5)
@@ -208,14 +208,14 @@ def test_a_message_beyond_the_limit_is_refused(message_pair: Ends, background: "
 def test_a_request_is_answered(message_pair: Ends, background: "Background") -> None:
     server, client = message_pair
     background(lambda: server.send(b"re: " + server.receive(5)))
-    assert client.request(b"ping", 5) == b"re: ping"
+    assert client.transact(b"ping", 5) == b"re: ping"
 
 
 @pytest.mark.parametrize("size", [70_000, 1 << 20])
 def test_a_long_request_gets_its_long_answer(message_pair: Ends, background: "Background", size: int) -> None:
     server, client = message_pair
     echo = background(lambda: server.send(server.receive(10), 10))
-    assert client.request(b"y" * size, 10) == b"y" * size
+    assert client.transact(b"y" * size, 10) == b"y" * size
     echo.result(timeout=10)
 
 
@@ -224,7 +224,7 @@ def test_an_unread_message_refuses_a_request(message_pair: Ends) -> None:
     server.send(b"unasked")
     for size in (4, 100_000):
         with pytest.raises(PipeStateError) as raised:
-            client.request(b"x" * size, 5)
+            client.transact(b"x" * size, 5)
         assert raised.value.symbol == "ERROR_PIPE_BUSY"
     assert client.receive(5) == b"unasked"
 
@@ -268,7 +268,7 @@ def test_a_send_that_nobody_reads_times_out(message_pair: Ends) -> None:
 def test_a_request_without_an_answer_times_out(message_pair: Ends) -> None:
     begun = time.perf_counter()
     with pytest.raises(PipeTimeoutError):
-        message_pair[1].request(b"ping", 0.1)
+        message_pair[1].transact(b"ping", 0.1)
     assert 0.1 <= time.perf_counter() - begun < 0.5
 
 
@@ -369,7 +369,7 @@ def test_a_request_to_a_closed_end_tells_so(message_pair: Ends, size: int) -> No
     server, client = message_pair
     server.close()
     with pytest.raises(PipeClosedError):
-        client.request(bytes(size), 5)
+        client.transact(bytes(size), 5)
 
 
 def test_a_close_ends_a_receive_of_another_thread(message_pair: Ends, background: "Background") -> None:
@@ -382,7 +382,7 @@ def test_a_close_ends_a_receive_of_another_thread(message_pair: Ends, background
 def test_our_own_close_ends_a_receive_of_another_thread(message_pair: Ends, background: "Background") -> None:
     _, client = message_pair
     receiving = background(_outcome, client.receive, 20)
-    while not client._reading.pending:
+    while not client._read_operation.pending:
         assert not receiving.done()
     client.close()
     assert isinstance(receiving.result(timeout=5), OperationAbortedError)
@@ -417,7 +417,7 @@ def test_an_empty_message_is_not_the_end(message_pair: Ends) -> None:
 def test_an_empty_request_gets_an_empty_answer(message_pair: Ends, background: "Background") -> None:
     server, client = message_pair
     background(lambda: server.send(server.receive(5)))
-    assert client.request(b"", 5) == b""
+    assert client.transact(b"", 5) == b""
 
 
 # Byte pipes
@@ -432,7 +432,7 @@ def test_a_byte_pipe_gives_what_is_there(byte_pair: Ends) -> None:
 
 def test_a_byte_pipe_has_no_requests(byte_pair: Ends) -> None:
     with pytest.raises(PipeStateError):
-        byte_pair[1].request(b"ping", 1)
+        byte_pair[1].transact(b"ping", 1)
 
 
 @pytest.mark.parametrize(
@@ -515,7 +515,7 @@ def test_a_server_that_answers_while_it_reads_blocks_nobody(byte_pair: Ends, bac
             left -= len(piece)
 
     background(echo)
-    assert client.request_until(data, parse(f"bytes:{len(data)}"), 20).data == data
+    assert client.ask(data, parse(f"bytes:{len(data)}"), 20).data == data
 
 
 def test_a_whole_reply_counts_though_the_server_did_not_take_all_of_the_request(
@@ -529,7 +529,7 @@ def test_a_whole_reply_counts_though_the_server_did_not_take_all_of_the_request(
         server.close()
 
     background(refuse)
-    assert client.request_until(b"z" * (1 << 20), parse("newline"), 10) == (b"too large\n", "newline")
+    assert client.ask(b"z" * (1 << 20), parse("newline"), 10) == (b"too large\n", "newline")
 
 
 # Memory

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipectl.core.pipe.framing import IDLE, Until, parse
+from pipectl.core.pipe.framing import IDLE, Count, parse
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_bytes_alone_never_end_what_silence_or_the_other_end_must_end(rule: str)
 
 
 def test_the_need_is_known_as_soon_as_it_is_told() -> None:
-    assert Until("bytes", 7).needed(bytearray()) == 7
+    assert Count(7).needed(bytearray()) == 7
     assert parse("frame:u32be").needed(bytearray(b"\0\0\1")) is None
     assert parse("frame:u32be").needed(bytearray(b"\0\0\1\0x")) == 256
     assert parse("newline").needed(bytearray(b"x")) is None

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,11 +21,13 @@ from pipectl.core.errors import (
     PipeNotFoundError,
     PipeTimeoutError,
 )
+from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import Connection, connect
 from pipectl.core.pipe.framing import parse
-from pipectl.core.pipe.server import LATER, Client, PipeServer
+from pipectl.core.pipe.server import LATER, PipeConfig, PipeServer, StopAfter
 from pipectl.core.win32 import calls
-from pipectl.core.win32.waiting import wait
+from pipectl.core.win32.handle import wait
+from tests.pipes import reporting
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -38,14 +41,14 @@ def echo(_client: Client, data: bytes) -> bytes:
 
 def test_a_client_gets_its_answers_in_order(pipe_name: str) -> None:
     with PipeServer(pipe_name, lambda _, data: b"re: " + data), connect(pipe_name) as client:
-        assert [client.request(b"%d" % number, 5) for number in range(100)] == [b"re: %d" % n for n in range(100)]
+        assert [client.transact(b"%d" % number, 5) for number in range(100)] == [b"re: %d" % n for n in range(100)]
 
 
 @pytest.mark.parametrize("size", [0, 1, 512, 513, 65536, 65537, 1 << 20, 10 << 20])
 def test_a_message_of_any_size_comes_back(pipe_name: str, size: int) -> None:
     data = bytes(range(251)) * (size // 251) + bytes(size % 251)
     with PipeServer(pipe_name, echo), connect(pipe_name) as client:
-        assert client.request(data, 20) == data
+        assert client.transact(data, 20) == data
 
 
 def test_a_hundred_clients_at_once_are_served(pipe_name: str) -> None:
@@ -67,7 +70,7 @@ def test_a_thousand_connects_in_a_row_all_succeed(pipe_name: str) -> None:
     with PipeServer(pipe_name, echo) as server:
         for _ in range(1000):
             with connect(pipe_name, 5) as client:
-                assert client.request(b"x", 5) == b"x"
+                assert client.transact(b"x", 5) == b"x"
         assert server.stats.clients == 1000
 
 
@@ -75,7 +78,7 @@ def test_connects_that_race_each_other_all_succeed(pipe_name: str, background: "
     def client() -> None:
         for _ in range(100):
             with connect(pipe_name, 10) as connection:
-                assert connection.request(b"x", 10) == b"x"
+                assert connection.transact(b"x", 10) == b"x"
 
     with PipeServer(pipe_name, echo) as server:
         for racer in [background(client) for _ in range(10)]:
@@ -84,12 +87,12 @@ def test_connects_that_race_each_other_all_succeed(pipe_name: str, background: "
 
 
 def test_a_single_instance_serves_one_after_another(pipe_name: str) -> None:
-    with PipeServer(pipe_name, echo, max_instances=1):
+    with PipeServer(pipe_name, echo, config=PipeConfig(max_instances=1)):
         for _ in range(20):
             with connect(pipe_name, 5) as client:
                 with pytest.raises(PipeBusyError):
                     connect(pipe_name, 0)
-                assert client.request(b"x", 5) == b"x"
+                assert client.transact(b"x", 5) == b"x"
 
 
 def test_clients_that_leave_at_once_do_no_harm(pipe_name: str) -> None:
@@ -97,7 +100,7 @@ def test_clients_that_leave_at_once_do_no_harm(pipe_name: str) -> None:
         for _ in range(500):
             connect(pipe_name, 5).close()
         with connect(pipe_name, 5) as client:
-            assert client.request(b"still there?", 5) == b"still there?"
+            assert client.transact(b"still there?", 5) == b"still there?"
 
 
 def test_clients_that_leave_without_their_answer_do_no_harm(pipe_name: str) -> None:
@@ -106,13 +109,13 @@ def test_clients_that_leave_without_their_answer_do_no_harm(pipe_name: str) -> N
             with connect(pipe_name, 5) as client:
                 client.send(b"x" * 1000)
         with connect(pipe_name, 5) as client:
-            assert client.request(b"x", 5) == b"x" * 1000
+            assert client.transact(b"x", 5) == b"x" * 1000
 
 
 def test_more_clients_than_the_largest_instance_limit_are_served(pipe_name: str) -> None:
     with PipeServer(pipe_name, echo), ExitStack() as stack:
         clients = [stack.enter_context(connect(pipe_name, 10)) for _ in range(300)]
-        assert [client.request(b"x", 5) for client in clients] == [b"x"] * 300
+        assert [client.transact(b"x", 5) for client in clients] == [b"x"] * 300
 
 
 def test_what_a_client_sent_before_it_left_is_handled_though_it_can_have_no_answer(pipe_name: str) -> None:
@@ -124,7 +127,7 @@ def test_what_a_client_sent_before_it_left_is_handled_though_it_can_have_no_answ
         seen.append(data)
         return data
 
-    with PipeServer(pipe_name, slow, stop_after_clients=1) as server:
+    with PipeServer(pipe_name, slow, stop_after=StopAfter(clients=1)) as server:
         with connect(pipe_name) as client:
             for word in (b"one", b"two", b"", b"three"):
                 client.send(word)
@@ -146,7 +149,7 @@ def test_a_client_that_came_and_left_before_it_was_awaited_is_heard(
         return handle
 
     monkeypatch.setattr(PipeServer, "_create_instance", create_and_visit)
-    with PipeServer(pipe_name, lambda _, data: seen.append(data), stop_after_clients=1) as server:
+    with PipeServer(pipe_name, lambda _, data: seen.append(data), stop_after=StopAfter(clients=1)) as server:
         assert server.wait(5)
     assert seen == [b"was here"]
 
@@ -157,11 +160,11 @@ def test_a_client_that_dies_within_a_long_message_ends_alone(pipe_name: str, mon
 
     with PipeServer(pipe_name, echo) as server:
         with monkeypatch.context() as patch, connect(pipe_name) as client:
-            patch.setattr("pipectl.core.calls.peek_named_pipe", gone)
+            patch.setattr("pipectl.core.win32.calls.peek_named_pipe", gone)
             with pytest.raises(PipeClosedError):
-                client.request(b"x" * 1000, 5)
+                client.transact(b"x" * 1000, 5)
         with connect(pipe_name) as client:
-            assert client.request(b"x" * 1000, 5) == b"x" * 1000
+            assert client.transact(b"x" * 1000, 5) == b"x" * 1000
         assert not server.wait(0)
 
 
@@ -174,7 +177,7 @@ def test_a_client_that_left_is_never_mistaken_for_the_next_on_its_instance(pipe_
         if len(known) == 2:
             both.set()
 
-    with PipeServer(pipe_name, echo, max_instances=1, on_connect=on_connect):
+    with PipeServer(pipe_name, echo, events=reporting(connected=on_connect), config=PipeConfig(max_instances=1)):
         connect(pipe_name, 5).close()
         with connect(pipe_name, 5) as second:
             assert both.wait(5)
@@ -182,7 +185,7 @@ def test_a_client_that_left_is_never_mistaken_for_the_next_on_its_instance(pipe_
             assert known[1].pid == os.getpid()
             with pytest.raises(PipeError):
                 _ = known[0].pid
-            assert second.request(b"x", 5) == b"x"
+            assert second.transact(b"x", 5) == b"x"
 
 
 def test_a_client_that_reads_again_is_read_from_again(pipe_name: str) -> None:
@@ -196,7 +199,7 @@ def test_a_client_that_reads_again_is_read_from_again(pipe_name: str) -> None:
             assert client.receive(10)[:4] == b"%04d" % number
         with suppress(PipeTimeoutError):  # what the timeout had left of one that was not sent
             client.receive(0.5)
-        assert client.request(b"last", 10) == b"last" * 100
+        assert client.transact(b"last", 10) == b"last" * 100
 
 
 def test_no_message_beyond_the_last_is_answered(pipe_name: str) -> None:
@@ -208,7 +211,10 @@ def test_no_message_beyond_the_last_is_answered(pipe_name: str) -> None:
         answered.append(data)
         return data
 
-    with PipeServer(pipe_name, answer, stop_after_messages=2, spare_instances=8) as server, ExitStack() as stack:
+    with (
+        PipeServer(pipe_name, answer, config=PipeConfig(spare_instances=8), stop_after=StopAfter(messages=2)) as server,
+        ExitStack() as stack,
+    ):
         for number in range(8):
             stack.enter_context(connect(pipe_name, 5)).send(b"%d" % number)
         ready.set()
@@ -221,7 +227,7 @@ def test_a_client_that_does_not_read_keeps_nobody_waiting(pipe_name: str) -> Non
         with pytest.raises(PipeTimeoutError):
             flood(lazy)
         with connect(pipe_name) as client:
-            assert client.request(b"x", 5) == b"x" * 100_000
+            assert client.transact(b"x", 5) == b"x" * 100_000
 
 
 def _was_sent(client: Connection, data: bytes) -> bool:
@@ -238,9 +244,9 @@ def flood(client: Any) -> None:
 
 
 def test_a_greeting_comes_before_any_question(pipe_name: str) -> None:
-    with PipeServer(pipe_name, echo, on_connect=lambda _: b"welcome"), connect(pipe_name) as client:
+    with PipeServer(pipe_name, echo, events=reporting(connected=lambda _: b"welcome")), connect(pipe_name) as client:
         assert client.receive(5) == b"welcome"
-        assert client.request(b"x", 5) == b"x"
+        assert client.transact(b"x", 5) == b"x"
 
 
 def test_an_answer_may_come_later_and_from_another_thread(pipe_name: str, background: "Background") -> None:
@@ -250,7 +256,7 @@ def test_an_answer_may_come_later_and_from_another_thread(pipe_name: str, backgr
 
     with PipeServer(pipe_name, later), connect(pipe_name) as client:
         for _ in range(100):
-            assert client.request(b"x", 5) == b"X"
+            assert client.transact(b"x", 5) == b"X"
 
 
 def test_a_client_that_waits_for_a_late_answer_is_not_read_from(pipe_name: str) -> None:
@@ -281,7 +287,7 @@ def test_a_message_can_be_sent_unasked(pipe_name: str) -> None:
         arrived.append(client)
         there.set()
 
-    with PipeServer(pipe_name, echo, on_connect=on_connect), connect(pipe_name) as client:
+    with PipeServer(pipe_name, echo, events=reporting(connected=on_connect)), connect(pipe_name) as client:
         assert there.wait(5)
         for number in range(50):
             arrived[0].send(b"%d" % number)
@@ -303,7 +309,7 @@ def test_the_last_reply_is_not_lost_when_the_server_lets_go(pipe_name: str) -> N
 
 
 def test_the_last_reply_is_not_lost_when_the_server_ends(pipe_name: str) -> None:
-    with PipeServer(pipe_name, echo, stop_after_messages=1) as server, connect(pipe_name) as client:
+    with PipeServer(pipe_name, echo, stop_after=StopAfter(messages=1)) as server, connect(pipe_name) as client:
         client.send(b"z" * 50_000)
         assert server.wait(5)
         server.close()
@@ -315,13 +321,15 @@ def test_the_comings_and_goings_are_told(pipe_name: str) -> None:
     with PipeServer(
         pipe_name,
         echo,
-        on_connect=lambda client: events.append(("came", client.pid)),
-        on_disconnect=lambda _, error: events.append(("left", 0 if error is None else 1)),
-        stop_after_clients=2,
+        events=reporting(
+            connected=lambda client: events.append(("came", client.pid)),
+            left=lambda _, error: events.append(("left", 0 if error is None else 1)),
+        ),
+        stop_after=StopAfter(clients=2),
     ) as server:
         for _ in range(2):
             with connect(pipe_name, 5) as client:
-                client.request(b"x", 5)
+                client.transact(b"x", 5)
         assert server.wait(5)
     # The second may be there before the first is seen to have left.
     assert sorted(events) == [("came", os.getpid())] * 2 + [("left", 0)] * 2
@@ -330,37 +338,40 @@ def test_the_comings_and_goings_are_told(pipe_name: str) -> None:
 def test_a_message_that_is_too_long_ends_its_client_alone(pipe_name: str) -> None:
     reasons: list[PipeError | None] = []
     with PipeServer(
-        pipe_name, echo, max_message=100_000, on_disconnect=lambda _, error: reasons.append(error)
+        pipe_name,
+        echo,
+        events=reporting(left=lambda _, error: reasons.append(error)),
+        config=PipeConfig(max_message=100_000),
     ) as server:
         with connect(pipe_name) as client, pytest.raises(PipeClosedError):
-            client.request(b"x" * 100_001, 5)
+            client.transact(b"x" * 100_001, 5)
         with connect(pipe_name) as client:
-            assert client.request(b"x" * 100_000, 5) == b"x" * 100_000
+            assert client.transact(b"x" * 100_000, 5) == b"x" * 100_000
         server.stop()
         assert server.wait(5)
     assert isinstance(reasons[0], MessageTooLongError)
 
 
 def test_it_ends_after_its_last_client(pipe_name: str) -> None:
-    with PipeServer(pipe_name, echo, stop_after_clients=1) as server:
+    with PipeServer(pipe_name, echo, stop_after=StopAfter(clients=1)) as server:
         with connect(pipe_name) as client:
             with pytest.raises(PipeBusyError):
                 connect(pipe_name, 0)
-            client.request(b"x", 5)
+            client.transact(b"x", 5)
         assert server.wait(5)
     with pytest.raises(PipeNotFoundError):
         connect(pipe_name, 0)
 
 
 def test_it_ends_after_its_last_message(pipe_name: str) -> None:
-    with PipeServer(pipe_name, echo, stop_after_messages=3) as server, connect(pipe_name) as client:
-        assert [client.request(b"x", 5) for _ in range(3)] == [b"x"] * 3
+    with PipeServer(pipe_name, echo, stop_after=StopAfter(messages=3)) as server, connect(pipe_name) as client:
+        assert [client.transact(b"x", 5) for _ in range(3)] == [b"x"] * 3
         assert server.wait(5)
 
 
 def test_it_ends_when_nothing_happens(pipe_name: str) -> None:
     begun = time.perf_counter()
-    with PipeServer(pipe_name, echo, idle_timeout=0.1) as server:
+    with PipeServer(pipe_name, echo, stop_after=StopAfter(idle=0.1)) as server:
         assert server.wait(5)
     assert 0.1 <= time.perf_counter() - begun < 1
 
@@ -403,7 +414,7 @@ def test_an_exception_at_the_end_of_a_client_is_raised_though_the_server_is_endi
     def fail(_client: Client, _error: PipeError | None) -> None:
         raise ZeroDivisionError
 
-    server = PipeServer(pipe_name, lambda _, data: data * 200_000, on_disconnect=fail).start()
+    server = PipeServer(pipe_name, lambda _, data: data * 200_000, events=reporting(left=fail)).start()
     with connect(pipe_name) as stuck:
         stuck.send(b"x")
         server.stop()
@@ -414,8 +425,8 @@ def test_an_exception_at_the_end_of_a_client_is_raised_though_the_server_is_endi
 
 def test_clients_may_be_written_to_after_the_end(pipe_name: str, background: "Background") -> None:
     known: list[Client] = []
-    with PipeServer(pipe_name, echo, on_connect=known.append) as server, connect(pipe_name) as client:
-        client.request(b"x", 5)
+    with PipeServer(pipe_name, echo, events=reporting(connected=known.append)) as server, connect(pipe_name) as client:
+        client.transact(b"x", 5)
     background(known[0].send, b"too late").result(timeout=5)
     background(known[0].reply, b"too late").result(timeout=5)
     known[0].close()
@@ -431,7 +442,7 @@ def test_it_stops_while_clients_write_and_do_not_read(pipe_name: str, background
     with PipeServer(pipe_name, lambda _, data: data * 10) as server:
         flooding = [background(flood_until_the_end) for _ in range(5)]
         with connect(pipe_name) as client:
-            client.request(b"x", 5)
+            client.transact(b"x", 5)
         begun = time.perf_counter()
         server.close()
         assert time.perf_counter() - begun < 5
@@ -456,8 +467,8 @@ def test_an_exception_of_the_program_does_not_wait_for_clients_that_do_not_read(
 
 
 def test_a_name_that_is_served_by_a_single_instance_is_refused(pipe_name: str) -> None:
-    with PipeServer(pipe_name, echo, max_instances=1), pytest.raises(PipeError):
-        PipeServer(pipe_name, echo, max_instances=1).start()
+    with PipeServer(pipe_name, echo, config=PipeConfig(max_instances=1)), pytest.raises(PipeError):
+        PipeServer(pipe_name, echo, config=PipeConfig(max_instances=1)).start()
 
 
 @pytest.mark.windows(reason="Wine lets a second first instance be created")
@@ -468,8 +479,8 @@ def test_a_name_that_is_served_is_refused(pipe_name: str) -> None:
 
 def test_a_byte_pipe_echoes_a_stream(pipe_name: str) -> None:
     data = os.urandom(3 << 20)
-    with PipeServer(pipe_name, echo, is_message=False), connect(pipe_name) as client:
-        assert client.request_until(data, parse(f"bytes:{len(data)}"), 20).data == data
+    with PipeServer(pipe_name, echo, config=PipeConfig(is_message=False)), connect(pipe_name) as client:
+        assert client.ask(data, parse(f"bytes:{len(data)}"), 20).data == data
 
 
 def test_a_silent_client_costs_no_processor_time(pipe_name: str) -> None:
@@ -482,7 +493,7 @@ def test_a_silent_client_costs_no_processor_time(pipe_name: str) -> None:
 def test_servers_leave_no_handle_behind(pipe_name: str, handle_count: Callable[[], int]) -> None:
     def serve() -> None:
         with PipeServer(pipe_name, echo), connect(pipe_name) as client:
-            client.request(b"x", 5)
+            client.transact(b"x", 5)
 
     serve()
     gc.collect()
@@ -491,3 +502,29 @@ def test_servers_leave_no_handle_behind(pipe_name: str, handle_count: Callable[[
         serve()
     gc.collect()
     assert handle_count() <= before
+
+
+def test_a_client_that_is_reported_to_have_left_is_counted_no_more(pipe_name: str) -> None:
+    counts: list[int] = []
+    servers: list[PipeServer] = []
+    with PipeServer(
+        pipe_name,
+        echo,
+        events=reporting(left=lambda _client, _error: counts.append(servers[0].connected)),
+        stop_after=StopAfter(clients=1),
+    ) as server:
+        servers.append(server)
+        connect(pipe_name, 5).close()
+        assert server.wait(5)
+    assert counts == [0]
+
+
+def test_a_client_that_has_left_is_inert(pipe_name: str) -> None:
+    known: list[Client] = []
+    with PipeServer(pipe_name, echo, events=reporting(connected=known.append), config=PipeConfig(max_instances=1)):
+        connect(pipe_name, 5).close()
+        with connect(pipe_name, 5) as second:
+            assert second.transact(b"x", 5) == b"x"
+            for tell in (known[0].close, partial(known[0].send, b"y"), partial(known[0].reply, b"z")):
+                tell()
+            assert second.transact(b"x", 5) == b"x"

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from pipectl.core.constants import Access, OpenMode
 from pipectl.core.errors import PipeAccessError
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.server import PipeServer
+from pipectl.core.pipe.server import PipeConfig, PipeServer
 from pipectl.core.security import accounts, descriptors
 from pipectl.core.security.accounts import account_name, account_sid, current_user_sid
-from pipectl.core.security.descriptors import access_in_words, get_security, sddl_for, security_attributes
+from pipectl.core.security.descriptors import get_security, pipe_security, sddl_for, security_attributes
 from pipectl.core.security.sddl import Dacl, allowed, parse
 from pipectl.core.security.sids import EVERYONE, NETWORK, canonical, from_bytes, to_bytes
 from pipectl.core.win32 import calls, winapi
@@ -82,12 +82,14 @@ def test_nothing_is_invented_for_a_default_descriptor(pipe_name: str) -> None:
 
 
 def test_all_instances_share_one_descriptor_after_its_maker_forgot_it(pipe_name: str) -> None:
-    with PipeServer(pipe_name, lambda _, data: data, security=security_attributes(sddl_for(["users"]))):
+    with PipeServer(
+        pipe_name, lambda _, data: data, config=PipeConfig(security=security_attributes(sddl_for(["users"])))
+    ):
         gc.collect()
         found = set()
         with connect(pipe_name) as first, connect(pipe_name) as second, connect(pipe_name) as third:
             for client in (first, second, third):
-                assert client.request(b"x", 5) == b"x"
+                assert client.transact(b"x", 5) == b"x"
                 found.add(get_security(client.handle).sddl)
     assert len(found) == 1
     assert parse(found.pop()).dacl == parse(sddl_for(["users"])).dacl
@@ -168,9 +170,9 @@ def test_a_client_that_may_read_and_write_can_connect_and_cannot_serve(pipe_name
 def test_a_list_is_told_line_by_line() -> None:
     me = account_name(ME) or ME
     words = [f"{me}: full control", "Authenticated Users: read and write"]
-    assert access_in_words(f"D:P(A;;GA;;;{ME})(A;;0x12019b;;;AU)") == words
-    assert access_in_words("D:NO_ACCESS_CONTROL")[0].startswith("Everyone")
-    assert access_in_words("")
+    assert pipe_security([f"sddl:D:P(A;;GA;;;{ME})(A;;0x12019b;;;AU)"]).in_words() == words
+    assert pipe_security(["sddl:D:NO_ACCESS_CONTROL"]).in_words()[0].startswith("Everyone")
+    assert pipe_security(["sddl:O:SY"]).in_words()
 
 
 # Accounts

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from pipectl.core.errors import PipeClosedError
+from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.pipe.server import PipeServer, ServerEvents
 from pipectl.core.traffic.programs import Failure, ProgramAnswers
 
 ECHO = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"
 
 
-class Told:
+class Told(ServerEvents):
     """What a server with a program was told."""
 
     def __init__(self) -> None:
@@ -41,8 +42,8 @@ def nothing(_client: Client) -> dict[str, str]:
 
 @contextmanager
 def serving(pipe: str, arguments: list[str], told: Told, timeout: float | None = None) -> Iterator[PipeServer]:
-    answers = ProgramAnswers(arguments, nothing, told.answered, told.failed, timeout=timeout)
-    with closing(answers), PipeServer(pipe, answers) as server:
+    answers = ProgramAnswers(arguments, nothing, told.failed, timeout=timeout)
+    with closing(answers), PipeServer(pipe, answers, events=told) as server:
         yield server
 
 
@@ -50,7 +51,7 @@ def test_a_message_is_stdin_and_stdout_the_answer(pipe_name: str) -> None:
     told = Told()
     with serving(pipe_name, python(ECHO), told), connect(pipe_name) as client:
         for data in (b"", b"\0\xff\r\n", os.urandom(1 << 20)):
-            assert client.request(data, 20) == data
+            assert client.transact(data, 20) == data
             assert told.answers[-1] == data
     assert told.failures == []
 
@@ -77,7 +78,7 @@ def test_without_an_answer_the_client_is_let_go_and_the_failure_told(
 ) -> None:
     told = Told()
     with serving(pipe_name, arguments, told), connect(pipe_name) as client, pytest.raises(PipeClosedError):
-        client.request(b"x", 20)
+        client.transact(b"x", 20)
     (failure,) = told.failures
     assert failure.exit_code == code
     assert text is None or failure.text == text
@@ -91,7 +92,7 @@ def test_a_program_that_takes_too_long_is_ended(pipe_name: str) -> None:
         connect(pipe_name) as client,
         pytest.raises(PipeClosedError),
     ):
-        client.request(b"x", 20)
+        client.transact(b"x", 20)
     assert [failure.exit_code for failure in told.failures] == [None]
 
 
@@ -109,10 +110,10 @@ def test_a_server_that_ends_ends_its_programs(pipe_name: str, tmp_path: Path) ->
 
 
 def test_an_error_where_it_is_told_ends_the_server(pipe_name: str) -> None:
-    def fail(_client: Client, _data: bytes) -> None:
+    def fail(_client: Client, _failure: Failure) -> None:
         raise RuntimeError("cannot tell")
 
-    answers = ProgramAnswers(python(ECHO), nothing, fail, Told().failed)
+    answers = ProgramAnswers(python("import sys; sys.exit(3)"), nothing, fail)
     with closing(answers), PipeServer(pipe_name, answers) as server, connect(pipe_name) as client:
         client.send(b"x", 5)
         with pytest.raises(RuntimeError, match="cannot tell"):

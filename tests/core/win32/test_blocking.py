@@ -8,8 +8,9 @@ import pytest
 
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PipeTimeoutError
+from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32.blocking import run_blocking
 from pipectl.core.win32.calls import call_named_pipe, create_named_pipe
 from tests.pipes import flush_file_buffers, write_file

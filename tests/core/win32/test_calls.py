@@ -20,9 +20,8 @@ from pipectl.core.errors import (
     PipeTimeoutError,
 )
 from pipectl.core.win32 import calls, queries, winapi
-from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.handle import Handle, wait
 from pipectl.core.win32.overlapped import Buffer, Overlapped
-from pipectl.core.win32.waiting import wait
 from tests import pipes
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pipectl.core import win32pipe
 from pipectl.core.deadline import Deadline
 from pipectl.core.win32 import calls
 from pipectl.core.win32.calls import create_event
-from pipectl.core.win32.waiting import wait
+from pipectl.core.win32.handle import wait
 from pipectl.core.win32pipe import constants, objects
 from pipectl.core.win32pipe.objects import OVERLAPPED
 from tests import pipes

@@ -12,7 +12,7 @@ import pipectl
 from pipectl.core.constants import PipeMode
 from pipectl.core.deadline import Deadline
 from pipectl.core.win32 import calls, winapi
-from pipectl.core.win32.waiting import Waiter, wait
+from pipectl.core.win32.handle import Waiter, wait
 
 _PROGRAM = """
 import signal, sys, threading, time
@@ -44,7 +44,7 @@ _WAITS = {
     "receive": ("connect(pipe) as client", "client.receive()"),
     "receive with a deadline": ("connect(pipe) as client", "client.receive(20)"),
     "send": ("connect(pipe) as client", "client.send(bytes(1 << 20))"),
-    "request": ("connect(pipe) as client", "client.request(b'x')"),
+    "request": ("connect(pipe) as client", "client.transact(b'x')"),
     "listen": ("calls.create_named_pipe(pipe + '-own') as server", "pipes.connect_named_pipe(server)"),
     "serve": ("PipeServer(pipe + '-own', lambda _, data: data) as server", "server.wait()"),
     "serve a client that does not read": (
@@ -65,9 +65,7 @@ def test_ctrl_c_ends_any_wait_at_once(pipe_name: str, wait: str) -> None:
 
 
 def test_ctrl_c_ends_a_reply_until_silence(pipe_name: str) -> None:
-    program = _PROGRAM.format(
-        setting="connect(pipe) as client", wait="client.request_until(b'x', parse('newline'), None)"
-    )
+    program = _PROGRAM.format(setting="connect(pipe) as client", wait="client.ask(b'x', parse('newline'), None)")
     with calls.create_named_pipe(pipe_name, pipe_mode=PipeMode.TYPE_BYTE):
         ran = _run(program, pipe_name)
     assert (ran.returncode, ran.stderr) == (0, "")

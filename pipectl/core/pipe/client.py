@@ -1,0 +1,312 @@
+"""`Client`: one instance of a server's pipe and whoever is at its other end, from listening until it is gone.
+
+A client has at most one read and one write under way, started with the server's completion port. It moves its own data
+and changes its own state; the server hands it the packets, looks at the state afterwards, and does what is due. So a
+client costs two OVERLAPPED structures and a small buffer, which grows only for one that sends long messages.
+
+* A client that has closed its end can be told nothing more, but what it sent before is still read.
+* A client that does not read its replies is not read from either, once `_HIGH_WATER` bytes wait for it.
+* The memory of an operation is freed only after its packet was seen.
+"""
+
+import ctypes
+from collections import deque
+from collections.abc import Callable
+from ctypes import byref
+from enum import Enum
+from functools import partial
+from typing import Any, Protocol
+
+from pipectl.core.constants import STATUS_BUFFER_OVERFLOW, STATUS_PENDING, STATUS_SUCCESS, WinError
+from pipectl.core.errors import MessageTooLongError, PipeClosedError, PipeError
+from pipectl.core.win32 import calls, queries, winapi
+from pipectl.core.win32.handle import Handle
+
+_SMALL_BUFFER = 512
+_LARGE_BUFFER = 65536
+_HIGH_WATER = 1 << 20
+
+# What an operation answers with that will have a packet.
+_BEGUN = frozenset((STATUS_SUCCESS, STATUS_PENDING, STATUS_BUFFER_OVERFLOW))
+
+
+class State(Enum):
+    """What a client is doing."""
+
+    # Its instance waits for somebody to connect.
+    LISTENING = 1
+    # It is read from and written to.
+    CONNECTED = 2
+    # The server has closed it: nothing more is read, and what was queued is still written.
+    CLOSING = 3
+    # It has closed its end, and all that it sent was read; or its instance was given to the next. It is inert.
+    GONE = 4
+
+
+_LISTENING, _CONNECTED, _CLOSING, _GONE = State
+
+
+class Loop(Protocol):
+    """What a client needs of its server, in whose one thread it lives."""
+
+    def is_here(self) -> bool:
+        """Return whether this is the server's thread."""
+
+    def post(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Have the server's thread call a function, after what it is doing now."""
+
+    def answer(self, client: "Client", data: bytes | None) -> None:
+        """Send the answer to a message, and read the next."""
+
+    def close_client(self, client: "Client", error: PipeError | None = None) -> None:
+        """Close a client, and remove it when that is done."""
+
+    def fail(self, error: BaseException) -> None:
+        """End the server because of an error."""
+
+
+class Client:
+    """A client of a PipeServer. Its methods `send`, `reply`, `close` and `fail` may be called from any thread."""
+
+    __slots__ = (
+        "__weakref__",
+        "_being_written",
+        "_buffer",
+        "_is_message",
+        "_is_reading",
+        "_loop",
+        "_max_message",
+        "_output",
+        "_output_size",
+        "_parts",
+        "_read_call",
+        "_read_overlapped",
+        "_refuses_writes",
+        "_size",
+        "_write_accepted",
+        "_write_call",
+        "_write_overlapped",
+        "error",
+        "handle",
+        "is_paused",
+        "key",
+        "read_address",
+        "state",
+    )
+
+    def __init__(self, loop: Loop, key: int, handle: Handle, *, is_message: bool, max_message: int) -> None:
+        self.state = _LISTENING
+        # Why the server closed it, if for an error.
+        self.error: PipeError | None = None
+        # The server end of the pipe, for the functions that ask about it; it stays the server's own.
+        self.handle = handle
+        # Of the completion port.
+        self.key = key
+        # Whether an answer comes later; until then nothing is read.
+        self.is_paused = False
+        self._loop = loop
+        self._is_message = is_message
+        self._max_message = max_message
+
+        self._read_overlapped = winapi.OVERLAPPED()
+        self.read_address = ctypes.addressof(self._read_overlapped)
+        # Whether a read, or the wait for somebody to connect, is under way.
+        self._is_reading = False
+        # The beginning of a message that is longer than the buffer.
+        self._parts: bytearray | None = None
+        self._keep_buffer(_SMALL_BUFFER)
+
+        self._write_overlapped = winapi.OVERLAPPED()
+        write = byref(self._write_overlapped)
+        # As far as it is the same always: the handle, no event, no APC, what the packet tells, and the result.
+        self._write_call = partial(winapi.NtWriteFile, handle.pointer, None, None, write, write)
+        self._being_written: bytes | None = None
+        # Whether the pipe has accepted what is being written, so that the packet is on its way.
+        self._write_accepted = False
+        # Whether a write has found its end closed.
+        self._refuses_writes = False
+        # What waits for its turn to be written, and its bytes.
+        self._output: deque[bytes] | None = None
+        self._output_size = 0
+
+    # For everybody
+
+    @property
+    def pid(self) -> int:
+        """The client's process, as the system reports it."""
+        return queries.get_named_pipe_client_process_id(self.handle)
+
+    def send(self, data: bytes) -> None:
+        """Queue a message; one to a client that has left is dropped."""
+        if self._loop.is_here():
+            self.queue(data)  # before the answer that the handler returns
+        else:
+            self._loop.post(self.queue, data)
+
+    def reply(self, data: bytes | None) -> None:
+        """Answer a message for which the handler returned LATER, with nothing if None."""
+        self._loop.post(self._loop.answer, self, data)
+
+    def close(self) -> None:
+        """Close the client once everything queued for it is written; does nothing if it has left."""
+        self._loop.post(self._loop.close_client, self)
+
+    def fail(self, error: BaseException) -> None:
+        """End the server because of an error, which its `wait` raises, as one in a handler does."""
+        self._loop.post(self._loop.fail, error)
+
+    # For the server: reading
+
+    def listen(self) -> bool:
+        """Begin to wait for a client; return False if one is there already, of which no packet will tell."""
+        self._is_reading = True
+        try:
+            return bool(winapi.ConnectNamedPipe(self.handle, byref(self._read_overlapped)) != WinError.PIPE_CONNECTED)
+        except PipeClosedError:  # a client came, and has left, perhaps with a message
+            return False
+
+    def begin_read(self) -> None:
+        """Begin to read, unless that is under way, or an answer is still to come, or too much waits to be written.
+
+        Nor while the packet of a write is on its way, which is the next chance: by then there is often something to
+        read, and a read that has not to wait costs the system less.
+        """
+        if (
+            self._is_reading
+            or self.state is not _CONNECTED
+            or self.is_paused
+            or self._write_accepted
+            or self._output_size >= _HIGH_WATER
+        ):
+            return
+        status = self._read_call()
+        if status in _BEGUN:
+            self._is_reading = True
+        else:
+            self._check_closed(status, winapi.NtReadFile)
+            self.leave()
+
+    def read_ended(self, status: int, count: int) -> bytes | None:
+        """Take the result of a read; return a message if one is whole, and None if `state` tells what is due."""
+        self._is_reading = False
+        if self.state is not _CONNECTED:
+            return None
+        if status == STATUS_SUCCESS:
+            data: bytes = self._buffer[:count]
+            if self._parts is not None:
+                return self._joined(data)
+            if count == self._size < _LARGE_BUFFER:
+                self._keep_buffer(min(count * 4, _LARGE_BUFFER))
+            return data
+        if status == STATUS_BUFFER_OVERFLOW:
+            self._read_on(count)
+        else:
+            self.leave()
+        return None
+
+    def cancel_read(self) -> None:
+        """Ask for the end of the read, or of the wait for somebody to connect, that is under way."""
+        if self._is_reading:
+            winapi.CancelIoEx(self.handle, byref(self._read_overlapped))
+
+    def _joined(self, rest: bytes) -> bytes:
+        assert self._parts is not None
+        data = b"".join((self._parts, rest))
+        self._parts = None
+        self._keep_buffer(min(len(data), _LARGE_BUFFER))
+        return data
+
+    def _read_on(self, count: int) -> None:
+        """Keep a part of a message, and begin to read the rest, unless it is too long."""
+        if self._parts is None:
+            self._parts = bytearray()
+        self._parts += memoryview(self._buffer)[:count]
+        try:
+            left = calls.peek_named_pipe(self.handle).left_in_message
+        except PipeClosedError:  # a writer that was killed takes the rest of its message with it
+            self.leave()
+            return
+        if len(self._parts) + left > self._max_message:
+            self.begin_close(MessageTooLongError(f"a message is longer than {self._max_message} bytes"))
+            return
+        self._keep_buffer(max(left, 1))
+        self.begin_read()
+
+    def _keep_buffer(self, size: int) -> None:
+        # Its slices are bytes, though its type hints say that they are lists.
+        self._buffer: Any = ctypes.create_string_buffer(size)
+        self._size = size
+        read = byref(self._read_overlapped)
+        self._read_call = partial(
+            winapi.NtReadFile, self.handle.pointer, None, None, read, read, self._buffer, size, winapi.NO_OFFSET, None
+        )
+
+    # For the server: writing
+
+    def queue(self, data: bytes) -> None:
+        """Write a message, after those that wait."""
+        if self._refuses_writes or self.state is not _CONNECTED or not (data or self._is_message):
+            return
+        if self._being_written is None:
+            self._write(data)
+            return
+        if self._output is None:
+            self._output = deque()
+        self._output.append(data)
+        self._output_size += len(data)
+
+    def write_ended(self, status: int) -> None:
+        """Take the result of a write, and write what waits, or else read on."""
+        self._being_written = None
+        self._write_accepted = False
+        if status != STATUS_SUCCESS:
+            self._refuse_writes()
+        elif self._output:
+            data = self._output.popleft()
+            self._output_size -= len(data)
+            self._write(data)
+        if self.state is _CONNECTED:
+            self.begin_read()
+        elif self._being_written is None:
+            self.cancel_read()
+
+    def _write(self, data: bytes) -> None:
+        status = self._write_call(data, len(data), winapi.NO_OFFSET, None)
+        if status in _BEGUN:
+            self._being_written = data
+            self._write_accepted = status == STATUS_SUCCESS
+        else:
+            self._check_closed(status, winapi.NtWriteFile)
+            self._refuse_writes()
+
+    def _refuse_writes(self) -> None:
+        """Write no more to a client that closed its end; what it sent before is still read."""
+        self._refuses_writes = True
+        self._output = None
+        self._output_size = 0
+
+    def _check_closed(self, status: int, function: Callable[..., int]) -> None:
+        """Raise the error of an operation that failed at once, unless it is that the client has closed its end."""
+        error = winapi.native_error(status, function, self.handle)
+        if not isinstance(error, PipeClosedError):
+            raise error
+
+    # For the server: leaving
+
+    def begin_close(self, error: PipeError | None = None) -> None:
+        """Read nothing more; the client is idle once what was queued is written."""
+        if self.state is _CONNECTED:
+            self.state = _CLOSING
+        self.error = self.error or error
+        if self._being_written is None:
+            self.cancel_read()
+
+    def leave(self) -> None:
+        """Be gone: the client closed its end, or its instance is to be given up."""
+        self.state = _GONE
+        self._refuse_writes()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way, so that no packet is to come."""
+        return not self._is_reading and self._being_written is None
