@@ -8,8 +8,7 @@ from functools import partial
 
 from worker import CHUNK, LARGE, SMALL, exchanges, run
 
-from pipectl.core.constants import Wait
-from pipectl.core.pipe.connection import connect
+from pipectl import Wait, connect
 
 pipe = sys.argv[1]
 echo = connect(pipe, 10, wait=Wait.EXISTS)
@@ -28,14 +27,14 @@ def exchange(data: bytes) -> None:
 
 def open_transact_close() -> None:
     with connect(pipe, 5) as connection:
-        connection.request(SMALL, 5)
+        connection.transact(SMALL, 5)
 
 
 run(
     {
         **exchanges(exchange),
         **{f"bytes_{size}": partial(exchange, bytes(size)) for size in (1 << power for power in range(6, 25, 3))},
-        "transact_64": lambda: echo.request(SMALL, 5),
+        "transact_64": lambda: echo.transact(SMALL, 5),
         "open_transact_close": open_transact_close,
         "write_64k": lambda: sink.send(CHUNK, 5),
     }

@@ -4,7 +4,7 @@ import ctypes
 import sys
 from ctypes.wintypes import BOOL, DWORD, HANDLE
 
-from pipectl.core.pipe.server import PipeServer
+from pipectl import PipeServer
 
 
 class _MemoryCounters(ctypes.Structure):

@@ -13,9 +13,11 @@ from pipectl.commands import COMMANDS
 from pipectl.core.constants import Wait
 from pipectl.core.inventory import directory
 from pipectl.core.models import PipeEntry
+from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.server import Client, PipeServer
+from pipectl.core.pipe.server import PipeServer
 from tests.commands.interruptible import Interruptible
+from tests.pipes import reporting
 from tests.runner import Background, Pipectl
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -53,7 +55,7 @@ def server_for(line: str, pipe: str) -> Iterator[None]:
     def greet(_client: Client) -> bytes | None:
         return b"welcome" if " peek " in line else None
 
-    with PipeServer(pipe, lambda _client, data: data, on_connect=greet):
+    with PipeServer(pipe, lambda _client, data: data, events=reporting(connected=greet)):
         yield
 
 
@@ -116,7 +118,7 @@ def test_the_readme_shows_every_command_but_the_tour() -> None:
 
 
 def test_the_program_in_the_readme_gets_its_answer(pipe_name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    program = re.search(r"```python\n(from pipectl\.core\.connection.*?)```", README, re.DOTALL)
+    program = re.search(r"```python\n(from pipectl import connect.*?)```", README, re.DOTALL)
     assert program
     with PipeServer(pipe_name, lambda _client, _data: b"pong"):
         exec(program[1].replace(r"\\.\pipe\svc", pipe_name), {})
