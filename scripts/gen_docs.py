@@ -1,8 +1,9 @@
-"""Write what the documentation repeats of the code: docs/commands.md from the help, docs/exit-codes.md from the table.
+"""Write what the documentation repeats of the code: the help, the exit codes, and the list of rooms and files.
 
 `gen_docs.py` writes; `gen_docs.py --check` writes nothing, and fails if something would change.
 """
 
+import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,7 +76,35 @@ def _errors(code: int) -> str:
     return ", ".join(f"`{kind.__name__}`" for kind in kinds if exit_code_for(kind("")) == code)
 
 
-PAGES = {"docs/commands.md": commands, "docs/exit-codes.md": exit_codes}
+_ROOMS = "<!-- The rooms: written by scripts/gen_docs.py from the first lines of the docstrings. -->"
+_END = "<!-- End of the rooms. -->"
+
+
+def architecture() -> str:
+    """Give the page about the architecture, with the list of rooms and files in it as they are now."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    before, _, rest = page.partition(_ROOMS)
+    after = rest.partition(_END)[2]
+    return "\n".join([f"{before}{_ROOMS}", "", *_rooms(ROOT / "pipectl", "pipectl/"), f"{_END}{after}"])
+
+
+def _rooms(folder: Path, title: str) -> Iterator[str]:
+    yield f"**`{title}`** {_first_line(folder / '__init__.py')}"
+    yield ""
+    files = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+    if files:
+        yield from (f"- `{path.name}` {_first_line(path)}" for path in files)
+        yield ""
+    for room in sorted(path for path in folder.iterdir() if (path / "__init__.py").exists()):
+        yield from _rooms(room, f"{title}{room.name}/")
+
+
+def _first_line(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n\n")[0].replace("\n", " ")
+
+
+PAGES = {"docs/commands.md": commands, "docs/exit-codes.md": exit_codes, "docs/architecture.md": architecture}
 
 
 def main() -> int:
