@@ -18,7 +18,7 @@ from pipectl.core.deadline import Deadline
 from pipectl.core.win32 import calls
 from pipectl.core.win32.calls import create_event
 from pipectl.core.win32.handle import wait
-from pipectl.core.win32pipe import constants, objects
+from pipectl.core.win32pipe import constants, functions, objects
 from pipectl.core.win32pipe.objects import OVERLAPPED
 from tests import pipes
 
@@ -400,18 +400,21 @@ def test_it_can_be_imported_as_each_of_the_modules_that_it_stands_in_for() -> No
     assert {names[module] for module in MODULES} == {win32pipe}
 
 
-FUNCTIONS = [
-    name
-    for name, value in vars(win32pipe).items()
-    if callable(value) and value.__module__ == win32pipe.__name__ and not name.startswith("_")
-]
+FUNCTIONS = [*functions.__all__, "popen", "popen2", "popen3", "popen4", "error"]
 
 
-@pytest.mark.parametrize("name", [*FUNCTIONS, "popen", "popen2", "popen3", "popen4"])
+def test_all_names_are_exported() -> None:
+    public = {name for name in vars(functions) if name[0].isupper() and hasattr(getattr(functions, name), "__code__")}
+    assert len(public) > 30
+    assert public <= set(functions.__all__) <= set(win32pipe.__all__)
+    assert {name for name in vars(constants) if name.isupper()} == set(constants.__all__) <= set(win32pipe.__all__)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_is_on_its_page(name: str) -> None:
     assert f"`{name}`" in (ROOT / "docs" / "win32.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", [name for name in dir(constants) if name.isupper()])
+@pytest.mark.parametrize("name", constants.__all__)
 def test_every_constant_is_a_plain_number(name: str) -> None:
     assert type(getattr(win32pipe, name)) in (int, bool)
