@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from .core.names import full_name
     from .core.pipe.client import Client
     from .core.pipe.connection import Connection, Reply, connect
+    from .core.pipe.contract import LATER, PipeConfig, ServerEvents, StopAfter
     from .core.pipe.framing import Framing
     from .core.pipe.framing import parse as parse_framing
-    from .core.pipe.server import LATER, PipeConfig, PipeServer, ServerEvents, StopAfter
+    from .core.pipe.server import PipeServer
     from .core.security.descriptors import pipe_security
 
 __version__ = "0.1.0"
@@ -72,17 +73,17 @@ __all__ = [
 
 # Where a name comes from; an error comes from `core.errors`.
 _HOMES = {
-    "LATER": "pipe.server",
+    "LATER": "pipe.contract",
     "Client": "pipe.client",
     "Connection": "pipe.connection",
     "Expected": "inventory.peers",
     "Framing": "pipe.framing",
-    "PipeConfig": "pipe.server",
+    "PipeConfig": "pipe.contract",
     "PipeServer": "pipe.server",
     "Reply": "pipe.connection",
-    "ServerEvents": "pipe.server",
+    "ServerEvents": "pipe.contract",
     "Sqos": "constants",
-    "StopAfter": "pipe.server",
+    "StopAfter": "pipe.contract",
     "Wait": "constants",
     "connect": "pipe.connection",
     "full_name": "names",

@@ -7,7 +7,7 @@ from pipectl.core.constants import WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PipeError
 from pipectl.core.pipe.client import Client
-from pipectl.core.pipe.server import ServerEvents
+from pipectl.core.pipe.contract import ServerEvents
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.overlapped import Buffer, Overlapped, address_of

@@ -9,7 +9,7 @@ from pipectl.core.deadline import Stopwatch
 from pipectl.core.inventory.peers import client_computer, client_of
 from pipectl.core.names import escape
 from pipectl.core.pipe.client import Client
-from pipectl.core.pipe.server import PipeServer, ServerEvents
+from pipectl.core.pipe.contract import Running, ServerEvents
 
 from . import Form, Output, View
 from .text import counted, decoded, for_json, size_in_words
@@ -56,13 +56,13 @@ class ServerLog(ServerEvents):
         self._visitors: WeakKeyDictionary[Client, Visitor] = WeakKeyDictionary()
         self._count = 0
         self._watch = Stopwatch()
-        self._server: PipeServer | None = None
+        self._server: Running | None = None
 
     def visitor(self, client: Client) -> Visitor:
         """Return who a client is, also after it has left."""
         return self._visitors[client]
 
-    def started(self, server: PipeServer) -> None:
+    def started(self, server: Running) -> None:
         """Announce it, before anybody comes, and begin to count."""
         if self._announce is not None:
             self._announce()
@@ -116,7 +116,7 @@ class ServerLog(ServerEvents):
         cut = shown if len(shown) <= _PREVIEW else f"{shown[:_PREVIEW]}..."
         return f"{size_in_words(len(data))}{': ' if cut else ''}{cut}"
 
-    def _counts(self, server: PipeServer) -> str:
+    def _counts(self, server: Running) -> str:
         stats = server.stats
         return (
             f"{counted(stats.clients, 'client')} ({server.connected} now), {counted(stats.messages, 'message')}, "

@@ -12,15 +12,19 @@ client costs two OVERLAPPED structures and a small buffer, which grows only for 
 import ctypes
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from ctypes import byref
 from enum import Enum
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipectl.core.constants import STATUS_BUFFER_OVERFLOW, STATUS_PENDING, STATUS_SUCCESS, WinError
 from pipectl.core.errors import MessageTooLongError, PipeClosedError, PipeError
 from pipectl.core.win32 import calls, queries, winapi
 from pipectl.core.win32.handle import Handle
+
+if TYPE_CHECKING:
+    from pipectl.core.deadline import Deadline
 
 _SMALL_BUFFER = 512
 _LARGE_BUFFER = 65536
@@ -31,19 +35,24 @@ _BEGUN = frozenset((STATUS_SUCCESS, STATUS_PENDING, STATUS_BUFFER_OVERFLOW))
 
 
 class State(Enum):
-    """What a client is doing."""
+    """What a client is doing. It goes through these in order, and may leave out any but the first and the last."""
 
     # Its instance waits for somebody to connect.
     LISTENING = 1
     # It is read from and written to.
     CONNECTED = 2
-    # The server has closed it: nothing more is read, and what was queued is still written.
+    # The server has closed it: nothing more is answered, and what was queued is still written.
     CLOSING = 3
-    # It has closed its end, and all that it sent was read; or its instance was given to the next. It is inert.
-    GONE = 4
+    # All is written. It has some time to take it, because DisconnectNamedPipe would throw that away.
+    LINGERING = 4
+    # It has closed its end, or has taken all, or had its time. Nothing more is read or written: it is inert.
+    GONE = 5
 
 
-_LISTENING, _CONNECTED, _CLOSING, _GONE = State
+_LISTENING, _CONNECTED, _CLOSING, _LINGERING, _GONE = State
+
+# What a message that waits costs beside its bytes.
+_OVERHEAD = 64
 
 
 class Loop(Protocol):
@@ -55,10 +64,13 @@ class Loop(Protocol):
     def post(self, function: Callable[..., None], *arguments: Any) -> None:
         """Have the server's thread call a function, after what it is doing now."""
 
+    def send(self, client: "Client", data: bytes) -> None:
+        """Send a message that is no answer."""
+
     def answer(self, client: "Client", data: bytes | None) -> None:
         """Send the answer to a message, and read the next."""
 
-    def close_client(self, client: "Client", error: PipeError | None = None) -> None:
+    def close_client(self, client: "Client") -> None:
         """Close a client, and remove it when that is done."""
 
     def fail(self, error: BaseException) -> None:
@@ -76,6 +88,7 @@ class Client:
         "_is_reading",
         "_loop",
         "_max_message",
+        "_max_queue",
         "_output",
         "_output_size",
         "_parts",
@@ -88,13 +101,19 @@ class Client:
         "_write_overlapped",
         "error",
         "handle",
+        "has_taken_all",
+        "is_flushing",
         "is_paused",
         "key",
+        "next_message",
         "read_address",
         "state",
+        "time",
     )
 
-    def __init__(self, loop: Loop, key: int, handle: Handle, *, is_message: bool, max_message: int) -> None:
+    def __init__(
+        self, loop: Loop, key: int, handle: Handle, *, is_message: bool, max_message: int, max_queue: int
+    ) -> None:
         self.state = _LISTENING
         # Why the server closed it, if for an error.
         self.error: PipeError | None = None
@@ -102,11 +121,19 @@ class Client:
         self.handle = handle
         # Of the completion port.
         self.key = key
-        # Whether an answer comes later; until then nothing is read.
+        # Whether an answer comes later. Until then one more message is read and kept, only so that a client that
+        # leaves is noticed.
         self.is_paused = False
+        self.next_message: bytes | None = None
+        # Whether a thread waits for the client to take what was written, with the handle.
+        self.is_flushing = False
+        self.has_taken_all = False
+        # Until when it may linger; None until it is closed.
+        self.time: Deadline | None = None
         self._loop = loop
         self._is_message = is_message
         self._max_message = max_message
+        self._max_queue = max_queue
 
         self._read_overlapped = winapi.OVERLAPPED()
         self.read_address = ctypes.addressof(self._read_overlapped)
@@ -137,14 +164,21 @@ class Client:
         return queries.get_named_pipe_client_process_id(self.handle)
 
     def send(self, data: bytes) -> None:
-        """Queue a message; one to a client that has left is dropped."""
+        """Queue a message; one to a client that has left is dropped.
+
+        A client for which more than the server's `max_queue` bytes wait is closed. Raises TypeError for anything but
+        `bytes`.
+        """
+        _check_bytes(data)
         if self._loop.is_here():
-            self.queue(data)  # before the answer that the handler returns
+            self._loop.send(self, data)  # before the answer that the handler returns
         else:
-            self._loop.post(self.queue, data)
+            self._loop.post(self._loop.send, self, data)
 
     def reply(self, data: bytes | None) -> None:
-        """Answer a message for which the handler returned LATER, with nothing if None."""
+        """Answer a message for which the handler returned LATER, with nothing if None; raises TypeError as `send`."""
+        if data is not None:
+            _check_bytes(data)
         self._loop.post(self._loop.answer, self, data)
 
     def close(self) -> None:
@@ -166,7 +200,7 @@ class Client:
             return False
 
     def begin_read(self) -> None:
-        """Begin to read, unless that is under way, or an answer is still to come, or too much waits to be written.
+        """Begin to read, unless that is under way, or a message waits to be answered, or too much to be written.
 
         Nor while the packet of a write is on its way, which is the next chance: by then there is often something to
         read, and a read that has not to wait costs the system less.
@@ -174,7 +208,7 @@ class Client:
         if (
             self._is_reading
             or self.state is not _CONNECTED
-            or self.is_paused
+            or self.next_message is not None
             or self._write_accepted
             or self._output_size >= _HIGH_WATER
         ):
@@ -183,13 +217,15 @@ class Client:
         if status in _BEGUN:
             self._is_reading = True
         else:
-            self._check_closed(status, winapi.NtReadFile)
+            self._note_failure(status, winapi.NtReadFile)
             self.leave()
 
     def read_ended(self, status: int, count: int) -> bytes | None:
         """Take the result of a read; return a message if one is whole, and None if `state` tells what is due."""
         self._is_reading = False
         if self.state is not _CONNECTED:
+            if self.state is not _LISTENING and status not in _BEGUN:
+                self.leave()  # what it sends after it was closed is dropped, but that it leaves is noticed
             return None
         if status == STATUS_SUCCESS:
             data: bytes = self._buffer[:count]
@@ -227,6 +263,7 @@ class Client:
             self.leave()
             return
         if len(self._parts) + left > self._max_message:
+            self._parts = None
             self.begin_close(MessageTooLongError(f"a message is longer than {self._max_message} bytes"))
             return
         self._keep_buffer(max(left, 1))
@@ -243,17 +280,25 @@ class Client:
 
     # For the server: writing
 
-    def queue(self, data: bytes) -> None:
-        """Write a message, after those that wait."""
-        if self._refuses_writes or self.state is not _CONNECTED or not (data or self._is_message):
-            return
+    def queue(self, data: bytes) -> bool:
+        """Write a message, after those that wait; return whether the client can get it."""
+        if self._refuses_writes or self.state is not _CONNECTED:
+            return False
+        if not (data or self._is_message):
+            return True
         if self._being_written is None:
             self._write(data)
-            return
+            return not self._refuses_writes
         if self._output is None:
             self._output = deque()
         self._output.append(data)
-        self._output_size += len(data)
+        self._output_size += len(data) + _OVERHEAD
+        return True
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether more waits to be written than the server allows; one message of any size may wait."""
+        return self._output_size > self._max_queue and self._output is not None and len(self._output) > 1
 
     def write_ended(self, status: int) -> None:
         """Take the result of a write, and write what waits, or else read on."""
@@ -263,12 +308,12 @@ class Client:
             self._refuse_writes()
         elif self._output:
             data = self._output.popleft()
-            self._output_size -= len(data)
+            self._output_size -= len(data) + _OVERHEAD
             self._write(data)
         if self.state is _CONNECTED:
             self.begin_read()
-        elif self._being_written is None:
-            self.cancel_read()
+        else:
+            self._linger_if_written()
 
     def _write(self, data: bytes) -> None:
         status = self._write_call(data, len(data), winapi.NO_OFFSET, None)
@@ -276,7 +321,7 @@ class Client:
             self._being_written = data
             self._write_accepted = status == STATUS_SUCCESS
         else:
-            self._check_closed(status, winapi.NtWriteFile)
+            self._note_failure(status, winapi.NtWriteFile)
             self._refuse_writes()
 
     def _refuse_writes(self) -> None:
@@ -285,28 +330,45 @@ class Client:
         self._output = None
         self._output_size = 0
 
-    def _check_closed(self, status: int, function: Callable[..., int]) -> None:
-        """Raise the error of an operation that failed at once, unless it is that the client has closed its end."""
+    def _note_failure(self, status: int, function: Callable[..., int]) -> None:
+        """Keep the error of an operation that failed at once, unless it is that the client has closed its end."""
         error = winapi.native_error(status, function, self.handle)
-        if not isinstance(error, PipeClosedError):
-            raise error
+        if isinstance(error, PipeError) and not isinstance(error, PipeClosedError):
+            self.error = self.error or error
 
     # For the server: leaving
 
     def begin_close(self, error: PipeError | None = None) -> None:
-        """Read nothing more; the client is idle once what was queued is written."""
+        """Answer nothing more; the client lingers once what was queued is written."""
+        self.error = self.error or error
+        if self.state is _CONNECTED:
+            self.is_paused = False
+            self.next_message = None
+            self.begin_read()  # by which it is noticed that the client leaves
         if self.state is _CONNECTED:
             self.state = _CLOSING
-        self.error = self.error or error
-        if self._being_written is None:
-            self.cancel_read()
+            self._linger_if_written()
 
     def leave(self) -> None:
-        """Be gone: the client closed its end, or its instance is to be given up."""
+        """Be gone: the client closed its end, or has taken all, or had its time."""
         self.state = _GONE
+        self.is_paused = False
+        self.next_message = self._parts = None
         self._refuse_writes()
+        if not self.is_idle:
+            with suppress(PipeError):  # a handler has closed the handle
+                winapi.CancelIoEx(self.handle, None)
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is under way, so that no packet is to come."""
-        return not self._is_reading and self._being_written is None
+        """Whether nothing is under way, so that no packet is to come, and no thread uses the handle."""
+        return not (self._is_reading or self.is_flushing) and self._being_written is None
+
+    def _linger_if_written(self) -> None:
+        if self.state is _CLOSING and self._being_written is None:
+            self.state = _LINGERING
+
+
+def _check_bytes(data: object) -> None:
+    if not isinstance(data, bytes):
+        raise TypeError(f"a message is bytes, not {type(data).__name__}")

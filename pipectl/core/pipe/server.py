@@ -4,11 +4,13 @@ Every operation that was started without an error puts exactly one packet into t
 ended at once; the loop takes the packets in batches, hands each to its `Client`, and does what the state that the
 client is in then makes due. So nothing is locked, and a silent client costs no processor time.
 
-* There is always a spare instance that listens, made before the client that took the last one is served: no client
-  ever finds the name gone between two others.
+* There is always a spare instance that listens, made before the client that took the last one is served, and one
+  instance stays as long as the server: no client ever finds the name gone, and nobody else can take it.
 * ERROR_PIPE_CONNECTED means that the client was quicker than ConnectNamedPipe; ERROR_NO_DATA that it also left again.
-* A client is let go with CloseHandle, which leaves it what was written, and not with DisconnectNamedPipe, which throws
-  that away; except when the client closed first, and the instance can be used again.
+* On NT an instance lives until both its ends are closed, so CloseHandle gives nothing back while the client stays. Only
+  DisconnectNamedPipe does, and it throws away what the client has not read. So a client that is closed lingers: until
+  it has taken everything, has left, or its time is up. A server that ends leaves it what is unread, with CloseHandle.
+* What one client does, or a question about it, ends at most that client.
 """
 
 import ctypes
@@ -22,23 +24,20 @@ from functools import partial
 from struct import Struct
 from threading import Thread, get_ident
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from pipectl.core.constants import (
-    BUFFER_SIZE,
-    MAX_MESSAGE,
     STATUS_SUCCESS,
-    UNLIMITED_INSTANCES,
-    OpenMode,
-    PipeMode,
     WinError,
 )
 from pipectl.core.deadline import Deadline
-from pipectl.core.errors import PipeError
+from pipectl.core.errors import PipeAccessError, PipeError, PipeStateError
 from pipectl.core.win32 import calls, winapi
 from pipectl.core.win32.handle import Handle, kernel_time, wait
 
 from .client import Client, State
+from .contract import Answer, Later, PipeConfig, ServerEvents, Stats, StopAfter
+from .flusher import Flusher
 
 _BATCH = 64
 # A FILE_IO_COMPLETION_INFORMATION: client, operation, status, bytes. Taken apart all at once, because each access to a
@@ -46,83 +45,20 @@ _BATCH = 64
 _PACKET = Struct("PPIP")
 # How long, in seconds, a server that ends waits for clients to take their last replies.
 _DRAIN = 1.0
+# How soon, in seconds, an instance that the system refused is asked for again.
+_RETRY = 1.0
 
 _WAKE = 0  # the completion key of a packet that only wakes the loop; clients count from 1
 
-_LISTENING, _CONNECTED, _CLOSING, _GONE = State
-
-
-class Later:
-    """What a handler returns to answer a message later, with `Client.reply`; until then the client is not read from."""
-
-
-LATER = Later()
-
-Answer = Callable[[Client, bytes], bytes | Later | None]
-
-
-class PipeConfig(NamedTuple):
-    """How a server makes its pipe. None for `max_instances` is as many as the system has room for; sizes in bytes.
-
-    Without `security` the pipe gets the default access list, which lets everyone read.
-    """
-
-    is_message: bool = True
-    max_instances: int | None = None
-    buffer_size: int = BUFFER_SIZE
-    # A client that sends a longer message is closed.
-    max_message: int = MAX_MESSAGE
-    security: winapi.SECURITY_ATTRIBUTES | None = None
-    allow_remote: bool = False
-    # How many instances listen, so that as many clients can come at once.
-    spare_instances: int = 4
-
-
-class StopAfter(NamedTuple):
-    """When a server ends by itself: after clients that have left, messages answered, or seconds without anything."""
-
-    clients: int | None = None
-    messages: int | None = None
-    idle: float | None = None
-
-
-class ServerEvents:
-    """What a server reports, in its one thread; a subclass takes what it needs.
-
-    An exception ends the server, and its `wait` raises it.
-    """
-
-    def started(self, server: "PipeServer") -> None:
-        """The server has taken the name; this comes first, and in the thread that has started it."""
-
-    def connected(self, client: Client) -> None:
-        """A client has come; what is sent to it here comes before any answer."""
-
-    def received(self, client: Client, data: bytes) -> None:
-        """A client has sent a message, which is answered next."""
-
-    def answered(self, client: Client, data: bytes) -> None:
-        """A client is sent an answer, whoever made it."""
-
-    def left(self, client: Client, error: PipeError | None) -> None:
-        """A client has left by itself, or was closed, perhaps because of an error of its own."""
-
-
-class Stats(NamedTuple):
-    """What a server has done so far; clients are those that have come, bytes are payload."""
-
-    clients: int
-    messages: int
-    bytes_in: int
-    bytes_out: int
+_LISTENING, _CONNECTED, _CLOSING, _LINGERING, _GONE = State
 
 
 class PipeServer:
     """Serves a pipe: `answer` is called with each message, and what it returns is sent back.
 
     On a byte pipe a message is whatever bytes have come. `answer` and `events` run in the server's one thread, so a
-    slow one keeps all clients waiting: it returns LATER and lets another thread answer. An exception there ends the
-    server, and `wait` raises it.
+    slow one keeps all clients waiting: it returns LATER and lets another thread answer. A PipeError there closes the
+    client; any other exception ends the server, and `wait` raises it.
 
     The name is taken with FIRST_PIPE_INSTANCE and remote clients are rejected, unless `config` says otherwise. The
     server runs from `start` (or `with`) to `stop`, or as long as `stop_after` says.
@@ -156,6 +92,11 @@ class PipeServer:
         self._is_stopping = False
         self._drain_seconds = _DRAIN
         self._error: BaseException | None = None
+        # Clients that are closing or linger, with when their time is up, the first first.
+        self._lingering: deque[tuple[Deadline, Client]] = deque()
+        self._flusher = Flusher()
+        # When to ask again for an instance that was refused.
+        self._retry: Deadline | None = None
         self._thread: Thread | None = None
         self._port: Handle | None = None
         self._ended: Handle | None = None
@@ -173,11 +114,16 @@ class PipeServer:
         return len(self._clients) - self._listening
 
     def start(self) -> Self:
-        """Take the name and begin to serve; raises PipeAccessError or PipeBusyError if it is taken."""
+        """Take the name and begin to serve.
+
+        Raises PipeAccessError or PipeBusyError if it is taken, and PipeAccessError if the access list does not let this
+        user add instances: such a server would serve one client at a time.
+        """
         self._port = Handle(winapi.CreateIoCompletionPort(winapi.INVALID_HANDLE_VALUE, None, 0, 0), self.pipe)
         self._remove_packets_call = partial(winapi.NtRemoveIoCompletionEx, self._port.pointer, self._packets)
         try:
-            self._listen()
+            self._add_instance(is_first=True)
+            self._listen(is_starting=True)
             self._ended = calls.create_event()
         except BaseException:
             self._close_handles()
@@ -205,7 +151,13 @@ class PipeServer:
         self.post(self._begin_stop, drain)
 
     def close(self, drain: float = _DRAIN) -> None:
-        """Stop, wait for the end, and give everything up; does nothing the second time."""
+        """Stop, wait for the end, and give everything up; does nothing the second time.
+
+        In a handler, which cannot wait for its own end, it only stops.
+        """
+        if self.is_here():
+            self._begin_stop(drain)
+            return
         if self._thread is not None and self._ended is not None:
             self.stop(drain)
             wait(self._ended, Deadline(None))  # which Ctrl+C ends, and a join it does not
@@ -227,8 +179,7 @@ class PipeServer:
 
     def _run(self) -> None:
         try:
-            while not self._is_stopping and self._take_packets(self._stop_after.idle):
-                pass
+            self._serve()
             self._is_stopping = True
             if self._error is None:
                 self._drain(Deadline(self._drain_seconds))
@@ -237,6 +188,33 @@ class PipeServer:
             self.fail(error)
         finally:
             winapi.SetEvent(self._ended)
+
+    def _serve(self) -> None:
+        """Take packets until the server is stopped, or nothing has happened for long enough."""
+        idle = Deadline(self._stop_after.idle)
+        while not self._is_stopping:
+            if self._take_packets(self._until_due(idle)):
+                idle = idle if idle.at is None else Deadline(self._stop_after.idle)
+            elif idle.passed:
+                return
+            self._look_at_the_clock()
+
+    def _until_due(self, deadline: Deadline) -> float | None:
+        """Return the seconds until the deadline, or until something else is due before it."""
+        if not self._lingering and self._retry is None:
+            return deadline.remaining()
+        dues = [deadline, *([self._lingering[0][0]] if self._lingering else []), *filter(None, [self._retry])]
+        return min(seconds for due in dues if (seconds := due.remaining()) is not None)
+
+    def _look_at_the_clock(self) -> None:
+        """Give up clients whose time is up, and ask again for an instance that was refused."""
+        while self._lingering and self._lingering[0][0].passed:
+            client = self._lingering.popleft()[1]
+            if client.state is not _GONE:
+                client.leave()
+                self._settle(client)
+        if self._retry is not None and self._retry.passed:
+            self._listen()
 
     def _take_packets(self, seconds: float | None) -> bool:
         """Wait for packets and do what they ask; return False if none came in time."""
@@ -265,7 +243,9 @@ class PipeServer:
                     self._bytes_out += count
                     client.write_ended(status)
                 if client.state is not _CONNECTED:
-                    self._remove_if_over(client)
+                    self._settle(client)
+            except PipeError as error:
+                self._give_up(client, error)
             except BaseException as error:  # noqa: BLE001 - the other packets must not go unseen
                 self.fail(error)
         return True
@@ -283,7 +263,21 @@ class PipeServer:
     def _obey(self) -> None:
         while self._orders:
             function, arguments = self._orders.popleft()
-            function(*arguments)
+            client = arguments[0] if arguments and isinstance(arguments[0], Client) else None
+            try:
+                function(*arguments)
+            except PipeError as error:
+                self._give_up(client, error)
+            except BaseException as error:  # noqa: BLE001 - the other orders must be obeyed
+                self.fail(error)
+
+    def _give_up(self, client: Client | None, error: PipeError) -> None:
+        """Close a client because of an error that is its own; one that is no client's ends the server."""
+        if client is None:
+            self.fail(error)
+            return
+        client.begin_close(error)
+        self._settle(client)
 
     def fail(self, error: BaseException) -> None:
         """End the server because of an error, which `wait` raises in the program's thread."""
@@ -293,18 +287,30 @@ class PipeServer:
 
     # Instances
 
-    def _listen(self) -> None:
-        """Have as many instances listen as should."""
-        while self._wants_listener():
-            try:
-                handle = self._create_instance()
-            except PipeError:
-                if self._clients:
-                    return  # another server of the same name has the rest, or the system has no more to give
-                raise
-            self._last_key += 1
-            winapi.CreateIoCompletionPort(handle, self._port, self._last_key, 0)
-            self._await_client(self._last_key, handle)
+    def _listen(self, *, is_starting: bool = False) -> None:
+        """Have as many instances listen as should; what the system refuses is asked for again later."""
+        if self._retry is not None and not self._retry.passed:
+            return
+        try:
+            while self._wants_listener():
+                self._add_instance()
+        except PipeError as error:
+            if is_starting and isinstance(error, PipeAccessError):
+                reason = "the access list does not let this user add instances to the pipe"
+                raise PipeAccessError(
+                    reason, code=error.code, function=error.function, pipe=self.pipe, topic="own instances"
+                ) from None
+            if self._retry is None and self._events is not None:
+                self._events.refused(error)
+            self._retry = Deadline(_RETRY)
+        else:
+            self._retry = None
+
+    def _add_instance(self, *, is_first: bool = False) -> None:
+        handle = self._config.create(self.pipe, is_first=is_first)
+        self._last_key += 1
+        winapi.CreateIoCompletionPort(handle, self._port, self._last_key, 0)
+        self._await_client(self._last_key, handle)
 
     def _wants_listener(self) -> bool:
         wanted = self._config.spare_instances
@@ -312,26 +318,16 @@ class PipeServer:
             wanted = min(wanted, self._stop_after.clients - self._came)
         return self._listening < wanted and len(self._clients) < self._most_instances and not self._is_stopping
 
-    def _create_instance(self) -> Handle:
-        config = self._config
-        open_mode = OpenMode.DUPLEX | OpenMode.OVERLAPPED
-        if not self._clients:
-            open_mode |= OpenMode.FIRST_PIPE_INSTANCE
-        pipe_mode = PipeMode.MESSAGE if config.is_message else PipeMode.TYPE_BYTE
-        if not config.allow_remote:
-            pipe_mode |= PipeMode.REJECT_REMOTE_CLIENTS
-        return calls.create_named_pipe(
-            self.pipe,
-            open_mode,
-            pipe_mode,
-            max_instances=UNLIMITED_INSTANCES if config.max_instances is None else config.max_instances,
-            out_buffer_size=config.buffer_size,
-            in_buffer_size=config.buffer_size,
-            security=config.security,
-        )
-
     def _await_client(self, key: int, handle: Handle) -> None:
-        client = Client(self, key, handle, is_message=self._config.is_message, max_message=self._config.max_message)
+        config = self._config
+        client = Client(
+            self,
+            key,
+            handle,
+            is_message=config.is_message,
+            max_message=config.max_message,
+            max_queue=config.max_queue,
+        )
         self._clients[key] = client
         self._listening += 1
         if not client.listen():
@@ -342,7 +338,7 @@ class PipeServer:
         self._listening -= 1
         if status != STATUS_SUCCESS or self._is_stopping:
             self._forget(client)
-            self._give_back(client, is_reusable=True)
+            self._give_back(client)
             return
         client.state = _CONNECTED
         self._came += 1
@@ -357,22 +353,26 @@ class PipeServer:
         if self._is_stopping:
             client.begin_close()
             return
+        if client.is_paused:
+            client.next_message = message
+            return
         self._messages += 1
         if self._events is not None:
             self._events.received(client, message)
         answer = self._answer_to(client, message)
         if isinstance(answer, Later):
             client.is_paused = True
+            client.begin_read()
         else:
             self._answered(client, answer)
 
     def _answered(self, client: Client, answer: bytes | None) -> None:
         """Send an answer, by whichever way it came; every answer passes here."""
-        client.is_paused = False
         if answer is not None:
+            is_sent = client.queue(answer)
             if self._events is not None:
-                self._events.answered(client, answer)
-            client.queue(answer)
+                report = self._events.answered if is_sent else self._events.unanswered
+                report(client, answer)
         self._answers += 1
         if self._answers == self._stop_after.messages:
             self._begin_stop()
@@ -381,37 +381,71 @@ class PipeServer:
 
     def answer(self, client: Client, data: bytes | None) -> None:
         """Send an answer that comes later; one to a client that has left is dropped."""
-        self._answered(client, data if client.state is _CONNECTED else None)
-        if client.state is not _CONNECTED:
-            self._remove_if_over(client)
+        client.is_paused = False
+        message, client.next_message = client.next_message, None
+        self._answered(client, data)
+        if self._is_stopping:
+            client.begin_close()
+        elif message is not None and client.state is _CONNECTED:
+            self._received(client, message)
+        self._settle(client)
+
+    def send(self, client: Client, data: bytes) -> None:
+        """Send a message that is no answer; a client that reads too slowly for what it is sent is closed."""
+        client.queue(data)
+        if client.is_overfull:
+            client.begin_close(
+                PipeStateError(f"more than {self._config.max_queue} bytes wait for a client that does not read")
+            )
+        self._settle(client)
 
     # Leaving
 
-    def close_client(self, client: Client, error: PipeError | None = None) -> None:
+    def close_client(self, client: Client) -> None:
         """Close a client once everything queued for it is written."""
-        client.begin_close(error)
-        self._remove_if_over(client)
+        client.begin_close()
+        self._settle(client)
 
-    def _remove_if_over(self, client: Client) -> None:
-        """Remove a client that is closing or gone, unless an operation is under way, whose packet comes here again.
+    def _settle(self, client: Client) -> None:
+        """Do what the state of a client makes due, which is nothing while it is connected.
 
         Its key may belong to the next client of the instance by now; then nothing is done.
         """
-        if self._clients.get(client.key) is client and client.is_idle:
-            has_left_by_itself = client.state is _GONE
+        if client.state is _CONNECTED or self._clients.get(client.key) is not client:
+            return
+        if client.state is not _GONE and client.time is None:
+            client.time = Deadline(self._config.linger)
+            self._lingering.append((client.time, client))
+        if client.state is _LINGERING and not client.is_flushing and client.time is not None:
+            client.is_flushing = True
+            self._flusher.flush(client.handle, client.time, partial(self.post, self._flushed, client))
+        elif client.state is _GONE and client.is_idle:
             self._forget(client)
             self._say_goodbye(client)
-            self._give_back(client, is_reusable=has_left_by_itself)
+            self._give_back(client)
+
+    def _flushed(self, client: Client, is_taken: bool) -> None:
+        client.is_flushing = False
+        client.has_taken_all = client.has_taken_all or is_taken
+        if client.state is not _GONE and is_taken:
+            client.leave()
+        self._settle(client)
 
     def _forget(self, client: Client) -> None:
         """Count a client no more; it is inert from here on."""
         del self._clients[client.key]
         client.leave()
 
-    def _give_back(self, client: Client, *, is_reusable: bool) -> None:
+    def _give_back(self, client: Client) -> None:
         """Give the instance of a client that was forgotten to the next, or close it."""
-        if is_reusable and self._wants_listener():
-            winapi.DisconnectNamedPipe(client.handle)
+        try:
+            # At its end a server leaves the client what it has not read.
+            if not self._is_stopping or client.has_taken_all:
+                winapi.DisconnectNamedPipe(client.handle)
+            is_usable = True
+        except PipeError:  # a handler has closed the handle
+            is_usable = False
+        if is_usable and self._wants_listener():
             # An owner of its own: whoever kept the old client must not meet the next one through it.
             self._await_client(client.key, Handle(client.handle.detach(), self.pipe))
         else:
@@ -439,22 +473,27 @@ class PipeServer:
         for client in list(self._clients.values()):
             if client.state is _LISTENING:
                 client.cancel_read()
-            else:
+            elif not client.is_paused:  # its answer is on the way
                 self.close_client(client)
         self._take_last_packets(deadline)
 
     def _abandon(self) -> None:
         """Cancel what is left, and wait for its packets: until then the memory is the kernel's."""
         self._is_stopping = True
+        self._flusher.close()
         for client in list(self._clients.values()):
-            winapi.CancelIoEx(client.handle, None)
-            if client.state is not _LISTENING:
-                self.close_client(client)
+            client.is_flushing = False
+            if client.state is _LISTENING:
+                client.cancel_read()
+            else:
+                client.leave()
+                self._settle(client)
         self._take_last_packets(Deadline(_DRAIN))
 
     def _take_last_packets(self, deadline: Deadline) -> None:
         while self._clients and not deadline.passed:
-            self._take_packets(deadline.remaining())
+            self._take_packets(self._until_due(deadline))
+            self._look_at_the_clock()
 
     def _close_handles(self) -> None:
         for client in self._clients.values():

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pipectl.core.children.child import Child, Completed, run
 from pipectl.core.errors import PipeError
 from pipectl.core.pipe.client import Client
-from pipectl.core.pipe.server import LATER, Later
+from pipectl.core.pipe.contract import LATER, Later
 
 # Programs that run at once; a message beyond them waits for its turn.
 _AT_ONCE = 32

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipectl.core.constants import WinError
+from pipectl.core.constants import Wait, WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import (
     MessageTooLongError,
@@ -23,8 +23,9 @@ from pipectl.core.errors import (
 )
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.pipe.contract import LATER, PipeConfig, StopAfter
 from pipectl.core.pipe.framing import parse
-from pipectl.core.pipe.server import LATER, PipeConfig, PipeServer, StopAfter
+from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32 import calls
 from pipectl.core.win32.handle import wait
 from tests.pipes import reporting
@@ -140,15 +141,15 @@ def test_a_client_that_came_and_left_before_it_was_awaited_is_heard(
     pipe_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bytes] = []
-    create = PipeServer._create_instance
+    create = PipeConfig.create
 
-    def create_and_visit(server: PipeServer) -> Any:
-        handle = create(server)
+    def create_and_visit(config: PipeConfig, pipe: str, *, is_first: bool) -> Any:
+        handle = create(config, pipe, is_first=is_first)
         with connect(pipe_name) as client:
             client.send(b"was here")
         return handle
 
-    monkeypatch.setattr(PipeServer, "_create_instance", create_and_visit)
+    monkeypatch.setattr(PipeConfig, "create", create_and_visit)
     with PipeServer(pipe_name, lambda _, data: seen.append(data), stop_after=StopAfter(clients=1)) as server:
         assert server.wait(5)
     assert seen == [b"was here"]
@@ -398,16 +399,24 @@ def test_an_exception_in_a_handler_ends_the_server_and_is_raised_by_wait(pipe_na
             server.wait(5)
 
 
-def test_a_handle_that_a_handler_has_closed_ends_the_server(pipe_name: str) -> None:
+def test_a_handle_that_a_handler_has_closed_ends_its_client_alone(pipe_name: str) -> None:
+    reasons: list[PipeError | None] = []
+
     def close(client: Client, data: bytes) -> bytes:
-        client.handle.close()
+        if data == b"close":
+            client.handle.close()
         return data
 
-    with PipeServer(pipe_name, close) as server, connect(pipe_name) as client:
-        client.send(b"x")
-        with pytest.raises(PipeError) as caught:
-            server.wait(5)
-    assert (caught.value.code, caught.value.function) == (WinError.INVALID_HANDLE, "WriteFile")
+    events = reporting(left=lambda _client, error: reasons.append(error))
+    with PipeServer(pipe_name, close, events=events, config=PipeConfig(max_instances=1)):
+        with connect(pipe_name) as client:
+            client.send(b"close")
+            with pytest.raises(PipeClosedError):
+                client.receive(5)
+        with connect(pipe_name, 5, wait=Wait.EXISTS) as client:
+            assert client.transact(b"x", 5) == b"x"
+    assert reasons[0] is not None
+    assert (reasons[0].code, reasons[0].function) == (WinError.INVALID_HANDLE, "WriteFile")
 
 
 def test_an_exception_at_the_end_of_a_client_is_raised_though_the_server_is_ending(pipe_name: str) -> None:

@@ -12,7 +12,8 @@ import pytest
 from pipectl.core.errors import PipeClosedError
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.server import PipeServer, ServerEvents
+from pipectl.core.pipe.contract import ServerEvents
+from pipectl.core.pipe.server import PipeServer
 from pipectl.core.traffic.programs import Failure, ProgramAnswers
 
 ECHO = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"

@@ -1,0 +1,65 @@
+"""Waits, in a few threads, until clients have taken what was written to them: FlushFileBuffers, which tells it exactly.
+
+Nothing overlapped tells it. A server's loop cannot wait itself, and a thread for each client would be a thread for each
+hostile one; a client for which no thread is free in its time is not waited for.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import NamedTuple
+
+from pipectl.core.deadline import Deadline
+from pipectl.core.errors import PipeError
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.blocking import run_blocking
+from pipectl.core.win32.handle import Handle
+
+_MOST_THREADS = 8
+
+
+class _Task(NamedTuple):
+    handle: Handle
+    deadline: Deadline
+    done: Callable[[bool], None]
+
+
+class Flusher:
+    """Flushes server ends; threads are made when they are needed, and end with `close`."""
+
+    def __init__(self) -> None:
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._lock = Lock()
+        self._threads = 0
+        self._free = 0
+        self._closed = False
+
+    def flush(self, handle: Handle, deadline: Deadline, done: Callable[[bool], None]) -> None:
+        """Wait until the client has read everything, and call `done` with whether it has, from another thread."""
+        with self._lock:
+            if not self._free and self._threads < _MOST_THREADS:
+                self._threads += 1
+                self._free += 1
+                Thread(target=self._run, name="Flusher", daemon=True).start()
+        self._tasks.put(_Task(handle, deadline, done))
+
+    def close(self) -> None:
+        """End the threads; one that is waiting does when its deadline has passed."""
+        self._closed = True
+        for _ in range(self._threads):
+            self._tasks.put(None)
+
+    def _run(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            with self._lock:
+                self._free -= 1
+            is_taken = False
+            with suppress(PipeError):  # it has left, or its time was up
+                if not (self._closed or task.deadline.passed):
+                    run_blocking(partial(winapi.FlushFileBuffers, task.handle), task.deadline)
+                    is_taken = True
+            with self._lock:
+                self._free += 1
+            task.done(is_taken)
