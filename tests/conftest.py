@@ -41,6 +41,7 @@ if sys.platform != "win32":
         "exe/*",
         "interop/*",
         "options/test_stdin.py",
+        "output/test_serverlog.py",
         "reliability/test_[!f]*.py",
         "reliability/test_faults.py",
         "test_exit_codes.py",

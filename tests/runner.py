@@ -65,12 +65,12 @@ def run_process(arguments: Sequence[str], stdin: bytes = b"", env: dict[str, str
 class Running:
     """A program that runs, until it ends or is ended."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], *, reads_stdout: bool = True) -> None:
         self._process = subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         self.pid = self._process.pid
-        self._stdout = _Lines(self._process.stdout)
+        self._stdout = _Lines(self._process.stdout, reads=reads_stdout)
         self._stderr = _Lines(self._process.stderr)
 
     def tell(self, line: str) -> None:
@@ -101,6 +101,7 @@ class Running:
         """End it, if it has not ended."""
         self._process.kill()
         self._process.wait(_PATIENCE)
+        self._stdout.read()
         self._stdout.rest()
         self._stderr.rest()
         self.end_stdin()
@@ -109,12 +110,18 @@ class Running:
 class _Lines:
     """The lines of a stream, read by a thread, so that a wait for one can be given up."""
 
-    def __init__(self, stream: IO[bytes] | None) -> None:
+    def __init__(self, stream: IO[bytes] | None, *, reads: bool = True) -> None:
         assert stream is not None
         self._stream = stream
         self._lines: Queue[bytes] = Queue()
         self._thread = Thread(target=self._read, daemon=True)
-        self._thread.start()
+        if reads:
+            self.read()
+
+    def read(self) -> None:
+        """Begin to read, if that was put off."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def next(self) -> bytes:
         return self._lines.get(timeout=_PATIENCE)

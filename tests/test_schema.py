@@ -123,6 +123,8 @@ if sys.platform == "win32":
         for data in (b"text", bytes(10)):
             with connect(pipe_name, 10, wait=Wait.EXISTS) as client:
                 client.send(data, 5)
+                if data == b"text":
+                    client.receive(5)
         objects = result.result(20).objects
         check("serve", objects)
         assert {one["event"] for one in objects} == {"connected", "received", "answered", "left"}

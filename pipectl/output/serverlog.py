@@ -1,7 +1,11 @@
 """What a server tells while it runs: who comes, what they say, who leaves, and a count of it all."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
+from queue import Full, Queue
+from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -12,13 +16,52 @@ from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.contract import Running, ServerEvents
 
 from . import Form, Output, View
-from .text import counted, decoded, for_json, size_in_words
+from .text import base64, beginning, counted, for_json, size_in_words
 
 if TYPE_CHECKING:
     from pipectl.core.errors import PipeError
     from pipectl.core.models import Process
 
 _PREVIEW = 60
+# Bytes of a message that a JSON log carries: one client must not be able to fill a disk, or stop the server's loop.
+_MOST_IN_JSON = 64 << 10
+# Events that wait to be written while nobody reads, and the seconds that their end is waited for.
+_MOST_WAITING = 1000
+_PATIENCE = 1.0
+
+
+class _Lines:
+    """Writes events in a thread of its own, so that an output that nobody reads never stops the server."""
+
+    def __init__(self, on_error: Callable[[BaseException], None]) -> None:
+        self._on_error = on_error
+        self._waiting: Queue[Callable[[], None] | None] = Queue(_MOST_WAITING)
+        self._lost = 0
+        self._thread = Thread(target=self._run, name="Server log", daemon=True)
+        self._thread.start()
+
+    def put(self, write: Callable[[], None]) -> int:
+        """Have an event written after those before it; return how many were lost before it, because none was read."""
+        try:
+            self._waiting.put_nowait(write)
+        except Full:
+            self._lost += 1
+            return 0
+        lost, self._lost = self._lost, 0
+        return lost
+
+    def close(self) -> None:
+        """Wait until all is written, but not for ever."""
+        with suppress(Full):
+            self._waiting.put(None, timeout=_PATIENCE)
+        self._thread.join(_PATIENCE)
+
+    def _run(self) -> None:
+        try:
+            while (write := self._waiting.get()) is not None:
+                write()
+        except BaseException as error:  # noqa: BLE001 - the server's `wait` raises it
+            self._on_error(error)
 
 
 class Visitor(NamedTuple):
@@ -57,6 +100,7 @@ class ServerLog(ServerEvents):
         self._count = 0
         self._watch = Stopwatch()
         self._server: Running | None = None
+        self._lines: _Lines | None = None
 
     def visitor(self, client: Client) -> Visitor:
         """Return who a client is, also after it has left."""
@@ -67,6 +111,7 @@ class ServerLog(ServerEvents):
         if self._announce is not None:
             self._announce()
         self._server = server
+        self._lines = _Lines(server.abort)
         self._watch = Stopwatch()
 
     def connected(self, client: Client) -> None:
@@ -92,28 +137,53 @@ class ServerLog(ServerEvents):
         if self._tells_clients:
             self._tell("left", client, str(error or ""), error=str(error) if error else None)
 
+    def unanswered(self, client: Client, data: bytes) -> None:
+        """Tell an answer that nobody takes any more."""
+        if self._tells_messages:
+            self._tell_payload("dropped", client, data)
+
+    def refused(self, error: "PipeError") -> None:
+        """Warn that fewer clients can be served at once than were asked for."""
+        if self._lines is not None:
+            self._lines.put(partial(self._output.warning, f"no further instance, trying again: {error}"))
+
     def summarize(self) -> None:
-        """Say what it came to, if it came to anything."""
-        if self._server is not None:
+        """Write what waits, and say what it came to, if it came to anything."""
+        if self._server is not None and self._lines is not None:
+            self._lines.close()
             self._output.note(f"served {self._counts(self._server)} in {self._watch.seconds:.1f} s")
 
     def _tell_payload(self, event: str, client: Client, data: bytes) -> None:
-        payload = for_json(data, self._view.encoding) if self._output.is_json else None
+        payload = self._payload(data) if self._output.is_json else None
         self._tell(event, client, self._preview(data), payload=payload)
+
+    def _payload(self, data: bytes) -> dict[str, Any]:
+        if len(data) <= _MOST_IN_JSON:
+            return for_json(data, self._view.encoding)
+        text = beginning(data, self._view.encoding, _MOST_IN_JSON)
+        shown = {"base64": base64(data[:_MOST_IN_JSON])} if text is None else {"text": text}
+        return {"size": len(data), **shown, "truncated": True}
 
     def _tell(self, event: str, client: Client, text: str, **facts: Any) -> None:
         now = datetime.now().astimezone()
         number = self._visitors[client].number
         record = {"time": now.isoformat(timespec="milliseconds"), "event": event, "client": number, **facts}
         line = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}  #{number:<3} {event:<9}  {text}".rstrip()
-        self._output.data.event(record, line)
-        if self._server is not None:
+        if self._server is not None and self._lines is not None:
+            self._write(record, line, self._lines)
             self._output.progress(self._counts(self._server))
 
+    def _write(self, record: dict[str, Any], line: str, lines: _Lines) -> None:
+        lost = lines.put(partial(self._output.data.event, record, line))
+        if lost:
+            text = f"{lost} events before this one were not written, because nobody read the output"
+            lines.put(partial(self._output.data.event, {"event": "lost", "count": lost}, text))
+
     def _preview(self, data: bytes) -> str:
-        text = None if self._view.form is Form.HEX else decoded(data, self._view.encoding)
+        text = None if self._view.form is Form.HEX else beginning(data, self._view.encoding, 4 * _PREVIEW)
         shown = data[:_PREVIEW].hex(" ") if text is None else escape(text)
-        cut = shown if len(shown) <= _PREVIEW else f"{shown[:_PREVIEW]}..."
+        is_whole = len(shown) <= _PREVIEW and len(data) <= 4 * _PREVIEW
+        cut = shown if is_whole else f"{shown[:_PREVIEW]}..."
         return f"{size_in_words(len(data))}{': ' if cut else ''}{cut}"
 
     def _counts(self, server: Running) -> str:

@@ -1,5 +1,6 @@
 """Bytes and values as text: what a terminal may get, and what JSON carries."""
 
+import codecs
 from binascii import b2a_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,16 @@ def decoded(data: bytes, encoding: str) -> str | None:
     """Give the text that the bytes are in this encoding, or None if they are not, or are hardly meant so."""
     try:
         text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
+
+
+def beginning(data: bytes, encoding: str, size: int) -> str | None:
+    """Return the text of the first bytes without a character that is cut, or None as `decoded` does."""
+    head = data[:size]
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head, len(head) == len(data))
     except UnicodeDecodeError:
         return None
     return None if "\0" in text else text
@@ -48,7 +59,7 @@ def for_person(data: bytes, encoding: str) -> str:
 
 
 def for_json(data: bytes, encoding: str) -> dict[str, Any]:
-    """Give bytes as JSON carries them: their size, and their text if it can be turned back into them."""
+    """Return bytes as JSON carries them: their size, and their text if it can be turned back into them."""
     with suppress(UnicodeError):
         text = data.decode(encoding)
         if text.encode(encoding) == data:  # a byte order mark, for one, would be lost

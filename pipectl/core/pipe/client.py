@@ -109,6 +109,7 @@ class Client:
         "read_address",
         "state",
         "time",
+        "when_gone",
     )
 
     def __init__(
@@ -128,6 +129,8 @@ class Client:
         # Whether a thread waits for the client to take what was written, with the handle.
         self.is_flushing = False
         self.has_taken_all = False
+        # Called in the server's thread when the client has left; from any thread, look at `state` after setting it.
+        self.when_gone: Callable[[], None] | None = None
         # Until when it may linger; None until it is closed.
         self.time: Deadline | None = None
         self._loop = loop

@@ -80,6 +80,9 @@ class Running(Protocol):
     def connected(self) -> int:
         """How many clients are connected now."""
 
+    def abort(self, error: BaseException) -> None:
+        """End it because of an error, which its `wait` raises; from any thread."""
+
 
 class ServerEvents:
     """What a server reports, in its one thread; a subclass takes what it needs.

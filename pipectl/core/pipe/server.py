@@ -146,6 +146,10 @@ class PipeServer:
             raise error
         return True
 
+    def abort(self, error: BaseException) -> None:
+        """End the server because of an error, which `wait` raises; from any thread."""
+        self.post(self.fail, error)
+
     def stop(self, drain: float = _DRAIN) -> None:
         """End the server: nothing more is read, and clients have `drain` seconds to take what was queued for them."""
         self.post(self._begin_stop, drain)
@@ -435,6 +439,8 @@ class PipeServer:
         """Count a client no more; it is inert from here on."""
         del self._clients[client.key]
         client.leave()
+        if client.when_gone is not None:
+            client.when_gone()
 
     def _give_back(self, client: Client) -> None:
         """Give the instance of a client that was forgotten to the next, or close it."""

@@ -1,18 +1,18 @@
 """A program as a pipe's answers: each message is its stdin, its stdout the reply.
 
 It runs without a shell and without a window, several at once, and learns the client from its environment. What it
-writes to stderr, and an exit code other than 0, are the server's to tell; a program that fails without an answer has
-its client let go, which tells the client that no answer will come.
+writes to stderr, and an exit code other than 0, are the server's to report; a program that fails without an answer has
+its client closed, by which the client knows that no answer will come. A program whose client has left is ended.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import get_ident
+from functools import partial
 from typing import NamedTuple
 
 from pipectl.core.children.child import Child, Completed, run
 from pipectl.core.errors import PipeError
-from pipectl.core.pipe.client import Client
+from pipectl.core.pipe.client import Client, State
 from pipectl.core.pipe.contract import LATER, Later
 
 # Programs that run at once; a message beyond them waits for its turn.
@@ -45,8 +45,7 @@ class ProgramAnswers:
         self._on_failure = on_failure
         self._timeout = timeout
         self._pool = ThreadPoolExecutor(_AT_ONCE, "program")
-        # By the thread that waits for it.
-        self._running: dict[int, Child] = {}
+        self._running: dict[Client, Child] = {}
         self._closed = False
 
     def __call__(self, client: Client, data: bytes) -> Later:
@@ -63,23 +62,32 @@ class ProgramAnswers:
 
     def _answer(self, client: Client, data: bytes) -> None:
         try:
-            outcome = self._run(data, self._environment_of(client))
-            if not self._closed:
-                self._tell(client, outcome)
+            if self._is_wanted(client):
+                outcome = self._run(client, data)
+                if self._is_wanted(client):
+                    self._tell(client, outcome)
         except BaseException as error:  # noqa: BLE001 - raised again where the server is waited for
             client.fail(error)
 
-    def _run(self, data: bytes, environment: Mapping[str, str]) -> Completed | PipeError:
+    def _is_wanted(self, client: Client) -> bool:
+        return not self._closed and client.state is not State.GONE
+
+    def _run(self, client: Client, data: bytes) -> Completed | PipeError:
         try:
-            return run(self._arguments, data, env=environment, timeout=self._timeout, on_start=self._started)
+            environment = self._environment_of(client)
+            started = partial(self._started, client)
+            return run(self._arguments, data, env=environment, timeout=self._timeout, on_start=started)
         except PipeError as error:
             return error
         finally:
-            self._running.pop(get_ident(), None)
+            client.when_gone = None
+            self._running.pop(client, None)
 
-    def _started(self, child: Child) -> None:
-        self._running[get_ident()] = child
-        if self._closed:
+    def _started(self, client: Client, child: Child) -> None:
+        """Have the program end with the client that asks for it, and with the server."""
+        self._running[client] = child
+        client.when_gone = child.kill
+        if not self._is_wanted(client):
             child.kill()
 
     def _tell(self, client: Client, outcome: Completed | PipeError) -> None:
