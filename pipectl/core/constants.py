@@ -133,12 +133,6 @@ class Nmpwait(IntEnum):
     WAIT_FOREVER = 0xFFFF_FFFF
 
 
-class ThreadAccess(IntFlag):
-    """`dwDesiredAccess` of OpenThread; TERMINATE is what CancelSynchronousIo asks for."""
-
-    TERMINATE = 0x1
-
-
 class PipeState(IntEnum):
     """`NamedPipeState` of FILE_PIPE_LOCAL_INFORMATION."""
 
@@ -154,58 +148,6 @@ class PipeConfiguration(IntEnum):
     INBOUND = 0
     OUTBOUND = 1
     DUPLEX = 2
-
-
-class ProcessAccess(IntFlag):
-    """`dwDesiredAccess` of OpenProcess."""
-
-    # Also given on the processes of other users, except those that Windows protects.
-    QUERY_LIMITED_INFORMATION = 0x0000_1000
-
-
-class ServiceManagerAccess(IntFlag):
-    """`dwDesiredAccess` of OpenSCManager."""
-
-    # Also given to users who are no administrators, if they are logged on here.
-    ENUMERATE_SERVICE = 0x0004
-
-
-class ServiceType(IntFlag):
-    """`dwServiceType` of EnumServicesStatusEx: those that are no drivers."""
-
-    WIN32 = 0x0030
-
-
-class ServiceState(IntEnum):
-    """`dwServiceState` of EnumServicesStatusEx."""
-
-    ACTIVE = 1
-
-
-class StdHandle(IntEnum):
-    """`nStdHandle` of GetStdHandle."""
-
-    OUTPUT = 0xFFFF_FFF5
-    ERROR = 0xFFFF_FFF4
-
-
-class JobLimit(IntFlag):
-    """`LimitFlags` of JOBOBJECT_BASIC_LIMIT_INFORMATION."""
-
-    NONE = 0x0000
-    KILL_ON_JOB_CLOSE = 0x2000
-
-
-class TokenAccess(IntFlag):
-    """`DesiredAccess` of OpenProcessToken."""
-
-    QUERY = 0x0008
-
-
-class TokenInformation(IntEnum):
-    """`TokenInformationClass` of GetTokenInformation."""
-
-    USER = 1
 
 
 class Wait(StrEnum):

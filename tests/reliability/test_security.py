@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipectl.core.constants import Access, OpenMode, PipeMode, Sqos, TokenAccess, Wait
+from pipectl.core.constants import Access, OpenMode, PipeMode, Sqos, Wait
 from pipectl.core.errors import PipeAccessError, PipeClosedError
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.contract import PipeConfig
@@ -24,6 +24,7 @@ from pipectl.core.security.sddl import AccessEntry, Dacl, allowed
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.calls import create_named_pipe
 from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.processes import TokenAccess
 from pipectl.core.win32.queries import get_local_info
 from tests import pipes
 from tests.pipes import read_file, reporting

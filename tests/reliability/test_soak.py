@@ -13,12 +13,12 @@ from ctypes import byref
 from pathlib import Path
 from typing import NamedTuple
 
-from pipectl.core.constants import ProcessAccess
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.processes import ProcessAccess
 from tests.reliability.test_leaks import memory_in_use
 from tests.runner import Running
 

@@ -18,12 +18,13 @@ from functools import partial
 from threading import Lock, Thread
 from typing import NamedTuple
 
-from pipectl.core.constants import BUFFER_SIZE, MAX_MESSAGE, JobLimit, WinError
+from pipectl.core.constants import BUFFER_SIZE, MAX_MESSAGE, WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import MessageTooLongError, PipeError, PipeTimeoutError
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.calls import create_event
 from pipectl.core.win32.handle import Closing, Handle, wait
+from pipectl.core.win32.processes import JobLimit
 
 from .process import Command, Process, name_of, pipe
 

@@ -17,12 +17,13 @@ from functools import partial
 from threading import Condition, Thread
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from pipectl.core.constants import BUFFER_SIZE, StdHandle
+from pipectl.core.constants import BUFFER_SIZE
 from pipectl.core.deadline import Deadline
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.blocking import run_blocking
 from pipectl.core.win32.calls import create_event
 from pipectl.core.win32.handle import wait
+from pipectl.core.win32.processes import StdHandle
 
 from .process import Command, Process, inherited, pipe
 

@@ -10,12 +10,12 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from pipectl.core.constants import StdHandle
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import error_for
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.calls import fd_create_pipe
 from pipectl.core.win32.handle import Handle, wait
+from pipectl.core.win32.processes import StdHandle
 
 # A text is a command line for the shell; a sequence is a program and its arguments, and no shell sees them, except when
 # the program is a batch file, which Windows itself gives to one.

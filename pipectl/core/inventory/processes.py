@@ -12,12 +12,13 @@ from ctypes import byref
 from ctypes.wintypes import DWORD
 from functools import lru_cache
 
-from pipectl.core.constants import ProcessAccess, ServiceManagerAccess, ServiceState, ServiceType, WinError
+from pipectl.core.constants import WinError
 from pipectl.core.errors import PipeError, if_allowed
 from pipectl.core.models import Process
 from pipectl.core.security.accounts import account_name, user_sid
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.processes import ProcessAccess, ServiceManagerAccess, ServiceState, ServiceType
 
 # The longest path that Windows has, in characters.
 _MAX_PATH = 32768

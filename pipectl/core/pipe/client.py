@@ -273,6 +273,8 @@ class Client:
         self.begin_read()
 
     def _keep_buffer(self, size: int) -> None:
+        if self._is_message:  # no larger than a message may be, so that a longer one shows itself
+            size = max(1, min(size, self._max_message))
         # Its slices are bytes, though its type hints say that they are lists.
         self._buffer: Any = ctypes.create_string_buffer(size)
         self._size = size

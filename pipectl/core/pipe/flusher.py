@@ -32,24 +32,30 @@ class Flusher:
     def __init__(self) -> None:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._lock = Lock()
-        self._threads = 0
+        self._threads: list[Thread] = []
         self._free = 0
         self._closed = False
 
     def flush(self, handle: Handle, deadline: Deadline, done: Callable[[bool], None]) -> None:
         """Wait until the client has read everything, and call `done` with whether it has, from another thread."""
         with self._lock:
-            if not self._free and self._threads < _MOST_THREADS:
-                self._threads += 1
+            if not self._free and len(self._threads) < _MOST_THREADS:
+                self._threads.append(Thread(target=self._run, name="Flusher", daemon=True))
                 self._free += 1
-                Thread(target=self._run, name="Flusher", daemon=True).start()
+                self._threads[-1].start()
         self._tasks.put(_Task(handle, deadline, done))
 
     def close(self) -> None:
         """End the threads; one that is waiting does when its deadline has passed."""
         self._closed = True
-        for _ in range(self._threads):
+        for _ in self._threads:
             self._tasks.put(None)
+
+    def join(self, seconds: float) -> None:
+        """Wait for the end of the threads after `close`, but not for one that is waiting for a client."""
+        deadline = Deadline(seconds)
+        for thread in self._threads:
+            thread.join(deadline.remaining())
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:

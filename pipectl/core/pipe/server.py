@@ -47,6 +47,8 @@ _PACKET = Struct("PPIP")
 _DRAIN = 1.0
 # How soon, in seconds, an instance that the system refused is asked for again.
 _RETRY = 1.0
+# How long, in seconds, the threads that flush are waited for at the end.
+_FLUSHERS_END = 0.1
 
 _WAKE = 0  # the completion key of a packet that only wakes the loop; clients count from 1
 
@@ -167,6 +169,7 @@ class PipeServer:
             wait(self._ended, Deadline(None))  # which Ctrl+C ends, and a join it does not
             self._thread.join()
             self._thread = None
+            self._flusher.join(_FLUSHERS_END)
         self._close_handles()
 
     def __enter__(self) -> Self:

@@ -6,10 +6,10 @@ from contextlib import contextmanager, suppress
 from ctypes import byref, c_void_p
 from ctypes.wintypes import BOOL, DWORD, HANDLE
 
-from pipectl.core.constants import TokenAccess, TokenInformation
 from pipectl.core.errors import PipeError
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.processes import TokenAccess, TokenInformation
 
 from . import sids
 

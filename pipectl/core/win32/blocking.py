@@ -11,9 +11,9 @@ from contextlib import suppress
 from threading import Thread
 from typing import TypeVar
 
-from pipectl.core.constants import ThreadAccess
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PipeError, timed_out
+from pipectl.core.win32.processes import ThreadAccess
 
 from . import winapi
 from .calls import create_event, set_event

@@ -263,6 +263,15 @@ def test_an_answer_for_a_client_that_has_left_is_reported_so(pipe_name: str) -> 
     assert reported == ["unanswered"]
 
 
+@pytest.mark.parametrize("most", [1, 9, 600, 70_000])
+def test_a_message_may_be_just_as_long_as_is_allowed(pipe_name: str, most: int) -> None:
+    with PipeServer(pipe_name, echo, config=PipeConfig(max_message=most)):
+        with connect(pipe_name, 5) as client:
+            assert client.transact(bytes(most), 5) == bytes(most)
+        with connect(pipe_name, 5) as client, pytest.raises(PipeClosedError):
+            client.transact(bytes(most + 1), 5)
+
+
 # The end of a server
 
 

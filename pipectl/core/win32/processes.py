@@ -1,0 +1,64 @@
+"""The numbers of Win32 that concern processes, threads, tokens, services and jobs: one enum for each parameter.
+
+Apart from `constants`, because a call does without them, and to make an enum takes a fifth of a millisecond.
+"""
+
+from enum import IntEnum, IntFlag
+
+
+class ThreadAccess(IntFlag):
+    """`dwDesiredAccess` of OpenThread; TERMINATE is what CancelSynchronousIo asks for."""
+
+    TERMINATE = 0x1
+
+
+class ProcessAccess(IntFlag):
+    """`dwDesiredAccess` of OpenProcess."""
+
+    # Also given on the processes of other users, except those that Windows protects.
+    QUERY_LIMITED_INFORMATION = 0x0000_1000
+
+
+class ServiceManagerAccess(IntFlag):
+    """`dwDesiredAccess` of OpenSCManager."""
+
+    # Also given to users who are no administrators, if they are logged on here.
+    ENUMERATE_SERVICE = 0x0004
+
+
+class ServiceType(IntFlag):
+    """`dwServiceType` of EnumServicesStatusEx: those that are no drivers."""
+
+    WIN32 = 0x0030
+
+
+class ServiceState(IntEnum):
+    """`dwServiceState` of EnumServicesStatusEx."""
+
+    ACTIVE = 1
+
+
+class StdHandle(IntEnum):
+    """`nStdHandle` of GetStdHandle."""
+
+    OUTPUT = 0xFFFF_FFF5
+    ERROR = 0xFFFF_FFF4
+
+
+class JobLimit(IntFlag):
+    """`LimitFlags` of JOBOBJECT_BASIC_LIMIT_INFORMATION."""
+
+    NONE = 0x0000
+    KILL_ON_JOB_CLOSE = 0x2000
+
+
+class TokenAccess(IntFlag):
+    """`DesiredAccess` of OpenProcessToken."""
+
+    QUERY = 0x0008
+
+
+class TokenInformation(IntEnum):
+    """`TokenInformationClass` of GetTokenInformation."""
+
+    USER = 1
