@@ -33,7 +33,7 @@ if sys.platform != "win32":
         "core/inventory/test_details.py",
         "core/inventory/test_pe*.py",
         "core/inventory/test_processes.py",
-        "core/pipe/test_[!f]*.py",
+        "core/pipe/test_[!fm]*.py",
         "core/security/test_descriptors.py",
         "core/traffic/*",
         "core/win32/*",

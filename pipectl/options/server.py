@@ -62,6 +62,7 @@ class PipeOptions(NamedTuple):
     max_instances: int | None
     buffer_size: int
     max_message: int
+    max_memory: int
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
@@ -100,6 +101,14 @@ class PipeOptions(NamedTuple):
                 section=_PIPE,
                 help="Refuse a longer message.",
             ),
+            Option(
+                ["--max-memory"],
+                type=SIZE,
+                default="256m",
+                show_default=True,
+                section=_PIPE,
+                help="Limit for the long messages of all clients together; the largest wait.",
+            ),
             *AccessOptions.parameters(),
         ]
 
@@ -108,7 +117,14 @@ class PipeOptions(NamedTuple):
         """Return how to make the pipe."""
         access = AccessOptions.from_params(params)
         instances = None if params["instances"] == UNLIMITED_INSTANCES else params["instances"]
-        return cls(access, params["kind"] == "message", instances, params["buffer"], params["max_message"])
+        return cls(
+            access,
+            params["kind"] == "message",
+            instances,
+            params["buffer"],
+            params["max_message"],
+            params["max_memory"],
+        )
 
     def config(self, security: "PipeSecurity") -> "PipeConfig":
         """Return the same as PipeServer takes it, with the security that `access` has made."""
@@ -119,6 +135,7 @@ class PipeOptions(NamedTuple):
             max_instances=self.max_instances,
             buffer_size=self.buffer_size,
             max_message=self.max_message,
+            max_memory=self.max_memory,
             security=security.attributes,
             allow_remote=self.access.allow_remote,
         )

@@ -23,6 +23,8 @@ from pipectl.core.errors import MessageTooLongError, PipeClosedError, PipeError
 from pipectl.core.win32 import calls, queries, winapi
 from pipectl.core.win32.handle import Handle
 
+from .memory import Memory
+
 if TYPE_CHECKING:
     from pipectl.core.deadline import Deadline
 
@@ -89,6 +91,7 @@ class Client:
         "_loop",
         "_max_message",
         "_max_queue",
+        "_memory",
         "_output",
         "_output_size",
         "_parts",
@@ -113,7 +116,15 @@ class Client:
     )
 
     def __init__(
-        self, loop: Loop, key: int, handle: Handle, *, is_message: bool, max_message: int, max_queue: int
+        self,
+        loop: Loop,
+        key: int,
+        handle: Handle,
+        memory: Memory,
+        *,
+        is_message: bool,
+        max_message: int,
+        max_queue: int,
     ) -> None:
         self.state = _LISTENING
         # Why the server closed it, if for an error.
@@ -137,6 +148,7 @@ class Client:
         self._is_message = is_message
         self._max_message = max_message
         self._max_queue = max_queue
+        self._memory = memory
 
         self._read_overlapped = winapi.OVERLAPPED()
         self.read_address = ctypes.addressof(self._read_overlapped)
@@ -269,6 +281,16 @@ class Client:
             self._parts = None
             self.begin_close(MessageTooLongError(f"a message is longer than {self._max_message} bytes"))
             return
+        if self._memory.take(self, len(self._parts) + left):
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Read the rest of a message, for which there is room now."""
+        try:
+            left = calls.peek_named_pipe(self.handle).left_in_message
+        except PipeClosedError:
+            self.leave()
+            return
         self._keep_buffer(max(left, 1))
         self.begin_read()
 
@@ -349,6 +371,7 @@ class Client:
         if self.state is _CONNECTED:
             self.is_paused = False
             self.next_message = None
+            self._memory.give_back(self)
             self.begin_read()  # by which it is noticed that the client leaves
         if self.state is _CONNECTED:
             self.state = _CLOSING
@@ -359,6 +382,7 @@ class Client:
         self.state = _GONE
         self.is_paused = False
         self.next_message = self._parts = None
+        self._memory.give_back(self)
         self._refuse_writes()
         if not self.is_idle:
             with suppress(PipeError):  # a handler has closed the handle

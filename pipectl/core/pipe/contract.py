@@ -35,6 +35,8 @@ class PipeConfig(NamedTuple):
     allow_remote: bool = False
     # How many instances listen, so that as many clients can come at once.
     spare_instances: int = 4
+    # Bytes of all long messages that are being read at once, together; who needs more waits.
+    max_memory: int = 256 << 20
     # Bytes that may wait to be written to a client that does not read; one for which more wait is closed.
     max_queue: int = 16 << 20
     # Seconds that a client that is closed has to take what was written to it.

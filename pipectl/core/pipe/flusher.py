@@ -18,6 +18,8 @@ from pipectl.core.win32.blocking import run_blocking
 from pipectl.core.win32.handle import Handle
 
 _MOST_THREADS = 8
+# How long, in seconds, threads that have nothing to do may take to end.
+_END = 0.1
 
 
 class _Task(NamedTuple):
@@ -51,9 +53,9 @@ class Flusher:
         for _ in self._threads:
             self._tasks.put(None)
 
-    def join(self, seconds: float) -> None:
+    def join(self) -> None:
         """Wait for the end of the threads after `close`, but not for one that is waiting for a client."""
-        deadline = Deadline(seconds)
+        deadline = Deadline(_END)
         for thread in self._threads:
             thread.join(deadline.remaining())
 

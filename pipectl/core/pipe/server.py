@@ -13,42 +13,33 @@ client is in then makes due. So nothing is locked, and a silent client costs no 
 * What one client does, or a question about it, ends at most that client.
 """
 
-import ctypes
 import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from ctypes import byref
-from ctypes.wintypes import ULONG
 from functools import partial
-from struct import Struct
 from threading import Thread, get_ident
 from types import TracebackType
 from typing import Any, Self
 
 from pipectl.core.constants import (
     STATUS_SUCCESS,
-    WinError,
 )
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PipeAccessError, PipeError, PipeStateError
 from pipectl.core.win32 import calls, winapi
-from pipectl.core.win32.handle import Handle, kernel_time, wait
+from pipectl.core.win32.handle import Handle, wait
+from pipectl.core.win32.port import CompletionPort
 
 from .client import Client, State
 from .contract import Answer, Later, PipeConfig, ServerEvents, Stats, StopAfter
 from .flusher import Flusher
+from .memory import Memory
 
-_BATCH = 64
-# A FILE_IO_COMPLETION_INFORMATION: client, operation, status, bytes. Taken apart all at once, because each access to a
-# field of ctypes takes as long as a call.
-_PACKET = Struct("PPIP")
 # How long, in seconds, a server that ends waits for clients to take their last replies.
 _DRAIN = 1.0
 # How soon, in seconds, an instance that the system refused is asked for again.
 _RETRY = 1.0
-# How long, in seconds, the threads that flush are waited for at the end.
-_FLUSHERS_END = 0.1
 
 _WAKE = 0  # the completion key of a packet that only wakes the loop; clients count from 1
 
@@ -86,10 +77,6 @@ class PipeServer:
         self._listening = 0
         self._last_key = _WAKE
         self._came = self._left = self._messages = self._answers = self._bytes_in = self._bytes_out = 0
-        self._packets = ctypes.create_string_buffer(_PACKET.size * _BATCH)
-        self._packet_memory = memoryview(self._packets)
-        self._packet_count = ULONG()
-        self._packet_count_reference = byref(self._packet_count)
         self._orders: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._is_stopping = False
         self._drain_seconds = _DRAIN
@@ -97,10 +84,11 @@ class PipeServer:
         # Clients that are closing or linger, with when their time is up, the first first.
         self._lingering: deque[tuple[Deadline, Client]] = deque()
         self._flusher = Flusher()
+        self._memory = Memory(config.max_memory)
         # When to ask again for an instance that was refused.
         self._retry: Deadline | None = None
         self._thread: Thread | None = None
-        self._port: Handle | None = None
+        self._port: CompletionPort | None = None
         self._ended: Handle | None = None
 
     # For the program's thread
@@ -121,8 +109,7 @@ class PipeServer:
         Raises PipeAccessError or PipeBusyError if it is taken, and PipeAccessError if the access list does not let this
         user add instances: such a server would serve one client at a time.
         """
-        self._port = Handle(winapi.CreateIoCompletionPort(winapi.INVALID_HANDLE_VALUE, None, 0, 0), self.pipe)
-        self._remove_packets_call = partial(winapi.NtRemoveIoCompletionEx, self._port.pointer, self._packets)
+        self._port = CompletionPort(self.pipe)
         try:
             self._add_instance(is_first=True)
             self._listen(is_starting=True)
@@ -169,7 +156,7 @@ class PipeServer:
             wait(self._ended, Deadline(None))  # which Ctrl+C ends, and a join it does not
             self._thread.join()
             self._thread = None
-            self._flusher.join(_FLUSHERS_END)
+            self._flusher.join()
         self._close_handles()
 
     def __enter__(self) -> Self:
@@ -226,14 +213,11 @@ class PipeServer:
     def _take_packets(self, seconds: float | None) -> bool:
         """Wait for packets and do what they ask; return False if none came in time."""
         # Wine asks its server once for each packet, and once more when there are fewer than asked for.
-        most = min(_BATCH, max(1, self.connected))
-        status = self._remove_packets_call(most, self._packet_count_reference, kernel_time(seconds), False)
-        if status == WinError.WAIT_TIMEOUT:
+        assert self._port is not None
+        packets = self._port.take(seconds, max(1, self.connected))
+        if packets is None:
             return False
-        if status != STATUS_SUCCESS:
-            raise winapi.native_error(status, winapi.NtRemoveIoCompletionEx, self._port)
-        packets = self._packet_memory[: self._packet_count.value * _PACKET.size]
-        for key, operation, status, count in _PACKET.iter_unpack(packets):
+        for key, operation, status, count in packets:
             client = self._clients.get(key)
             try:
                 if client is None:
@@ -264,8 +248,9 @@ class PipeServer:
     def post(self, function: Callable[..., None], *arguments: Any) -> None:
         """Have the server's thread call a function, after what it is doing now; void once the server has ended."""
         self._orders.append((function, arguments))
-        with suppress(PipeError):
-            winapi.PostQueuedCompletionStatus(self._port, 0, _WAKE, None)
+        if self._port is not None:
+            with suppress(PipeError):
+                self._port.post(_WAKE)
 
     def _obey(self) -> None:
         while self._orders:
@@ -316,7 +301,8 @@ class PipeServer:
     def _add_instance(self, *, is_first: bool = False) -> None:
         handle = self._config.create(self.pipe, is_first=is_first)
         self._last_key += 1
-        winapi.CreateIoCompletionPort(handle, self._port, self._last_key, 0)
+        assert self._port is not None
+        self._port.add(handle, self._last_key)
         self._await_client(self._last_key, handle)
 
     def _wants_listener(self) -> bool:
@@ -331,14 +317,15 @@ class PipeServer:
             self,
             key,
             handle,
+            self._memory,
             is_message=config.is_message,
             max_message=config.max_message,
             max_queue=config.max_queue,
         )
         self._clients[key] = client
         self._listening += 1
-        if not client.listen():
-            winapi.PostQueuedCompletionStatus(self._port, 0, key, client.read_address)
+        if not client.listen() and self._port is not None:
+            self._port.post(key, client.read_address)
 
     def _came_or_not(self, client: Client, status: int) -> None:
         """Greet the client that an instance was waiting for, or give up an instance that is not to wait any more."""
@@ -375,6 +362,8 @@ class PipeServer:
 
     def _answered(self, client: Client, answer: bytes | None) -> None:
         """Send an answer, by whichever way it came; every answer passes here."""
+        if self._memory.held:
+            self._memory.give_back(client)
         if answer is not None:
             is_sent = client.queue(answer)
             if self._events is not None:
@@ -505,8 +494,6 @@ class PipeServer:
             self._look_at_the_clock()
 
     def _close_handles(self) -> None:
-        for client in self._clients.values():
-            client.handle.close()
-        for handle in (self._port, self._ended):
-            if handle is not None:
-                handle.close()
+        for owner in (*(client.handle for client in self._clients.values()), self._port, self._ended):
+            if owner is not None:
+                owner.close()

@@ -272,6 +272,20 @@ def test_a_message_may_be_just_as_long_as_is_allowed(pipe_name: str, most: int) 
             client.transact(bytes(most + 1), 5)
 
 
+def test_long_messages_of_many_clients_are_answered_within_the_memory(pipe_name: str, background: "Background") -> None:
+    size = 1 << 20
+    with PipeServer(pipe_name, echo, config=PipeConfig(max_memory=2 * size)) as server:
+
+        def ask(number: int) -> bool:
+            data = bytes([number]) * size
+            with connect(pipe_name, 20) as client:
+                return all(client.transact(data, 20) == data for _ in range(3))
+
+        asking = [background(ask, number) for number in range(12)]
+        assert all(each.result(timeout=60) for each in asking)
+        assert server.stats.messages == 36
+
+
 # The end of a server
 
 
