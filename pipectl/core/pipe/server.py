@@ -403,11 +403,11 @@ class PipeServer:
         self._settle(client)
 
     def _settle(self, client: Client) -> None:
-        """Do what the state of a client makes due, which is nothing while it is connected.
+        """Do what the state of a client makes due once it is connected no more.
 
         Its key may belong to the next client of the instance by now; then nothing is done.
         """
-        if client.state is _CONNECTED or self._clients.get(client.key) is not client:
+        if client.state in (_LISTENING, _CONNECTED) or self._clients.get(client.key) is not client:
             return
         if client.state is not _GONE and client.time is None:
             client.time = Deadline(self._config.linger)
