@@ -97,6 +97,22 @@ def test_a_program_that_takes_too_long_is_ended(pipe_name: str) -> None:
     assert [failure.exit_code for failure in told.failures] == [None]
 
 
+def test_programs_that_hang_end_with_the_clients_that_left(pipe_name: str, tmp_path: Path) -> None:
+    hang = "import os, sys, time; open(os.path.join(sys.argv[1], str(os.getpid())), 'w'); time.sleep(60)"
+    told = Told()
+    begun = time.perf_counter()
+    with serving(pipe_name, python(hang, str(tmp_path)), told) as server:
+        for count in range(1, 4):
+            with connect(pipe_name, 5) as client:
+                client.send(b"x", 5)
+                while len(list(tmp_path.iterdir())) < count:
+                    time.sleep(0.01)
+        while server.connected:
+            time.sleep(0.01)
+    assert time.perf_counter() - begun < 30
+    assert (told.answers, told.failures) == ([], [])
+
+
 def test_a_server_that_ends_ends_its_programs(pipe_name: str, tmp_path: Path) -> None:
     program = "import sys, time; open(sys.argv[1], 'w'); time.sleep(1); open(sys.argv[2], 'w')"
     told = Told()
