@@ -19,12 +19,15 @@ from pathlib import Path
 # Python itself does not look beside the script if it was told to use safe paths, with `-P` or PYTHONSAFEPATH.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from setup_.packages import CHECKING, LOCK_FILE, PYTHON, UV, UV_PROGRAM, VENV_PYTHON, package_environment
+from setup_.packages import CHECKING, LOCK_FILE, PYTHON, RUNNING, UV, UV_PROGRAM, VENV_PYTHON, package_environment
 from setup_.steps import DEV, ROOT, Arguments, Command, DevError, say, set_up
 from setup_.streams import keep_standard_streams_open, launch
-from setup_.wine import stop_server
+from setup_.strict import PREFIX as STRICT_PREFIX
+from setup_.strict import STRICT_STEPS
+from setup_.wine import PREFIX, stop_server
 
 EXE = ROOT / "dist" / "pipectl.exe"
+STRICT_OPTION = "--strict"
 
 
 # ---- commands -------------------------------------------------------------------------------------------------------
@@ -36,9 +39,19 @@ def run(arguments: Arguments) -> int:
 
 
 def test(arguments: Arguments) -> int:
-    """Run the tests on Windows' Python. ARGUMENTS are pytest's: `test tests/core -k busy`."""
+    """Run the tests on Windows' Python. ARGUMENTS are pytest's: `test tests/core -k busy`; see also `--strict`."""
     os.chdir(ROOT)
-    return launch(PYTHON, "-P", "-m", "pytest", *pytest_options("pytest"), *arguments)
+    pytest: Arguments = ("-P", "-m", "pytest", *pytest_options("pytest"))
+    if STRICT_OPTION not in arguments:
+        return launch(PYTHON, *pytest, *arguments)
+    if sys.platform == "win32":
+        raise DevError(f"{STRICT_OPTION} is for Wine; Windows is what it is to be like", f"Run `{invocation()} test`")
+    set_up(*RUNNING, *STRICT_STEPS)
+    say("dev: the tests run on a Wine server that refuses with named pipes what NT refuses")
+    os.environ["PIPECTL_STRICT"] = "1"
+    return launch(
+        PYTHON, *pytest, *(argument for argument in arguments if argument != STRICT_OPTION), prefix=STRICT_PREFIX
+    )
 
 
 def python(arguments: Arguments) -> int:
@@ -84,9 +97,10 @@ def lock(arguments: Arguments) -> int:
 
 
 def stop(arguments: Arguments) -> int:
-    """End this checkout's Wine server and all that runs on it; the next command starts it again."""
+    """End this checkout's Wine servers and all that runs on them; the next command starts what it needs again."""
     refuse_arguments(arguments)
-    stop_server()
+    for prefix in (PREFIX, STRICT_PREFIX):
+        stop_server(prefix)
     return 0
 
 
@@ -111,6 +125,10 @@ or two, once. Streams, arguments, signals and exit code are those of the program
 
 Commands:
 {commands}
+
+Options:
+  test --strict  On Linux, run the tests on a Wine server that is as strict as NT where named pipes are concerned. It
+                 is built first, from the source package of the installed Wine: that takes a minute or two, once.
 
 Environment:
   PIPECTL_CPUS  On Linux, the cores that Wine may use: `0,1`, or `all`. The default is one core, because Wine is

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .packages import RUNNING
 from .steps import ROOT, Arguments, say, set_up
-from .wine import windows_command, wine_cores, wine_environment
+from .wine import PREFIX, windows_command, wine_cores, wine_environment
 
 if sys.platform != "win32":
     import fcntl
@@ -28,8 +28,8 @@ if sys.platform != "win32":
 CHUNK = 1 << 16  # what a pipe holds
 
 
-def launch(program: Path, *arguments: str) -> int:
-    """Run a Windows program in place of this process."""
+def launch(program: Path, *arguments: str, prefix: Path = PREFIX) -> int:
+    """Run a Windows program in place of this process; on Linux with the drive C:, and on the server, of a prefix."""
     set_up(*RUNNING)
     command = (*windows_command(program), *arguments)
     if sys.platform == "win32":
@@ -38,8 +38,8 @@ def launch(program: Path, *arguments: str) -> int:
     os.sched_setaffinity(0, wine_cores())
     replaced = [fd for fd in (0, 1, 2) if not wine_can_use(fd)]
     if not replaced:
-        os.execve(command[0], command, wine_environment())
-    return run_through_pipes(command, wine_environment(), replaced)
+        os.execve(command[0], command, wine_environment(prefix))
+    return run_through_pipes(command, wine_environment(prefix), replaced)
 
 
 # ---- streams --------------------------------------------------------------------------------------------------------

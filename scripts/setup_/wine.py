@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,51 +48,60 @@ def apt_install(*packages: str) -> None:
 # ---- prefix and server ----------------------------------------------------------------------------------------------
 
 
-def make_prefix(_path: Path) -> None:
+def make_prefix(prefix: Path) -> None:
     """Make drive C: and the registry, as Windows 10 has them."""
-    run_wine_detached("wineboot", "-i")
-    run_wine_detached("winecfg", "-v", "win10")
+    run_wine_detached(prefix, "wineboot", "-i")
+    run_wine_detached(prefix, "winecfg", "-v", "win10")
     # Without this wait, the next step would find this server, which is about to end.
-    run_detached(find_wine_program("wineserver"), "-w")
+    run_detached(prefix, find_wine_program("wineserver"), "-w")
 
 
-def remove_prefix(path: Path) -> None:
+def remove_prefix(prefix: Path) -> None:
     """Remove drive C: and the registry, after the end of what still runs there and may still write."""
-    stop_server()
-    remove_directory(path)
+    stop_server(prefix)
+    remove_directory(prefix)
 
 
-def start_server() -> bool:
-    """Start Wine's server, to stay, since each start without one takes seconds; return false if it already runs."""
-    return run_detached(find_wine_program("wineserver"), "-p") == 0
+def start_server(prefix: Path, program: str) -> bool:
+    """Start a server of Wine, to stay, since each start without one takes seconds; return false if one already runs."""
+    return run_detached(prefix, program, "-p") == 0
 
 
-def stop_server() -> None:
-    """End Wine's server, if there is one, and all that runs on it."""
-    if find_wine_program("wineserver") and PREFIX.exists():
-        subprocess.call((find_wine_program("wineserver"), "-k"), env=wine_environment(), stderr=subprocess.DEVNULL)
+def stop_server(prefix: Path) -> None:
+    """End the server of Wine that serves this prefix, if there is one, and all that runs on it."""
+    if find_wine_program("wineserver") and prefix.exists():
+        command = (find_wine_program("wineserver"), "-k")
+        subprocess.call(command, env=wine_environment(prefix), stderr=subprocess.DEVNULL)
 
 
-def start_services() -> None:
+def start_services(prefix: Path) -> None:
     """Let Wine start its services away from our streams, which they would keep: a pipe would never be at its end."""
     try:
-        run_wine_detached("cmd", "/c", "exit")
+        run_wine_detached(prefix, "cmd", "/c", "exit")
     except BaseException:
-        stop_server()  # else the next call would find a server, and start the services itself
+        stop_server(prefix)  # else the next call would find a server, and start the services itself
         raise
 
 
-def run_wine_detached(*command: str) -> None:
+def run_wine_detached(prefix: Path, *command: str) -> None:
     """Run a program of Wine's own, away from our streams."""
-    if code := run_detached(wine_loader(), *command):
+    if code := run_detached(prefix, wine_loader(), *command):
         raise DevError(f"Wine's `{' '.join(command)}` ended with {code}", AGAIN)
 
 
-def run_detached(*command: str) -> int:
+def run_detached(prefix: Path, *command: str) -> int:
     """Run a program that may leave others behind, away from our streams, and return its exit code."""
     nowhere = subprocess.DEVNULL
     streams: dict[str, Any] = {"stdin": nowhere, "stdout": nowhere, "stderr": nowhere}
-    return subprocess.call(command, **streams, start_new_session=True, **wine_process_options())
+    return subprocess.call(command, **streams, start_new_session=True, **wine_process_options(prefix))
+
+
+def server_steps(name: str, prefix: Path, program: Callable[[], str]) -> tuple[Step, Step]:
+    """Describe the steps that make a prefix and start its server."""
+    return (
+        directory_step(f"making drive C: for {name}", prefix, lambda: "Windows 10", make_prefix, remove_prefix),
+        Step(f"starting {name}", lambda: not start_server(prefix, program()), lambda: start_services(prefix)),
+    )
 
 
 WINE = (
@@ -100,8 +110,7 @@ WINE = (
         lambda: bool(wine_loader() and find_wine_program("wineserver")),
         lambda: apt_install("wine", "wine64"),
     ),
-    directory_step("making drive C: for Wine", PREFIX, lambda: "Windows 10", make_prefix, remove_prefix),
-    Step("starting Wine", lambda: not start_server(), start_services),
+    *server_steps("Wine", PREFIX, lambda: find_wine_program("wineserver")),
 )
 
 
@@ -120,17 +129,17 @@ def windows_path(path: Path) -> str:
     return "Z:" + str(path).replace("/", "\\")
 
 
-def wine_process_options() -> dict[str, Any]:
+def wine_process_options(prefix: Path = PREFIX) -> dict[str, Any]:
     """Return the options with which `subprocess` starts a process of Wine."""
-    return {"env": wine_environment(), "preexec_fn": partial(os.sched_setaffinity, 0, wine_cores())}
+    return {"env": wine_environment(prefix), "preexec_fn": partial(os.sched_setaffinity, 0, wine_cores())}
 
 
-def wine_environment() -> dict[str, str]:
+def wine_environment(prefix: Path = PREFIX) -> dict[str, str]:
     """Return our environment with what Wine has to know, without what is meant for the Python of Linux."""
     return {
         "WINEDEBUG": "-all",
         **{name: value for name, value in os.environ.items() if name not in NOT_FOR_WINDOWS},
-        "WINEPREFIX": str(PREFIX),
+        "WINEPREFIX": str(prefix),
         "WINEARCH": "win64",
         # No offers to install .NET, no menus, and no desktop: the first window, which the exe makes unseen, would wait
         # ten seconds for it, and it would keep the streams of the exe, so that a pipe would never be at its end.

@@ -21,7 +21,7 @@ on_linux = pytest.mark.skipif(sys.platform == "win32", reason="Windows needs nei
 with_uv = pytest.mark.skipif(not packages.UV_PROGRAM.exists(), reason="needs the uv of `dev.py`")
 
 # From the ground up: each file imports only those before it.
-_FILES = ["__init__", "steps", "wine", "packages", "streams"]
+_FILES = ["__init__", "steps", "wine", "packages", "streams", "strict_edits", "strict"]
 
 
 def test_every_file_of_the_set_up_has_its_place() -> None:
@@ -248,7 +248,6 @@ def test_a_prefix_is_removed_only_after_its_server_has_been_stopped(
     server.write_text(f"#!/bin/sh\n[ -d $WINEPREFIX ] && echo $WINEPREFIX $* >> {log}\n")
     server.chmod(0o755)
     monkeypatch.setattr(wine, "find_wine_program", lambda name: str(tmp_path / name))
-    monkeypatch.setattr(wine, "PREFIX", prefix)
     wine.remove_prefix(prefix)
     assert log.read_text().split() == [str(prefix), "-k"]
     assert not prefix.exists()

@@ -1,0 +1,265 @@
+"""What makes Wine's server as strict as NT with named pipes: edits to its server/named_pipe.c, in our own words.
+
+Each edit names its rules, the function or structure that it changes, the few words there that mark the place, and what
+to put before or after them or in their stead. The rules are numbered:
+
+N1   An instance counts until both of its ends are closed. Only DisconnectNamedPipe frees it earlier.
+N2   A pipe whose servers are gone exists for WaitNamedPipe as long as a client holds its end; it cannot be opened.
+N4   An open asks the access list first, then the direction of the pipe, then for an instance that listens.
+N5   A further instance needs FILE_CREATE_PIPE_INSTANCE in the access list of the first one.
+N6   SetNamedPipeHandleState needs FILE_WRITE_ATTRIBUTES.
+N7   A name that continues the name of a pipe after a backslash is invalid while that pipe exists.
+N19  A client gets the oldest instance that listens, also when that instance has been used before.
+N21  WriteQuotaAvailable is the quota of that direction less what is unread, and less what a pending read asks for.
+
+Their source, unless an edit names another, is NPFS in ReactOS, which is written after Microsoft's: the functions named
+here are in drivers/filesystems/npfs.
+"""
+
+from typing import Literal, NamedTuple
+
+
+class Edit(NamedTuple):
+    """A change at one place; the words that mark it are compared without their white space."""
+
+    rules: str
+    inside: str
+    where: Literal["before", "after", "instead of"]
+    words: str
+    text: str
+
+
+# An edit with these words comes before the whole function.
+WHOLE = ""
+
+EDITS = (
+    # NpDeleteCcb (strucsup.c) takes an instance off the count, and NpSetClosingPipeState (statesup.c) calls it for the
+    # second end that closes. Here the client's end takes over what the server's end leaves.
+    Edit(
+        "N1",
+        "struct pipe_end",
+        "before",
+        "struct fd *fd;",
+        """
+    int keeps_instance;          /* the server's end is gone, and this one still counts as the instance */
+""",
+    ),
+    Edit("N1", "init_pipe_end", "after", "pipe_end->fd = NULL;", "pipe_end->keeps_instance = 0;"),
+    Edit(
+        "N1, N2",
+        "pipe_server_destroy",
+        "instead of",
+        "if (!--pipe->instances) unlink_named_object( &pipe->obj );",
+        """
+    pipe->servers--;
+    if (server->pipe_end.connection) server->pipe_end.connection->keeps_instance = 1;
+    else leave_instance( pipe );
+""",
+    ),
+    Edit(
+        "N1",
+        "pipe_end_destroy",
+        "before",
+        WHOLE,
+        """
+/* N1: the name goes with the last instance */
+static void leave_instance( struct named_pipe *pipe )
+{
+    if (--pipe->instances) return;
+    unlink_named_object( &pipe->obj );
+}
+""",
+    ),
+    Edit(
+        "N1",
+        "pipe_end_destroy",
+        "before",
+        "if (pipe_end->pipe) release_object( pipe_end->pipe );",
+        "if (pipe_end->keeps_instance) leave_instance( pipe_end->pipe );",
+    ),
+    # ServerOpenCount in NpFsdCreate (create.c).
+    Edit("N2", "struct named_pipe", "before", "int message_mode;", "unsigned int servers; /* server ends */"),
+    Edit("N2", "create_named_pipe", "before", "pipe->instances = 0;", "pipe->servers = 0;"),
+    Edit("N2", "create_named_pipe", "before", "pipe->instances++;", "pipe->servers++;"),
+    Edit(
+        "N2",
+        "named_pipe_open_file",
+        "before",
+        "if (list_empty( &pipe->listeners ))",
+        """
+    if (!pipe->servers)
+    {
+        set_error( STATUS_OBJECT_NAME_NOT_FOUND );
+        return NULL;
+    }
+    if (!may_open( pipe, access )) return NULL;
+""",
+    ),
+    # NpCreateClientEnd (create.c). It leaves out FILE_CREATE_PIPE_INSTANCE, which GENERIC_WRITE stands for too, so that
+    # a list need not let a client create instances.
+    Edit(
+        "N4",
+        "named_pipe_open_file",
+        "before",
+        WHOLE,
+        """
+/* N4: what is asked of an open before it gets an instance */
+static int may_open( struct named_pipe *pipe, unsigned int access )
+{
+    access = named_pipe_map_access( &pipe->obj, access ) & ~FILE_CREATE_PIPE_INSTANCE;
+    if (access && !check_object_access( NULL, &pipe->obj, &access )) return 0;
+
+    if (((access & FILE_READ_DATA) && !(pipe->sharing & FILE_SHARE_READ)) ||
+        ((access & FILE_WRITE_DATA) && !(pipe->sharing & FILE_SHARE_WRITE)))
+    {
+        set_error( STATUS_ACCESS_DENIED );
+        return 0;
+    }
+    return 1;
+}
+""",
+    ),
+    # IoGetFileObjectGenericMapping: the generic rights in a list are those of files.
+    Edit(
+        "N4, N5",
+        "named_pipe_map_access",
+        "before",
+        "if (access & GENERIC_READ)",
+        "access = map_access( access, &file_type.mapping );",
+    ),
+    # NpCreateExistingNamedPipe (create.c).
+    Edit(
+        "N5",
+        "create_named_pipe",
+        "before",
+        "if (pipe->maxinstances <= pipe->instances)",
+        """
+        unsigned int access = named_pipe_map_access( &pipe->obj, req->access ) | FILE_CREATE_PIPE_INSTANCE;
+
+        if (!check_object_access( NULL, &pipe->obj, &access ))
+        {
+            release_object( pipe );
+            return;
+        }
+""",
+    ),
+    # The I/O manager asks this of FilePipeInformation: IopSetOperationAccess in ReactOS' ntoskrnl/io/iomgr/util.c.
+    Edit("N6", "set_named_pipe_info", "instead of", "0, &pipe_client_ops", "FILE_WRITE_ATTRIBUTES, &pipe_client_ops"),
+    # NpFsdCreate and NpFsdCreateNamedPipe (create.c); Microsoft's knowledge base, Q100291.
+    Edit(
+        "N7",
+        "named_pipe_device_lookup_name",
+        "before",
+        WHOLE,
+        """
+/* N7: tell whether a part of a name, up to a backslash, is the name of a pipe */
+static int continues_name_of_pipe( struct namespace *pipes, const struct unicode_str *name, unsigned int attr )
+{
+    struct unicode_str part = *name;
+    struct object *pipe;
+
+    for (part.len = 0; part.len < name->len; part.len += sizeof(WCHAR))
+    {
+        if (part.str[part.len / sizeof(WCHAR)] != '\\\\') continue;
+        if (!(pipe = find_object( pipes, &part, attr ))) continue;
+        release_object( pipe );
+        return 1;
+    }
+    return 0;
+}
+""",
+    ),
+    Edit(
+        "N7",
+        "named_pipe_device_lookup_name",
+        "before",
+        "return found;",
+        """
+    if (!found && continues_name_of_pipe( device->pipes, name, attr | OBJ_CASE_INSENSITIVE ))
+        set_error( STATUS_OBJECT_NAME_INVALID );
+""",
+    ),
+    # NpCreateClientEnd (create.c) goes through the list of instances, which has them as they were created.
+    Edit(
+        "N19", "struct pipe_server", "after", "struct list entry;", "unsigned int age; /* which one it was created */"
+    ),
+    Edit(
+        "N19",
+        "create_pipe_server",
+        "before",
+        "server->options = options;",
+        """
+    static unsigned int created;
+
+    server->age = created++;
+""",
+    ),
+    Edit(
+        "N19",
+        "pipe_server_ioctl",
+        "before",
+        WHOLE,
+        """
+/* N19: listen again, before all that were created later */
+static void listen_again( struct pipe_server *server )
+{
+    struct list *listeners = &server->pipe_end.pipe->listeners;
+    struct pipe_server *other;
+
+    LIST_FOR_EACH_ENTRY( other, listeners, struct pipe_server, entry )
+    {
+        if (other->age < server->age) continue;
+        list_add_before( &other->entry, &server->entry );
+        return;
+    }
+    list_add_tail( listeners, &server->entry );
+}
+""",
+    ),
+    Edit(
+        "N19",
+        "pipe_server_ioctl",
+        "instead of",
+        "list_add_tail( &server->pipe_end.pipe->listeners, &server->entry );",
+        "listen_again( server );",
+    ),
+    # NpQueryPipeLocalInfo (fileinfo.c), with the quota that NpAddDataQueueEntry (datasup.c) takes for data and for
+    # reads alike.
+    Edit(
+        "N21",
+        "pipe_end_get_file_info",
+        "before",
+        WHOLE,
+        """
+/* N21: the quota of what this end writes, less what uses it */
+static data_size_t write_quota_available( struct pipe_end *pipe_end )
+{
+    struct pipe_end *reader = pipe_end->connection;
+    int is_server = pipe_end->obj.ops == &pipe_server_ops;
+    data_size_t quota = is_server ? pipe_end->pipe->outsize : pipe_end->pipe->insize;
+    data_size_t used = 0;
+    struct pipe_message *message;
+    struct async *async;
+
+    if (!reader) return quota;
+    LIST_FOR_EACH_ENTRY( message, &reader->message_queue, struct pipe_message, entry )
+        used += message->iosb->in_size - message->read_pos;
+    if ((async = find_pending_async( &reader->read_q )))
+    {
+        struct iosb *iosb = async_get_iosb( async );
+        used += iosb->out_size;
+        release_object( iosb );
+        release_object( async );
+    }
+    return quota - min( quota, used );
+}
+""",
+    ),
+    Edit(
+        "N21",
+        "pipe_end_get_file_info",
+        "instead of",
+        "pipe_info->WriteQuotaAvailable = 0;",
+        "pipe_info->WriteQuotaAvailable = write_quota_available( pipe_end );",
+    ),
+)
