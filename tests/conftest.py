@@ -24,6 +24,8 @@ def _on_wine() -> bool:
 
 
 ON_WINE = _on_wine()
+# Whether named pipes follow the rules of NT that tests marked `strict` need; `dev.py test --strict` says so.
+STRICT = sys.platform == "win32" and (not ON_WINE or os.environ.get("PIPECTL_STRICT") == "1")
 
 # What is tested against Windows' pipes; elsewhere it cannot even be imported.
 if sys.platform != "win32":
@@ -40,6 +42,7 @@ if sys.platform != "win32":
         "core/win32pipe/*",
         "exe/*",
         "interop/*",
+        "nt/*",
         "options/test_stdin.py",
         "output/test_serverlog.py",
         "reliability/test_[!f]*.py",
@@ -93,6 +96,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     marker = item.get_closest_marker("windows")
     if marker is not None and (ON_WINE or sys.platform != "win32"):
         pytest.skip(f"needs a real Windows: {marker.kwargs['reason']}")
+    marker = item.get_closest_marker("strict")
+    if marker is not None and not STRICT:
+        pytest.skip(f"needs a server with NT's rule {marker.kwargs['rule']}: `dev.py test --strict`")
 
 
 @pytest.fixture
