@@ -28,6 +28,7 @@ from pipectl.core.errors import (
     UnsupportedError,
 )
 from pipectl.core.win32 import calls, queries, winapi
+from pipectl.core.win32.blocking import run_blocking
 from pipectl.core.win32.handle import wait
 from pipectl.core.win32.overlapped import Overlapped
 from pipectl.core.win32pipe import functions
@@ -44,6 +45,9 @@ Background = Callable[..., "Future[Any]"]
 Round = Callable[["Scene"], object]
 
 ROUNDS = 10_000
+# More seconds than all rounds of a test take anywhere. An echo server that gives up earlier leaves an instance that
+# listens and has nobody to answer, and CallNamedPipe waits for an answer without end.
+_PATIENCE = 900
 # Far less than one of anything for each round; room for what other threads and the allocators do meanwhile.
 MOST_HANDLES = 10
 MOST_OBJECTS = ROUNDS // 20
@@ -97,7 +101,7 @@ def scene(pipe_name: str, background: Background) -> Iterator[Scene]:
         yield Scene(server, client, talker, free, listening, echo, win32_server, win32_client, ol, memory)
         win32_server.Detach()
         win32_client.Detach()
-        calls.call_named_pipe(echo, b"the end", 10, 5)
+        run_blocking(lambda: calls.call_named_pipe(echo, b"the end", 10, 5), Deadline(5))
         pipes.transact_named_pipe(talker, b"the end", 10, 5)
 
 
@@ -106,10 +110,10 @@ def echo_messages(pipe: "Handle") -> None:
     message = b""
     while message != b"the end":
         try:
-            pipes.connect_named_pipe(pipe, 30)
+            pipes.connect_named_pipe(pipe, _PATIENCE)
             while message != b"the end":
-                message, _ = pipes.read_file(pipe, 100, 30)
-                pipes.write_file(pipe, message, 30)
+                message, _ = pipes.read_file(pipe, 100, _PATIENCE)
+                pipes.write_file(pipe, message, _PATIENCE)
         except PipeClosedError:  # it left
             pipes.disconnect_named_pipe(pipe)
 
