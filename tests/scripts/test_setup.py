@@ -3,6 +3,7 @@
 import ast
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from typing import IO
 
 import pytest
 
-from setup_ import packages, steps, streams, wine
+from setup_ import packages, steps, streams, strict, strict_edits, wine
+from setup_.strict_edits import EDITS, WHOLE, Edit
 
 _SETUP = Path(steps.__file__).parent
 _PATIENCE = 60
@@ -266,3 +268,78 @@ def test_what_a_program_wrote_before_it_ended_is_copied_though_its_pipe_stays_op
     for fd in (held, ended, target):
         os.close(fd)
     assert (tmp_path / "out").read_bytes() == b"the tail"
+
+
+# ---- the strict server ----------------------------------------------------------------------------------------------
+
+_C = """\
+static int f( int a );
+struct s
+{
+    int x;
+};
+static int f( int a )
+{
+    if (a)   g( a );
+    return 1;
+}
+static int g( int a )
+{
+    return 1;
+}
+"""
+
+
+@on_linux
+@pytest.mark.parametrize(
+    ("edit", "old", "new"),
+    [
+        (
+            Edit("N0", "f", "before", "return 1;", "h();"),
+            "    return 1;\n}\nstatic int g",
+            "h();\n    return 1;\n}\nstatic int g",
+        ),
+        (Edit("N0", "g", "instead of", "return 1;", "return 2;"), "1;\n}\n", "2;\n}\n"),
+        (Edit("N0", "f", "instead of", "if (a) g( a );", "h();"), "if (a)   g( a );", "h();"),
+        (Edit("N0", "struct s", "after", "int x;", "int y;"), "int x;\n", "int x;\nint y;\n"),
+        (Edit("N0", "f", "before", WHOLE, "int h();"), "};\nstatic", "};\nint h();\n\nstatic"),
+    ],
+)
+def test_an_edit_changes_its_place_and_nothing_else(edit: Edit, old: str, new: str) -> None:
+    assert strict.apply(edit, _C) == new.join(_C.rsplit(old, 1))
+
+
+@on_linux
+@pytest.mark.parametrize(
+    "edit",
+    [
+        Edit("N0", "absent", "before", WHOLE, ""),
+        Edit("N0", "f", "before", "return 2;", ""),
+        Edit("N0", "struct s", "before", "return 1;", ""),
+        Edit("N0", "f", "before", "a", ""),  # more than once
+    ],
+)
+def test_an_edit_without_a_place_of_its_own_is_an_error(monkeypatch: pytest.MonkeyPatch, edit: Edit) -> None:
+    monkeypatch.setattr(strict, "installed_wine", lambda: "wine=1.0")
+    with pytest.raises(steps.DevError, match="N0") as raised:
+        strict.apply(edit, _C)
+    assert "wine=1.0" in raised.value.hint
+
+
+@on_linux
+def test_sources_are_looked_for_where_the_packages_come_from(tmp_path: Path) -> None:
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list").write_text("# a comment\ndeb [signed-by=k] http://a s main\ndeb-src http://b s main\n")
+    (tmp_path / "sources.list.d" / "c.sources").write_text(
+        "Types: deb deb-src\nURIs: http://c\n\nTypes: deb\nURIs: http://d\n"
+    )
+    (tmp_path / "sources.list.d" / "e.disabled").write_text("deb http://e s main\n")
+    assert dict(strict.source_lists(tmp_path)) == {
+        "sources.list": "deb-src [signed-by=k] http://a s main\n",
+        "c.sources": "Types: deb-src\nURIs: http://c\n\nTypes: deb-src\nURIs: http://d\n",
+    }
+
+
+def test_every_rule_of_an_edit_is_explained_and_the_other_way_round() -> None:
+    explained = re.findall(r"(?m)^(N\d+) ", str(strict_edits.__doc__))
+    assert {*explained} == {rule for edit in EDITS for rule in edit.rules.split(", ")}
