@@ -128,7 +128,7 @@ Commands:
 
 Options:
   test --strict  On Linux, run the tests on a Wine server that is as strict as NT where named pipes are concerned. It
-                 is built first, from the source package of the installed Wine: that takes a minute or two, once.
+                 is built first, from the source package of the installed Wine: that takes half a minute, once.
 
 Environment:
   PIPECTL_CPUS  On Linux, the cores that Wine may use: `0,1`, or `all`. The default is one core, because Wine is
