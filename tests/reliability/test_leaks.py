@@ -4,12 +4,9 @@ Each round uses several functions of `calls`, `queries` or `win32pipe`; a test s
 """
 
 import ctypes
-import gc
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from ctypes.wintypes import DWORD, HANDLE
 from itertools import cycle
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,6 +31,9 @@ from pipectl.core.win32.overlapped import Overlapped
 from pipectl.core.win32pipe import functions
 from tests import pipes
 
+from .conftest import Amount
+from .growth import assert_nothing_grows
+
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
@@ -44,14 +44,9 @@ pytestmark = pytest.mark.slow
 Background = Callable[..., "Future[Any]"]
 Round = Callable[["Scene"], object]
 
-ROUNDS = 10_000
 # More seconds than all rounds of a test take anywhere. An echo server that gives up earlier leaves an instance that
 # listens and has nobody to answer, and CallNamedPipe waits for an answer without end.
 _PATIENCE = 900
-# Far less than one of anything for each round; room for what other threads and the allocators do meanwhile.
-MOST_HANDLES = 10
-MOST_OBJECTS = ROUNDS // 20
-MOST_BYTES = 1 << 20
 
 DUPLEX = win32pipe.PIPE_ACCESS_DUPLEX
 ASYNC = win32pipe.FILE_FLAG_OVERLAPPED
@@ -116,45 +111,6 @@ def echo_messages(pipe: "Handle") -> None:
                 pipes.write_file(pipe, message, _PATIENCE)
         except PipeClosedError:  # it left
             pipes.disconnect_named_pipe(pipe)
-
-
-class _Memory(ctypes.Structure):
-    """PROCESS_MEMORY_COUNTERS."""
-
-    _fields_ = (
-        ("cb", DWORD),
-        ("PageFaultCount", DWORD),
-        ("sizes", ctypes.c_size_t * 6),
-        ("PagefileUsage", ctypes.c_size_t),
-        ("PeakPagefileUsage", ctypes.c_size_t),
-    )
-
-
-_K32GetProcessMemoryInfo = ctypes.WinDLL("kernel32").K32GetProcessMemoryInfo
-_K32GetProcessMemoryInfo.argtypes = (HANDLE, ctypes.POINTER(_Memory), DWORD)
-
-
-def memory_in_use() -> int:
-    """Give the bytes that this process has for itself."""
-    found = _Memory(cb=ctypes.sizeof(_Memory))
-    assert _K32GetProcessMemoryInfo(winapi.GetCurrentProcess(), found, found.cb)
-    return int(found.PagefileUsage)
-
-
-def assert_nothing_grows(function: Callable[[], object], handle_count: Callable[[], int], rounds: int) -> None:
-    def use() -> tuple[int, int, int]:
-        gc.collect()
-        return handle_count(), sys.getallocatedblocks(), memory_in_use()
-
-    for _ in range(rounds // 50):  # what is made only once, and what the allocators keep for the next time
-        function()
-    before = use()
-    for _ in range(rounds):
-        function()
-    handles, objects, memory = (after - then for after, then in zip(use(), before, strict=True))
-    assert handles <= MOST_HANDLES
-    assert objects <= MOST_OBJECTS
-    assert memory <= MOST_BYTES
 
 
 # Rounds, and the functions that are in them
@@ -383,8 +339,9 @@ def win32_failures(s: Scene) -> None:
 
 
 @pytest.mark.parametrize("round_", COVERED, ids=lambda round_: round_.__name__)
-def test_nothing_grows(round_: Round, scene: Scene, handle_count: Callable[[], int]) -> None:
-    assert_nothing_grows(lambda: round_(scene), handle_count, ROUNDS)
+def test_nothing_grows(round_: Round, scene: Scene, handle_count: Callable[[], int], amount: Amount) -> None:
+    rounds = amount(500, 10_000)
+    assert_nothing_grows(lambda: round_(scene), handle_count, rounds, most_blocks=max(100, rounds // 20))
 
 
 @pytest.mark.parametrize("module", [calls, queries, functions], ids=lambda module: module.__name__)

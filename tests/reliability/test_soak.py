@@ -19,10 +19,10 @@ from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.processes import ProcessAccess
-from tests.reliability.test_leaks import memory_in_use
 from tests.runner import Running
 
 from .conftest import Amount, Figure
+from .growth import memory_in_use
 
 PROGRAM = Path(__file__).parent / "programs" / "soak_client.py"
 HEAD = struct.Struct("<IIi")

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -281,26 +280,6 @@ def test_children_that_are_started_at_one_time_do_not_hold_each_others_pipes(bac
 
     lives = [background(life) for _ in range(4)]
     assert [future.result(30) for future in lives] == ["here\n"] * 4
-
-
-def test_no_handle_is_left_behind(handle_count: Callable[[], int]) -> None:
-    def use() -> None:
-        close(*popen3("exit 7"))
-        popen("echo one").close()
-        run("echo one", b"x")
-        with suppress(PipeError):
-            popen(["pipectl-no-such-program"])
-        with suppress(PipeError):
-            run(python("while True: pass"), timeout=0)
-        with suppress(LookupError):
-            popen("echo one", encoding="no-such-encoding")
-
-    use()
-    before = handle_count()
-    for _ in range(10):
-        use()
-    # A thread may still be about to end.
-    assert handle_count() < before + 10
 
 
 def test_it_works_without_a_console_and_without_streams_of_its_own() -> None:
