@@ -1,4 +1,4 @@
-"""Long and wide: a hundred clients for a million messages, and a thousand clients that say nothing."""
+"""Long and wide: a hundred clients, and with `--long` a million messages."""
 
 import struct
 import subprocess
@@ -7,19 +7,12 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from ctypes import byref
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from pipectl.core.pipe.client import Client
-from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
-from pipectl.core.win32 import winapi
-from pipectl.core.win32.handle import Handle
-from pipectl.core.win32.processes import ProcessAccess
-from tests.runner import Running
 
 from .conftest import Amount, Figure
 from .growth import memory_in_use
@@ -27,7 +20,6 @@ from .growth import memory_in_use
 PROGRAM = Path(__file__).parent / "programs" / "soak_client.py"
 HEAD = struct.Struct("<IIi")
 CLIENTS = 100
-SILENT = 1000
 # Two bytes for each message of the long form; in the short one, room for what is made once.
 MOST_GROWTH = 2 << 20
 
@@ -81,47 +73,3 @@ def test_no_message_of_a_hundred_clients_is_lost_doubled_or_out_of_order(
     assert last.memory - first.memory < MOST_GROWTH
     figure(f"{messages:,} messages of {CLIENTS} clients in {seconds:.0f} s, {messages / seconds:,.0f} a second")
     figure(f"at a tenth {first}, at the end {last}")
-
-
-def test_a_server_of_a_thousand_silent_clients_uses_no_processor_time(
-    pipe_name: str, amount: Amount, figure: Figure
-) -> None:
-    with PipeServer(pipe_name, lambda _, data: data) as server, silent_clients(pipe_name):
-        assert server.connected == SILENT
-        seconds = amount(2, 10)
-        begun = time.process_time()
-        time.sleep(seconds)
-        used = time.process_time() - begun
-    figure(f"{used * 1000:.0f} ms of processor time in {seconds} s")
-    assert used < seconds / 100
-
-
-def test_serve_uses_no_processor_time_for_a_thousand_silent_clients(
-    pipe_name: str, running: Callable[..., Running], amount: Amount, figure: Figure
-) -> None:
-    process = running("serve", pipe_name, "--log", "none")
-    assert process.said().startswith("serving")
-    with silent_clients(pipe_name):
-        seconds = amount(2, 10)
-        begun = processor_time(process.pid)
-        time.sleep(seconds)
-        used = processor_time(process.pid) - begun
-    figure(f"{used * 1000:.0f} ms of processor time in {seconds} s")
-    assert used < seconds / 100
-
-
-@contextmanager
-def silent_clients(pipe: str) -> Iterator[None]:
-    """Connect many clients, and go on when the server has seen the last one."""
-    with ExitStack() as stack:
-        clients = [stack.enter_context(connect(pipe, 30)) for _ in range(SILENT)]
-        assert clients[-1].transact(b"x", 30) == b"x"
-        yield
-
-
-def processor_time(pid: int) -> float:
-    """Give the seconds that a process has used."""
-    times = [winapi.FILETIME() for _ in range(4)]
-    with Handle(winapi.OpenProcess(ProcessAccess.QUERY_LIMITED_INFORMATION, False, pid)) as process:
-        winapi.GetProcessTimes(process, *map(byref, times))
-    return float(sum((time.dwHighDateTime << 32) + time.dwLowDateTime for time in times[2:])) / 1e7

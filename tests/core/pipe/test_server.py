@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipectl.core.constants import Wait, WinError
-from pipectl.core.deadline import Deadline
 from pipectl.core.errors import (
     MessageTooLongError,
     PipeBusyError,
@@ -26,8 +25,6 @@ from pipectl.core.pipe.connection import Connection, connect
 from pipectl.core.pipe.contract import LATER, PipeConfig, StopAfter
 from pipectl.core.pipe.framing import parse
 from pipectl.core.pipe.server import PipeServer
-from pipectl.core.win32 import calls
-from pipectl.core.win32.handle import wait
 from tests.pipes import reporting
 
 if TYPE_CHECKING:
@@ -490,13 +487,6 @@ def test_a_byte_pipe_echoes_a_stream(pipe_name: str) -> None:
     data = os.urandom(3 << 20)
     with PipeServer(pipe_name, echo, config=PipeConfig(is_message=False)), connect(pipe_name) as client:
         assert client.ask(data, parse(f"bytes:{len(data)}"), 20).data == data
-
-
-def test_a_silent_client_costs_no_processor_time(pipe_name: str) -> None:
-    with PipeServer(pipe_name, echo), connect(pipe_name), calls.create_event() as never:
-        begun = time.process_time()
-        assert not wait(never, Deadline(0.5))
-        assert time.process_time() - begun < 0.05
 
 
 def test_servers_leave_no_handle_behind(pipe_name: str, handle_count: Callable[[], int]) -> None:
