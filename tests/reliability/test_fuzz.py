@@ -268,16 +268,19 @@ def test_whoever_is_let_in_cannot_make_instances(allow: list[str], deny_network:
 @st.composite
 def directories(draw: st.DrawFn) -> bytes:
     """A directory as the system writes it, with bytes that it did not write, or an end that comes too early."""
-    parts = []
-    for name in draw(st.lists(st.text(max_size=8), max_size=4)):
+    parts: list[bytes] = []
+    names = draw(st.lists(st.text(max_size=8), max_size=4))
+    for name in names:
         encoded = name.encode("utf-16-le", "surrogatepass")
-        step = -(-(64 + len(encoded)) // 8) * 8
+        is_last = len(parts) == len(names) - 1
+        step = 0 if is_last else -(-(64 + len(encoded)) // 8) * 8
         head = step.to_bytes(4, "little") + bytes(56) + len(encoded).to_bytes(4, "little")
         parts.append((head + encoded).ljust(step, b"\0"))
     memory = bytearray(b"".join(parts))
     for _ in range(draw(st.integers(0, 3)) if memory else 0):
         memory[draw(st.integers(0, len(memory) - 1))] = draw(st.integers(0, 255))
-    return bytes(memory[: draw(st.integers(0, len(memory)))])
+    end = draw(st.just(len(memory)) | st.integers(0, len(memory)))
+    return bytes(memory[:end])
 
 
 @given(directories() | st.binary(max_size=300))

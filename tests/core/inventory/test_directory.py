@@ -107,23 +107,6 @@ def test_what_no_system_has_written_is_refused(buffer: bytes) -> None:
         parse_directory(buffer)
 
 
-@given(st.binary(max_size=400))
-def test_any_memory_is_read_or_refused(buffer: bytes) -> None:
-    try:
-        entries = parse_directory(buffer)
-    except ValueError:
-        return
-    assert len(entries) * 64 <= len(buffer)
-
-
-@given(st.data())
-def test_a_directory_with_one_wrong_byte_is_read_or_refused(data: st.DataObject) -> None:
-    buffer = bytearray(_TWO)
-    buffer[data.draw(st.integers(0, len(buffer) - 1))] = data.draw(st.integers(0, 255))
-    with suppress(ValueError):
-        assert len(parse_directory(bytes(buffer))) <= 2
-
-
 # The directory of the system
 
 
