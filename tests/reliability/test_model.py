@@ -7,8 +7,10 @@ are read empty: every byte that was written is read, or went with a disconnect o
 """
 
 from collections import deque
+from collections.abc import Callable
 from ctypes import create_string_buffer
-from typing import Any, Literal, NamedTuple, Protocol
+from functools import wraps
+from typing import Any, Literal, NamedTuple, ParamSpec, Protocol
 from uuid import uuid4
 
 import hypothesis
@@ -35,6 +37,7 @@ import win32file  # noqa: E402
 import win32pipe  # noqa: E402
 
 End = Literal["client", "server"]
+_P = ParamSpec("_P")
 
 BUFFER = 65536
 # So much may wait in each direction that no write has to.
@@ -55,6 +58,23 @@ class Outcome(NamedTuple):
 # In the place of a code: nothing was there to be read, and the operation was taken back.
 EMPTY = Outcome(code=-1)
 _CLOSED = frozenset({WinError.BROKEN_PIPE, WinError.NO_DATA, WinError.PIPE_NOT_CONNECTED, WinError.BAD_PIPE})
+
+
+def as_outcome(operation: Callable[_P, Outcome]) -> Callable[_P, Outcome]:
+    """Have an operation give an outcome even if it fails, with pipectl or with pywin32."""
+
+    @wraps(operation)
+    def give(*arguments: _P.args, **options: _P.kwargs) -> Outcome:
+        try:
+            return operation(*arguments, **options)
+        except PipeTimeoutError:
+            return EMPTY
+        except PipeError as error:
+            return Outcome(code=error.code)
+        except pywintypes.error as error:
+            return EMPTY if error.winerror == WinError.OPERATION_ABORTED else Outcome(code=error.winerror)
+
+    return give
 
 
 class Ends(Protocol):
@@ -83,45 +103,39 @@ class Core:
     def _handle(self, end: End) -> Handle:
         return self._client if end == "client" else self._server
 
+    @as_outcome
     def write(self, end: End, data: bytes) -> Outcome:
-        return self._outcome(lambda: Outcome(numbers=(pipes.write_file(self._handle(end), data, PATIENCE),)))
+        return Outcome(numbers=(pipes.write_file(self._handle(end), data, PATIENCE),))
 
+    @as_outcome
     def read(self, end: End, size: int) -> Outcome:
-        return self._outcome(lambda: Outcome(*pipes.read_file(self._handle(end), size, 0)))
+        return Outcome(*pipes.read_file(self._handle(end), size, 0))
 
+    @as_outcome
     def peek(self, end: End, size: int) -> Outcome:
-        def peek() -> Outcome:
-            found = calls.peek_named_pipe(self._handle(end), size)
-            return Outcome(found.data, numbers=(found.available, found.left_in_message))
+        found = calls.peek_named_pipe(self._handle(end), size)
+        return Outcome(found.data, numbers=(found.available, found.left_in_message))
 
-        return self._outcome(peek)
-
+    @as_outcome
     def set_mode(self, end: End, mode: PipeMode) -> Outcome:
-        def set_mode() -> Outcome:
-            queries.set_named_pipe_handle_state(self._handle(end), mode)
-            return Outcome()
+        queries.set_named_pipe_handle_state(self._handle(end), mode)
+        return Outcome()
 
-        return self._outcome(set_mode)
-
+    @as_outcome
     def state(self, end: End) -> Outcome:
-        def state() -> Outcome:
-            found = queries.get_named_pipe_handle_state(self._handle(end))
-            return Outcome(numbers=(PipeMode.READ_MESSAGE if found.is_message_mode else 0, found.current_instances))
+        found = queries.get_named_pipe_handle_state(self._handle(end))
+        return Outcome(numbers=(PipeMode.READ_MESSAGE if found.is_message_mode else 0, found.current_instances))
 
-        return self._outcome(state)
-
+    @as_outcome
     def start_transaction(self, data: bytes, size: int) -> Outcome:
         self._buffer = create_string_buffer(size)
         self._transaction = Overlapped(self._client)
-
-        def start() -> Outcome:
+        try:
             self._transaction.start(winapi.TransactNamedPipe, data, len(data), self._buffer, size, None)
-            return Outcome()
-
-        outcome = self._outcome(start)
-        if outcome.code:
+        except PipeError:
             self._transaction.close()
-        return outcome
+            raise
+        return Outcome()
 
     def end_transaction(self) -> Outcome:
         with self._transaction:
@@ -139,16 +153,6 @@ class Core:
 
     def close(self, end: End) -> None:
         self._handle(end).close()
-
-    @staticmethod
-    def _outcome(operation: Any) -> Outcome:
-        try:
-            outcome: Outcome = operation()
-        except PipeTimeoutError:
-            return EMPTY
-        except PipeError as error:
-            return Outcome(code=error.code)
-        return outcome
 
 
 class Pywin32:
@@ -173,54 +177,42 @@ class Pywin32:
     def _handle(self, end: End) -> Any:
         return self._client if end == "client" else self._server
 
+    @as_outcome
     def write(self, end: End, data: bytes) -> Outcome:
-        def write() -> Outcome:
-            win32file.WriteFile(self._handle(end), data, self._operations[end])
-            return Outcome(numbers=(win32file.GetOverlappedResult(self._handle(end), self._operations[end], True),))
+        win32file.WriteFile(self._handle(end), data, self._operations[end])
+        return Outcome(numbers=(win32file.GetOverlappedResult(self._handle(end), self._operations[end], True),))
 
-        return self._outcome(write)
-
+    @as_outcome
     def read(self, end: End, size: int) -> Outcome:
         handle, operation = self._handle(end), self._operations[end]
+        code, memory = win32file.ReadFile(handle, win32file.AllocateReadBuffer(size), operation)
+        if code == WinError.IO_PENDING:
+            win32file.CancelIo(handle)
+            win32file.GetOverlappedResult(handle, operation, True)  # raises OPERATION_ABORTED
+        count = operation.InternalHigh if code else win32file.GetOverlappedResult(handle, operation, True)
+        return Outcome(bytes(memory[:count]), code == WinError.MORE_DATA)
 
-        def read() -> Outcome:
-            code, memory = win32file.ReadFile(handle, win32file.AllocateReadBuffer(size), operation)
-            if code == WinError.IO_PENDING:
-                win32file.CancelIo(handle)
-                win32file.GetOverlappedResult(handle, operation, True)  # raises OPERATION_ABORTED
-            count = operation.InternalHigh if code else win32file.GetOverlappedResult(handle, operation, True)
-            return Outcome(bytes(memory[:count]), code == WinError.MORE_DATA)
-
-        return self._outcome(read)
-
+    @as_outcome
     def peek(self, end: End, size: int) -> Outcome:
-        def peek() -> Outcome:
-            data, available, left = win32pipe.PeekNamedPipe(self._handle(end), size)
-            return Outcome(data, numbers=(available, max(0, left)))  # on Wine, -4 on a byte pipe
+        data, available, left = win32pipe.PeekNamedPipe(self._handle(end), size)
+        return Outcome(data, numbers=(available, max(0, left)))  # on Wine, -4 on a byte pipe
 
-        return self._outcome(peek)
-
+    @as_outcome
     def set_mode(self, end: End, mode: PipeMode) -> Outcome:
-        def set_mode() -> Outcome:
-            win32pipe.SetNamedPipeHandleState(self._handle(end), int(mode), None, None)
-            return Outcome()
+        win32pipe.SetNamedPipeHandleState(self._handle(end), int(mode), None, None)
+        return Outcome()
 
-        return self._outcome(set_mode)
-
+    @as_outcome
     def state(self, end: End) -> Outcome:
-        return self._outcome(lambda: Outcome(numbers=win32pipe.GetNamedPipeHandleState(self._handle(end))[:2]))
+        return Outcome(numbers=win32pipe.GetNamedPipeHandleState(self._handle(end))[:2])
 
+    @as_outcome
     def start_transaction(self, data: bytes, size: int) -> Outcome:
         operation = self._operations["client"]
-
-        def start() -> Outcome:
-            operation.Internal = STATUS_PENDING  # which Wine leaves to the caller
-            _, self._memory = win32pipe.TransactNamedPipe(
-                self._client, data, win32file.AllocateReadBuffer(size), operation
-            )
-            return Outcome()
-
-        return self._outcome(start)
+        operation.Internal = STATUS_PENDING  # which Wine leaves to the caller
+        memory = win32file.AllocateReadBuffer(size)
+        _, self._memory = win32pipe.TransactNamedPipe(self._client, data, memory, operation)
+        return Outcome()
 
     def end_transaction(self) -> Outcome:
         more = False
@@ -245,14 +237,6 @@ class Pywin32:
 
     def close(self, end: End) -> None:
         self._handle(end).Close()
-
-    @staticmethod
-    def _outcome(operation: Any) -> Outcome:
-        try:
-            outcome: Outcome = operation()
-        except pywintypes.error as error:
-            return EMPTY if error.winerror == WinError.OPERATION_ABORTED else Outcome(code=error.winerror)
-        return outcome
 
 
 PEER: dict[End, End] = {"client": "server", "server": "client"}
