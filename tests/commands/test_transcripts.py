@@ -1,6 +1,16 @@
 """What a person sees of each command on a terminal of 80 columns, from its first line to its last.
 
 What differs from run to run is replaced by words in capitals, and the lines that are drawn by plain ones.
+
+All of it is what the commands say of real pipes and programs, but for three parts, whose facts patches make up; only
+words, order and tables are real there:
+
+* `list`, and hints at near names: PIPES, because Wine cannot list its pipes and no two systems have the same.
+* `info`: INFO, because the user, the program, the access list and the number of instances differ from run to run.
+* `state`: STATE, because Wine has collection values and a user's name where Windows has none; with `--read-mode`, what
+  is told after it is made up too.
+
+Whether the facts are true is asked in test_list.py, test_info.py and test_state.py.
 """
 
 import re
