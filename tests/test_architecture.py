@@ -172,7 +172,7 @@ def test_no_file_is_longer_than_500_lines() -> None:
 
 
 @pytest.mark.parametrize("module", CORE)
-def test_the_core_knows_neither_click_nor_rich_prints_nothing_and_exits_nowhere(module: str) -> None:
+def test_the_core_knows_no_click_and_no_rich_and_never_prints_or_exits(module: str) -> None:
     assert not outside(module) & {"click", "rich"}
     assert not called(SOURCES[module]) & {"print", "input", "exit", "quit", "sys.exit", "os._exit"}
 
@@ -191,7 +191,7 @@ def test_ctypes_stays_in_the_core() -> None:
 
 
 @pytest.mark.parametrize("module", COMMAND_MODULES)
-def test_a_command_imports_no_ctypes_no_rich_and_no_other_command_and_holds_no_try(module: str) -> None:
+def test_a_command_has_no_ctypes_no_rich_no_other_command_and_no_try(module: str) -> None:
     assert not outside(module) & {"ctypes", "rich"}
     assert not {name for name in ours(module) if name.startswith("commands.")}
     assert not [node for node in ast.walk(SOURCES[module]) if isinstance(node, ast.Try)]

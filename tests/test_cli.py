@@ -299,7 +299,7 @@ def program_that_first(statement: str, *arguments: str) -> "subprocess.Completed
 
 
 @pytest.mark.parametrize(("line", "exit_code"), [("--version", 0), ("frobnicate", 2)])
-def test_alone_in_its_process_it_does_not_wait_for_the_end_of_the_interpreter(line: str, exit_code: int) -> None:
+def test_alone_in_its_process_it_skips_the_end_of_the_interpreter(line: str, exit_code: int) -> None:
     done = program_that_first("atexit.register(print, 'the end'); print('written', end=' ')", line)
     assert done.returncode == exit_code
     assert done.stdout == ("written " if exit_code else f"written pipectl {__version__}\n")

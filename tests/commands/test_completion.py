@@ -41,5 +41,5 @@ def test_names_of_pipes_are_completed_from_the_directory(monkeypatch: pytest.Mon
     assert [item.value for item in PIPE.shell_complete(None, None, "sv")] == ["svc", "svc-log"]  # type: ignore[arg-type]
 
 
-def test_where_pipes_cannot_be_listed_nothing_is_completed_and_nothing_is_said(pipectl_process: Pipectl) -> None:
+def test_where_pipes_cannot_be_listed_nothing_is_completed_or_said(pipectl_process: Pipectl) -> None:
     assert _complete(pipectl_process, "pipectl", "call", "zz-no-such-pipe") == []

@@ -131,7 +131,7 @@ def test_a_name_that_win32_would_change_twice_is_kept_after_the_first_time() -> 
     assert full_name(r"\\.\pipe\a..\b") == r"\\?\pipe\a.\b"
 
 
-def test_each_backslash_of_a_text_with_doubled_ones_is_one_and_begins_no_escape() -> None:
+def test_a_doubled_backslash_is_one_and_begins_no_escape() -> None:
     assert full_name(r"\\\\.\\pipe\\app\\x86\\x01") == r"\\.\pipe\app\x86\x01"
     assert full_name(r"\\\\?\\pipe\\a/\\x01.") == r"\\?\pipe\a/\x01."
     assert full_name(r"\\.\pipe\a\\x01") == LOCAL_PREFIX + "a\\\x01"
@@ -218,7 +218,7 @@ def test_a_refusal_quotes_what_was_written(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [r"pipe\x", "Pipe/x", r"\pipe\x", r".\pipe\x", r"pipe\\x"])
-def test_a_prefix_without_its_beginning_is_refused_and_both_pipes_told_that_it_may_mean(text: str) -> None:
+def test_a_prefix_without_its_beginning_is_refused_with_what_it_may_mean(text: str) -> None:
     with pytest.raises(InvalidPipeNameError) as raised:
         full_name(text)
     hint = hint_for(raised.value) or ""
@@ -311,9 +311,7 @@ def test_every_name_that_exists_can_be_shown_and_typed(text: str) -> None:
     ("name", "shown"),
     [("svc", "svc"), ("svc.", r"\\?\pipe\svc."), ("a/b\x01", r"\\?\pipe\a/b\x01"), ("pipe\\x", r"\\.\pipe\pipe\x")],
 )
-def test_a_name_of_the_directory_is_shown_with_its_prefix_where_it_is_not_read_back_without(
-    name: str, shown: str
-) -> None:
+def test_a_listed_name_has_its_prefix_where_it_is_another_one_without(name: str, shown: str) -> None:
     assert display(name) == shown
 
 

@@ -190,7 +190,7 @@ def _temp(folder: Path) -> dict[str, str]:
     return {"TEMP": str(folder), "TMP": str(folder)}
 
 
-def test_temp_that_takes_no_file_is_told_and_has_an_exit_code_that_no_command_has(exe: Path, tmp_path: Path) -> None:
+def test_temp_that_takes_no_file_is_told_with_an_exit_code_of_its_own(exe: Path, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     result = _run(exe, "--version", env=_temp(file))

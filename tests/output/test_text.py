@@ -11,7 +11,7 @@ from pipectl.output.text import counted, decoded, for_json, for_person, hexdump,
 
 
 @given(st.text())
-def test_printable_text_has_nothing_but_printable_characters_line_ends_and_tabs(text: str) -> None:
+def test_printable_text_has_only_printable_characters_line_ends_and_tabs(text: str) -> None:
     shown = printable(text)
     assert all(character.isprintable() or character in "\n\t" for character in shown)
 

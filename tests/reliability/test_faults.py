@@ -67,7 +67,7 @@ class Victim:
         self._process.stdout.close()
 
 
-def test_a_server_that_is_killed_at_any_point_leaves_an_answer_or_a_clear_error(
+def test_a_server_killed_at_any_point_leaves_an_answer_or_a_clear_error(
     pipe_name: str, background: Background, amount: Amount, figure: Figure
 ) -> None:
     chance = random.Random(1)

@@ -92,9 +92,7 @@ def test_each_entry_of_the_default_list_is_needed(pipe_name: str) -> None:
         (STRANGER, {STRANGER, EVERYONE, USERS}),
     ],
 )
-def test_those_who_are_let_in_get_what_a_client_needs_and_no_instance_of_their_own(
-    pipe_name: str, allow: str, sids: set[str]
-) -> None:
+def test_those_who_are_let_in_can_be_clients_and_make_no_instance(pipe_name: str, allow: str, sids: set[str]) -> None:
     rights = allowed(served_dacl(pipe_name, allow), sids)
     assert rights == CLIENT
     assert not rights & (Access.FILE_CREATE_PIPE_INSTANCE | Access.WRITE_DAC | Access.WRITE_OWNER | Access.DELETE)
@@ -217,7 +215,7 @@ _SQOS = 0x0013_0000
     ],
 )
 @pytest.mark.parametrize("command", [["call", "x"], ["transact", "x"], ["peek"], ["info"], ["state"]], ids=" ".join)
-def test_every_command_allows_a_server_to_identify_its_client_and_no_more_unless_told(
+def test_a_server_may_identify_the_client_and_no_more_unless_told(
     pipectl: Pipectl, pipe_name: str, spy: Callable[[str], Calls], command: list[str], options: list[str], sqos: int
 ) -> None:
     calls = spy("CreateFileW")

@@ -124,7 +124,7 @@ def _until(stream: IO[bytes], word: bytes) -> bool:
     return any(word in line for line in iter(stream.readline, b""))
 
 
-def test_two_set_ups_at_once_do_the_work_once_and_the_second_says_that_it_waits(tmp_path: Path) -> None:
+def test_two_set_ups_at_once_do_the_work_once_and_the_second_says_it_waits(tmp_path: Path) -> None:
     with _setting_up(tmp_path) as first:
         assert _until(first.stdout, b"making")  # type: ignore[arg-type]
         with _setting_up(tmp_path) as second:
@@ -259,7 +259,7 @@ def test_a_prefix_is_removed_only_after_its_server_has_been_stopped(
 
 
 @on_linux
-def test_what_a_program_wrote_before_it_ended_is_copied_though_its_pipe_stays_open(tmp_path: Path) -> None:
+def test_what_an_ended_program_wrote_is_copied_though_its_pipe_stays_open(tmp_path: Path) -> None:
     (source, held), (ended, end) = os.pipe(), os.pipe()
     os.write(held, b"the tail")
     os.close(end)

@@ -198,7 +198,7 @@ except OSError:
     assert file.close() == 7
 
 
-def test_a_write_that_nobody_reads_is_a_broken_pipe_and_the_status_still_comes() -> None:
+def test_after_a_write_that_nobody_reads_the_status_still_comes() -> None:
     stdin, stdout = popen2("exit 7", "b")
     assert stdout.read() == b""
     with pytest.raises(BrokenPipeError):
@@ -229,7 +229,7 @@ def test_a_forgotten_file_warns_and_waits_for_nobody() -> None:
 
 
 @pytest.mark.parametrize("first", [1, 2])
-def test_a_child_that_fills_the_one_stream_does_not_block_the_reader_of_the_other(first: int) -> None:
+def test_a_child_that_fills_one_stream_blocks_no_reader_of_the_other(first: int) -> None:
     program = f"import os; os.write({3 - first}, b'x' * {MEGABYTES}); os.write({first}, b'done')"
     files = popen3(python(program), "b")
     assert files[first].read() == b"done"
@@ -238,7 +238,7 @@ def test_a_child_that_fills_the_one_stream_does_not_block_the_reader_of_the_othe
 
 
 @pytest.mark.parametrize("function", [popen2, popen3, popen4])
-def test_a_child_that_writes_while_it_is_written_to_does_not_block_the_writer(function: Callable[..., Any]) -> None:
+def test_a_child_that_writes_while_it_is_written_to_blocks_no_writer(function: Callable[..., Any]) -> None:
     files = function(python(ECHO), "b")
     data = os.urandom(MEGABYTES)
     files[0].write(data)
@@ -266,7 +266,7 @@ def test_no_child_holds_the_pipes_of_another() -> None:
         assert close(stdin, stdout) == [None, None]  # it saw the end of its stdin
 
 
-def test_children_that_are_started_at_one_time_do_not_hold_each_others_pipes(background: Background) -> None:
+def test_children_started_at_one_time_do_not_hold_each_others_pipes(background: Background) -> None:
     start = threading.Barrier(4)
 
     def life() -> str:
@@ -438,7 +438,7 @@ def test_an_error_in_the_source_ends_the_child_and_is_raised() -> None:
         child.wait(20)
 
 
-def test_a_child_that_closes_its_stdin_early_is_no_error_and_nothing_is_lost() -> None:
+def test_a_child_that_closes_its_stdin_early_is_no_error_and_loses_nothing() -> None:
     data = bytes(MEGABYTES)
     program = f"import os; os.close(0); os.write(1, b'x' * {MEGABYTES}); os._exit(7)"
     done = run(python(program), data, timeout=30)

@@ -204,7 +204,7 @@ def test_a_name_is_completed_in_the_spelling_that_it_was_begun_in() -> None:
     assert names_beginning("zzz") == []
 
 
-def test_a_name_that_win32_would_change_is_offered_with_the_prefix_that_hinders_it(
+def test_a_name_that_win32_would_change_is_offered_with_a_safe_prefix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(directory, "list_pipes", lambda: [PipeEntry("docker/x", 1, 1)])

@@ -496,7 +496,7 @@ def test_a_close_in_a_counted_reply_is_an_error(byte_pair: Ends, rule: str) -> N
         client.receive_until(parse(rule), 5)
 
 
-def test_a_frame_that_announces_more_than_allowed_is_refused_before_it_is_read(byte_pair: Ends) -> None:
+def test_a_frame_longer_than_allowed_is_refused_before_it_is_read(byte_pair: Ends) -> None:
     server, client = byte_pair
     server.send(b"\xff\xff\xff\xff")
     with pytest.raises(MessageTooLongError):
@@ -518,7 +518,7 @@ def test_a_server_that_answers_while_it_reads_blocks_nobody(byte_pair: Ends, bac
     assert client.ask(data, parse(f"bytes:{len(data)}"), 20).data == data
 
 
-def test_a_whole_reply_counts_though_the_server_did_not_take_all_of_the_request(
+def test_a_whole_reply_counts_though_the_request_was_not_read_to_its_end(
     byte_pair: Ends, background: "Background"
 ) -> None:
     server, client = byte_pair

@@ -116,7 +116,7 @@ def test_more_clients_than_the_largest_instance_limit_are_served(pipe_name: str)
         assert [client.transact(b"x", 5) for client in clients] == [b"x"] * 300
 
 
-def test_what_a_client_sent_before_it_left_is_handled_though_it_can_have_no_answer(pipe_name: str) -> None:
+def test_what_a_client_sent_before_it_left_is_still_handled(pipe_name: str) -> None:
     seen: list[bytes] = []
     left = threading.Event()
 
@@ -416,7 +416,7 @@ def test_a_handle_that_a_handler_has_closed_ends_its_client_alone(pipe_name: str
     assert (reasons[0].code, reasons[0].function) == (WinError.INVALID_HANDLE, "WriteFile")
 
 
-def test_an_exception_at_the_end_of_a_client_is_raised_though_the_server_is_ending(pipe_name: str) -> None:
+def test_an_exception_at_a_clients_end_is_raised_by_an_ending_server_too(pipe_name: str) -> None:
     def fail(_client: Client, _error: PipeError | None) -> None:
         raise ZeroDivisionError
 
@@ -456,7 +456,7 @@ def test_it_stops_while_clients_write_and_do_not_read(pipe_name: str, background
             each.result(timeout=5)
 
 
-def test_an_exception_of_the_program_does_not_wait_for_clients_that_do_not_read(pipe_name: str) -> None:
+def test_an_exception_of_the_program_waits_for_no_client_to_read(pipe_name: str) -> None:
     answered = threading.Event()
 
     def answer(_client: Client, data: bytes) -> bytes:

@@ -70,7 +70,7 @@ def test_any_buffer_can_be_written(pair: Pair, data: "Buffer") -> None:
     assert pipes.read_file(pair.server, 10, 5) == (b"xyz", False)
 
 
-def test_a_read_without_data_times_out_and_the_data_that_comes_later_is_kept(pair: Pair) -> None:
+def test_a_read_that_times_out_keeps_the_data_that_comes_later(pair: Pair) -> None:
     with pytest.raises(PipeTimeoutError) as raised:
         pipes.read_file(pair.server, 10, 0.02)
     assert raised.value.symbol == "ERROR_TIMEOUT"
@@ -166,7 +166,7 @@ def test_a_client_that_came_and_went_is_told_by_connect(pipe_name: str) -> None:
                 connecting.result(Deadline(5))
 
 
-def test_what_was_written_before_a_close_can_be_read_and_then_the_stream_ends(pair: Pair) -> None:
+def test_what_was_written_before_a_close_can_be_read_and_then_it_ends(pair: Pair) -> None:
     pipes.write_file(pair.server, b"last words")
     pair.server.close()
     assert pipes.read_file(pair.client, 100, 5) == (b"last words", False)

@@ -163,9 +163,7 @@ def test_a_cancelled_operation_keeps_its_memory_until_it_has_ended(pair: Pair, o
     assert not alive(memory)
 
 
-def test_an_operation_that_ended_gives_its_memory_back_when_its_overlapped_is_used_again(
-    pair: Pair, ol: OVERLAPPED
-) -> None:
+def test_an_overlapped_that_is_used_again_gives_back_its_old_memory(pair: Pair, ol: OVERLAPPED) -> None:
     first = start_read(pair.server, ol)
     send(pair.client, b"one")
     assert win32pipe.WaitForSingleObject(ol.hEvent, 5000) == win32pipe.WAIT_OBJECT_0
@@ -175,15 +173,13 @@ def test_an_operation_that_ended_gives_its_memory_back_when_its_overlapped_is_us
     assert alive(second)
 
 
-def test_a_second_operation_on_an_overlapped_that_is_in_use_frees_nothing_of_the_first(
-    pair: Pair, ol: OVERLAPPED
-) -> None:
+def test_a_second_operation_on_an_overlapped_frees_nothing_of_the_first(pair: Pair, ol: OVERLAPPED) -> None:
     first, second = start_read(pair.server, ol), start_read(pair.server, ol)
     assert alive(first)
     assert alive(second)
 
 
-def test_a_forgotten_overlapped_leaves_its_memory_to_the_kernel_until_the_operation_has_ended(pair: Pair) -> None:
+def test_a_forgotten_overlapped_keeps_its_memory_until_the_operation_ends(pair: Pair) -> None:
     ol = overlapped()
     done = ol.hEvent
     memory = start_read(pair.server, ol)
