@@ -1,0 +1,27 @@
+"""The children that tests start, and a handle on one of them."""
+
+import sys
+
+from pipectl.core.constants import Access, ProcessAccess
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.handle import Handle
+
+MEGABYTES = 10_000_000
+
+ECHO = "import sys, shutil; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)"
+# Says that it is there, and stays until its stdin ends.
+STAY = "import sys; print('here', flush=True); sys.stdin.read()"
+
+
+# A child that ends by itself lets go of a test that waits for it in vain.
+WATCHDOG = "import faulthandler; faulthandler.dump_traceback_later(60, exit=True, file=open('nul', 'w'))\n"
+
+
+def python(program: str, *arguments: str) -> list[str]:
+    """The command that runs a program of Python, unbuffered."""
+    return [sys.executable, "-S", "-u", "-c", WATCHDOG + program, *arguments]
+
+
+def process(pid: int) -> Handle:
+    """A handle that is signalled when the process has ended."""
+    return Handle(winapi.OpenProcess(Access.SYNCHRONIZE | ProcessAccess.QUERY_LIMITED_INFORMATION, False, pid))
