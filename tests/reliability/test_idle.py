@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pipectl.core.constants import Condition, ProcessAccess
+from pipectl.core.constants import Condition
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PipeTimeoutError
 from pipectl.core.pipe.availability import wait_for
@@ -16,6 +16,7 @@ from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32 import calls, winapi
 from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.processes import ProcessAccess
 from tests.runner import Running
 
 from .conftest import Amount, Figure

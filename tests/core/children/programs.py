@@ -2,9 +2,10 @@
 
 import sys
 
-from pipectl.core.constants import Access, ProcessAccess
+from pipectl.core.constants import Access
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.processes import ProcessAccess
 
 MEGABYTES = 10_000_000
 

@@ -17,12 +17,10 @@ import pytest
 import pipectl
 from pipectl.core.children.child import run
 from pipectl.core.children.files import PipeFile, popen, popen2, popen3, popen4
-from pipectl.core.constants import Access
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PipeError, ProgramNotFoundError
 from pipectl.core.win32.calls import create_named_pipe, peek_named_pipe
 from pipectl.core.win32.handle import Handle, wait
-from pipectl.core.win32.processes import ProcessAccess
 from tests.pipes import connect_named_pipe
 
 from .programs import ECHO, MEGABYTES, STAY, process, python
