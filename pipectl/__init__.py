@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from .core.inventory.peers import Expected
     from .core.names import full_name
     from .core.pipe.client import Client
+    from .core.pipe.config import PipeConfig, StopAfter
     from .core.pipe.connection import Connection, Reply, connect
-    from .core.pipe.contract import LATER, PipeConfig, ServerEvents, StopAfter
+    from .core.pipe.contract import LATER, ServerEvents
     from .core.pipe.framing import Framing
     from .core.pipe.framing import parse as parse_framing
     from .core.pipe.server import PipeServer
@@ -78,12 +79,12 @@ _HOMES = {
     "Connection": "pipe.connection",
     "Expected": "inventory.peers",
     "Framing": "pipe.framing",
-    "PipeConfig": "pipe.contract",
+    "PipeConfig": "pipe.config",
     "PipeServer": "pipe.server",
     "Reply": "pipe.connection",
     "ServerEvents": "pipe.contract",
     "Sqos": "constants",
-    "StopAfter": "pipe.contract",
+    "StopAfter": "pipe.config",
     "Wait": "constants",
     "connect": "pipe.connection",
     "full_name": "names",

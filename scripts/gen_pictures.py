@@ -23,8 +23,8 @@ from pipectl.cli import cli  # noqa: E402
 from pipectl.core.constants import Wait  # noqa: E402
 from pipectl.core.inventory import peers  # noqa: E402
 from pipectl.core.inventory.processes import describe  # noqa: E402
+from pipectl.core.pipe.config import PipeConfig  # noqa: E402, PipeConfig
 from pipectl.core.pipe.connection import connect  # noqa: E402
-from pipectl.core.pipe.contract import PipeConfig  # noqa: E402, PipeConfig
 from pipectl.core.pipe.server import PipeServer  # noqa: E402, PipeConfig
 from pipectl.core.security.descriptors import pipe_security  # noqa: E402
 from pipectl.output import tables  # noqa: E402

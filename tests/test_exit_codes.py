@@ -9,8 +9,8 @@ import pytest
 
 from pipectl.core.constants import OpenMode
 from pipectl.core.pipe.client import Client
+from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.contract import PipeConfig
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32.calls import create_named_pipe
 from pipectl.exitcodes import MEANINGS, ExitCode

@@ -27,8 +27,8 @@ def command(output: Output, /, pipe: str, count: int | None, access: AccessOptio
     """
     from pipectl.core.inventory.peers import server_of
     from pipectl.core.pipe.availability import exists
+    from pipectl.core.pipe.config import PipeConfig, StopAfter
     from pipectl.core.pipe.connection import TO_ASK, open_pipe
-    from pipectl.core.pipe.contract import PipeConfig, StopAfter
     from pipectl.core.pipe.server import PipeServer
     from pipectl.output.serverlog import VisitorLog
 

@@ -85,8 +85,9 @@ def _with(line: list[str], options: list[str]) -> list[str]:
 def _servers(name: str) -> Iterator[None]:
     """Serve what the tour calls: a message pipe, a byte pipe, one that greets, and one that is always busy."""
     from pipectl.core.names import full_name
+    from pipectl.core.pipe.config import PipeConfig
     from pipectl.core.pipe.connection import connect
-    from pipectl.core.pipe.contract import PipeConfig, ServerEvents
+    from pipectl.core.pipe.contract import ServerEvents
     from pipectl.core.pipe.server import PipeServer
     from pipectl.core.security.descriptors import pipe_security
 

@@ -16,7 +16,8 @@ from pipectl.output import Output, View
 
 if TYPE_CHECKING:
     from pipectl.core.pipe.client import Client
-    from pipectl.core.pipe.contract import Answer, StopAfter
+    from pipectl.core.pipe.config import StopAfter
+    from pipectl.core.pipe.contract import Answer
     from pipectl.core.security.descriptors import PipeSecurity
     from pipectl.core.traffic.programs import ProgramAnswers
     from pipectl.output.serverlog import ServerLog

@@ -11,7 +11,7 @@ from . import WHO, Option
 from .types import DURATION, SIZE, size_text
 
 if TYPE_CHECKING:
-    from pipectl.core.pipe.contract import PipeConfig, StopAfter
+    from pipectl.core.pipe.config import PipeConfig, StopAfter
     from pipectl.core.security.descriptors import PipeSecurity
 
 _PIPE = "The pipe"
@@ -128,7 +128,7 @@ class PipeOptions(NamedTuple):
 
     def config(self, security: "PipeSecurity") -> "PipeConfig":
         """Return the same as PipeServer takes it, with the security that `access` has made."""
-        from pipectl.core.pipe.contract import PipeConfig
+        from pipectl.core.pipe.config import PipeConfig
 
         return PipeConfig(
             is_message=self.is_message,
@@ -165,7 +165,7 @@ class EndOptions:
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "StopAfter":
         """Return when to stop."""
-        from pipectl.core.pipe.contract import StopAfter
+        from pipectl.core.pipe.config import StopAfter
 
         clients = 1 if params["once"] else params["count"]
         return StopAfter(clients=clients, messages=params["messages"], idle=params["idle_timeout"])

@@ -10,8 +10,8 @@ import pytest
 
 from pipectl.core.constants import OpenMode, PipeMode
 from pipectl.core.pipe.client import Client
+from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import Connection, connect
-from pipectl.core.pipe.contract import PipeConfig, StopAfter
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32.calls import create_named_pipe
 from tests.runner import Background, Pipectl, Running

@@ -8,8 +8,8 @@ import pytest
 
 from pipectl.core.constants import OpenMode, PipeMode
 from pipectl.core.pipe.client import Client
+from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.contract import PipeConfig
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.security.accounts import current_user_sid
 from pipectl.core.security.descriptors import security_attributes

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from pipectl.core.pipe.client import Client
-from pipectl.core.pipe.contract import PipeConfig
+from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.server import PipeServer
 from tests.runner import Pipectl, Running
 

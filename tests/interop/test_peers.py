@@ -20,8 +20,8 @@ import pytest
 from pipectl.core.constants import Wait
 from pipectl.core.errors import PipeClosedError, PipeError
 from pipectl.core.pipe.client import Client
+from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import Connection, connect
-from pipectl.core.pipe.contract import PipeConfig, StopAfter
 from pipectl.core.pipe.framing import Count
 from pipectl.core.pipe.server import PipeServer
 from tests.pipes import reporting

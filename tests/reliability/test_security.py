@@ -15,8 +15,8 @@ import pytest
 
 from pipectl.core.constants import Access, OpenMode, PipeMode, Sqos, Wait
 from pipectl.core.errors import PipeAccessError, PipeClosedError
+from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.contract import PipeConfig
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.security.accounts import current_user_sid
 from pipectl.core.security.descriptors import get_security, sddl_for, security_attributes

@@ -23,6 +23,7 @@ from pipectl.core.errors import MessageTooLongError, PipeClosedError, PipeError
 from pipectl.core.win32 import calls, queries, winapi
 from pipectl.core.win32.handle import Handle
 
+from .config import PipeConfig
 from .memory import Memory
 
 if TYPE_CHECKING:
@@ -86,11 +87,9 @@ class Client:
         "__weakref__",
         "_being_written",
         "_buffer",
-        "_is_message",
+        "_config",
         "_is_reading",
         "_loop",
-        "_max_message",
-        "_max_queue",
         "_memory",
         "_output",
         "_output_size",
@@ -104,7 +103,7 @@ class Client:
         "_write_overlapped",
         "error",
         "handle",
-        "has_taken_all",
+        "has_left",
         "is_flushing",
         "is_paused",
         "key",
@@ -115,17 +114,7 @@ class Client:
         "when_gone",
     )
 
-    def __init__(
-        self,
-        loop: Loop,
-        key: int,
-        handle: Handle,
-        memory: Memory,
-        *,
-        is_message: bool,
-        max_message: int,
-        max_queue: int,
-    ) -> None:
+    def __init__(self, loop: Loop, key: int, handle: Handle, memory: Memory, config: PipeConfig) -> None:
         self.state = _LISTENING
         # Why the server closed it, if for an error.
         self.error: PipeError | None = None
@@ -139,15 +128,13 @@ class Client:
         self.next_message: bytes | None = None
         # Whether a thread waits for the client to take what was written, with the handle.
         self.is_flushing = False
-        self.has_taken_all = False
+        self.has_left = False
         # Called in the server's thread when the client has left; from any thread, look at `state` after setting it.
         self.when_gone: Callable[[], None] | None = None
         # Until when it may linger; None until it is closed.
         self.time: Deadline | None = None
         self._loop = loop
-        self._is_message = is_message
-        self._max_message = max_message
-        self._max_queue = max_queue
+        self._config = config
         self._memory = memory
 
         self._read_overlapped = winapi.OVERLAPPED()
@@ -277,9 +264,9 @@ class Client:
         except PipeClosedError:  # a writer that was killed takes the rest of its message with it
             self.leave()
             return
-        if len(self._parts) + left > self._max_message:
+        if len(self._parts) + left > self._config.max_message:
             self._parts = None
-            self.begin_close(MessageTooLongError(f"a message is longer than {self._max_message} bytes"))
+            self.begin_close(MessageTooLongError(f"a message is longer than {self._config.max_message} bytes"))
             return
         if self._memory.take(self, len(self._parts) + left):
             self.go_on()
@@ -295,8 +282,8 @@ class Client:
         self.begin_read()
 
     def _keep_buffer(self, size: int) -> None:
-        if self._is_message:  # no larger than a message may be, so that a longer one shows itself
-            size = max(1, min(size, self._max_message))
+        if self._config.is_message:  # no larger than a message may be, so that a longer one shows itself
+            size = max(1, min(size, self._config.max_message))
         # Its slices are bytes, though its type hints say that they are lists.
         self._buffer: Any = ctypes.create_string_buffer(size)
         self._size = size
@@ -311,7 +298,7 @@ class Client:
         """Write a message, after those that wait; return whether the client can get it."""
         if self._refuses_writes or self.state is not _CONNECTED:
             return False
-        if not (data or self._is_message):
+        if not (data or self._config.is_message):
             return True
         if self._being_written is None:
             self._write(data)
@@ -325,7 +312,7 @@ class Client:
     @property
     def is_overfull(self) -> bool:
         """Whether more waits to be written than the server allows; one message of any size may wait."""
-        return self._output_size > self._max_queue and self._output is not None and len(self._output) > 1
+        return self._output_size > self._config.max_queue and self._output is not None and len(self._output) > 1
 
     def write_ended(self, status: int) -> None:
         """Take the result of a write, and write what waits, or else read on."""
@@ -378,7 +365,12 @@ class Client:
             self._linger_if_written()
 
     def leave(self) -> None:
-        """Be gone: the client closed its end, or has taken all, or had its time."""
+        """Be gone, because the client has closed its end."""
+        self.has_left = True
+        self.end()
+
+    def end(self) -> None:
+        """Be gone: it has left, or has taken all, or had its time."""
         self.state = _GONE
         self.is_paused = False
         self.next_message = self._parts = None

@@ -8,8 +8,8 @@ client is in then makes due. So nothing is locked, and a silent client costs no 
   instance stays as long as the server: no client ever finds the name gone, and nobody else can take it.
 * ERROR_PIPE_CONNECTED means that the client was quicker than ConnectNamedPipe; ERROR_NO_DATA that it also left again.
 * On NT an instance lives until both its ends are closed, so CloseHandle gives nothing back while the client stays. Only
-  DisconnectNamedPipe does, and it throws away what the client has not read. So a client that is closed lingers: until
-  it has taken everything, has left, or its time is up. A server that ends leaves it what is unread, with CloseHandle.
+  DisconnectNamedPipe does, and it throws away what the client has not read. So in a server with a limit, which needs
+  the instance, a closed client lingers until it has taken everything, has left, or its time is up.
 * What one client does, or a question about it, ends at most that client.
 """
 
@@ -32,7 +32,8 @@ from pipectl.core.win32.handle import Handle, wait
 from pipectl.core.win32.port import CompletionPort
 
 from .client import Client, State
-from .contract import Answer, Later, PipeConfig, ServerEvents, Stats, StopAfter
+from .config import PipeConfig, StopAfter
+from .contract import Answer, Later, ServerEvents, Stats
 from .flusher import Flusher
 from .memory import Memory
 
@@ -205,7 +206,7 @@ class PipeServer:
         while self._lingering and self._lingering[0][0].passed:
             client = self._lingering.popleft()[1]
             if client.state is not _GONE:
-                client.leave()
+                client.end()
                 self._settle(client)
         if self._retry is not None and self._retry.passed:
             self._listen()
@@ -312,17 +313,7 @@ class PipeServer:
         return self._listening < wanted and len(self._clients) < self._most_instances and not self._is_stopping
 
     def _await_client(self, key: int, handle: Handle) -> None:
-        config = self._config
-        client = Client(
-            self,
-            key,
-            handle,
-            self._memory,
-            is_message=config.is_message,
-            max_message=config.max_message,
-            max_queue=config.max_queue,
-        )
-        self._clients[key] = client
+        client = self._clients[key] = Client(self, key, handle, self._memory, self._config)
         self._listening += 1
         if not client.listen() and self._port is not None:
             self._port.post(key, client.read_address)
@@ -331,6 +322,7 @@ class PipeServer:
         """Greet the client that an instance was waiting for, or give up an instance that is not to wait any more."""
         self._listening -= 1
         if status != STATUS_SUCCESS or self._is_stopping:
+            client.has_left = True
             self._forget(client)
             self._give_back(client)
             return
@@ -412,38 +404,44 @@ class PipeServer:
         if client.state is not _GONE and client.time is None:
             client.time = Deadline(self._config.linger)
             self._lingering.append((client.time, client))
-        if client.state is _LINGERING and not client.is_flushing and client.time is not None:
+        if client.state is _LINGERING and not self._needs_back(client):
+            client.end()
+        elif client.state is _LINGERING and client.time is not None and not client.is_flushing:
             client.is_flushing = True
             self._flusher.flush(client.handle, client.time, partial(self.post, self._flushed, client))
-        elif client.state is _GONE and client.is_idle:
+        if client.state is _GONE and client.is_idle:
             self._forget(client)
             self._say_goodbye(client)
             self._give_back(client)
 
     def _flushed(self, client: Client, is_taken: bool) -> None:
         client.is_flushing = False
-        client.has_taken_all = client.has_taken_all or is_taken
-        if client.state is not _GONE and is_taken:
-            client.leave()
+        if client.state is _LINGERING and is_taken:
+            client.end()
         self._settle(client)
+
+    def _needs_back(self, client: Client) -> bool:
+        """Return whether to disconnect a client, and not only to close the handle.
+
+        A client that is there sees an error (233) and not the end of the stream (109), which programs tell apart.
+        """
+        return not self._is_stopping and (client.has_left or self._config.max_instances is not None)
 
     def _forget(self, client: Client) -> None:
         """Count a client no more; it is inert from here on."""
         del self._clients[client.key]
-        client.leave()
+        client.end()
         if client.when_gone is not None:
             client.when_gone()
 
     def _give_back(self, client: Client) -> None:
         """Give the instance of a client that was forgotten to the next, or close it."""
-        try:
-            # At its end a server leaves the client what it has not read.
-            if not self._is_stopping or client.has_taken_all:
+        is_back = False
+        if self._needs_back(client):
+            with suppress(PipeError):  # a handler has closed the handle
                 winapi.DisconnectNamedPipe(client.handle)
-            is_usable = True
-        except PipeError:  # a handler has closed the handle
-            is_usable = False
-        if is_usable and self._wants_listener():
+                is_back = self._wants_listener()
+        if is_back:
             # An owner of its own: whoever kept the old client must not meet the next one through it.
             self._await_client(client.key, Handle(client.handle.detach(), self.pipe))
         else:
@@ -484,7 +482,7 @@ class PipeServer:
             if client.state is _LISTENING:
                 client.cancel_read()
             else:
-                client.leave()
+                client.end()
                 self._settle(client)
         self._take_last_packets(Deadline(_DRAIN))
 

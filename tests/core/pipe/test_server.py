@@ -21,8 +21,9 @@ from pipectl.core.errors import (
     PipeTimeoutError,
 )
 from pipectl.core.pipe.client import Client
+from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import Connection, connect
-from pipectl.core.pipe.contract import LATER, PipeConfig, StopAfter
+from pipectl.core.pipe.contract import LATER
 from pipectl.core.pipe.framing import parse
 from pipectl.core.pipe.server import PipeServer
 from tests.pipes import reporting

@@ -11,8 +11,9 @@ from pipectl.core.errors import PipeAccessError, PipeBusyError, PipeClosedError,
 from pipectl.core.pipe import server as server_module
 from pipectl.core.pipe.availability import Availability, probe
 from pipectl.core.pipe.client import Client
+from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.contract import LATER, PipeConfig, ServerEvents, StopAfter
+from pipectl.core.pipe.contract import LATER, ServerEvents
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
@@ -50,7 +51,7 @@ def test_a_client_that_is_closed_and_stays_gives_its_instance_back(pipe_name: st
 
 
 def test_a_client_that_has_taken_all_does_not_linger(pipe_name: str) -> None:
-    with PipeServer(pipe_name, bye, config=PipeConfig(linger=30)), connect(pipe_name) as client:
+    with PipeServer(pipe_name, bye, config=ONE._replace(linger=30)), connect(pipe_name) as client:
         begun = time.perf_counter()
         assert client.transact(b"x", 5) == b"x"
         with pytest.raises(PipeClosedError):
@@ -66,12 +67,22 @@ def test_what_was_written_to_a_closed_client_can_be_read_in_its_time(pipe_name: 
             answered.set()
 
     with (
-        PipeServer(pipe_name, bye, events=Answered(), config=PipeConfig(linger=30)),
+        PipeServer(pipe_name, bye, events=Answered(), config=ONE._replace(linger=30)),
         connect(pipe_name) as client,
     ):
         client.send(b"x" * 1000)
         assert answered.wait(5)
         assert client.receive(5) == b"x" * 1000
+
+
+def test_without_a_limit_a_closed_client_meets_the_end_of_the_stream(pipe_name: str) -> None:
+    with PipeServer(pipe_name, bye), connect(pipe_name) as client:
+        client.send(b"x")
+        with connect(pipe_name, 5):  # so that the server has closed the first one
+            assert client.receive(5) == b"x"
+            with pytest.raises(PipeClosedError) as raised:
+                client.receive(5)
+    assert raised.value.code == WinError.BROKEN_PIPE
 
 
 def test_a_client_that_never_reads_is_given_up_after_its_time(pipe_name: str) -> None:

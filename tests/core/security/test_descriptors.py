@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from pipectl.core.constants import Access, OpenMode
 from pipectl.core.errors import PipeAccessError
+from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import connect
-from pipectl.core.pipe.contract import PipeConfig
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.security import accounts, descriptors
 from pipectl.core.security.accounts import account_name, account_sid, current_user_sid
