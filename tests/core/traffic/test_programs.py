@@ -49,12 +49,10 @@ def serving(pipe: str, arguments: list[str], told: Told, timeout: float | None =
 
 
 def test_a_message_is_stdin_and_stdout_the_answer(pipe_name: str) -> None:
-    told = Told()
+    told, messages = Told(), [b"", b"\0\xff\r\n", os.urandom(1 << 20)]
     with serving(pipe_name, python(ECHO), told), connect(pipe_name) as client:
-        for data in (b"", b"\0\xff\r\n", os.urandom(1 << 20)):
-            assert client.transact(data, 20) == data
-            assert told.answers[-1] == data
-    assert told.failures == []
+        assert [client.transact(data, 20) for data in messages] == messages
+    assert (told.answers, told.failures) == (messages, [])
 
 
 def test_answers_of_one_client_come_in_the_order_of_its_messages(pipe_name: str) -> None:
