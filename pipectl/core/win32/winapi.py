@@ -324,7 +324,6 @@ GetCurrentProcess            = _declare(_KERNEL32, "GetCurrentProcess", HANDLE, 
 GetCurrentProcessId          = _declare(_KERNEL32, "GetCurrentProcessId", DWORD, check=_plain)
 GetCurrentThread             = _declare(_KERNEL32, "GetCurrentThread", HANDLE, check=_plain)
 OpenProcess                  = _declare(_KERNEL32, "OpenProcess", HANDLE, DWORD, BOOL, DWORD, check=_handle)
-OpenThread                   = _declare(_KERNEL32, "OpenThread", HANDLE, DWORD, BOOL, DWORD, check=_handle)
 GetConsoleOutputCP           = _declare(_KERNEL32, "GetConsoleOutputCP", UINT, check=_plain)
 GetStdHandle                 = _declare(_KERNEL32, "GetStdHandle", HANDLE, DWORD, check=_plain)
 CreateJobObjectW             = _declare(_KERNEL32, "CreateJobObjectW", HANDLE, _PSA, LPCWSTR, check=_handle)

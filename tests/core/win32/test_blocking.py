@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from pipectl.core.errors import PipeTimeoutError
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
+from pipectl.core.win32 import winapi
 from pipectl.core.win32.blocking import run_blocking
 from pipectl.core.win32.calls import call_named_pipe, create_named_pipe
 from tests.pipes import flush_file_buffers, write_file
@@ -80,3 +82,40 @@ def test_from_another_thread_than_the_main_one_it_works_as_well() -> None:
 def test_no_handle_is_left_behind() -> None:
     for _ in range(20):
         run_blocking(lambda: None, Deadline(5))  # an event that is not closed warns, and a warning is an error here
+
+
+def test_what_comes_too_late_is_undone() -> None:
+    go_on, undone = threading.Event(), threading.Event()
+
+    def come_late() -> int:
+        go_on.wait(20)
+        return 42
+
+    def undo(value: int) -> None:
+        assert value == 42
+        undone.set()
+
+    with pytest.raises(PipeTimeoutError):
+        run_blocking(come_late, Deadline(0.1), undo=undo)
+    assert not undone.is_set()
+    go_on.set()
+    assert undone.wait(10)
+
+
+def test_what_comes_in_time_is_not_undone() -> None:
+    undone: list[int] = []
+    assert run_blocking(lambda: 42, Deadline(5), undo=undone.append) == 42
+    assert undone == []
+
+
+def test_no_thread_is_looked_up_by_a_number_that_another_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+
+    def duplicate(*arguments: Any) -> Any:
+        ended.append(threading.get_ident())
+        return real(*arguments)
+
+    real = winapi.DuplicateHandle
+    monkeypatch.setattr(winapi, "DuplicateHandle", duplicate)
+    assert run_blocking(threading.get_ident, Deadline(5)) == ended[0]
+    assert not hasattr(winapi, "OpenThread")
