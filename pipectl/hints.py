@@ -6,6 +6,11 @@ from .core.errors import InvalidPipeNameError, PipeError
 _SEE_LIST = "See which pipes there are: `pipectl list`"
 _CLOSED = "The other end closed the connection: look at the server's log, or try again"
 _MORE_TIME = "Allow more time with `--timeout SECONDS`"
+_NOT_NATIVE = "CallNamedPipe needs a duplex message pipe: leave out `--native`"
+_IN_THE_WAY = (
+    "There is a pipe whose name is the beginning of this one, up to a backslash; as long as it exists, Windows finds "
+    "and makes no other below it: `pipectl list`"
+)
 _NO_PROGRAM = "Give its full path, or see if it can be found: `where {subject}`"
 _FORMS = r"A pipe's name is \\.\pipe\NAME, or NAME alone, or \\HOST\pipe\NAME for another computer"
 
@@ -29,14 +34,18 @@ _BY_CODE: dict[int, str] = {
     WinError.CANNOT_IMPERSONATE: "The server can be told the client's user only after it has read something, "
     "and if the client allows impersonation (`--sqos impersonation`)",
     WinError.INVALID_NAME: r"A pipe's name is \\.\pipe\NAME, or NAME alone, of at most 256 characters in all",
+    WinError.BAD_PATHNAME: r"Windows waits only for \\.\pipe\NAME and \\HOST\pipe\NAME",
     WinError.FILENAME_EXCED_RANGE: "A pipe's name has at most 256 characters in all",
 }
 
 # The same code, with another meaning in this call.
 _BY_CALL: dict[str, dict[int, str]] = {
+    "CreateFileW": {WinError.INVALID_NAME: _IN_THE_WAY},
     "CreateNamedPipeW": {
-        WinError.ACCESS_DENIED: "The name is already served (see `pipectl info {subject}`), or its first instance has "
-        "another type, direction, instance limit or access list",
+        WinError.INVALID_NAME: _IN_THE_WAY,
+        WinError.ACCESS_DENIED: "The name is already served (see `pipectl info {subject}`), its first instance has "
+        "another type, direction, instance limit or access list, or a client of a server that has ended still has it "
+        "open",
         WinError.PIPE_BUSY: "The name is already served with as many instances as it allows: `pipectl info {subject}`",
     },
     "WaitNamedPipeW": {WinError.HANDLES_CLOSED: _SEE_LIST},
@@ -44,7 +53,12 @@ _BY_CALL: dict[str, dict[int, str]] = {
         WinError.PIPE_BUSY: "Unread data waits on this connection: read it before the next transaction",
         WinError.BAD_PIPE: "A transaction needs a duplex message pipe in message read mode: `pipectl info {subject}`",
     },
-    "CallNamedPipeW": {WinError.BAD_PIPE: "CallNamedPipe needs a duplex message pipe: leave out `--native`"},
+    "ReadFile": {WinError.NO_DATA: "Nothing is there to be read yet, and the handle does not wait: try again"},
+    "CallNamedPipeW": {
+        WinError.BAD_PIPE: _NOT_NATIVE,
+        # So a byte pipe is told, which cannot be put into message read mode.
+        WinError.INVALID_PARAMETER: _NOT_NATIVE,
+    },
     "SetNamedPipeHandleState": {
         WinError.INVALID_PARAMETER: "Message read mode needs a message pipe, and collection values the client end of a "
         "remote one",
@@ -70,6 +84,7 @@ _BY_TOPIC: dict[str, str] = {
     "remote directory": "Run `pipectl list` on that computer",
     "own instances": "Add this user to the list with FILE_CREATE_PIPE_INSTANCE, as in `(A;;GA;;;SID)`",
     "name": _FORMS,
+    "waiting": "Try to open it instead: `pipectl info {subject}`",
     "path": f"{_FORMS}; a POSIX shell needs single quotes around it",
 }
 

@@ -181,6 +181,7 @@ _BY_CODE: dict[int, type[PipeError]] = {
     WinError.CANNOT_IMPERSONATE: PipeStateError,
     WinError.OPERATION_ABORTED: OperationAbortedError,
     WinError.INVALID_NAME: InvalidPipeNameError,
+    WinError.BAD_PATHNAME: InvalidPipeNameError,
     WinError.FILENAME_EXCED_RANGE: InvalidPipeNameError,
     WinError.CALL_NOT_IMPLEMENTED: UnsupportedError,
     WinError.PROC_NOT_FOUND: UnsupportedError,
@@ -191,6 +192,11 @@ _BY_CODE: dict[int, type[PipeError]] = {
 _BY_CALL: dict[tuple[str, int], type[PipeError]] = {
     # The pipe went while it was waited for; so Wine tells it.
     ("WaitNamedPipeW", WinError.HANDLES_CLOSED): PipeNotFoundError,
+    # The pipe file system says so if a pipe exists whose name is the beginning of this one, up to a backslash: then
+    # there can be no pipe of this name.
+    ("CreateFileW", WinError.INVALID_NAME): PipeNotFoundError,
+    # A handle that does not wait finds nothing to read; the other end is still there.
+    ("ReadFile", WinError.NO_DATA): PipeStateError,
     # Unread data waits on the connection.
     ("TransactNamedPipe", WinError.PIPE_BUSY): PipeStateError,
     ("CreateProcessW", WinError.FILE_NOT_FOUND): ProgramNotFoundError,

@@ -38,18 +38,42 @@ _ESCAPES = {"x": 2, "u": 4, "U": 8}
 def full_name(text: str) -> str:
     r"""Give the one full name of a pipe that is written in any way, also as a URL or with its backslashes doubled.
 
-    For what a person wrote: a full name that holds a real backslash before `x01` must go through `display` first.
-    Raises InvalidPipeNameError.
+    For what a person wrote: a full name that holds a real backslash before `x01` must go through `display` first. A
+    name may be longer than a new pipe's may be: see `check_length`. Raises InvalidPipeNameError.
     """
     undoubled = _undoubled(text)
     host, rest, is_verbatim = _split(undoubled or _without_scheme(text), text)
     # A backslash that was doubled is one, and begins no escape.
     name = _join_surrogates(rest if undoubled else _unescape(rest))
     _check_name(name, text, is_verbatim=is_verbatim)
-    full = _full(host, name if is_verbatim else _normalised(name))
-    if _utf16_length(full) > MAX_LENGTH:
-        raise _invalid(text, f"the name is longer than the {MAX_LENGTH} characters that Windows allows", topic="")
-    return full
+    return _full(host, name if is_verbatim else _normalised(name))
+
+
+def check_length(name: str) -> None:
+    """Raise InvalidPipeNameError for a full name that is longer than Microsoft allows a new pipe.
+
+    Windows itself does not count, so that a pipe of a longer name may well exist, and can be opened.
+    """
+    if _utf16_length(name) > MAX_LENGTH:
+        raise InvalidPipeNameError(
+            f"the name is longer than the {MAX_LENGTH} characters that Windows allows", pipe=escape(name)
+        )
+
+
+def for_waiting(name: str) -> str:
+    r"""Return the form of a full name that WaitNamedPipe takes on Windows, where it refuses `\\?\`.
+
+    It does not normalize what follows `\\.\pipe\` or `\\HOST\pipe\`, but takes a slash for a backslash. Raises
+    InvalidPipeNameError for a name that has one.
+    """
+    for prefix, plain in ((VERBATIM_PREFIX, LOCAL_PREFIX), (_VERBATIM_REMOTE_PREFIX, _REMOTE_PREFIX)):
+        if name.startswith(prefix):
+            if "/" in name:
+                raise InvalidPipeNameError(
+                    "Windows cannot wait for a pipe whose name contains a slash", pipe=escape(name), topic="waiting"
+                )
+            return plain + name[len(prefix) :]
+    return name
 
 
 def from_directory(name: str) -> str:
@@ -85,8 +109,24 @@ def near(name: str, names: Iterable[str]) -> list[str]:
     """Give those of `names` that somebody who wrote `name` may have meant: at most three, the best first."""
     from difflib import get_close_matches
 
-    candidates = {short(candidate).lower(): candidate for candidate in names}
-    return [candidates[match] for match in get_close_matches(short(name).lower(), candidates)]
+    candidates = {upper(short(candidate)): candidate for candidate in names}
+    return [candidates[match] for match in get_close_matches(upper(short(name)), candidates)]
+
+
+def upper(text: str) -> str:
+    """Return a text in the upper case by which Windows compares the names of pipes, files and accounts.
+
+    Each character becomes one character, and none outside the Basic Multilingual Plane is changed: `ß` stays as it is.
+    """
+    if text.isascii():
+        return text.upper()
+    return "".join(map(_upper, text))
+
+
+def _upper(character: str) -> str:
+    # The kernel's table has pairs: what another character is the lower case of, as S is of the long s, is not in it.
+    changed = character.upper()
+    return changed if len(changed) == 1 and changed.lower() == character <= "\uffff" else character
 
 
 def _undoubled(text: str) -> str:

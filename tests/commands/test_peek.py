@@ -102,3 +102,11 @@ def test_a_pipe_that_is_only_read_from_can_be_looked_at(pipe_name: str, pipectl:
 
 def test_an_absent_pipe_is_exit_code_3(pipe_name: str, pipectl: Pipectl) -> None:
     assert pipectl("peek", pipe_name).exit_code == 3
+
+
+def test_more_than_there_can_be_is_asked_for_in_time(pipe_name: str, pipectl: Pipectl) -> None:
+    begun = time.perf_counter()
+    with Greeter(pipe_name, b"hello"):
+        result = pipectl("peek", pipe_name, "--size", "4294967295", "--timeout", "2", "--as", "raw")
+    assert (result.exit_code, result.stdout) == (0, b"hello")
+    assert time.perf_counter() - begun < 5

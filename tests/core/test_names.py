@@ -11,12 +11,15 @@ from pipectl.core.names import (
     LOCAL_PREFIX,
     MAX_LENGTH,
     VERBATIM_PREFIX,
+    check_length,
     display,
+    for_waiting,
     from_directory,
     full_name,
     is_remote,
     near,
     short,
+    upper,
 )
 from pipectl.hints import hint_for
 
@@ -234,10 +237,71 @@ def test_a_refusal_is_a_value_error_too() -> None:
 def test_the_limit_counts_utf16_and_the_prefix() -> None:
     longest = "a" * (MAX_LENGTH - len(LOCAL_PREFIX))
     assert len(full_name(longest)) == MAX_LENGTH
-    assert full_name(longest[2:] + "\N{GRINNING FACE}")
+    for allowed in (longest, longest[2:] + "\N{GRINNING FACE}"):
+        check_length(full_name(allowed))
     for too_long in (longest + "a", longest[1:] + "\N{GRINNING FACE}", rf"\\longerhost\pipe\{longest}"):
         with pytest.raises(InvalidPipeNameError):
-            full_name(too_long)
+            check_length(full_name(too_long))
+
+
+@needs_windows
+def test_a_longer_name_is_refused_only_to_a_new_pipe(pipe_name: str) -> None:
+    longer = full_name(pipe_name + "a" * MAX_LENGTH)
+    with pytest.raises(InvalidPipeNameError) as raised:
+        calls.create_named_pipe(longer)
+    assert raised.value.pipe == longer
+    with pytest.raises(PipeNotFoundError):
+        calls.create_file(longer)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        (r"\\.\pipe\svc", r"\\.\pipe\svc"),
+        (r"\\?\pipe\svc.", r"\\.\pipe\svc."),
+        (r"\\host\pipe\svc", r"\\host\pipe\svc"),
+        (r"\\?\UNC\host\pipe\a..\b", r"\\host\pipe\a..\b"),
+    ],
+)
+def test_a_name_has_a_form_that_windows_can_wait_for(name: str, form: str) -> None:
+    assert full_name(name) == name
+    assert for_waiting(name) == form
+
+
+@pytest.mark.parametrize("name", [r"\\?\pipe\a/b", r"\\?\UNC\host\pipe\a/b"])
+def test_a_name_with_a_slash_cannot_be_waited_for(name: str) -> None:
+    with pytest.raises(InvalidPipeNameError) as raised:
+        for_waiting(name)
+    assert hint_for(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "same", "other"),
+    [
+        ("docker", "DOCKER", "docker1"),
+        ("\u00e4\u044f", "\u00c4\u042f", "a"),
+        ("stra\u00dfe", "STRA\u00dfE", "STRASSE"),
+        ("\u0131", "\u0131", "I"),
+        ("\u017f", "\u017f", "S"),
+        ("\u212a", "\u212a", "K"),
+        ("\u0130", "\u0130", "i"),
+        ("\ufb01", "\ufb01", "FI"),
+        ("\U00010428", "\U00010428", "\U00010400"),
+    ],
+)
+def test_names_are_compared_in_the_upper_case_of_windows(text: str, same: str, other: str) -> None:
+    assert upper(text) == upper(same)
+    assert upper(text) != upper(other)
+
+
+@needs_windows
+def test_the_upper_case_is_that_of_the_kernel() -> None:
+    kernels = ctypes.windll.ntdll.RtlUpcaseUnicodeChar
+    kernels.argtypes, kernels.restype = [ctypes.c_wchar], ctypes.c_wchar
+    # The scripts that a name is likely to be in; for others the kernel's table depends on its version.
+    characters = [chr(code) for code in (*range(1, 0x250), *range(0x370, 0x530))]
+    wrong = {character: (upper(character), kernels(character)) for character in characters}
+    assert {character: both for character, both in wrong.items() if both[0] != both[1]} == {}
 
 
 @pytest.mark.parametrize(

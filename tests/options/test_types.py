@@ -98,7 +98,7 @@ def test_a_pipe_has_its_full_name() -> None:
     assert PIPE.convert("svc", None, None) == r"\\.\pipe\svc"
 
 
-@pytest.mark.parametrize("text", ["", r"\\.\pipe", r"C:\x", "http://x", "a\0b", r"\\host\share\x", "x" * 300])
+@pytest.mark.parametrize("text", ["", r"\\.\pipe", r"C:\x", "http://x", "a\0b", r"\\host\share\x"])
 def test_what_cannot_be_a_pipe_is_refused_with_a_reason(text: str) -> None:
     with pytest.raises(click.BadParameter) as raised:
         PIPE.convert(text, None, None)

@@ -5,7 +5,7 @@ from typing import Any
 from pipectl.core.constants import PipeMode, ReadMode, WaitMode, WinError
 from pipectl.core.errors import error_for, if_allowed
 from pipectl.core.models import PipeEntry
-from pipectl.core.names import short
+from pipectl.core.names import short, upper
 from pipectl.core.pipe.availability import Availability, probe
 from pipectl.core.security.accounts import account_name
 from pipectl.core.security.descriptors import get_security
@@ -55,7 +55,7 @@ def glance(pipe: str) -> Record:
         raise error_for(WinError.FILE_NOT_FOUND, "there is no such pipe", "WaitNamedPipeW", pipe)
     found: Record = {"pipe": pipe, "is": state, "pid_hint": pid_hint(short(pipe))}
     for entry in if_allowed(list_pipes) or []:
-        if entry.name.lower() == short(pipe).lower():
+        if upper(entry.name) == upper(short(pipe)):
             found |= {name: value for name, value in listing(entry).items() if name != "name"}
     return found
 

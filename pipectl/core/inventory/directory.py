@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pipectl.core.constants import BUFFER_SIZE, Access, FileFlags, ShareMode, instance_limit
 from pipectl.core.errors import UnsupportedError, if_allowed
 from pipectl.core.models import PipeEntry
-from pipectl.core.names import LOCAL_PREFIX, display, from_directory, full_name, is_remote, near, short
+from pipectl.core.names import LOCAL_PREFIX, display, from_directory, full_name, is_remote, near, short, upper
 
 _FILE_DIRECTORY_INFORMATION = 1
 _STATUS_NO_MORE_FILES = 0x8000_0006
@@ -63,13 +63,13 @@ def matching(glob: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
     pipe = full_name(glob)
     if is_remote(pipe):
         raise UnsupportedError("the pipes of another computer cannot be listed", pipe=pipe, topic="remote directory")
-    matches = re.compile(fnmatch.translate(short(pipe)), re.IGNORECASE).match
-    return [entry for entry in entries if matches(entry.name)]
+    matches = re.compile(fnmatch.translate(upper(short(pipe)))).match
+    return [entry for entry in entries if matches(upper(entry.name))]
 
 
 def sorted_by(order: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
     """Put pipes in the order of their `name`, or of their `instances` with the most first."""
-    by_name = sorted(entries, key=lambda entry: entry.name.lower())
+    by_name = sorted(entries, key=lambda entry: upper(entry.name))
     return by_name if order == "name" else sorted(by_name, key=lambda entry: -entry.instances)
 
 
@@ -85,7 +85,7 @@ def names_beginning(text: str) -> list[str]:
     """Give the names, as they are shown, that begin with a text in any case, for a shell to complete."""
     names = _known_names()
     shown = map(display, map(from_directory, names) if text.startswith("\\\\") else names)
-    return sorted(name for name in shown if name.lower().startswith(text.lower()))
+    return sorted(name for name in shown if upper(name).startswith(upper(text)))
 
 
 def pid_hint(name: str) -> int | None:

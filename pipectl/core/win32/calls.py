@@ -25,7 +25,8 @@ from pipectl.core.constants import (
     WinError,
 )
 from pipectl.core.deadline import milliseconds
-from pipectl.core.errors import MessageTooLongError
+from pipectl.core.errors import InvalidPipeNameError, MessageTooLongError
+from pipectl.core.names import check_length, for_waiting
 
 from . import winapi
 from .handle import Handle
@@ -52,8 +53,10 @@ def create_named_pipe(
     """Create an instance of a named pipe; it listens from the start.
 
     `default_timeout` is what a client waits that leaves the time to the server; 0 makes it Windows' 50 ms. Without
-    `security` the pipe gets the default access list, which lets everyone read.
+    `security` the pipe gets the default access list, which lets everyone read. Raises InvalidPipeNameError for a name
+    of more than 256 characters.
     """
+    check_length(pipe)
     value = winapi.CreateNamedPipeW(
         pipe,
         open_mode,
@@ -102,9 +105,16 @@ def wait_named_pipe(pipe: str, timeout: float | Nmpwait | None = None) -> None:
     """Wait until an instance of a pipe is free, without opening it; another client may still be quicker.
 
     Raises PipeTimeoutError, and PipeNotFoundError at once if there is no such pipe. A timeout of 0 asks and does not
-    wait; `Nmpwait.USE_DEFAULT_WAIT` leaves the time to the server. Ctrl+C does not end this wait.
+    wait; `Nmpwait.USE_DEFAULT_WAIT` leaves the time to the server. Ctrl+C does not end this wait. Raises
+    InvalidPipeNameError for a name that Windows cannot wait for, as `names.for_waiting` does.
     """
-    winapi.WaitNamedPipeW(pipe, _nmpwait(timeout))
+    try:
+        winapi.WaitNamedPipeW(pipe, _nmpwait(timeout))
+    except InvalidPipeNameError as error:
+        # Windows refuses the form that hinders it to normalize a name; Wine needs it, because it does normalize others.
+        if error.code != WinError.BAD_PATHNAME or (plain := for_waiting(pipe)) == pipe:
+            raise
+        winapi.WaitNamedPipeW(plain, _nmpwait(timeout))
 
 
 def create_file(
@@ -153,6 +163,8 @@ def peek_named_pipe(pipe: Handle, size: int = 0) -> "Peek":
     """
     from pipectl.core.models import Peek
 
+    if size > BUFFER_SIZE:  # no memory is made for what is not there
+        size = min(size, max(BUFFER_SIZE, peek_named_pipe(pipe).available))
     buffer = ctypes.create_string_buffer(size)
     read, available, left = DWORD(), DWORD(), DWORD()
     winapi.PeekNamedPipe(pipe, buffer if size else None, size, byref(read), byref(available), byref(left))

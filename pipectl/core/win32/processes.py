@@ -7,7 +7,7 @@ from enum import IntEnum, IntFlag
 
 
 class ThreadAccess(IntFlag):
-    """`dwDesiredAccess` of OpenThread; TERMINATE is what CancelSynchronousIo asks for."""
+    """`dwDesiredAccess` of a handle on a thread; TERMINATE is what CancelSynchronousIo asks for."""
 
     TERMINATE = 0x1
 

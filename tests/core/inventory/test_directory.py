@@ -241,6 +241,12 @@ def test_a_glob_matches_names_in_any_case_and_spelling(
     assert [entry.name for entry in matching(glob, some_pipes)] == names
 
 
+def test_a_glob_matches_in_the_case_of_windows_alone() -> None:
+    entries = [PipeEntry("\u212aelvin", 1, 1), PipeEntry("kelvin", 1, 1), PipeEntry("\u00c4", 1, 1)]
+    assert matching("KELVIN", entries) == [entries[1]]
+    assert matching("\u00e4", entries) == [entries[2]]
+
+
 def test_a_glob_that_can_match_nothing_is_refused() -> None:
     with pytest.raises(InvalidPipeNameError):
         matching("", [])

@@ -3,6 +3,8 @@
 import ctypes
 import msvcrt
 import os
+import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +24,7 @@ from pipectl.core.errors import (
 from pipectl.core.win32 import calls, queries, winapi
 from pipectl.core.win32.handle import Handle, wait
 from pipectl.core.win32.overlapped import Buffer, Overlapped
+from pipectl.hints import hint_for
 from tests import pipes
 
 if TYPE_CHECKING:
@@ -102,6 +105,36 @@ def test_peek_shows_and_does_not_consume(pair: Pair) -> None:
     assert calls.peek_named_pipe(pair.server, 4) == (b"abcd", 8, 2)
     assert calls.peek_named_pipe(pair.server) == (b"", 8, 6)
     assert pipes.read_file(pair.server, 10, 5) == (b"abcdef", False)
+
+
+def test_a_peek_at_more_than_there_is_takes_no_memory_for_it(pair: Pair) -> None:
+    pipes.write_file(pair.client, b"abc")
+    tracemalloc.start()
+    try:
+        assert calls.peek_named_pipe(pair.server, 0xFFFF_FFFF) == (b"abc", 3, 0)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_peek_shows_all_of_a_long_message(pair: Pair, background: Background) -> None:
+    message = bytes(range(256)) * 1024
+    writing = background(pipes.write_file, pair.client, message, 10)
+    while calls.peek_named_pipe(pair.server).available < len(message):
+        time.sleep(0.01)
+    assert calls.peek_named_pipe(pair.server, 1 << 30).data == message
+    pipes.read_file(pair.server, len(message), 5)
+    writing.result(timeout=10)
+
+
+def test_a_read_that_finds_nothing_does_not_tell_that_the_other_end_is_gone(pair: Pair) -> None:
+    queries.set_named_pipe_handle_state(pair.client, PipeMode.READ_MESSAGE | PipeMode.NOWAIT)
+    with pytest.raises(PipeStateError) as raised:
+        pipes.read_file(pair.client, 10, 5)
+    assert raised.value.symbol == "ERROR_NO_DATA"
+    assert hint_for(raised.value)
+    pipes.write_file(pair.server, b"now")
+    assert pipes.read_file(pair.client, 10, 5) == (b"now", False)
 
 
 def test_peek_at_an_anonymous_pipe_has_no_message_to_be_left() -> None:
