@@ -14,6 +14,7 @@ from typing import TypeVar
 from pipectl.core.constants import Condition, WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PipeBusyError, PipeError, PipeNotFoundError, PipeTimeoutError, error_for
+from pipectl.core.names import is_remote
 from pipectl.core.win32.calls import wait_named_pipe
 
 _T = TypeVar("_T")
@@ -38,14 +39,21 @@ def exists(pipe: str) -> bool:
     return probe(pipe) is not Availability.ABSENT
 
 
-def probe(pipe: str, timeout: float = 0) -> Availability:
+def probe(pipe: str, timeout: float = 0, deadline: Deadline | None = None) -> Availability:
     """Return whether a pipe is free, busy or absent, waiting up to `timeout` seconds for a busy one.
 
-    Ctrl+C does not end this wait. Raises PipeError where the system cannot tell, as for a computer that is not there.
+    Ctrl+C does not end this wait for a local pipe. Another computer has until the deadline to answer, or 5 seconds:
+    PipeTimeoutError if it does not. Raises PipeError also where the system cannot tell, as for a computer that is not
+    there.
+
+    On Windows, while a pipe `a` exists, `a\\b` is told to be what `a` is; and a pipe without a server is busy as long
+    as a client of it has not closed its end.
     """
     try:
-        wait_named_pipe(pipe, timeout)
-    except PipeTimeoutError:
+        _ask(pipe, timeout, deadline or Deadline(0))
+    except PipeTimeoutError as error:
+        if error.code == WinError.TIMEOUT:  # of the other computer, and not of its pipe
+            raise
         return Availability.BUSY
     except PipeNotFoundError as error:
         if error.code in (WinError.BAD_NETPATH, WinError.BAD_NET_NAME):
@@ -64,7 +72,7 @@ def wait_for(pipe: str, condition: Condition, deadline: Deadline, *, absent_too:
     is_waited_for = False
     while True:
         # The first probe does not wait: a pipe that goes while it is waited for was there, and is not absent.
-        state = probe(pipe, deadline.at_most(_SLICE) if is_waited_for else 0)
+        state = probe(pipe, deadline.at_most(_SLICE) if is_waited_for else 0, deadline)
         if _meets(state, condition):
             return
         if state is Availability.BUSY:
@@ -84,16 +92,16 @@ def retry(attempt: Callable[[], _T], error: PipeError, pipe: str, deadline: Dead
 
     Raises PipeBusyError or PipeNotFoundError if that was still so at the end, and at once what else the attempt raises.
     """
-    pause = pauses()
+    pause, pause_after_race = pauses(), races()
     while not deadline.passed:
-        if isinstance(error, PipeBusyError):
-            with suppress(PipeError):
-                wait_named_pipe(pipe, deadline.at_most(_SLICE))
-        sleep(next(pause), deadline)
+        is_free = isinstance(error, PipeBusyError) and _becomes_free(pipe, deadline)
+        sleep(next(pause_after_race if is_free else pause), deadline)
         try:
             return attempt()
         except (PipeBusyError, PipeNotFoundError) as again:
             error = again
+        except PipeTimeoutError:  # another computer had no time left to answer once more
+            break
     if not deadline.timeout:
         raise error from None
     raise error_for(error.code, f"{error.reason}{_throughout(deadline)}", error.function, error.pipe) from None
@@ -110,9 +118,39 @@ def pauses() -> Iterator[float]:
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
+def races() -> Iterator[float]:
+    """Yield the seconds before a free instance is tried for: none at first, and a few ms once others were quicker.
+
+    To wait longer would only leave the instance to them.
+    """
+    yield 0
+    import random
+
+    while True:
+        yield random.uniform(0, _SHORTEST_PAUSE)
+
+
 def sleep(pause: float, deadline: Deadline) -> None:
     """Sleep for a pause, but not beyond the deadline."""
     time.sleep(deadline.at_most(pause))
+
+
+def _ask(pipe: str, timeout: float, deadline: Deadline) -> None:
+    """Wait for a free instance as `wait_named_pipe` does; a pipe of another computer until the deadline at most."""
+    if not is_remote(pipe):
+        wait_named_pipe(pipe, timeout)
+        return
+    from pipectl.core.win32.blocking import run_remote
+
+    run_remote(lambda: wait_named_pipe(pipe, timeout), pipe, deadline)
+
+
+def _becomes_free(pipe: str, deadline: Deadline) -> bool:
+    """Wait a little for a free instance, and return whether there is one; False where the system cannot tell."""
+    with suppress(PipeError):
+        _ask(pipe, deadline.at_most(_SLICE), deadline)
+        return True
+    return False
 
 
 def _meets(state: Availability, condition: Condition) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from ctypes import byref
 from ctypes.wintypes import DWORD
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pipectl.core.constants import (
@@ -37,6 +38,7 @@ from pipectl.core.errors import (
     PipeTimeoutError,
     error_for,
 )
+from pipectl.core.names import is_remote
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Closing, Handle
 from pipectl.core.win32.overlapped import COUNT, Buffer, Overlapped, address_of
@@ -433,14 +435,20 @@ def open_pipe(
     """Open the client end of a pipe as `connect` does, and leave the handle as Windows makes it: in byte read mode."""
     # A sum, because the operators of enums take longer than to open a pipe.
     flags = _OVERLAPPED + sqos
+    attempt = partial(_open, pipe, access, flags)
+    if is_remote(pipe):
+        from pipectl.core.win32.blocking import run_remote  # what a local pipe does without
+
+        timeout = _deadline(timeout)
+        attempt = partial(run_remote, attempt, pipe, timeout, undo=Handle.close)
     try:
-        handle = _open(pipe, access, flags)
+        handle = attempt()
     except (PipeBusyError, PipeNotFoundError) as error:
         if wait is Wait.NONE or (wait is Wait.FREE and isinstance(error, PipeNotFoundError)):
             raise
         from .availability import retry  # only for a pipe that has to be waited for
 
-        handle = retry(lambda: _open(pipe, access, flags), error, pipe, _deadline(timeout))
+        handle = retry(attempt, error, pipe, _deadline(timeout))
     if expect is not None:
         try:
             expect.check(handle)

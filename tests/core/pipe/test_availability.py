@@ -1,6 +1,8 @@
 """Pipes that are asked for, and waited for, without being opened."""
 
 import _thread
+import signal
+import threading
 import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
@@ -10,19 +12,23 @@ import pytest
 from pipectl.core.constants import Condition
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import (
+    InvalidPipeNameError,
+    PipeBusyError,
     PipeClosedError,
     PipeError,
     PipeNotFoundError,
     PipeTimeoutError,
+    error_for,
 )
+from pipectl.core.names import VERBATIM_PREFIX, full_name, short
 from pipectl.core.pipe import availability
-from pipectl.core.pipe.availability import Availability, exists, probe, wait_for
+from pipectl.core.pipe.availability import Availability, exists, probe, retry, wait_for
 from pipectl.core.pipe.connection import connect
-from pipectl.core.win32 import calls
+from pipectl.core.win32 import calls, winapi
 from tests import pipes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
     from pipectl.core.win32.handle import Handle
@@ -211,3 +217,100 @@ def test_ctrl_c_ends_a_wait_at_once(pipe_name: str, background: "Background", co
         with pytest.raises(KeyboardInterrupt):
             wait_for(pipe_name, condition, Deadline(30))
         assert time.perf_counter() - interrupted_at[0] < 0.5  # 0.2 on a quiet machine
+
+
+# Names that Windows cannot wait for as they are
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names that WaitNamedPipe was given; like that of Windows it knows one prefix, and finds a free instance."""
+    names = []
+
+    def wait(name: str, _timeout: int) -> int:
+        names.append(name)
+        if not name.startswith("\\\\.\\pipe\\"):
+            raise error_for(161, "syntax", "WaitNamedPipeW", name)
+        return 0
+
+    monkeypatch.setattr(winapi, "WaitNamedPipeW", wait)
+    return names
+
+
+def test_a_verbatim_name_is_waited_for_in_the_form_that_windows_takes(asked: list[str], pipe_name: str) -> None:
+    assert probe(f"{VERBATIM_PREFIX}{short(pipe_name)}.") is Availability.FREE
+    assert asked[-1] == f"{pipe_name}."
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_verbatim_name_with_a_slash_is_refused_by_a_wait() -> None:
+    with pytest.raises(InvalidPipeNameError) as raised:
+        wait_for(full_name(VERBATIM_PREFIX + "a/b"), Condition.EXISTS, Deadline(5))
+    assert raised.value.topic == "waiting"
+
+
+@pytest.mark.parametrize("tail", [".", " ", "/b"])
+def test_a_verbatim_name_is_probed(pipe_name: str, tail: str) -> None:
+    verbatim = full_name(VERBATIM_PREFIX + short(pipe_name) + tail)
+    assert probe(verbatim) is Availability.ABSENT
+    with calls.create_named_pipe(verbatim):
+        assert probe(verbatim) is Availability.FREE
+
+
+# Races for a free instance
+
+
+def test_a_free_instance_is_tried_for_at_once_and_soon_again(monkeypatch: pytest.MonkeyPatch, pipe_name: str) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(availability, "wait_named_pipe", lambda _pipe, _timeout: None)  # always free, always lost
+    monkeypatch.setattr(availability, "sleep", lambda pause, _deadline: slept.append(pause))
+
+    def attempt() -> str:
+        if len(slept) < 30:
+            raise PipeBusyError("taken", code=231)
+        return "mine"
+
+    assert retry(attempt, PipeBusyError("taken", code=231), pipe_name, Deadline(30)) == "mine"
+    assert slept[0] == 0
+    assert max(slept) <= 0.01
+
+
+# Other computers
+
+
+@pytest.fixture
+def silent_host(monkeypatch: pytest.MonkeyPatch) -> "Iterator[None]":
+    """A computer that does not answer, before the end of the test."""
+    answer = threading.Event()
+
+    def wait(name: str, _timeout: int) -> int:
+        answer.wait(20)
+        raise error_for(53, "no such computer", "WaitNamedPipeW", name)
+
+    monkeypatch.setattr(winapi, "WaitNamedPipeW", wait)
+    yield
+    answer.set()
+
+
+@pytest.mark.usefixtures("silent_host")
+@pytest.mark.parametrize("condition", Condition)
+def test_a_computer_that_does_not_answer_has_until_the_deadline(condition: Condition) -> None:
+    begun = time.perf_counter()
+    with pytest.raises(PipeTimeoutError):
+        wait_for(r"\\host\pipe\svc", condition, Deadline(0.2))
+    assert 0.2 <= time.perf_counter() - begun < 2
+
+
+@pytest.mark.usefixtures("silent_host")
+def test_ctrl_c_ends_a_wait_for_another_computer(background: "Background") -> None:
+    interrupted_at = []
+
+    def interrupt() -> None:
+        time.sleep(0.3)
+        interrupted_at.append(time.perf_counter())
+        signal.raise_signal(signal.SIGINT)
+
+    background(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        exists(r"\\host\pipe\svc")
+    assert time.perf_counter() - interrupted_at[0] < 0.5
