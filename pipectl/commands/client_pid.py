@@ -25,17 +25,15 @@ def command(output: Output, /, pipe: str, count: int | None, access: AccessOptio
     Takes the name and listens; each client is told, and let go. If another process serves the pipe already, it opens
     the pipe, which takes one instance, and tells who serves it.
     """
-    from pipectl.core.inventory.peers import server_of
-    from pipectl.core.pipe.availability import exists
+    from pipectl.core.inventory.peers import find_server
     from pipectl.core.pipe.config import PipeConfig, StopAfter
-    from pipectl.core.pipe.connection import TO_ASK, open_pipe
     from pipectl.core.pipe.server import PipeServer
     from pipectl.output.serverlog import VisitorLog
 
-    if exists(pipe):
+    server_process = find_server(pipe, opening.timeout, **opening.opening())
+    if server_process is not None:
         output.note(f"{pipe} is served already; this is its server")
-        with open_pipe(pipe, opening.timeout, access=TO_ASK, **opening.opening()) as handle:
-            output.data.record({"pipe": pipe, "server": server_of(handle)._asdict()})
+        output.data.record({"pipe": pipe, "server": server_process._asdict()})
         return
     config = PipeConfig(security=access.security().attributes, allow_remote=access.allow_remote)
     with ExitStack() as stack:

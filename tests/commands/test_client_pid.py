@@ -9,6 +9,7 @@ from pipectl.core.constants import Wait
 from pipectl.core.errors import PipeClosedError
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
+from pipectl.core.win32 import winapi
 from tests.runner import Background, Pipectl
 
 
@@ -52,3 +53,13 @@ def test_a_pipe_that_is_served_already_has_its_server_told(pipe_name: str, pipec
         result = pipectl("client-pid", pipe_name, "--json")
     assert result.exit_code == 0
     assert (result.object["pipe"], result.object["server"]["pid"]) == (pipe_name, os.getpid())
+
+
+def test_a_pipe_that_only_a_client_still_has_open_is_listened_on(
+    pipe_name: str, pipectl: Pipectl, background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Windows lets such a pipe be waited for, and not be opened; under Wine it is gone.
+    monkeypatch.setattr(winapi, "WaitNamedPipeW", lambda _name, _timeout: 0)
+    result = background(pipectl, "client-pid", pipe_name, "--count", "1", "--json")
+    connect(pipe_name, 10, wait=Wait.EXISTS).close()
+    assert result.result(10).objects[0]["event"] == "connected"

@@ -5,12 +5,15 @@ enough to tell a person, and to catch a mistake. It is no proof against an attac
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from ntpath import basename
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pipectl.core.errors import PeerMismatchError, if_allowed
+from pipectl.core.errors import PeerMismatchError, PipeNotFoundError, if_allowed
 from pipectl.core.models import Process
-from pipectl.core.names import is_remote
+from pipectl.core.names import is_remote, upper
+from pipectl.core.pipe.availability import exists
+from pipectl.core.pipe.connection import TO_ASK, open_pipe
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.queries import (
     get_named_pipe_client_computer_name,
@@ -25,6 +28,18 @@ def server_of(pipe: Handle) -> Process:
     """Tell who serves the pipe behind a client's handle; of a remote one nothing but the number is known here."""
     pid = get_named_pipe_server_process_id(pipe)
     return Process(pid) if pipe.name and is_remote(pipe.name) else describe(pid)
+
+
+def find_server(pipe: str, timeout: float | None, **opening: Any) -> Process | None:
+    """Open a pipe if it exists, given its full name, and tell who serves it; None if nobody does.
+
+    On Windows a pipe whose server is gone exists until the last client has closed its end, and cannot be opened.
+    `opening` is what else `open_pipe` takes; raises what it raises, but for a pipe that is not there.
+    """
+    if exists(pipe):
+        with suppress(PipeNotFoundError), open_pipe(pipe, timeout, access=TO_ASK, **opening) as handle:
+            return server_of(handle)
+    return None
 
 
 def client_of(pipe: Handle) -> Process:
@@ -71,4 +86,4 @@ class Expected(NamedTuple):
 def _matches(expected: str | None, actual: str | None, shorten: Callable[[str], str]) -> bool:
     if expected is None or actual is None:
         return False
-    return expected.lower() in (actual.lower(), shorten(actual).lower())
+    return upper(expected) in (upper(actual), upper(shorten(actual)))
