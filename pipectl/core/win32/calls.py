@@ -168,7 +168,7 @@ def peek_named_pipe(pipe: Handle, size: int = 0) -> "Peek":
     buffer = ctypes.create_string_buffer(size)
     read, available, left = DWORD(), DWORD(), DWORD()
     winapi.PeekNamedPipe(pipe, buffer if size else None, size, byref(read), byref(available), byref(left))
-    # Wine counts what was read against a message that a byte pipe does not have: -4 for 4 bytes.
+    # Windows, and Wine, count what was read against a message that a byte pipe does not have: -4 for 4 bytes.
     rest = left.value if left.value <= available.value else 0
     return Peek(buffer.raw[: read.value], available.value, rest)
 
