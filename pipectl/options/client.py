@@ -88,7 +88,7 @@ class OpenOptions(NamedTuple):
                 ["--expect-user"],
                 metavar="USER",
                 section=CONNECTION,
-                help="Go on only if this user runs the server: NAME, or DOMAIN\\NAME.",
+                help="Go on only if the pipe is this user's: NAME, DOMAIN\\NAME or a SID.",
             ),
         ]
 

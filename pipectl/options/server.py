@@ -49,7 +49,7 @@ class AccessOptions(NamedTuple):
         from pipectl.core.security.descriptors import pipe_security
 
         try:
-            return pipe_security(self.allow, remote=self.allow_remote)
+            return pipe_security(self.allow)
         except ValueError as error:
             raise click.UsageError(f"`--allow`: {error}") from None
 

@@ -247,19 +247,21 @@ wanted = st.sampled_from(["me", "admins", "users", "everyone", "S-1-15-2-1", "S-
 
 
 @given(st.lists(wanted, max_size=4), st.booleans())
-def test_whoever_is_let_in_cannot_make_instances(allow: list[str], deny_network: bool) -> None:
+def test_whoever_is_let_in_cannot_make_instances(allow: list[str], is_elevated: bool) -> None:
     me = "S-1-5-21-1-2-3-1001"
+    owner = "S-1-5-32-544" if is_elevated else me
     try:
-        text = sddl.for_server(allow, me, {"bob": "S-1-5-21-1-2-3-1002"}.get, deny_network=deny_network)
+        text = sddl.for_server(allow, me, {"bob": "S-1-5-21-1-2-3-1002"}.get, owner=owner)
     except ValueError:
         return
     assume(not any(word.lower().startswith("sddl:") for word in allow))
     dacl = sddl.parse(text).dacl
     assert dacl is not None
-    masters = {me, "S-1-5-18", "S-1-5-32-544"}
+    masters = {owner, "S-1-5-18", "S-1-5-32-544"}
     strangers = {entry.account for entry in dacl.entries} - masters
     assert not sddl.allowed(dacl, strangers) & ~Access.PIPE_CLIENT
-    assert sddl.allowed(dacl, {me}) == Access.FILE_ALL_ACCESS
+    assert sddl.allowed(dacl, {owner}) == Access.FILE_ALL_ACCESS
+    assert sddl.allowed(dacl, {me}) == (Access.PIPE_CLIENT if is_elevated else Access.FILE_ALL_ACCESS)
 
 
 # The directory of pipes

@@ -1,15 +1,17 @@
 """Accounts by name and by SID, and the user of a process."""
 
 import ctypes
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ctypes import byref, c_void_p
-from ctypes.wintypes import BOOL, DWORD, HANDLE
+from ctypes.wintypes import DWORD, HANDLE
+from typing import NamedTuple
 
 from pipectl.core.errors import PipeError
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
-from pipectl.core.win32.processes import TokenAccess, TokenInformation
+from pipectl.core.win32.processes import GroupAttributes, TokenAccess, TokenInformation
 
 from . import sids
 
@@ -17,15 +19,63 @@ from . import sids
 _MAX_NAME = 512
 # Of SID_NAME_USE: users, groups, aliases and well-known groups, and not domains or computers, can open a pipe.
 _CAN_OPEN = (1, 2, 4, 5)
+# How long, in seconds, a SID without a name is taken to have none, and how many SIDs are remembered.
+_NAMELESS_FOR = 60
+_MOST_NAMES = 10_000
+# By SID: its name, and when it was looked up.
+_names: dict[str, tuple[str | None, float]] = {}
+
+
+class TokenSids(NamedTuple):
+    """The user and the groups of a token: those that access lists allow something, and those that they only deny."""
+
+    enabled: frozenset[str]
+    deny_only: frozenset[str]
 
 
 def current_user_sid() -> str:
-    """Tell whom this process runs as: the user's SID, such as `S-1-5-21-…-1001`."""
+    """Return the SID of the user that this process runs as, such as `S-1-5-21-…-1001`."""
     return user_sid(winapi.GetCurrentProcess())
 
 
+def current_owner_sid() -> str:
+    """Return the SID that owns what this process makes: its user, or Administrators where it is elevated."""
+    return _sid_in(winapi.GetCurrentProcess(), TokenInformation.OWNER)
+
+
+def current_sids() -> TokenSids:
+    """Return the SIDs in this process's token."""
+    by_attribute: dict[GroupAttributes, set[str]] = {GroupAttributes.ENABLED: {current_user_sid()}}
+    size = DWORD()
+    with _token_of(winapi.GetCurrentProcess()) as token:
+        winapi.GetTokenInformation(token, TokenInformation.GROUPS, None, 0, byref(size))
+        buffer = ctypes.create_string_buffer(size.value)
+        winapi.GetTokenInformation(token, TokenInformation.GROUPS, buffer, len(buffer), byref(size))
+    begin = ctypes.sizeof(c_void_p)  # the count of groups, and what aligns the first
+    count = DWORD.from_buffer(buffer).value
+    for group in (winapi.SID_AND_ATTRIBUTES * count).from_buffer(buffer, begin):
+        for attribute in GroupAttributes:
+            if group.Attributes & attribute:
+                by_attribute.setdefault(attribute, set()).add(_sid_text(group.Sid))
+    return TokenSids(*(frozenset(by_attribute.get(attribute, ())) for attribute in GroupAttributes))
+
+
 def account_name(sid: str) -> str | None:
-    """Give the name of an account, `DOMAIN\\name`, or None where no name is known for the SID."""
+    """Return the name of an account, `DOMAIN\\name`, or None where no name is known for the SID.
+
+    A domain controller that has to be asked, and does not answer, takes seconds; so a name is looked up once, and that
+    there is none is believed for a minute.
+    """
+    name, when = _names.get(sid, (None, 0.0))
+    if name is None and (sid not in _names or time.monotonic() >= when + _NAMELESS_FOR):
+        name = _look_up(sid)
+        if len(_names) >= _MOST_NAMES:
+            _names.clear()
+        _names[sid] = (name, time.monotonic())
+    return name
+
+
+def _look_up(sid: str) -> str | None:
     name, domain = ctypes.create_unicode_buffer(_MAX_NAME), ctypes.create_unicode_buffer(_MAX_NAME)
     sizes = byref(DWORD(_MAX_NAME)), byref(DWORD(_MAX_NAME))
     # That a domain cannot be reached is as good as a name that nobody knows.
@@ -46,24 +96,32 @@ def account_sid(name: str) -> str | None:
 
 def user_sid(process: Handle | int) -> str:
     """Return the SID of the user that a process runs as."""
+    return _sid_in(process, TokenInformation.USER)
+
+
+def _sid_in(process: Handle | int, which: TokenInformation) -> str:
+    """Return the SID with which what a token tells of its user, or of its owner, begins."""
+    memory = winapi.TOKEN_USER()
+    with _token_of(process) as token:
+        winapi.GetTokenInformation(token, which, byref(memory), ctypes.sizeof(memory), byref(DWORD()))
+    return _sid_text(memory.Sid)
+
+
+@contextmanager
+def _token_of(process: Handle | int) -> Iterator[Handle]:
     token = HANDLE()
     winapi.OpenProcessToken(process, TokenAccess.QUERY, byref(token))
-    user = winapi.TOKEN_USER()
     with Handle(token.value) as owner:
-        winapi.GetTokenInformation(owner, TokenInformation.USER, byref(user), ctypes.sizeof(user), byref(DWORD()))
+        yield owner
+
+
+def _sid_text(sid: int) -> str:
     text = c_void_p()
-    winapi.ConvertSidToStringSidW(user.Sid, byref(text))
+    winapi.ConvertSidToStringSidW(sid, byref(text))
     try:
         return ctypes.wstring_at(text)
     finally:
         winapi.LocalFree(text)
-
-
-def is_network_logon() -> bool:
-    """Return whether this process was logged on over the network, as in a remote shell."""
-    is_member = BOOL()
-    winapi.CheckTokenMembership(None, sids.to_bytes(sids.NETWORK), byref(is_member))
-    return bool(is_member.value)
 
 
 @contextmanager

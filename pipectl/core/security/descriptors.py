@@ -10,18 +10,20 @@ from ctypes import byref, c_void_p
 from ctypes.wintypes import DWORD
 from typing import NamedTuple
 
+from pipectl.core.constants import Access
 from pipectl.core.errors import PipeError
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
 
 from . import sddl, sids
-from .accounts import account_name, account_sid, current_user_sid, is_network_logon
+from .accounts import account_name, account_sid, current_owner_sid, current_sids, current_user_sid
 from .sddl import Dacl, Label
 
 _SDDL_REVISION_1 = 1
 _SE_KERNEL_OBJECT = 6
 # Owner, group, access list and label: all that a handle with READ_CONTROL may read.
 _SECURITY_INFORMATION = 0x1 | 0x2 | 0x4 | 0x10
+_OWNER_SECURITY_INFORMATION = 0x1
 
 
 class SecurityInfo(NamedTuple):
@@ -59,14 +61,9 @@ def security_attributes(text: str) -> SecurityAttributes:
         return SecurityAttributes(ctypes.string_at(address, size.value))
 
 
-def sddl_for(allow: Sequence[str] = (), *, remote: bool = False) -> str:
-    """Write the descriptor for a pipe of this user that those in `allow` may use; `sddl.for_server` tells how.
-
-    Clients from the network are denied unless they are wanted. Where this program itself was logged on over the
-    network, as in a remote shell, that would shut it out too, so that REJECT_REMOTE_CLIENTS alone has to do.
-    """
-    deny_network = not remote and not is_network_logon()
-    return sddl.for_server(allow, current_user_sid(), account_sid, deny_network=deny_network)
+def sddl_for(allow: Sequence[str] = ()) -> str:
+    """Write the descriptor for a pipe of this user that those in `allow` may use; `sddl.for_server` tells how."""
+    return sddl.for_server(allow, current_user_sid(), account_sid, owner=current_owner_sid())
 
 
 class PipeSecurity(NamedTuple):
@@ -75,25 +72,49 @@ class PipeSecurity(NamedTuple):
     sddl: str
     attributes: SecurityAttributes
     dacl: Dacl | None
+    label: Label | None = None
 
     def in_words(self) -> list[str]:
-        """Return whom the access list lets do what, a line for each entry."""
+        """Return whom the access list lets do what, a line for each entry, and what the integrity label says."""
         if self.dacl is None:
-            return ["as this user's default access list says"]
-        return sddl.dacl_in_words(self.dacl, account_name)
+            words = ["as this user's default access list says"]
+        else:
+            words = sddl.dacl_in_words(self.dacl, account_name)
+        return [*words, *([sddl.label_in_words(self.label)] if self.label else [])]
 
     def lets_everyone_in(self) -> bool:
         """Return whether the access list lets every user of the computer open the pipe."""
         return self.dacl is not None and sddl.is_open_to_everyone(self.dacl)
 
 
-def pipe_security(allow: Sequence[str] = (), *, remote: bool = False) -> PipeSecurity:
+def pipe_security(allow: Sequence[str] = ()) -> PipeSecurity:
     """Return the security of a pipe of this user that those in `allow` may use; `sddl.for_server` tells how.
 
-    Raises ValueError for who cannot be allowed, and for a descriptor that the system does not accept.
+    Raises ValueError for who cannot be allowed, for a descriptor that the system does not accept, and for one that
+    would let this process make the pipe's first instance and no other: it would serve one client at a time.
     """
-    text = sddl_for(allow, remote=remote)
-    return PipeSecurity(text, security_attributes(text), sddl.parse(text).dacl)
+    text = sddl_for(allow)
+    security, attributes = sddl.parse(text), security_attributes(text)
+    if security.dacl is not None and not _lets_us_serve(security.dacl, security.owner):
+        raise ValueError(
+            f"`{text}` does not let the server itself create instances of the pipe, so that it could serve only one "
+            f"client at a time; add an entry such as (A;;GA;;;{current_owner_sid()})"
+        )
+    return PipeSecurity(text, attributes, security.dacl, security.label)
+
+
+def _lets_us_serve(dacl: Dacl, owner: str | None) -> bool:
+    us = current_sids()
+    right = Access.FILE_CREATE_PIPE_INSTANCE
+    return sddl.may_be_allowed(dacl, right, us.enabled, us.deny_only, owner or current_owner_sid())
+
+
+def get_owner(pipe: Handle) -> str | None:
+    """Return the SID of the owner of a pipe; None where the system does not tell, as Wine for a default descriptor.
+
+    On Windows it is one that the token of the process that made the pipe had, so that no other user can forge it.
+    """
+    return sddl.parse(_descriptor_text(pipe, _OWNER_SECURITY_INFORMATION)).owner
 
 
 def get_security(pipe: Handle) -> SecurityInfo:
@@ -115,13 +136,11 @@ def _name(sid: str | None) -> str | None:
     return sid and sids.name_of(sid, account_name)
 
 
-def _descriptor_text(pipe: Handle) -> str:
+def _descriptor_text(pipe: Handle, what: int = _SECURITY_INFORMATION) -> str:
     descriptor, text = c_void_p(), c_void_p()
-    winapi.GetSecurityInfo(pipe, _SE_KERNEL_OBJECT, _SECURITY_INFORMATION, None, None, None, None, byref(descriptor))
+    winapi.GetSecurityInfo(pipe, _SE_KERNEL_OBJECT, what, None, None, None, None, byref(descriptor))
     with _local_memory(descriptor) as address:
-        winapi.ConvertSecurityDescriptorToStringSecurityDescriptorW(
-            address, _SDDL_REVISION_1, _SECURITY_INFORMATION, byref(text), None
-        )
+        winapi.ConvertSecurityDescriptorToStringSecurityDescriptorW(address, _SDDL_REVISION_1, what, byref(text), None)
     with _local_memory(text) as address:
         return ctypes.wstring_at(address)
 

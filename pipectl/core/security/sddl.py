@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from pipectl.core.constants import Access
 
-from .sids import EVERYONE, OWNER_RIGHTS, Lookup, canonical, name_of
+from .sids import EVERYONE, OWNER_RIGHTS, SYSTEM, Lookup, canonical, name_of
 
 
 class Kind(StrEnum):
@@ -245,6 +245,29 @@ def allowed(dacl: Dacl, sids: Collection[str], owner: str | None = None) -> Acce
     return granted
 
 
+def may_be_allowed(
+    dacl: Dacl, right: Access, sids: Collection[str], deny_only: Collection[str] = (), owner: str | None = None
+) -> bool:
+    """Tell whether a user may have a right; False is certain.
+
+    `sids` are as for `allowed`; `deny_only` are those of groups that are only looked for where something is denied. A
+    condition counts where it allows, and not where it denies; and an account that only a domain could tell, such as
+    `DA`, may be one of the user's.
+    """
+    entries = []
+    for entry in dacl.entries:
+        is_unknown = not entry.account.startswith("S-")
+        if entry.kind is Kind.DENY:
+            if not entry.condition:
+                entries.append(entry)
+        else:
+            # What only denies is not allowed anything, whatever this entry says.
+            account = entry.account if entry.account not in deny_only else ""
+            entries.append(entry._replace(account=_SURELY if is_unknown else account, condition=""))
+    judged = Dacl(tuple(entries), dacl.is_null)
+    return bool(allowed(judged, {*sids, *deny_only, _SURELY}, owner) & right)
+
+
 def is_open_to_everyone(dacl: Dacl) -> bool:
     """Tell whether anyone at all may write to the pipe, which is worth a warning."""
     return bool(allowed(dacl, (EVERYONE,)) & Access.FILE_WRITE_DATA)
@@ -301,12 +324,19 @@ def _join(words: Sequence[str], last: str) -> str:
 # Writing
 
 
-def for_server(allow: Sequence[str], user: str, account_sid: Lookup, *, deny_network: bool) -> str:
+def for_server(allow: Sequence[str], user: str, account_sid: Lookup, *, owner: str | None = None) -> str:
     """Write the descriptor of a pipe that `user` serves, and those in `allow` may use as clients.
 
     Each is `me`, `admins`, `users`, `everyone`, `appcontainer`, a SID, a name that `account_sid` knows, or, alone,
     `sddl:` and the whole descriptor. The server and SYSTEM have full control, and so have Administrators, who could
     take it anyway, unless only `me` is allowed. Raises ValueError for anything else.
+
+    `owner` is who owns what the server makes, where that is not the user: Administrators, as a rule, for an elevated
+    server. Then it has full control in the user's place, and the user, whose programs that are not elevated have the
+    same SID, is an ordinary client.
+
+    Clients from other computers are REJECT_REMOTE_CLIENTS' business: a program of this computer has the SID for
+    the network too, if its user has logged on over ssh or WinRM.
     """
     wanted = list(dict.fromkeys(_preset(text) for text in allow))
     if any(text.startswith(_VERBATIM) for text in wanted):
@@ -315,15 +345,17 @@ def for_server(allow: Sequence[str], user: str, account_sid: Lookup, *, deny_net
         text = wanted[0].removeprefix(_VERBATIM)
         parse(text)  # what cannot be read could not be told in words either
         return text
-    masters = [user, "SY"] if wanted == ["me"] else [user, "SY", "BA"]
-    clients = dict.fromkeys(_client(text, account_sid) for text in wanted if text not in ("me", "admins"))
-    has_all = set(map(canonical, masters))
+    # SYSTEM owns as Administrators, too, and has no programs that are not elevated.
+    master = user if owner is None or canonical(user) == SYSTEM else owner
+    everybody = [master, "SY"] if wanted == ["me"] else [master, "SY", "BA"]
+    masters = {canonical(account): account for account in everybody}
+    clients = dict.fromkeys([user, *(_client(text, account_sid) for text in wanted if text not in ("me", "admins"))])
     return "".join(
         [
             "D:P",
-            "(D;;GA;;;NU)" if deny_network else "",
-            *(f"(A;;GA;;;{account})" for account in masters),
-            *(f"(A;;0x{Access.PIPE_CLIENT:x};;;{account})" for account in clients if account not in has_all),
+            *(f"(A;;GA;;;{account})" for account in masters.values()),
+            *(f"(A;;0x{Access.PIPE_CLIENT:x};;;{account})" for account in clients if canonical(account) not in masters),
+            _LOW_LABEL if "appcontainer" in wanted else "",
         ]
     )
 
@@ -346,6 +378,15 @@ def _client(text: str, account_sid: Lookup) -> str:
 
 
 # Tables
+
+# A SID that no account has.
+_SURELY = "S-1-0-0-0"
+
+# An AppContainer has low integrity, and a pipe without a label is of medium, which what is low may not write to.
+# Microsoft's own examples for apps set this label; another source has it that an entry for the app's package is enough.
+# Until that was tried on Windows, the label is there. It also lets other programs of low integrity write, if the access
+# list does.
+_LOW_LABEL = "S:(ML;;NW;;;LW)"
 
 _VERBATIM = "sddl:"
 _CLIENTS = {"users": "AU", "everyone": "WD", "appcontainer": "AC"}

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 EVERYONE = "S-1-1-0"
 OWNER_RIGHTS = "S-1-3-4"
-NETWORK = "S-1-5-2"
+SYSTEM = "S-1-5-18"
+ADMINISTRATORS = "S-1-5-32-544"
 
 # SID_MAX_SUB_AUTHORITIES and SECURITY_MAX_SID_SIZE.
 _MAX_NUMBERS = 15

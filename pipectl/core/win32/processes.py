@@ -62,3 +62,13 @@ class TokenInformation(IntEnum):
     """`TokenInformationClass` of GetTokenInformation."""
 
     USER = 1
+    GROUPS = 2
+    OWNER = 4
+
+
+class GroupAttributes(IntFlag):
+    """`Attributes` of a group in a token."""
+
+    ENABLED = 0x4
+    # As Administrators in the token of an administrator's program that is not elevated.
+    USE_FOR_DENY_ONLY = 0x10

@@ -80,6 +80,10 @@ class FILETIME(Structure):
     _fields_ = (("dwLowDateTime", DWORD), ("dwHighDateTime", DWORD))
 
 
+class SID_AND_ATTRIBUTES(Structure):
+    _fields_ = (("Sid", c_void_p), ("Attributes", DWORD))
+
+
 class TOKEN_USER(Structure):
     _fields_ = (("Sid", c_void_p), ("Attributes", DWORD), ("SidBytes", ctypes.c_ubyte * 68))  # SECURITY_MAX_SID_SIZE
 
@@ -340,7 +344,6 @@ OpenThreadToken              = _declare(_ADVAPI32, "OpenThreadToken", BOOL, HAND
 GetTokenInformation          = _declare(_ADVAPI32, "GetTokenInformation", BOOL, HANDLE, DWORD, c_void_p, DWORD, _PDWORD, check=_ok(WinError.INSUFFICIENT_BUFFER))
 LookupAccountSidW            = _declare(_ADVAPI32, "LookupAccountSidW", BOOL, LPCWSTR, c_void_p, LPWSTR, _PDWORD, LPWSTR, _PDWORD, _PDWORD, check=_ok(WinError.NONE_MAPPED))
 LookupAccountNameW           = _declare(_ADVAPI32, "LookupAccountNameW", BOOL, LPCWSTR, LPCWSTR, c_void_p, _PDWORD, LPWSTR, _PDWORD, _PDWORD, check=_ok(WinError.NONE_MAPPED))
-CheckTokenMembership         = _declare(_ADVAPI32, "CheckTokenMembership", BOOL, HANDLE, c_void_p, POINTER(BOOL), check=_ok())
 
 # Services
 OpenSCManagerW               = _declare(_ADVAPI32, "OpenSCManagerW", HANDLE, LPCWSTR, LPCWSTR, DWORD, check=_handle)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,10 +13,15 @@ from pipectl.core.inventory import peers
 from pipectl.core.inventory.peers import Expected, client_computer, client_of, server_of
 from pipectl.core.models import Process
 from pipectl.core.pipe.connection import connect
+from pipectl.core.security import descriptors
+from pipectl.core.security.accounts import account_name, current_user_sid
 from pipectl.core.win32.calls import create_named_pipe
 from pipectl.core.win32.handle import Handle
 from pipectl.hints import hint_for
 from tests.pipes import connect_named_pipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EXE = Path(sys.executable).name
 USER = os.environ["USERNAME"]
@@ -113,6 +118,53 @@ def test_another_server_is_an_error_that_tells_what_is_wrong(
         Expected(**expected).check(client.handle)
     assert f"not the {what} " in raised.value.reason
     assert hint_for(raised.value) == f"Nothing was sent. See who serves the pipe: `pipectl info {pipe_name}`"
+
+
+SYSTEM, ADMINISTRATORS, ME = "S-1-5-18", "S-1-5-32-544", current_user_sid()
+
+
+@pytest.fixture
+def owned_by(monkeypatch: pytest.MonkeyPatch) -> "Callable[[str], None]":
+    """Have the system tell an owner for every pipe."""
+    return lambda owner: monkeypatch.setattr(descriptors, "_descriptor_text", lambda *_: f"O:{owner}")
+
+
+@pytest.mark.parametrize(
+    ("owner", "expected", "passes"),
+    [
+        (ME, USER, True),
+        (ME, ME, True),
+        (SYSTEM, SYSTEM, True),
+        (SYSTEM, account_name(SYSTEM), True),
+        # What the process is said to be does not count against the owner of the pipe.
+        (SYSTEM, USER, False),
+        ("S-1-5-21-9-9-9-9", USER, False),
+        # An elevated process, of which the user is known only by its token.
+        (ADMINISTRATORS, USER, True),
+        (ADMINISTRATORS, account_name(ADMINISTRATORS), True),
+        (ADMINISTRATORS, "somebody", False),
+    ],
+)
+def test_the_owner_of_the_pipe_decides_who_the_user_is(
+    pipe_name: str, owned_by: "Callable[[str], None]", owner: str, expected: str, passes: bool
+) -> None:
+    owned_by(owner)
+    with create_named_pipe(pipe_name), connect(pipe_name) as client:
+        if passes:
+            Expected(user=expected).check(client.handle)
+            return
+        with pytest.raises(PeerMismatchError) as raised:
+            Expected(user=expected).check(client.handle)
+    assert (account_name(owner) or owner) in raised.value.reason
+
+
+def test_a_server_whose_process_tells_nothing_is_known_by_its_pipe(
+    pipe_name: str, owned_by: "Callable[[str], None]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "describe", Process)  # as of a service, or of an elevated program
+    owned_by(SYSTEM)
+    with create_named_pipe(pipe_name), connect(pipe_name) as client:
+        Expected(user=account_name(SYSTEM)).check(client.handle)
 
 
 def test_what_cannot_be_known_does_not_match(pipe_name: str, monkeypatch: pytest.MonkeyPatch) -> None:

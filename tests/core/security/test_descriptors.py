@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import byref, c_void_p
@@ -19,14 +20,14 @@ from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.security import accounts, descriptors
-from pipectl.core.security.accounts import account_name, account_sid, current_user_sid
+from pipectl.core.security.accounts import account_name, account_sid, current_owner_sid, current_user_sid
 from pipectl.core.security.descriptors import get_security, pipe_security, sddl_for, security_attributes
 from pipectl.core.security.sddl import Dacl, allowed, parse
-from pipectl.core.security.sids import EVERYONE, NETWORK, canonical, from_bytes, to_bytes
+from pipectl.core.security.sids import EVERYONE, canonical, from_bytes, to_bytes
 from pipectl.core.win32 import calls, winapi
 from pipectl.core.win32.handle import Handle
 
-ME = current_user_sid()
+ME, OWNER = current_user_sid(), current_owner_sid()
 
 
 # Given and read back
@@ -125,23 +126,36 @@ def test_a_text_that_the_system_refuses_is_a_value_error(text: str) -> None:
 def test_the_default_is_me_the_system_and_the_administrators() -> None:
     dacl = parse(sddl_for()).dacl
     assert dacl is not None
-    for sid in (ME, canonical("SY"), canonical("BA")):
+    for sid in (OWNER, canonical("SY"), canonical("BA")):
         assert allowed(dacl, {sid}) == Access.FILE_ALL_ACCESS
+    assert allowed(dacl, {ME}) == (Access.FILE_ALL_ACCESS if OWNER == ME else Access.PIPE_CLIENT)
     assert allowed(dacl, {EVERYONE, canonical("AU"), canonical("BU")}) == Access.NONE
 
 
-@pytest.mark.parametrize(
-    ("remote", "at_a_distance", "denied"), [(False, False, True), (True, False, False), (False, True, False)]
-)
-def test_the_network_is_denied_unless_wanted_or_where_i_come_from(
-    monkeypatch: pytest.MonkeyPatch, remote: bool, at_a_distance: bool, denied: bool
-) -> None:
-    monkeypatch.setattr(descriptors, "is_network_logon", lambda: at_a_distance)
-    assert ("(D;;GA;;;NU)" in sddl_for(remote=remote)) is denied
+def test_a_program_of_this_computer_that_came_over_the_network_is_let_in() -> None:
+    dacl = parse(sddl_for(["users"])).dacl
+    assert dacl is not None
+    assert allowed(dacl, {canonical("AU"), canonical("NU")}) == Access.PIPE_CLIENT
 
 
-def test_whether_i_come_from_the_network_is_what_my_token_says() -> None:
-    assert accounts.is_network_logon() is (NETWORK in _my_sids())
+def test_my_sids_are_those_that_my_token_has() -> None:
+    assert accounts.current_sids().enabled == _my_sids()
+    assert accounts.current_owner_sid() in _my_sids()
+
+
+@pytest.mark.parametrize("entry", ["(A;;0x12019b;;;AU)", f"(D;;0x4;;;WD)(A;;GA;;;{ME})", ""])
+def test_a_list_that_gives_the_server_one_instance_is_refused(entry: str) -> None:
+    with pytest.raises(ValueError, match="one client at a time") as raised:
+        pipe_security([f"sddl:D:P{entry}"])
+    assert f"(A;;GA;;;{OWNER})" in str(raised.value)
+
+
+def test_what_only_denies_gives_the_server_no_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    administrators = canonical("BA")
+    both = accounts.TokenSids(frozenset({ME}), frozenset({administrators}))
+    monkeypatch.setattr(descriptors, "current_sids", lambda: both)
+    with pytest.raises(ValueError, match="one client at a time"):
+        pipe_security([f"sddl:D:P(A;;GA;;;BA)(A;;0x12019b;;;{ME})"])
 
 
 @pytest.mark.parametrize(
@@ -176,7 +190,43 @@ def test_a_list_is_told_line_by_line() -> None:
     assert pipe_security(["sddl:O:SY"]).in_words()
 
 
+def test_the_label_is_told_too() -> None:
+    assert pipe_security(["appcontainer"]).in_words()[-1].startswith("Low integrity")
+
+
 # Accounts
+
+
+@pytest.fixture
+def lookups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The look-ups that the system was asked for, with nothing remembered before."""
+    asked = []
+    real = winapi.LookupAccountSidW
+
+    def look_up(*arguments: object) -> int:
+        asked.append(1)
+        code: int = real(*arguments)
+        return code
+
+    monkeypatch.setattr(winapi, "LookupAccountSidW", look_up)
+    monkeypatch.setattr(accounts, "_names", {})
+    return asked
+
+
+def test_a_name_is_looked_up_once(lookups: list[int]) -> None:
+    assert account_name(ME) == account_name(ME) is not None
+    assert len(lookups) == 1
+
+
+def test_that_there_is_no_name_is_believed_for_a_minute(lookups: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    for _ in range(3):
+        assert account_name("S-1-5-21-9-9-9-9") is None
+    assert len(lookups) == 1
+    now[0] += 61
+    assert account_name("S-1-5-21-9-9-9-9") is None
+    assert len(lookups) == 2
 
 
 def test_an_account_is_found_by_its_name_and_back() -> None:

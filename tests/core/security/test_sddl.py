@@ -18,12 +18,14 @@ from pipectl.core.security.sddl import (
     for_server,
     is_open_to_everyone,
     label_in_words,
+    may_be_allowed,
     parse,
 )
-from pipectl.core.security.sids import EVERYONE, NETWORK, canonical
+from pipectl.core.security.sids import EVERYONE, canonical
 
 ME = "S-1-5-21-1-2-3-1001"
 SYSTEM, ADMINS, USERS = canonical("SY"), canonical("BA"), canonical("AU")
+NETWORK = canonical("NU")
 
 ALL = Access.FILE_ALL_ACCESS
 READ, WRITE = Access.FILE_GENERIC_READ, Access.FILE_GENERIC_WRITE
@@ -308,27 +310,80 @@ BASE = f"(A;;GA;;;{ME})(A;;GA;;;SY)(A;;GA;;;BA)"
             ["EVERYONE", "users", "everyone"],
             f"{BASE}(A;;0x12019b;;;WD)(A;;0x12019b;;;AU)",
         ),
-        (["appcontainer"], f"{BASE}(A;;0x12019b;;;AC)"),
+        (["appcontainer"], f"{BASE}(A;;0x12019b;;;AC)S:(ML;;NW;;;LW)"),
         (["s-1-5-0x20-545"], f"{BASE}(A;;0x12019b;;;S-1-5-32-545)"),
         (["HOST\\bob"], f"{BASE}(A;;0x12019b;;;S-1-5-21-1-2-3-1002)"),
         (["HOST\\ann", "S-1-5-18", "S-1-5-32-544"], BASE),
     ],
 )
 def test_a_server_lets_in_whom_it_is_told_to(allow: list[str], entries: str) -> None:
-    assert for_server(allow, ME, ACCOUNTS, deny_network=False) == f"D:P{entries}"
-    assert for_server(allow, ME, ACCOUNTS, deny_network=True) == f"D:P(D;;GA;;;NU){entries}"
+    assert for_server(allow, ME, ACCOUNTS) == for_server(allow, ME, ACCOUNTS, owner=ME) == f"D:P{entries}"
+
+
+@pytest.mark.parametrize(
+    ("allow", "entries"),
+    [
+        ([], f"(A;;GA;;;BA)(A;;GA;;;SY)(A;;0x12019b;;;{ME})"),
+        (["me"], f"(A;;GA;;;{ADMINS})(A;;GA;;;SY)(A;;0x12019b;;;{ME})"),
+        (["users"], f"(A;;GA;;;BA)(A;;GA;;;SY)(A;;0x12019b;;;{ME})(A;;0x12019b;;;AU)"),
+        ([ME], f"(A;;GA;;;BA)(A;;GA;;;SY)(A;;0x12019b;;;{ME})"),
+    ],
+)
+def test_of_an_elevated_server_its_user_is_a_client_alone(allow: list[str], entries: str) -> None:
+    assert for_server(allow, ME, ACCOUNTS, owner=ADMINS) == f"D:P{entries}"
+
+
+def test_the_system_is_always_elevated() -> None:
+    assert for_server(["me"], SYSTEM, ACCOUNTS, owner=ADMINS) == "D:P(A;;GA;;;SY)"
+
+
+def test_an_app_needs_a_label_that_lets_low_integrity_write() -> None:
+    label = parse(for_server(["appcontainer", "users"], ME, ACCOUNTS)).label
+    assert label == Label("S-1-16-4096", LabelPolicy.NO_WRITE_UP)
+    assert parse(for_server(["users"], ME, ACCOUNTS)).label is None
 
 
 def test_clients_may_do_all_but_pose_as_the_server() -> None:
-    dacl = parse(for_server(["users"], ME, ACCOUNTS, deny_network=True)).dacl
+    dacl = parse(for_server(["users"], ME, ACCOUNTS)).dacl
     assert dacl is not None
     assert allowed(dacl, {USERS}) == (READ | WRITE) & ~Access.FILE_CREATE_PIPE_INSTANCE
     assert allowed(dacl, {ME, USERS}) == ALL
-    assert allowed(dacl, {ME, USERS, NETWORK}) == Access.NONE
+    assert allowed(dacl, {ME, USERS, NETWORK}) == ALL  # ssh and WinRM log on over the network to this computer
+
+
+CREATE = Access.FILE_CREATE_PIPE_INSTANCE
+
+
+@pytest.mark.parametrize(
+    ("entries", "may"),
+    [
+        (f"(A;;GA;;;{ME})", True),
+        ("(A;;GW;;;BU)", True),
+        ("(A;;0x12019b;;;AU)", False),
+        ("", False),
+        (f"(D;;GA;;;{USERS})(A;;GA;;;{ME})", False),
+        (f"(A;;GA;;;{ME})(D;;GA;;;{USERS})", True),
+        # Administrators are in this token, but only to be denied.
+        ("(A;;GA;;;BA)", False),
+        (f"(D;;0x4;;;BA)(A;;GA;;;{ME})", False),
+        # What cannot be known here is not refused.
+        ('(XA;;GA;;;AU;(@User.x=="1"))', True),
+        (f'(XD;;GA;;;AU;(@User.x=="1"))(A;;GA;;;{ME})', True),
+        ("(A;;GA;;;DA)", True),
+        ("(A;;GA;;;OW)", True),
+        ("(A;IO;GA;;;WD)", False),
+    ],
+)
+def test_whether_a_server_may_add_instances_is_judged_in_its_favour(entries: str, may: bool) -> None:
+    assert may_be_allowed(dacl_of(entries), CREATE, {ME, USERS, canonical("BU")}, {ADMINS}, ME) is may
+
+
+def test_no_list_lets_a_server_add_instances() -> None:
+    assert may_be_allowed(dacl_of("NO_ACCESS_CONTROL"), CREATE, {ME})
 
 
 def test_a_whole_descriptor_is_taken_as_it_is() -> None:
-    assert for_server(["SDDL:D:(A;;GA;;;WD)"], ME, ACCOUNTS, deny_network=True) == "D:(A;;GA;;;WD)"
+    assert for_server(["SDDL:D:(A;;GA;;;WD)"], ME, ACCOUNTS) == "D:(A;;GA;;;WD)"
 
 
 @pytest.mark.parametrize(
@@ -346,10 +401,10 @@ def test_a_whole_descriptor_is_taken_as_it_is() -> None:
 )
 def test_nobody_is_let_in_by_mistake(allow: list[str]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the type is the contract
-        for_server(allow, ME, ACCOUNTS, deny_network=True)
+        for_server(allow, ME, ACCOUNTS)
 
 
 def test_a_refusal_says_what_is_possible() -> None:
     with pytest.raises(ValueError, match="me, admins, users, everyone, appcontainer") as raised:
-        for_server(["usres"], ME, ACCOUNTS, deny_network=True)
+        for_server(["usres"], ME, ACCOUNTS)
     assert "`usres`" in str(raised.value)
