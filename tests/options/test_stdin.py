@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -66,3 +67,10 @@ def test_a_console_gives_utf_8_whatever_its_code_page(monkeypatch: pytest.Monkey
     console = SimpleNamespace(isatty=lambda: True, buffer=SimpleNamespace(raw=io.BytesIO("grüße\n".encode())))
     monkeypatch.setattr(sys, "stdin", console)
     assert list(stdin.lines()) == ["grüße".encode()]
+
+
+def test_a_long_line_takes_time_in_proportion_to_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stdin, "chunks", lambda: iter([*[bytes(1024)] * (16 << 10), b"\nnext"]))
+    begun = time.process_time()
+    assert [len(line) for line in stdin.lines()] == [16 << 20, 4]
+    assert time.process_time() - begun < 5  # a minute, if all that is there is joined with each piece
