@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from pipectl.core.errors import PipeError, PipeTimeoutError
 from pipectl.output import Form, View
 
 from . import REPLY, SENT, Option
@@ -132,20 +133,26 @@ class Payload:
         if text is not None:
             return written.encode(text)
         if data_file is not None:
-            return written.finish(file_content(data_file))
+            return written.finish(file_content(data_file, params["timeout"]))
         from .stdin import read_all
 
         return written.finish(read_all())
 
 
-def file_content(path: str) -> bytes:
-    """Return what a file holds that the command line names; raises UsageError."""
-    from pathlib import Path  # a slow import, and seldom needed
+def file_content(path: str, timeout: float | None = None) -> bytes:
+    """Return what a file holds that the command line names; raises UsageError.
 
+    It may be a pipe or a device, which lets one wait: raises PipeTimeoutError when the time is up.
+    """
     try:
-        return Path(path).read_bytes()
+        from pipectl.core.win32.files import read_whole  # seldom needed
+
+        return read_whole(path, timeout)
+    except PipeTimeoutError:
+        raise
     except OSError as error:
-        raise click.UsageError(f"`{path}` cannot be read: {error.strerror}") from None
+        reason = error.reason if isinstance(error, PipeError) else error.strerror
+        raise click.UsageError(f"`{path}` cannot be read: {reason}") from None
 
 
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.?))", re.DOTALL)

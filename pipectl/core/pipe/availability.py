@@ -140,9 +140,9 @@ def _ask(pipe: str, timeout: float, deadline: Deadline) -> None:
     if not is_remote(pipe):
         wait_named_pipe(pipe, timeout)
         return
-    from pipectl.core.win32.blocking import run_remote
+    from pipectl.core.win32.blocking import run_brief
 
-    run_remote(lambda: wait_named_pipe(pipe, timeout), pipe, deadline)
+    run_brief(lambda: wait_named_pipe(pipe, timeout), deadline, pipe)
 
 
 def _becomes_free(pipe: str, deadline: Deadline) -> bool:

@@ -437,10 +437,10 @@ def open_pipe(
     flags = _OVERLAPPED + sqos
     attempt = partial(_open, pipe, access, flags)
     if is_remote(pipe):
-        from pipectl.core.win32.blocking import run_remote  # what a local pipe does without
+        from pipectl.core.win32.blocking import run_brief  # what a local pipe does without
 
         timeout = _deadline(timeout)
-        attempt = partial(run_remote, attempt, pipe, timeout, undo=Handle.close)
+        attempt = partial(run_brief, attempt, timeout, pipe, undo=Handle.close)
     try:
         handle = attempt()
     except (PipeBusyError, PipeNotFoundError) as error:

@@ -27,8 +27,8 @@ _T = TypeVar("_T")
 # Between two tries to cancel, and for all of them, in seconds.
 _RETRY = 0.01
 _PATIENCE = 0.1
-# What another computer has to answer a call that waits for nothing but the answer, in seconds.
-_NETWORK = 5.0
+# What a call has that waits for nothing but the answer, in seconds.
+_BRIEF = 5.0
 
 
 def run_blocking(
@@ -47,14 +47,18 @@ def run_blocking(
         return call.outcome(deadline, pipe)
 
 
-def run_remote(
-    function: Callable[[], _T], pipe: str, deadline: Deadline, *, undo: Callable[[_T], object] | None = None
+def run_brief(
+    function: Callable[[], _T],
+    deadline: Deadline,
+    pipe: str | None = None,
+    *,
+    undo: Callable[[_T], object] | None = None,
 ) -> _T:
-    """Call a function that asks another computer, as `run_blocking` does.
+    """Call a function that takes long only where something is wrong, as when a computer does not answer.
 
-    A deadline of 0 seconds is for those who wait for nothing but the answer: it has 5 seconds.
+    It is `run_blocking`, but a deadline of 0 seconds, by which one waits for nobody, leaves it 5 seconds.
     """
-    return run_blocking(function, deadline if deadline.timeout != 0 else Deadline(_NETWORK), pipe, undo=undo)
+    return run_blocking(function, deadline if deadline.timeout != 0 else Deadline(_BRIEF), pipe, undo=undo)
 
 
 class _Call(Closing, Generic[_T]):
