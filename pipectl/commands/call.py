@@ -34,6 +34,7 @@ def command(output: Output, /, pipe: str, payload: bytes, view: View, request: R
     Opens the pipe: it takes one instance, and leaves when the reply is there. On a message pipe the reply is one whole
     message, of any size; on a byte pipe it ends where `--until` says.
     """
+    request.checked(payload)
     watch = Stopwatch()
     reply = _call_native(pipe, payload, request) if native else _call(output, pipe, payload, request)
     seconds = watch.seconds

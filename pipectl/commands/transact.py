@@ -34,9 +34,10 @@ def command(
     from pipectl.core.pipe.connection import connect, exchanges
 
     timeout = request.open.timeout
-    requests: Iterable[bytes] = map(written.encode, data) if data else map(written.line, stdin.lines())
+    written_requests: Iterable[bytes] = map(written.encode, data) if data else map(written.line, stdin.lines())
+    requests = map(request.checked, written_requests)
     with connect(pipe, Deadline(timeout), max_message=request.max_message, **request.open.opening()) as connection:
         for number, sent, reply, seconds in exchanges(connection, requests, request.until, timeout):
             facts = {"pipe": pipe, "exchange": number, "sent": len(sent), "ended_by": reply.ended_by}
-            output.data.payload(reply.data, view, {**facts, "seconds": seconds})
+            output.data.payload(reply.data, view, {**facts, "seconds": seconds}, as_line=True)
             output.detail(f"{number}: {len(sent)} bytes sent, {len(reply.data)} received in {seconds * 1000:.1f} ms")

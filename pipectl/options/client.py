@@ -154,3 +154,12 @@ class RequestOptions(NamedTuple):
     def from_params(cls, params: Mapping[str, Any]) -> "RequestOptions":
         """Return how to open the pipe, and what a reply is."""
         return cls(OpenOptions.from_params(params), params["max_message"], params["until"])
+
+    def checked(self, data: bytes) -> bytes:
+        """Return a request; raises UsageError for one that is too long for its frame."""
+        if self.until is not None:
+            try:
+                self.until.wrap(data)
+            except ValueError as error:
+                raise click.UsageError(f"`--until {self.until}`: {error}") from None
+        return data

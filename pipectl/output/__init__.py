@@ -71,10 +71,12 @@ class Writer:
         *,
         field: str = "reply",  # noqa: ARG002 - for JSON
         as_dump: bool = False,
+        as_line: bool = False,
     ) -> None:
         """Write what a pipe sent; `record` are the facts about it.
 
-        `field` is its name in JSON; `as_dump` shows even text to a person as a hex dump.
+        `field` is its name in JSON; `as_dump` shows even text to a person as a hex dump; `as_line` gives a payload
+        that is empty a line too, where one is asked for as text, so that many can be told apart.
         """
         for_person = view._replace(form=Form.HEX) if as_dump and view.form is Form.AUTO else view
         if self._has_facts:
@@ -82,6 +84,8 @@ class Writer:
             self._shown_to_person(data, for_person)
         elif view.form is Form.RAW:
             write(sys.stdout, data)
+        elif as_line and not data and view.form is not Form.AUTO:
+            write(sys.stdout, "\n")
         else:
             self._payload_alone(data, view, for_person)
 
@@ -174,9 +178,18 @@ class TableWriter(Writer):
 class RawWriter(Writer):
     """Writes the values alone, with tabs between them."""
 
-    def payload(self, data: bytes, view: View, record: Record, *, field: str = "reply", as_dump: bool = False) -> None:
+    def payload(
+        self,
+        data: bytes,
+        view: View,
+        record: Record,
+        *,
+        field: str = "reply",
+        as_dump: bool = False,
+        as_line: bool = False,
+    ) -> None:
         """Write the bytes, however they are to be shown."""
-        del view, record, field, as_dump
+        del view, record, field, as_dump, as_line
         write(sys.stdout, data)
 
     def _columns(self, rows: Sequence[Sequence[str]]) -> None:
@@ -190,9 +203,18 @@ class RawWriter(Writer):
 class JsonWriter(Writer):
     """Writes objects, one a line, which have all that is known."""
 
-    def payload(self, data: bytes, view: View, record: Record, *, field: str = "reply", as_dump: bool = False) -> None:
+    def payload(
+        self,
+        data: bytes,
+        view: View,
+        record: Record,
+        *,
+        field: str = "reply",
+        as_dump: bool = False,
+        as_line: bool = False,
+    ) -> None:
         """Write the record, with the bytes as the last field."""
-        del as_dump
+        del as_dump, as_line
         from .text import for_json
 
         self.record({**record, field: for_json(data, view.encoding)})

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+import pytest
+
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.server import PipeServer
@@ -111,3 +113,21 @@ def test_another_server_than_expected_is_sent_nothing(pipe_name: str, pipectl: P
     with PipeServer(pipe_name, upper) as server:
         assert pipectl("transact", pipe_name, "secret", "--expect-pid", "4").exit_code == 8
         assert server.stats.messages == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "lines"), [("text", b"a\n\nb\n"), ("hex", b"61\n\n62\n"), ("base64", b"YQ==\n\nYg==\n"), ("raw", b"ab")]
+)
+def test_an_empty_reply_is_a_line_too(pipe_name: str, pipectl: Pipectl, form: str, lines: bytes) -> None:
+    with PipeServer(pipe_name, lambda _client, data: data):
+        assert pipectl("transact", pipe_name, "a", "", "b", "--as", form).stdout == lines
+
+
+def test_a_request_too_long_for_its_frame_is_wrong_usage(pipe_name: str, pipectl: Pipectl) -> None:
+    def framed(_client: Client, data: bytes) -> bytes:
+        return data
+
+    with PipeServer(pipe_name, framed, config=PipeConfig(is_message=False)):
+        result = pipectl("transact", pipe_name, "short", "x" * 65536, "--until", "frame:u16le", "--as", "text")
+    assert (result.exit_code, result.stdout) == (2, b"short\n")
+    assert "frame:u16le" in result.stderr
