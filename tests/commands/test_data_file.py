@@ -8,7 +8,8 @@ import pytest
 
 from pipectl.core.constants import Sqos
 from pipectl.core.pipe.client import Client
-from pipectl.core.pipe.server import PipeConfig, PipeServer
+from pipectl.core.pipe.config import PipeConfig
+from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.calls import create_named_pipe
 from tests.pipes import reporting

@@ -26,7 +26,6 @@ from pipectl.core.errors import (
 )
 from pipectl.core.pipe.connection import call_native
 from pipectl.core.win32 import calls, queries, winapi
-from pipectl.core.win32.blocking import run_blocking
 from pipectl.core.win32.handle import wait
 from pipectl.core.win32.overlapped import Overlapped
 from pipectl.core.win32pipe import functions
