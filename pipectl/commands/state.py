@@ -39,9 +39,11 @@ def command(
     tries what the pipe allows, and changes nothing for others.
     """
     from pipectl.core.inventory.details import change_state, handle_state
-    from pipectl.core.pipe.connection import TO_ASK, open_pipe
+    from pipectl.core.pipe.connection import TO_ASK, TO_SET, open_pipe
 
-    with open_pipe(pipe, opening.timeout, access=TO_ASK, **opening.opening()) as handle:
+    is_set = (read_mode, wait_mode, collect_count, collect_timeout) != (None, None, None, None)
+    access = TO_SET if is_set else TO_ASK
+    with open_pipe(pipe, opening.timeout, access=access, **opening.opening()) as handle:
         before = handle_state(handle)
         change_state(
             handle,
@@ -51,7 +53,6 @@ def command(
             collect_timeout=collect_timeout,
         )
         after = handle_state(handle)
-    is_set = (read_mode, wait_mode, collect_count, collect_timeout) != (None, None, None, None)
     if after != before or is_set:
         output.data.change({"pipe": pipe}, before, after)
     else:

@@ -226,7 +226,7 @@ class Client:
         """Take the result of a read; return a message if one is whole, and None if `state` tells what is due."""
         self._is_reading = False
         if self.state is not _CONNECTED:
-            if self.state is not _LISTENING and status not in _BEGUN:
+            if self.state in (_CLOSING, _LINGERING) and status not in _BEGUN:
                 self.leave()  # what it sends after it was closed is dropped, but that it leaves is noticed
             return None
         if status == STATUS_SUCCESS:

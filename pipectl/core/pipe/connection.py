@@ -69,6 +69,8 @@ _READ_MESSAGE = byref(DWORD(PipeMode.READ_MESSAGE))
 
 # What asking about a pipe takes; a pipe that is stingy may still allow a direction.
 TO_ASK = (Access.FILE_READ_ATTRIBUTES | Access.READ_CONTROL | Access.SYNCHRONIZE, *ANY_DIRECTION)
+# To set a handle's state NT wants this right too, which GENERIC_READ does not contain.
+TO_SET = (TO_ASK[0] | Access.FILE_WRITE_ATTRIBUTES, *ANY_DIRECTION)
 
 
 class Expectation(Protocol):

@@ -76,12 +76,14 @@ def test_what_was_written_to_a_closed_client_can_be_read_in_its_time(pipe_name: 
 
 
 def test_without_a_limit_a_closed_client_meets_the_end_of_the_stream(pipe_name: str) -> None:
-    with PipeServer(pipe_name, bye), connect(pipe_name) as client:
-        client.send(b"x")
-        with connect(pipe_name, 5):  # so that the server has closed the first one
-            assert client.receive(5) == b"x"
-            with pytest.raises(PipeClosedError) as raised:
-                client.receive(5)
+    left = threading.Event()
+    events = reporting(left=lambda _client, _error: left.set())
+    with PipeServer(pipe_name, bye, events=events), connect(pipe_name) as client:
+        client.send(b"x" * 1000)
+        assert left.wait(5)  # for the server it is gone, and its answer was not read yet
+        assert client.receive(5) == b"x" * 1000
+        with pytest.raises(PipeClosedError) as raised:
+            client.receive(5)
     assert raised.value.code == WinError.BROKEN_PIPE
 
 
