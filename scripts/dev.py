@@ -73,7 +73,7 @@ def exe(arguments: Arguments) -> int:
 
 
 def check(arguments: Arguments) -> int:
-    """Run all that a change must pass: format, lint, types, docs, `build`, the tests without Windows, `test`."""
+    """Run all that a change must pass: format, lint, types, docs, `build`, the tests without Windows, `test` twice."""
     refuse_arguments(arguments)
     set_up(*CHECKING)
     failed = [name for name, command in static_checks().items() if not passes(name, *command)]
@@ -81,8 +81,10 @@ def check(arguments: Arguments) -> int:
         raise DevError(f"not passed: {', '.join(failed)}")
     on_linux: Command = (VENV_PYTHON, "-m", "pytest", *pytest_options("pytest-linux"))
     built = passes("the exe", sys.executable, __file__, "build")
-    here = built and (sys.platform == "win32" or passes("tests without Windows", *on_linux))
-    return 0 if here and passes("tests", sys.executable, __file__, "test") else 1
+    if sys.platform == "win32":
+        return 0 if built and passes("tests", sys.executable, __file__, "test") else 1
+    here = built and passes("tests without Windows", *on_linux) and passes("tests", sys.executable, __file__, "test")
+    return 0 if here and passes("tests, as strict as NT", sys.executable, __file__, "test", "--strict") else 1
 
 
 def lock(arguments: Arguments) -> int:
