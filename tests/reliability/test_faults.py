@@ -288,7 +288,7 @@ def clocks(pipe: str) -> dict[str, Callable[[float], object]]:
         "wait, exists": lambda timeout: wait_for(busy, Condition.GONE, Deadline(timeout)),
         "receive": lambda timeout: with_new(pipe, lambda client: client.receive(timeout)),
         "await data": lambda timeout: with_new(pipe, lambda client: client.await_data(1, timeout)),
-        "send": lambda timeout: with_new(pipe, lambda client: send_second(client, large, timeout)),
+        "send": lambda timeout: with_new(pipe, lambda client: send_third(client, large, timeout)),
         "request": lambda timeout: with_new(pipe, lambda client: client.transact(b"x", timeout)),
         "request, large": lambda timeout: with_new(pipe, lambda client: client.transact(large, timeout)),
         "until, nothing": lambda timeout: with_new(byte, lambda c: c.ask(b"x", parse("eof"), timeout)),
@@ -297,9 +297,10 @@ def clocks(pipe: str) -> dict[str, Callable[[float], object]]:
     }
 
 
-def send_second(client: Connection, data: bytes, timeout: float) -> None:
-    """Send what the server will not read, because it has not answered the first."""
+def send_third(client: Connection, data: bytes, timeout: float) -> None:
+    """Send what the server will not read: it has not answered the first, and keeps only one more."""
     client.send(b"first")
+    client.send(b"second")
     client.send(data, timeout)
 
 
