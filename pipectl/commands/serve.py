@@ -1,5 +1,6 @@
 """`pipectl serve`: a server with the answers that the command line gives it."""
 
+import re
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from functools import partial
@@ -61,7 +62,8 @@ class AnswerOptions(NamedTuple):
                 is_flag=True,
                 section=_ANSWERS,
                 help="Answer with the stdout of PROGRAM ARGS, run for each message, which is its stdin, without a "
-                "shell; PIPECTL_CLIENT_PID, _EXE, _USER and _SESSION tell it the client.",
+                "shell; PIPECTL_CLIENT_PID, _EXE, _USER and _SESSION tell it the client. A batch file must not take "
+                "what a client has sent or chosen into a command line: cmd would run it.",
             ),
             *PayloadFormat.parameters(),
         ]
@@ -149,7 +151,10 @@ def _program(events: "ServerLog", output: Output, arguments: tuple[str, ...]) ->
 
     def environment(client: "Client") -> dict[str, str]:
         process = events.visitor(client).process
-        facts = {"PID": process.pid, "EXE": process.image, "USER": process.user, "SESSION": process.session}
+        # A client chooses the name and the folder of its program, and a batch file obeys what a variable expands to.
+        exe = process.program and re.sub(r"[^A-Za-z0-9._-]", "_", process.program)
+        user = process.user and re.sub(r"[^\w .@$\\-]", "_", process.user)
+        facts = {"PID": process.pid, "EXE": exe, "USER": user, "SESSION": process.session}
         return {f"PIPECTL_CLIENT_{name}": "" if fact is None else str(fact) for name, fact in facts.items()}
 
     def failed(client: "Client", failure: Failure) -> None:

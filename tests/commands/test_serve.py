@@ -17,11 +17,13 @@ import pytest
 
 from pipectl.core.constants import Access, Wait
 from pipectl.core.errors import PipeClosedError
+from pipectl.core.models import Process
 from pipectl.core.pipe.connection import Connection, connect
 from pipectl.core.security.accounts import current_owner_sid, current_user_sid
 from pipectl.core.security.descriptors import get_security
 from pipectl.core.security.sddl import Kind
 from pipectl.core.win32.queries import get_named_pipe_info
+from pipectl.output import serverlog
 from tests.runner import Background, Pipectl, Result
 
 if TYPE_CHECKING:
@@ -319,11 +321,26 @@ def test_a_program_learns_the_client_from_its_environment(serve: Serve, client: 
         told = json.loads(connection.transact(b"", 10))
     assert told == {
         "PIPECTL_CLIENT_PID": str(os.getpid()),
-        "PIPECTL_CLIENT_EXE": sys.executable,
+        "PIPECTL_CLIENT_EXE": Path(sys.executable).name,
         "PIPECTL_CLIENT_USER": told["PIPECTL_CLIENT_USER"],
         "PIPECTL_CLIENT_SESSION": told["PIPECTL_CLIENT_SESSION"],
     }
     assert told["PIPECTL_CLIENT_USER"].endswith(os.environ["USERNAME"])
+    assert result.result(10).exit_code == 0
+
+
+def test_what_a_client_is_named_cannot_command_a_batch_file(
+    serve: Serve, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = Process(os.getpid(), r"C:\a & b\x&echo %PATH%^(1)ü.exe", 'HOST\\ann"&calc', 1)
+    monkeypatch.setattr(serverlog, "client_of", lambda _pipe: hostile)
+    program = (
+        "import json, os; print(json.dumps([os.environ['PIPECTL_CLIENT_EXE'], os.environ['PIPECTL_CLIENT_USER']]))"
+    )
+    result = serve("--once", *python(program))
+    with client() as connection:
+        told = json.loads(connection.transact(b"", 10))
+    assert told == ["x_echo__PATH___1__.exe", "HOST\\ann__calc"]
     assert result.result(10).exit_code == 0
 
 
