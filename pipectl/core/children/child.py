@@ -5,6 +5,9 @@
 * A `Child` is created suspended and put into a job before it runs, so nothing that it starts can escape: when the
   program loses interest, the child and all that it has started end. What is left of that at its normal end, such as a
   daemon that it was to start, lives on.
+* Such a daemon may hold the child's streams open for as long as it lives. So a child has ended when its process has,
+  and what that wrote was handed over, which a short silence tells. What comes later is read and thrown away, since a
+  stream that nobody reads would hold the daemon up, and one that is closed might end it.
 """
 
 import contextlib
@@ -26,7 +29,7 @@ from pipectl.core.win32.calls import create_event
 from pipectl.core.win32.handle import Closing, Handle, wait
 from pipectl.core.win32.processes import JobLimit
 
-from .process import Command, Process, name_of, pipe
+from .process import Command, Process, name_of, pipe, read_some, start_in_job
 
 Sink = Callable[[bytes], object]
 
@@ -34,6 +37,13 @@ _JOB_OBJECT_EXTENDED_LIMIT_INFORMATION = 9
 _KILLED = 1  # the exit code of a process that is ended by force, the same as subprocess gives it
 # How long, in seconds, the streams of a child that was ended by force are waited for.
 _GRACE = 1.0
+# The silence, in seconds, after which a stream that is still open has all that an ended child wrote: at first, and
+# after a second in which others have written to it.
+_SILENCE = 0.2
+_SHORT_SILENCE = 0.01
+_STEP = 0.005
+# More than what a child can have left in its pipe, and what was read of it and not counted yet.
+_MOST_LEFT = 2 * BUFFER_SIZE
 
 
 class ChildStats(NamedTuple):
@@ -90,7 +100,7 @@ class Child(Closing):
             if on_stderr is not None:
                 stderr_end, stderr_pipe = pipe(theirs, undo)
                 outputs.append((stderr_pipe, on_stderr))
-            self._process = Process(command, stdin_end, stdout_end, stderr_end, env=env, job=self._job)
+            self._process: Process = start_in_job(command, stdin_end, stdout_end, stderr_end, env=env, job=self._job)
             undo.callback(self._process.close)
             self._feeder = _Feeder(stdin_pipe, stdin, self._fail)
             self._pumps = [_Pump(pipe, sink, self._fail) for pipe, sink in outputs]
@@ -104,9 +114,10 @@ class Child(Closing):
         return ChildStats(self._feeder.count, stdout, stderr, seconds, self._exit_code)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait until the program has ended and all that it wrote was handed over; give its exit code, unsigned.
+        """Wait until the program has ended and all that it wrote was handed over; return its exit code, unsigned.
 
-        Raises PipeTimeoutError while it goes on, and what a sink or the source raised. Ctrl+C ends the wait.
+        What it has started may go on, and hold its streams: nothing of that is handed over any more. Raises
+        PipeTimeoutError while it goes on, and what a sink or the source raised. Ctrl+C ends the wait.
         """
         if self._exit_code is None:
             exit_code = self._await_end(Deadline(timeout))
@@ -140,8 +151,12 @@ class Child(Closing):
             self._job.close()
 
     def _await_end(self, deadline: Deadline) -> int | None:
-        are_drained = all(wait(pump.ended, deadline) for pump in self._pumps)
-        return self._process.wait(deadline) if are_drained else None
+        exit_code = self._process.wait(deadline)
+        if exit_code is None:
+            return None
+        # A stream that others hold is given its silence also beyond the deadline, before which the program has ended.
+        ended = time.perf_counter()
+        return exit_code if all(pump.drain(ended, deadline) for pump in self._pumps) else None
 
     def _fail(self, error: BaseException) -> None:
         self._error = self._error or error
@@ -182,18 +197,58 @@ class _Pump:
     def __init__(self, pipe: io.FileIO, sink: Sink, on_error: Callable[[BaseException], None]) -> None:
         self.count = 0
         self.ended = create_event()
+        # Held by the lock: whether a piece is being handed over, since when not, and whether nobody wants more.
+        self._lock = Lock()
+        self._is_handing_over = False
+        self._silent_since = time.perf_counter()
+        self._is_given_up = False
+        # The count beyond which what comes is certainly not the child's.
+        self._most: int | None = None
         Thread(target=self._run, args=(pipe, sink, on_error), name="Child output", daemon=True).start()
 
     def _run(self, pipe: io.FileIO, sink: Sink, on_error: Callable[[BaseException], None]) -> None:
         try:
             with pipe:
-                for data in iter(partial(pipe.read, BUFFER_SIZE), b""):
-                    self.count += len(data)
-                    sink(data)
+                for data in iter(partial(read_some, pipe), b""):
+                    self._hand_over(data, sink)
         except BaseException as error:  # noqa: BLE001 - `Child.wait` raises it in the program's thread
             on_error(error)
         with contextlib.suppress(PipeError):  # the child was given up, and nobody waits
             winapi.SetEvent(self.ended)
+
+    def _hand_over(self, data: bytes, sink: Sink) -> None:
+        with self._lock:
+            self._is_given_up |= self._most is not None and self.count >= self._most
+            if self._is_given_up:
+                return
+            self._is_handing_over = True
+        try:
+            self.count += len(data)
+            sink(data)
+        finally:
+            with self._lock:
+                self._is_handing_over = False
+                self._silent_since = time.perf_counter()
+
+    def drain(self, ended: float, deadline: Deadline) -> bool:
+        """Wait until all is handed over that a child wrote before its end; return False if that takes too long.
+
+        `ended` is when its process ended, or later. Nothing is handed over after True.
+        """
+        with self._lock:
+            self._most = self.count + _MOST_LEFT
+        while not wait(self.ended, Deadline(_STEP)):
+            with self._lock:
+                now = time.perf_counter()
+                silence = now - max(self._silent_since, ended)
+                if not self._is_handing_over:
+                    self._is_given_up |= silence >= (_SILENCE if now < ended + _GRACE else _SHORT_SILENCE)
+                if self._is_given_up:
+                    return True
+                is_late = self._is_handing_over and deadline.passed and now > ended + _SILENCE
+            if is_late:
+                return False
+        return True
 
 
 class _Feeder:

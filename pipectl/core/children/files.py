@@ -17,7 +17,6 @@ from functools import partial
 from threading import Condition, Thread
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from pipectl.core.constants import BUFFER_SIZE
 from pipectl.core.deadline import Deadline
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.blocking import run_blocking
@@ -25,7 +24,7 @@ from pipectl.core.win32.calls import create_event
 from pipectl.core.win32.handle import wait
 from pipectl.core.win32.processes import StdHandle
 
-from .process import Command, Process, inherited, pipe
+from .process import Command, Process, inherited, pipe, read_some
 
 
 class _Family:
@@ -142,7 +141,7 @@ class _Output(io.RawIOBase):
 
     def _pump(self) -> None:
         while self._is_wanted():
-            data = self._pipe.read(BUFFER_SIZE)
+            data = read_some(self._pipe)
             with self._family.changed:
                 self._is_reading = False
                 if self.closed:

@@ -1,5 +1,10 @@
 """Starting a program with its ends of anonymous pipes, without a window, and also where there is no console.
 
+A child shares this process's console, because a stream that it inherits from a console means the console of whoever
+uses it: with CREATE_NO_WINDOW it would write into a hidden one of its own. So only where there is no console it gets
+that. A child that is to be ended by this process, in its job, is in a process group of its own, and Ctrl+C is not
+meant for it; one that is left to itself gets what is typed, as a program of the shell does.
+
 A child inherits its own ends of its pipes and nothing else, also when two threads start one at the same time. Otherwise
 one child would hold another's pipe open, and the end of that stream would never come.
 """
@@ -10,9 +15,11 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from pipectl.core.constants import BUFFER_SIZE
 from pipectl.core.deadline import Deadline
-from pipectl.core.errors import error_for
+from pipectl.core.errors import PipeError, error_for
 from pipectl.core.win32 import winapi
+from pipectl.core.win32.blocking import run_blocking
 from pipectl.core.win32.calls import fd_create_pipe
 from pipectl.core.win32.handle import Handle, wait
 from pipectl.core.win32.processes import StdHandle
@@ -45,7 +52,7 @@ class Process:
                 stdout=stdout,
                 stderr=stderr,
                 env={**os.environ, **{name.upper(): value for name, value in env.items()}} if env else None,
-                creationflags=subprocess.CREATE_NO_WINDOW | (_CREATE_SUSPENDED if job else 0),
+                creationflags=_creation_flags(in_job=job is not None),
             )
         except OSError as error:
             reason = error.strerror or str(error)
@@ -60,9 +67,14 @@ class Process:
             winapi.AssignProcessToJobObject(job, self._handle)
             winapi.NtResumeProcess(self._handle)
         except BaseException:
-            self._popen.kill()
-            self.close()
+            self.kill()
             raise
+
+    def kill(self) -> None:
+        """End the program at once, and give the handle up."""
+        with contextlib.suppress(OSError):  # it has ended
+            self._popen.kill()
+        self.close()
 
     def wait(self, deadline: Deadline) -> int | None:
         """Wait for the program's end; give its exit code, unsigned, or None if the deadline passed."""
@@ -74,6 +86,43 @@ class Process:
             self._handle.detach()
         if self._popen.returncode is None:  # which subprocess would warn of, and keep the handle for
             self._popen.returncode = 0
+
+
+def start_in_job(
+    command: Command, stdin: int, stdout: int, stderr: int, *, env: Mapping[str, str] | None, job: Handle
+) -> Process:
+    """Start a program that is in a job before it runs; Ctrl+C meanwhile leaves none behind, not even a suspended one.
+
+    In a thread, which KeyboardInterrupt does not reach; what it starts for nobody is ended.
+    """
+    return run_blocking(
+        lambda: Process(command, stdin, stdout, stderr, env=env, job=job), Deadline(None), undo=Process.kill
+    )
+
+
+def _creation_flags(*, in_job: bool) -> int:
+    flags = 0 if winapi.GetConsoleOutputCP() else subprocess.CREATE_NO_WINDOW
+    return flags | (_CREATE_SUSPENDED | subprocess.CREATE_NEW_PROCESS_GROUP if in_job else 0)
+
+
+def read_some(pipe: io.FileIO) -> bytes:
+    """Return what a child has written, at most a bufferful; b"" at the end of the stream alone.
+
+    Microsoft says that a read gives nothing, too, when the other end has written nothing.
+    """
+    while not (data := pipe.read(BUFFER_SIZE)) and _is_open(pipe):
+        pass
+    return data or b""
+
+
+def _is_open(pipe: io.FileIO) -> bool:
+    import msvcrt
+
+    try:
+        winapi.PeekNamedPipe(msvcrt.get_osfhandle(pipe.fileno()), None, 0, None, None, None)
+    except PipeError:
+        return False
+    return True
 
 
 def name_of(command: Command) -> str:
