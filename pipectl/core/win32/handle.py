@@ -28,6 +28,7 @@ _Pair = HANDLE * 2
 _UNSET = object()
 # In seconds, what is for ever: longer than Win32's milliseconds have room for, 49 days.
 _FOR_EVER = (INFINITE - 1) / 1000
+_AT_ONCE = byref(c_int64(0))
 
 
 class Closing:
@@ -146,10 +147,13 @@ class Waiter:
         raise winapi.native_error(result, winapi.NtWaitForSingleObject, self._handle)
 
     def _set(self, timeout: Timeout) -> None:
-        seconds = timeout.remaining() if isinstance(timeout, Deadline) else timeout
-        # A Deadline's rest changes with each wait, so its kernel time is never reused.
-        self._timeout = _UNSET if isinstance(timeout, Deadline) else timeout
-        self._due = kernel_time(seconds)
+        # Unset first and set last: Ctrl+C may come between, and what is kept must never be another timeout's.
+        self._timeout = _UNSET
+        if isinstance(timeout, Deadline):  # its rest changes with each wait, so its kernel time is never reused
+            self._due = kernel_time(timeout.remaining())
+        else:
+            self._due = kernel_time(timeout)
+            self._timeout = timeout
 
 
 def wait(handle: Handle, deadline: Deadline) -> bool:
@@ -158,7 +162,12 @@ def wait(handle: Handle, deadline: Deadline) -> bool:
 
 
 def kernel_time(seconds: float | None) -> Any:
-    """Return a time from now as the kernel takes it: negative, in units of 100 ns; None is for ever."""
+    """Return a time from now as the kernel takes it: negative, in units of 100 ns; None is for ever.
+
+    A time that is over is 0, which asks and does not wait: any other ends with the clock's next tick, 16 ms on Windows.
+    """
     if seconds is None or seconds >= _FOR_EVER:
         return None
+    if seconds <= 0:
+        return _AT_ONCE
     return byref(c_int64(int(seconds * -10_000_000) - 1))  # rather too late than too early
