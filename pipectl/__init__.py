@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .core import win32pipe
     from .core.constants import Sqos, Wait
     from .core.errors import (
+        ConnectionUnusableError,
         InvalidPipeNameError,
         MessageTooLongError,
         OperationAbortedError,
@@ -42,6 +43,7 @@ __all__ = [
     "LATER",
     "Client",
     "Connection",
+    "ConnectionUnusableError",
     "Expected",
     "Framing",
     "InvalidPipeNameError",

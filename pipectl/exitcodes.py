@@ -49,6 +49,7 @@ _BY_ERROR: dict[type[errors.PipeError], ExitCode] = {
     errors.PipeClosedError: ExitCode.CLOSED,
     errors.PeerMismatchError: ExitCode.MISMATCH,
     errors.PipeStateError: ExitCode.STATE,
+    errors.ConnectionUnusableError: ExitCode.STATE,
     errors.MessageTooLongError: ExitCode.PARTIAL,
     errors.PartialResultError: ExitCode.PARTIAL,
     errors.OperationAbortedError: ExitCode.UNEXPECTED,

@@ -60,6 +60,8 @@ _BY_CALL: dict[str, dict[int, str]] = {
         WinError.INVALID_PARAMETER: _NOT_NATIVE,
     },
     "SetNamedPipeHandleState": {
+        WinError.ACCESS_DENIED: "Reading whole messages takes FILE_WRITE_ATTRIBUTES, which the pipe's access list "
+        "does not give: `pipectl info {subject}`",
         WinError.INVALID_PARAMETER: "Message read mode needs a message pipe, and collection values the client end of a "
         "remote one",
     },
@@ -77,6 +79,7 @@ _BY_CALL: dict[str, dict[int, str]] = {
 
 # What has no code.
 _BY_TOPIC: dict[str, str] = {
+    "connection": "The requests before it are done: send the rest with another `pipectl transact {subject}`",
     "peer": "Nothing was sent. See who serves the pipe: `pipectl info {subject}`",
     "message size": "Allow more with `--max-message SIZE`",
     "system": "Run pipectl on Windows, or with a Windows Python under Wine",

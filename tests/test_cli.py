@@ -34,6 +34,7 @@ ENDS = {
     errors.PipeClosedError: 7,
     errors.PeerMismatchError: 8,
     errors.PipeStateError: 9,
+    errors.ConnectionUnusableError: 9,
     errors.MessageTooLongError: 10,
     errors.PartialResultError: 10,
     errors.OperationAbortedError: 1,

@@ -52,6 +52,7 @@ def _call(output: Output, pipe: str, payload: bytes, request: RequestOptions) ->
 
 
 def _call_native(pipe: str, payload: bytes, request: RequestOptions) -> "Reply":
-    from pipectl.core.pipe.connection import Reply, call_native
+    from pipectl.core.pipe.connection import Reply
+    from pipectl.core.pipe.exchanges import call_native
 
     return Reply(call_native(pipe, payload, request.open.timeout), "message")

@@ -31,7 +31,8 @@ def command(
     Opens the pipe: it takes one instance until the last reply. Lines of stdin are sent as they come. `--timeout` bounds
     connecting, and each exchange. If one fails, the replies before it stand, and the exit code is 10.
     """
-    from pipectl.core.pipe.connection import connect, exchanges
+    from pipectl.core.pipe.connection import connect
+    from pipectl.core.pipe.exchanges import exchanges
 
     timeout = request.open.timeout
     written_requests: Iterable[bytes] = map(written.encode, data) if data else map(written.line, stdin.lines())

@@ -9,6 +9,7 @@ The tree; in brackets the built-in class that an error is too, so that `except F
   + PipeTimeoutError (TimeoutError)             the deadline passed
   + PipeClosedError (ConnectionError)           the other end is gone
   + PipeStateError                              not possible in this mode or state of the pipe
+    - ConnectionUnusableError                   the next reply might be another request's: connect again
   + MessageTooLongError                         a message is longer than the caller allows
   + PartialResultError                          a part was had before another error
   + PeerMismatchError                           the other end is not who it was expected to be
@@ -89,6 +90,10 @@ class PipeClosedError(PipeError, ConnectionError):
 
 class PipeStateError(PipeError):
     """The operation is not possible in the mode or state that the pipe is in."""
+
+
+class ConnectionUnusableError(PipeStateError):
+    """The connection cannot tell any more which request the next reply answers: `reconnect`, or connect again."""
 
 
 class MessageTooLongError(PipeError):

@@ -24,8 +24,9 @@ from pipectl.core.errors import PipeBusyError, PipeClosedError, PipeError, PipeN
 from pipectl.core.pipe.availability import wait_for
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig
-from pipectl.core.pipe.connection import Connection, call_native, connect
+from pipectl.core.pipe.connection import Connection, connect
 from pipectl.core.pipe.contract import LATER, Later
+from pipectl.core.pipe.exchanges import call_native
 from pipectl.core.pipe.framing import parse
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32 import calls

@@ -24,7 +24,7 @@ from pipectl.core.errors import (
     PipeTimeoutError,
     UnsupportedError,
 )
-from pipectl.core.pipe.connection import call_native
+from pipectl.core.pipe.exchanges import call_native
 from pipectl.core.win32 import calls, queries, winapi
 from pipectl.core.win32.handle import wait
 from pipectl.core.win32.overlapped import Overlapped

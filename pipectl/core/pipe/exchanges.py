@@ -1,0 +1,55 @@
+"""Many requests over one connection, and one by Win32's CallNamedPipe."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipectl.core.deadline import Deadline, Stopwatch, Timeout
+from pipectl.core.errors import PartialResultError, PipeError
+
+if TYPE_CHECKING:
+    from pipectl.core.win32.overlapped import Buffer
+
+    from .connection import Connection, Reply
+    from .framing import Framing
+
+# Windows guarantees no longer answer.
+_MOST = 65536
+
+
+class Exchange(NamedTuple):
+    """A request that was sent over a connection, and its reply; the number counts from 1."""
+
+    number: int
+    request: bytes
+    reply: "Reply"
+    seconds: float
+
+
+def exchanges(
+    connection: "Connection", requests: Iterable[bytes], until: "Framing | None" = None, timeout: float | None = None
+) -> Iterator[Exchange]:
+    """Send requests one after another, and yield each with its reply; `timeout` is that of each exchange.
+
+    Raises PartialResultError if one fails after others have succeeded.
+    """
+    for number, request in enumerate(requests, 1):
+        watch = Stopwatch()
+        try:
+            reply = connection.ask(request, until, timeout)
+        except PipeError as error:
+            if number == 1:
+                raise
+            raise PartialResultError.after(error) from error
+        yield Exchange(number, request, reply, watch.seconds)
+
+
+def call_native(pipe: str, data: "Buffer", timeout: Timeout = 5.0) -> bytes:
+    """Call a message pipe by CallNamedPipe itself, with all of it bounded, and open to Ctrl+C.
+
+    Windows guarantees no answer of more than 64 KiB: MessageTooLongError, whose `data` is what was read.
+    """
+    from pipectl.core.win32.blocking import run_blocking  # seldom needed
+    from pipectl.core.win32.calls import call_named_pipe
+
+    deadline = timeout if isinstance(timeout, Deadline) else Deadline(timeout)
+    return run_blocking(lambda: call_named_pipe(pipe, data, _MOST, deadline.remaining()), deadline, pipe)

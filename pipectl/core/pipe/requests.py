@@ -1,0 +1,221 @@
+"""Requests that one transaction does not serve, replies that a rule ends, and what is said where there is no reply.
+
+Any request that is not a transaction goes in this order: begin to read, begin to write, end the read, end the write.
+So a server that answers while it reads blocks nobody, whatever the size; and a read that ends before there is a
+request shows what was there before, also a message of no bytes, of which PeekNamedPipe says nothing.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from pipectl.core.constants import WinError
+from pipectl.core.deadline import Deadline, Timeout
+from pipectl.core.errors import (
+    ConnectionUnusableError,
+    PipeAccessError,
+    PipeClosedError,
+    PipeError,
+    PipeStateError,
+    PipeTimeoutError,
+    error_for,
+)
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.queries import get_local_info
+
+from .availability import pauses, sleep
+from .framing import Framing
+
+if TYPE_CHECKING:
+    from pipectl.core.models import Peek
+
+    from .connection import Connection
+
+_T = TypeVar("_T")
+
+# How long, in seconds, a request that is answered may take to be taken, and a server that refuses to close.
+_MOMENT = 0.1
+
+_REASONS = {
+    "unanswered": "an earlier request got no whole reply, and its reply may still come",
+    "not taken": "the last request was answered before it was taken whole",
+    "cut": "what was sent last may have arrived in part",
+}
+
+
+def check_free(pipe: "Connection") -> None:
+    """Raise the error that says why a request cannot have a reply of its own, if it cannot."""
+    if pipe._ahead == "left":
+        pipe._recover()
+    if pipe.handle.closed:
+        return  # which the request will say
+    if pipe._spent:
+        way_on = "connect again" if pipe._opening is None else "reconnect"
+        raise ConnectionUnusableError(f"{_REASONS[pipe._spent]}: {way_on}", pipe=pipe.pipe, topic="connection")
+    if pipe._ahead:
+        raise _unread(pipe)
+
+
+def exchange(pipe: "Connection", data: bytes, deadline: Deadline) -> bytes:
+    """Send a message of any size, and receive the answer to it."""
+    try:
+        _begin(pipe, data, deadline)
+        if pipe._ahead == "left":
+            _end_read(pipe, deadline)
+        answer = pipe.receive(deadline)
+    except BaseException as error:
+        _give_up(pipe, error)
+        raise
+    _end(pipe, deadline)
+    return answer
+
+
+def ask_until(
+    pipe: "Connection", data: bytes, until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]
+) -> _T:
+    """Send bytes, and receive the reply that a rule ends; make it of its bytes and of what ended it."""
+    check_free(pipe)
+    try:
+        _begin(pipe, data, deadline)
+        reply = receive_until(pipe, until, deadline, reply_of)
+    except BaseException as error:
+        _give_up(pipe, error)
+        raise
+    _end(pipe, deadline)
+    return reply
+
+
+def receive_until(pipe: "Connection", until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]) -> _T:
+    """Receive what a rule ends, and keep what came after it; a read that was begun before is the first one."""
+    _fold(pipe)
+    searched, ended_by = 0, None
+    while ended_by is None and (span := until.split(pipe._partial, searched)) is None:
+        searched = len(pipe._partial)
+        pipe._check_size(until.needed(pipe._partial) or searched)
+        ended_by = _read_more(pipe, until, deadline)
+    begin, end = (0, len(pipe._partial)) if ended_by else (span or (0, 0))
+    reply = reply_of(bytes(memoryview(pipe._partial)[begin:end]), ended_by or str(until))
+    # No call from here on, so that Ctrl+C takes nothing away.
+    del pipe._partial[:end]
+    pipe._ahead = "bytes" if pipe._partial else ""
+    return reply
+
+
+def refusal(pipe: "Connection", error: PipeError, deadline: Deadline) -> bytes:
+    """Return what the other end said before it closed, instead of taking the request; or raise the error."""
+    if isinstance(error, PipeStateError) and not _is_closed(pipe, deadline, at_once=error.code != WinError.PIPE_BUSY):
+        pipe._spent = ""  # it was not sent
+        raise _unread(pipe) if error.code == WinError.PIPE_BUSY else error
+    pipe._spent = ""
+    return pipe.receive(deadline)
+
+
+def await_data(pipe: "Connection", size: int, deadline: Deadline) -> "Peek":
+    """Look at what waits to be read again and again, at first after 10 ms, until there is something."""
+    pause = pauses()
+    while not (found := pipe.peek(size)).available and deadline.timeout != 0:
+        if deadline.passed:
+            raise PipeTimeoutError(f"nothing came within {deadline.timeout:g} s", code=WinError.TIMEOUT, pipe=pipe.pipe)
+        sleep(next(pause), deadline)
+    return found
+
+
+def _begin(pipe: "Connection", data: bytes, deadline: Deadline) -> None:
+    """Begin to read, and then to write; if the other end is closed, nothing but what it has said is to be read.
+
+    Raises PipeStateError if something else was there.
+    """
+    writing = pipe._write_operation or pipe._begin_writing(deadline)
+    pipe._write_operation, pipe._unfinished = None, writing
+    pipe._ahead, pipe._target = "left", pipe._buffer
+    if pipe._read_operation.begin(pipe._read_call) != WinError.IO_PENDING:
+        pipe._recover()
+        if _is_closed(pipe, deadline):
+            return
+        raise _unread(pipe)
+    pipe._spent = "unanswered"
+    with suppress(PipeClosedError):  # what it said before it closed is still to be read
+        writing.begin(pipe._write_call, data, len(data), winapi.NO_OFFSET, None)
+
+
+def _end(pipe: "Connection", deadline: Deadline) -> None:
+    """Give a request that is answered a moment to be taken; it stays on its way if it is not."""
+    writing = pipe._unfinished
+    if writing is not None:
+        if not writing.ended(deadline.sooner(_MOMENT)):
+            pipe._spent = "not taken"
+            return
+        writing.settle()
+        pipe._write_operation, pipe._unfinished = writing, None
+    pipe._spent = ""
+
+
+def _give_up(pipe: "Connection", error: BaseException) -> None:
+    """Take back what of a request is under way; there is no late reply after the end of a stream."""
+    if isinstance(error, PipeClosedError):
+        pipe._spent = ""
+    if pipe._ahead == "left":
+        pipe._recover()
+    if pipe._unfinished is not None:
+        pipe._unfinished.cancel()
+
+
+def _end_read(pipe: "Connection", timeout: Timeout) -> None:
+    try:
+        pipe._read_operation.result(timeout)
+    finally:
+        pipe._recover()
+
+
+def _read_more(pipe: "Connection", until: Framing, deadline: Deadline) -> str | None:
+    """Add what comes next to what was received; or tell what ended the reply: silence, or the other end."""
+    silence = deadline if until.idle is None or not pipe._partial else deadline.sooner(until.idle)
+    try:
+        if pipe._ahead != "left":
+            pipe._ahead, pipe._target = "left", pipe._buffer
+            pipe._read_operation.begin(pipe._read_call)
+        _end_read(pipe, silence)
+        _fold(pipe)
+    except PipeTimeoutError:
+        if silence is deadline:
+            raise
+        return str(until)
+    except PipeClosedError:
+        if pipe._ahead == "left":
+            pipe._recover()
+        if not until.is_whole_at_close(pipe._partial):
+            raise
+        return "eof"
+    return None
+
+
+def _fold(pipe: "Connection") -> None:
+    """Make bytes of a stream of the message, or the part of one, that was read."""
+    if pipe._parts:
+        data = b"".join(pipe._parts)
+        pipe._partial += data
+        pipe._parts, pipe._ahead = [], "bytes" if pipe._partial else ""
+
+
+def _unread(pipe: "Connection") -> PipeError:
+    what = "an unread message waits" if pipe.is_message else "unread bytes wait"
+    return error_for(WinError.PIPE_BUSY, f"{what}: receive first", "TransactNamedPipe", pipe.pipe)
+
+
+def _is_closed(pipe: "Connection", deadline: Deadline, *, at_once: bool = False) -> bool:
+    """Return whether the other end is closed, or closes in a moment, as one that refuses does."""
+    moment, pause = deadline.sooner(0 if at_once else _MOMENT), pauses()
+    while _state(pipe) == "connected":
+        if moment.passed:
+            return False
+        sleep(next(pause), moment)
+    return True
+
+
+def _state(pipe: "Connection") -> str:
+    try:
+        return get_local_info(pipe.handle).state
+    except PipeAccessError:  # one that may not be asked is taken for what it was
+        return "connected"
+    except PipeClosedError:
+        return "closing"
