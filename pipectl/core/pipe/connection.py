@@ -5,16 +5,13 @@ it wakes every waiter at once, it does not know that another client was quicker,
 containers. A pipe that was busy and is then not found is between two instances of its server, and is waited for.
 """
 
-import ctypes
 from contextlib import suppress
 from ctypes import byref
 from ctypes.wintypes import DWORD
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pipectl.core.constants import (
-    BUFFER_SIZE,
-    FSCTL_PIPE_TRANSCEIVE,
     MAX_MESSAGE,
     Access,
     Disposition,
@@ -22,22 +19,21 @@ from pipectl.core.constants import (
     PipeMode,
     Sqos,
     Wait,
-    WinError,
 )
-from pipectl.core.deadline import Deadline, Timeout
+from pipectl.core.deadline import Timeout
 from pipectl.core.errors import (
-    MessageTooLongError,
     PipeAccessError,
     PipeBusyError,
     PipeClosedError,
     PipeNotFoundError,
     PipeStateError,
-    PipeTimeoutError,
 )
 from pipectl.core.names import is_remote
 from pipectl.core.win32 import winapi
-from pipectl.core.win32.handle import Closing, Handle
-from pipectl.core.win32.overlapped import Buffer, Overlapped, address_of
+from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.overlapped import Buffer, address_of
+
+from .channel import Channel, deadline_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,23 +45,12 @@ if TYPE_CHECKING:
 # Windows guarantees a transaction no more than this.
 _MAX_TRANSACTION = 65536
 
-# The buffer of a message pipe grows with the messages that come.
-_FIRST_BUFFER = 4096
-_LARGEST_KEPT_BUFFER = 1 << 20
-
 # A handle that may do less than both directions still tells everything about the pipe.
 ANY_DIRECTION = (
     Access.DUPLEX,
     Access.GENERIC_READ | Access.FILE_WRITE_ATTRIBUTES,
     Access.GENERIC_WRITE | Access.FILE_READ_ATTRIBUTES,
 )
-
-# What goes before the next read: nothing, some bytes of a stream, a message's head, a whole message, or a read that an
-# exception left or a request began.
-Ahead = Literal["", "bytes", "part", "whole", "left"]
-# Why the next reply might be another request's: the last one's may still come, the last one is not taken whole yet,
-# or what was sent last may have arrived in part.
-Spent = Literal["", "unanswered", "not taken", "cut"]
 
 # As plain numbers, for every call.
 _OVERLAPPED, _OPEN_EXISTING = int(FileFlags.OVERLAPPED), int(Disposition.OPEN_EXISTING)
@@ -91,7 +76,7 @@ class Reply(NamedTuple):
     ended_by: str
 
 
-class Connection(Closing):
+class Connection(Channel):
     """One end of a named pipe that was opened with OVERLAPPED; owns the handle.
 
     One thread may send while another receives, and any may close. A timeout of None waits for ever; Ctrl+C ends any
@@ -102,114 +87,12 @@ class Connection(Closing):
     raises ConnectionUnusableError, and `reconnect` makes a new beginning. `receive` still gives what comes.
     """
 
-    __slots__ = (
-        "_ahead",
-        "_buffer",
-        "_opening",
-        "_partial",
-        "_parts",
-        "_read_call",
-        "_read_operation",
-        "_size",
-        "_spent",
-        "_target",
-        "_transact_call",
-        "_unfinished",
-        "_write_call",
-        "_write_operation",
-        "handle",
-        "is_message",
-        "max_message",
-    )
+    __slots__ = ("_opening",)
 
     def __init__(self, handle: Handle, *, is_message: bool, max_message: int = MAX_MESSAGE) -> None:
-        self.handle = handle
-        self.is_message = is_message
-        self.max_message = max_message
-        self._ahead: Ahead = ""
-        self._target: Any = None  # where a read that was left puts its bytes
-        # The parts of a message that have come; and before them the bytes of a stream that came after the end of a
-        # reply, or before a deadline passed.
-        self._parts: list[bytes | memoryview] = []
-        self._partial = bytearray()
-        # Why the next reply might be another request's; empty if it cannot be.
-        self._spent: Spent = ""
+        super().__init__(handle, is_message=is_message, max_message=max_message)
         # How `connect` made it.
         self._opening: Callable[[Timeout], Connection] | None = None
-        self._read_operation = Overlapped(handle)
-        self._transact_call = self._read_operation.bind(winapi.NtTransactNamedPipe, FSCTL_PIPE_TRANSCEIVE)
-        # Made for the first send: many connections are only for requests.
-        self._write_operation: Overlapped | None = None
-        # One whose request had not been taken when its reply came.
-        self._unfinished: Overlapped | None = None
-        # No larger than a message may be, so that a longer one shows itself.
-        self._keep_buffer(max(1, min(max_message, _FIRST_BUFFER if is_message else BUFFER_SIZE)))
-
-    @property
-    def pipe(self) -> str | None:
-        """The pipe's full name."""
-        return self.handle.name
-
-    def send(self, data: Buffer, timeout: Timeout = None) -> None:
-        """Write everything, as one message on a message pipe.
-
-        Raises PipeTimeoutError if the other end did not take it in time; a part may have arrived. Raises
-        PipeClosedError if the other end is closed: what it has sent before can still be received.
-        """
-        operation = self._write_operation or self._begin_writing(timeout)
-        memory = data if data.__class__ is bytes else address_of(data)
-        try:
-            operation.run(self._write_call, timeout, memory, len(memory), winapi.NO_OFFSET, None)
-        except PipeClosedError:
-            raise
-        except BaseException:
-            self._spent = self._spent or "cut"
-            raise
-
-    def receive(self, timeout: Timeout = None) -> bytes:
-        """Read one whole message; on a byte pipe what is there, at least one byte.
-
-        Raises PipeClosedError at the end of the stream, PipeTimeoutError, and MessageTooLongError beyond
-        `max_message`, as each later call does then. What came before a timeout or Ctrl+C is kept for the next call.
-        """
-        if self._ahead:
-            return self._receive_on(timeout)
-        operation = self._read_operation
-        try:
-            code = operation.run(self._read_call, timeout)
-        except BaseException:
-            self._ahead, self._target = "left", self._buffer
-            self._recover()
-            raise
-        if code:
-            self._parts += (self._buffer[: operation.count],)
-            self._ahead = "part"
-            return self._receive_on(timeout)
-        message: bytes = self._buffer[: operation.count]
-        return message
-
-    def receive_into(self, memory: bytearray | memoryview, timeout: Timeout = None) -> int:
-        """Read one whole message, or the bytes that are there, into memory of the caller's, and return the size.
-
-        For large messages: `receive` has to make new memory for each, and to copy into it. Raises what `receive` does,
-        and MessageTooLongError for a message longer than the memory, which `receive` still gives.
-        """
-        view = memoryview(memory).cast("B")
-        lent: Any = (ctypes.c_char * len(view)).from_buffer(view)
-        if self._ahead and self._is_something_ahead(timeout):
-            return self._copy_into(view)
-        operation = self._read_operation
-        try:
-            code = operation.run(operation.bind(winapi.NtReadFile, lent, len(view), winapi.NO_OFFSET, None), timeout)
-        except BaseException:
-            self._ahead, self._target = "left", lent
-            self._recover()
-            raise
-        if code:
-            self._parts += (lent[: operation.count],)
-            self._ahead = "part"
-            raise self._too_long_for(view)
-        return operation.count
 
     def receive_until(self, until: "Framing", timeout: Timeout = None) -> Reply:
         """Read a stream up to the end that a rule sets; what came after it is kept for the next call.
@@ -221,7 +104,7 @@ class Connection(Closing):
             self._recover()
         from .requests import receive_until  # which a message pipe does without
 
-        return receive_until(self, until, _deadline(timeout), Reply)
+        return receive_until(self, until, deadline_of(timeout), Reply)
 
     def transact(self, data: Buffer, timeout: Timeout = None) -> bytes:
         """Send a message and receive the answer to it, by TransactNamedPipe where it serves.
@@ -238,7 +121,7 @@ class Connection(Closing):
 
             check_free(self)
             if len(memory) > _MAX_TRANSACTION:
-                return exchange(self, bytes(data), _deadline(timeout))
+                return exchange(self, bytes(data), deadline_of(timeout))
         operation = self._read_operation
         self._spent = "unanswered"
         try:
@@ -246,7 +129,7 @@ class Connection(Closing):
         except (PipeStateError, PipeClosedError) as error:
             from .requests import refusal
 
-            return refusal(self, error, _deadline(timeout))
+            return refusal(self, error, deadline_of(timeout))
         except BaseException:
             self._ahead, self._target = "left", self._buffer
             self._recover()
@@ -272,13 +155,7 @@ class Connection(Closing):
         from .requests import ask_until
 
         until = until or IDLE
-        return ask_until(self, until.wrap(bytes(data)), until, _deadline(timeout), Reply)
-
-    def peek(self, size: int = 0) -> "Peek":
-        """Look at up to `size` bytes that wait to be read, and leave them there."""
-        from pipectl.core.win32.calls import peek_named_pipe  # which an exchange of messages does without
-
-        return peek_named_pipe(self.handle, size)
+        return ask_until(self, until.wrap(bytes(data)), until, deadline_of(timeout), Reply)
 
     def await_data(self, size: int, timeout: Timeout = None) -> "Peek":
         """Wait until something can be read, and look at up to `size` bytes of it; a timeout of 0 only looks.
@@ -287,7 +164,7 @@ class Connection(Closing):
         """
         from .requests import await_data
 
-        return await_data(self, size, _deadline(timeout))
+        return await_data(self, size, deadline_of(timeout))
 
     def reconnect(self, timeout: Timeout = 5.0) -> None:
         """Close, and connect to the pipe again as `connect` did; what was unread or under way is gone.
@@ -303,119 +180,6 @@ class Connection(Closing):
             Connection.__init__(self, fresh.handle, is_message=fresh.is_message, max_message=fresh.max_message)
         finally:
             self._opening = opening
-
-    def close(self) -> None:
-        """End what is pending, in any thread, and close the handle; the other end can still read what was written."""
-        try:
-            for operation in (self._read_operation, self._write_operation, self._unfinished):
-                if operation is not None:
-                    operation.close()
-        finally:
-            self.handle.close()
-
-    # Sending
-
-    def _begin_writing(self, timeout: Timeout) -> Overlapped:
-        operation = self._unfinished or Overlapped(self.handle)
-        if not operation.ended(timeout):
-            raise PipeTimeoutError("an earlier request is still not taken", code=WinError.TIMEOUT, pipe=self.pipe)
-        call = operation.bind(winapi.NtWriteFile)
-        operation.settle()
-        self._write_operation, self._write_call, self._unfinished = operation, call, None
-        return operation
-
-    # Receiving
-
-    def _keep_buffer(self, size: int) -> None:
-        # Its slices are bytes, though its type hints say that they are lists.
-        buffer: Any = (ctypes.c_char * size)()
-        call = self._read_operation.bind(winapi.NtReadFile, buffer, size, winapi.NO_OFFSET, None)
-        self._buffer, self._size, self._read_call = buffer, size, call
-
-    def _recover(self) -> None:
-        """Keep what a read that was left, or begun, has got, and end it; may be repeated."""
-        operation = self._read_operation
-        code = operation.settle()
-        if operation.pending:
-            return
-        data = self._target[: operation.count]
-        # No call from here on: all of it happens, or nothing.
-        if code is None:
-            self._ahead = "part" if self._parts else "bytes" if self._partial else ""
-        elif self.is_message:
-            self._parts += (data,)
-            self._ahead = "part" if code else "whole"
-        else:
-            self._partial += data
-            self._ahead = "bytes"
-        operation.left = self._target = None
-
-    def _receive_on(self, timeout: Timeout) -> bytes:
-        """Give what an earlier call left, on a message pipe with the rest of its message."""
-        if not self._is_something_ahead(timeout):
-            return self.receive(timeout)
-        if self._partial:
-            return self._consume(len(self._partial))
-        message = b"".join(self._parts)
-        if self._size < len(message) <= _LARGEST_KEPT_BUFFER:
-            self._keep_buffer(1 << (len(message) - 1).bit_length())
-        self._parts, self._ahead = [], ""
-        return message
-
-    def _copy_into(self, view: memoryview) -> int:
-        if not self._partial and sum(map(len, self._parts)) > len(view):
-            raise self._too_long_for(view)
-        message = self._consume(min(len(view), len(self._partial))) if self._partial else self._receive_on(None)
-        view[: len(message)] = message
-        return len(message)
-
-    def _is_something_ahead(self, timeout: Timeout) -> bool:
-        """Return whether bytes wait here, or a message, which is whole by then."""
-        if self._ahead == "left":
-            self._recover()
-        if self._ahead == "left":
-            raise RuntimeError("an operation is pending")
-        if self._ahead == "part" and not self._partial:
-            self._read_rest(_deadline(timeout))
-        return self._ahead != ""
-
-    def _read_rest(self, deadline: Deadline) -> None:
-        """Read on until the parts are a whole message."""
-        operation = self._read_operation
-        while self._ahead == "part":
-            left = max(1, self.peek().left_in_message)
-            self._check_size(sum(map(len, self._parts)) + left)
-            rest = ctypes.create_string_buffer(left)
-            view = memoryview(rest)
-            call = operation.bind(winapi.NtReadFile, rest, left, winapi.NO_OFFSET, None)
-            try:
-                code = operation.run(call, deadline)
-            except BaseException:
-                self._ahead, self._target = "left", view
-                self._recover()
-                raise
-            self._parts += (view[: operation.count],)
-            self._ahead = "part" if code else "whole"
-
-    def _consume(self, count: int) -> bytes:
-        data = bytes(memoryview(self._partial)[:count])
-        del self._partial[:count]
-        if self._ahead == "bytes" and not self._partial:
-            self._ahead = ""
-        return data
-
-    def _check_size(self, size: int) -> None:
-        if size > self.max_message:
-            raise MessageTooLongError(
-                f"{size} bytes are more than the {self.max_message} allowed",
-                data=b"".join(self._parts) or bytes(self._partial),
-                pipe=self.pipe,
-                topic="message size",
-            )
-
-    def _too_long_for(self, view: memoryview) -> MessageTooLongError:
-        data = b"".join(self._parts)[: len(view)]
-        return MessageTooLongError(f"a message is longer than the {len(view)} bytes given", data=data, pipe=self.pipe)
 
 
 def connect(
@@ -467,7 +231,7 @@ def open_pipe(
     if is_remote(pipe):
         from pipectl.core.win32.blocking import run_brief  # what a local pipe does without
 
-        timeout = _deadline(timeout)
+        timeout = deadline_of(timeout)
         attempt = partial(run_brief, attempt, timeout, pipe, undo=Handle.close)
     try:
         handle = attempt()
@@ -476,7 +240,7 @@ def open_pipe(
             raise
         from .availability import retry  # only for a pipe that has to be waited for
 
-        handle = retry(attempt, error, pipe, _deadline(timeout))
+        handle = retry(attempt, error, pipe, deadline_of(timeout))
     if expect is not None:
         try:
             expect.check(handle)
@@ -504,7 +268,3 @@ def _enter_message_mode(handle: Handle, access: Access | tuple[Access, ...]) -> 
 
         return is_message_after(error, handle, access)
     return True
-
-
-def _deadline(timeout: Timeout) -> Deadline:
-    return timeout if isinstance(timeout, Deadline) else Deadline(timeout)

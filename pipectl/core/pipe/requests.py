@@ -24,12 +24,11 @@ from pipectl.core.win32 import winapi
 from pipectl.core.win32.queries import get_local_info
 
 from .availability import pauses, sleep
+from .channel import Channel
 from .framing import Framing
 
 if TYPE_CHECKING:
     from pipectl.core.models import Peek
-
-    from .connection import Connection
 
 _T = TypeVar("_T")
 
@@ -43,20 +42,19 @@ _REASONS = {
 }
 
 
-def check_free(pipe: "Connection") -> None:
+def check_free(pipe: Channel) -> None:
     """Raise the error that says why a request cannot have a reply of its own, if it cannot."""
     if pipe._ahead == "left":
         pipe._recover()
     if pipe.handle.closed:
         return  # which the request will say
     if pipe._spent:
-        way_on = "connect again" if pipe._opening is None else "reconnect"
-        raise ConnectionUnusableError(f"{_REASONS[pipe._spent]}: {way_on}", pipe=pipe.pipe, topic="connection")
+        raise ConnectionUnusableError(f"{_REASONS[pipe._spent]}: connect again", pipe=pipe.pipe, topic="connection")
     if pipe._ahead:
         raise _unread(pipe)
 
 
-def exchange(pipe: "Connection", data: bytes, deadline: Deadline) -> bytes:
+def exchange(pipe: Channel, data: bytes, deadline: Deadline) -> bytes:
     """Send a message of any size, and receive the answer to it."""
     try:
         _begin(pipe, data, deadline)
@@ -71,7 +69,7 @@ def exchange(pipe: "Connection", data: bytes, deadline: Deadline) -> bytes:
 
 
 def ask_until(
-    pipe: "Connection", data: bytes, until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]
+    pipe: Channel, data: bytes, until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]
 ) -> _T:
     """Send bytes, and receive the reply that a rule ends; make it of its bytes and of what ended it."""
     check_free(pipe)
@@ -85,7 +83,7 @@ def ask_until(
     return reply
 
 
-def receive_until(pipe: "Connection", until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]) -> _T:
+def receive_until(pipe: Channel, until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]) -> _T:
     """Receive what a rule ends, and keep what came after it; a read that was begun before is the first one."""
     _fold(pipe)
     searched, ended_by = 0, None
@@ -101,7 +99,7 @@ def receive_until(pipe: "Connection", until: Framing, deadline: Deadline, reply_
     return reply
 
 
-def refusal(pipe: "Connection", error: PipeError, deadline: Deadline) -> bytes:
+def refusal(pipe: Channel, error: PipeError, deadline: Deadline) -> bytes:
     """Return what the other end said before it closed, instead of taking the request; or raise the error."""
     if isinstance(error, PipeStateError) and not _is_closed(pipe, deadline, at_once=error.code != WinError.PIPE_BUSY):
         pipe._spent = ""  # it was not sent
@@ -110,7 +108,7 @@ def refusal(pipe: "Connection", error: PipeError, deadline: Deadline) -> bytes:
     return pipe.receive(deadline)
 
 
-def await_data(pipe: "Connection", size: int, deadline: Deadline) -> "Peek":
+def await_data(pipe: Channel, size: int, deadline: Deadline) -> "Peek":
     """Look at what waits to be read again and again, at first after 10 ms, until there is something."""
     pause = pauses()
     while not (found := pipe.peek(size)).available and deadline.timeout != 0:
@@ -120,7 +118,7 @@ def await_data(pipe: "Connection", size: int, deadline: Deadline) -> "Peek":
     return found
 
 
-def _begin(pipe: "Connection", data: bytes, deadline: Deadline) -> None:
+def _begin(pipe: Channel, data: bytes, deadline: Deadline) -> None:
     """Begin to read, and then to write; if the other end is closed, nothing but what it has said is to be read.
 
     Raises PipeStateError if something else was there.
@@ -138,7 +136,7 @@ def _begin(pipe: "Connection", data: bytes, deadline: Deadline) -> None:
         writing.begin(pipe._write_call, data, len(data), winapi.NO_OFFSET, None)
 
 
-def _end(pipe: "Connection", deadline: Deadline) -> None:
+def _end(pipe: Channel, deadline: Deadline) -> None:
     """Give a request that is answered a moment to be taken; it stays on its way if it is not."""
     writing = pipe._unfinished
     if writing is not None:
@@ -150,7 +148,7 @@ def _end(pipe: "Connection", deadline: Deadline) -> None:
     pipe._spent = ""
 
 
-def _give_up(pipe: "Connection", error: BaseException) -> None:
+def _give_up(pipe: Channel, error: BaseException) -> None:
     """Take back what of a request is under way; there is no late reply after the end of a stream."""
     if isinstance(error, PipeClosedError):
         pipe._spent = ""
@@ -160,14 +158,14 @@ def _give_up(pipe: "Connection", error: BaseException) -> None:
         pipe._unfinished.cancel()
 
 
-def _end_read(pipe: "Connection", timeout: Timeout) -> None:
+def _end_read(pipe: Channel, timeout: Timeout) -> None:
     try:
         pipe._read_operation.result(timeout)
     finally:
         pipe._recover()
 
 
-def _read_more(pipe: "Connection", until: Framing, deadline: Deadline) -> str | None:
+def _read_more(pipe: Channel, until: Framing, deadline: Deadline) -> str | None:
     """Add what comes next to what was received; or tell what ended the reply: silence, or the other end."""
     silence = deadline if until.idle is None or not pipe._partial else deadline.sooner(until.idle)
     try:
@@ -189,7 +187,7 @@ def _read_more(pipe: "Connection", until: Framing, deadline: Deadline) -> str | 
     return None
 
 
-def _fold(pipe: "Connection") -> None:
+def _fold(pipe: Channel) -> None:
     """Make bytes of a stream of the message, or the part of one, that was read."""
     if pipe._parts:
         data = b"".join(pipe._parts)
@@ -197,12 +195,12 @@ def _fold(pipe: "Connection") -> None:
         pipe._parts, pipe._ahead = [], "bytes" if pipe._partial else ""
 
 
-def _unread(pipe: "Connection") -> PipeError:
+def _unread(pipe: Channel) -> PipeError:
     what = "an unread message waits" if pipe.is_message else "unread bytes wait"
     return error_for(WinError.PIPE_BUSY, f"{what}: receive first", "TransactNamedPipe", pipe.pipe)
 
 
-def _is_closed(pipe: "Connection", deadline: Deadline, *, at_once: bool = False) -> bool:
+def _is_closed(pipe: Channel, deadline: Deadline, *, at_once: bool = False) -> bool:
     """Return whether the other end is closed, or closes in a moment, as one that refuses does."""
     moment, pause = deadline.sooner(0 if at_once else _MOMENT), pauses()
     while _state(pipe) == "connected":
@@ -212,7 +210,7 @@ def _is_closed(pipe: "Connection", deadline: Deadline, *, at_once: bool = False)
     return True
 
 
-def _state(pipe: "Connection") -> str:
+def _state(pipe: Channel) -> str:
     try:
         return get_local_info(pipe.handle).state
     except PipeAccessError:  # one that may not be asked is taken for what it was
