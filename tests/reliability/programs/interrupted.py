@@ -1,0 +1,201 @@
+"""Ctrl+C at each point of an exchange where CPython lets it in, and once more at each point after it.
+
+`interrupted.py PIPE SCENE` prints how many pairs of points it has tried. A profile function raises the first signal and
+a trace function the second; what they see are the same points: a function is entered, or has returned from C.
+"""
+
+import itertools
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import Any, Self
+
+from pipectl.core.win32 import winapi
+
+
+def _visible(function: Callable[..., int]) -> Callable[..., int]:
+    """Wrap a foreign function, whose return a profile function does not see, so that it sees one."""
+
+    def call(*arguments: Any) -> int:
+        result = function(*arguments)
+        len("")
+        return result
+
+    call.__name__ = function.__name__
+    return call
+
+
+for _name in (
+    "NtReadFile",
+    "NtWriteFile",
+    "NtTransactNamedPipe",
+    "NtWaitForMultipleObjects",
+    "CancelIoEx",
+    "PeekNamedPipe",
+    "CloseHandle",
+):
+    setattr(winapi, _name, _visible(getattr(winapi, _name)))
+
+# After the functions that they bind are replaced.
+# Imported before: an import that Ctrl+C ends may leave its lock taken, and another thread waits for it.
+import pipectl.core.pipe.requests  # noqa: E402
+import pipectl.core.win32.calls  # noqa: E402, F401
+from pipectl import (  # noqa: E402
+    Client,
+    Connection,
+    ConnectionUnusableError,
+    PipeConfig,
+    PipeServer,
+    PipeTimeoutError,
+    connect,
+    parse_framing,
+)
+
+PATIENCE = 10
+_numbers = itertools.count(1)
+
+
+class CtrlC:
+    """Raises SIGINT at the point `first`, and again `second` calls of Python functions later; 0 is never."""
+
+    def __init__(self, first: int, second: int) -> None:
+        self._left, self._left_after = first, second
+        self.came = self.came_again = False
+
+    def __enter__(self) -> Self:
+        sys.setprofile(self._profile)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> bool:
+        sys.setprofile(None)
+        sys.settrace(None)
+        return kind is KeyboardInterrupt
+
+    def _profile(self, frame: FrameType, event: str, _argument: Any) -> None:
+        if event in ("call", "c_return") and _is_theirs(frame):
+            self._left -= 1
+            if not self._left:
+                self.came = True
+                sys.setprofile(None)
+                sys.settrace(self._trace)
+                signal.raise_signal(signal.SIGINT)
+
+    def _trace(self, frame: FrameType, event: str, _argument: Any) -> None:
+        if event == "call" and _is_theirs(frame):
+            self._left_after -= 1
+            if not self._left_after:
+                self.came_again = True
+                sys.settrace(None)
+                signal.raise_signal(signal.SIGINT)
+
+
+def _is_theirs(frame: FrameType) -> bool:
+    """Whether a function is pipectl's, or what one of these has for a foreign function, and not a scene's."""
+    return frame.f_code.co_filename != __file__ or frame.f_code.co_name == "call"
+
+
+def at_each_point(scene: Callable[[int, CtrlC], None]) -> int:
+    """Play a scene with Ctrl+C at each point, until one is over before the point comes; count the times."""
+    first = played = 0
+    while True:
+        first += 1
+        second = 0
+        while True:
+            ctrl_c = CtrlC(first, second)
+            scene(next(_numbers), ctrl_c)
+            played += 1
+            if not ctrl_c.came:
+                return played
+            if second and not ctrl_c.came_again:
+                break
+            second += 1
+
+
+def receive(pipe: str) -> int:
+    """Messages of one buffer and of several, and one into memory: none lost, none cut."""
+    from pipectl.core.win32.calls import create_named_pipe
+
+    def scene(number: int, ctrl_c: CtrlC) -> None:
+        message = b"%d " % number * (1 if number % 2 else 1500)
+        server.send(message, PATIENCE)
+        with ctrl_c:
+            assert client.receive(PATIENCE) == message
+            return
+        assert client.receive(PATIENCE) == message
+
+    def scene_into(number: int, ctrl_c: CtrlC) -> None:
+        message = b"%d" % number
+        server.send(message, PATIENCE)
+        memory = bytearray(100)
+        with ctrl_c:
+            assert client.receive_into(memory, PATIENCE) == len(message)
+            return
+        assert client.receive(PATIENCE) == message
+
+    def scene_nothing(_number: int, ctrl_c: CtrlC) -> None:
+        with ctrl_c, suppress(PipeTimeoutError):
+            client.receive(0)
+        server.send(b"something", PATIENCE)
+        assert client.receive(PATIENCE) == b"something"
+
+    with Connection(create_named_pipe(pipe), is_message=True) as server, connect(pipe) as client:
+        return sum(map(at_each_point, (scene, scene_into, scene_nothing)))
+
+
+def request(pipe: str) -> int:
+    """Requests of every size and type of pipe: the reply is that of the request, or the connection says no."""
+
+    def scenes(connection: Connection, size: int) -> Callable[[int, CtrlC], None]:
+        def scene(number: int, ctrl_c: CtrlC) -> None:
+            with ctrl_c:
+                ask(connection, number, size)
+                return
+            try:
+                ask(connection, number + 1_000_000, size)
+            except ConnectionUnusableError:
+                connection.reconnect(PATIENCE)
+                ask(connection, number + 2_000_000, size)
+
+        return scene
+
+    with (
+        PipeServer(pipe, echo),
+        PipeServer(f"{pipe}-byte", echo, config=PipeConfig(is_message=False)),
+        connect(pipe) as messages,
+        connect(f"{pipe}-byte") as stream,
+    ):
+        sizes = [(messages, 1), (messages, 2000), (messages, 20_000), (stream, 1), (stream, 20_000)]
+        return sum(at_each_point(scenes(connection, size)) for connection, size in sizes)
+
+
+def echo(_client: Client, data: bytes) -> bytes:
+    return data
+
+
+def ask(connection: Connection, number: int, size: int) -> None:
+    """Send a request that only its own reply is equal to."""
+    data = b"%08d" % number * size + b"\n"
+    assert connection.ask(data, parse_framing("newline"), PATIENCE).data == data
+
+
+def close(pipe: str) -> int:
+    """A close that is interrupted in whatever state ends when it is done again, and takes the handle with it."""
+
+    def scene(number: int, ctrl_c: CtrlC) -> None:
+        connection = connect(pipe)
+        with CtrlC(number % 20 + 1, number // 20 % 10), suppress(PipeTimeoutError):
+            connection.transact(bytes(number % 3 * 40_000), 0.001)
+        with ctrl_c:
+            connection.close()
+        connection.close()
+        assert connection.handle.closed
+        assert not connection._read_operation.pending
+
+    with PipeServer(pipe, lambda _client, _data: None):
+        return sum(at_each_point(scene) for _ in range(10))
+
+
+SCENES = {"receive": receive, "request": request, "close": close}
+sys.stdout.write(str(SCENES[sys.argv[2]](sys.argv[1])))
