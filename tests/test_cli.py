@@ -262,6 +262,7 @@ HELP = {
 CALL = {
     "pipectl.commands.call",
     "pipectl.core.pipe",
+    "pipectl.core.pipe.channel",
     "pipectl.core.pipe.connection",
     "pipectl.core.win32",
     "pipectl.core.win32.handle",
