@@ -1,0 +1,411 @@
+r"""Rules of NT that Wine decides outside its server, laid over `winapi` in one process: one small class for each rule.
+
+    with FirstInstance(), SlowNames(3):
+        ...
+
+The numbers are those of the table of rules that scripts/setup_/strict_edits.py has the others of. A rule holds for what
+looks its functions up in `winapi` while it is in force. Not reached is what has bound one before: the stand-in for
+pywin32 when it was imported, a Connection, a server's port and its clients when they were made.
+
+A program of its own gets a rule by `python -c`: see `in_force`.
+"""
+
+import ctypes
+import struct
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from ctypes import byref, c_int64
+from ctypes.wintypes import HANDLE
+from threading import Event, Lock, get_ident
+from types import TracebackType
+from typing import Any, Self
+
+from pipectl.core.constants import INFINITE, OpenMode, WinError
+from pipectl.core.errors import PipeError, PipeNotFoundError
+from pipectl.core.models import PipeEntry
+from pipectl.core.security import accounts
+from pipectl.core.win32 import overlapped, winapi
+
+# What the rules themselves ask, whatever other rule is in force.
+_wait_named_pipe: Callable[..., int] = winapi.WaitNamedPipeW
+_duplicate_handle: Callable[..., int] = winapi.DuplicateHandle
+
+# How long, in seconds, what "never" ends is waited for at most, so that no mistake in a test lasts for ever.
+_NEVER = 60.0
+
+_STATUS_NO_MORE_FILES = -0x7FFF_FFFA
+_STATUS_BUFFER_OVERFLOW = -0x7FFF_FFFB
+_STATUS_INSUFFICIENT_RESOURCES = 0xC000_009A
+
+
+class Rule:
+    """A rule: each method with the name of a function of `winapi` stands in for it while the rule is in force.
+
+    `real` calls what it stands in for, which may be another rule.
+    """
+
+    def __init__(self) -> None:
+        self._real: dict[str, Any] = {}
+
+    def real(self, name: str, *arguments: Any) -> Any:
+        """Call the function that was there before."""
+        return self._real[name](*arguments)
+
+    def begin(self) -> None:
+        """Do what has to be done besides, before the rule is in force."""
+
+    def end(self) -> None:
+        """Let go what waits, before the rule is no more in force."""
+
+    def __enter__(self) -> Self:
+        self.begin()
+        for name in (name for name in dir(self) if not name.startswith("_") and hasattr(winapi, name)):
+            self._real[name] = getattr(winapi, name)
+            setattr(winapi, name, _like(self._real[name], getattr(self, name)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+        for name, function in self._real.items():
+            setattr(winapi, name, function)
+
+
+def in_force(rule: str, *arguments: str) -> list[str]:
+    """Return the command line that runs pipectl with a rule in force, such as `SlowNames(3)`, from its start."""
+    code = f"from tests.nt import layer; layer.{rule}.__enter__(); from pipectl.cli import main; main()"
+    return [sys.executable, "-c", code, *arguments]
+
+
+def _like(function: Any, method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that calls a method, and has the name by which errors call the other function."""
+
+    def stand_in(*arguments: Any) -> Any:
+        return method(*arguments)
+
+    stand_in.__name__ = function.__name__
+    return stand_in
+
+
+def _refuse(code: int, function: str, arguments: tuple[Any, ...]) -> Any:
+    raise winapi._pipe_error(code, function, arguments)
+
+
+class FirstInstance(Rule):
+    """FILE_FLAG_FIRST_PIPE_INSTANCE: a name that exists is refused with ERROR_ACCESS_DENIED.
+
+    Source: npfs create.c, NpCreateExistingNamedPipe; Microsoft's page on CreateNamedPipe. Wine's kernelbase does not
+    pass the flag on. Here the name is asked for first, so that of two who come at once both may be let in.
+    """
+
+    def CreateNamedPipeW(self, pipe: str, open_mode: int, *arguments: Any) -> int:
+        """Refuse a first instance that is not the first."""
+        if open_mode & OpenMode.FIRST_PIPE_INSTANCE and _exists(pipe):
+            _refuse(WinError.ACCESS_DENIED, "CreateNamedPipeW", (pipe, open_mode, *arguments))
+        return int(self.real("CreateNamedPipeW", pipe, open_mode, *arguments))
+
+
+def _exists(pipe: str) -> bool:
+    try:
+        _wait_named_pipe(pipe, 1)
+    except PipeNotFoundError:
+        return False
+    except PipeError:
+        pass  # it is busy
+    return True
+
+
+class WaitableNames(Rule):
+    r"""N3: WaitNamedPipe takes `\\.\pipe\NAME` and `\\HOST\pipe\NAME`, and refuses others with ERROR_BAD_PATHNAME.
+
+    It takes a slash for a backslash and else the name as it is, without normalizing it. Source: kernel32 npipe.c,
+    WaitNamedPipeW; libuv's issue 3914.
+    """
+
+    def WaitNamedPipeW(self, pipe: str, timeout: int) -> int:
+        """Refuse other names, and take these as they are."""
+        plain = pipe.replace("/", "\\")
+        host, _, rest = plain[2:].partition("\\")
+        share, _, name = rest.partition("\\")
+        if plain[:2] != "\\\\" or host in ("", "?") or share.lower() != "pipe" or not name:
+            _refuse(WinError.BAD_PATHNAME, "WaitNamedPipeW", (pipe, timeout))
+        return int(self.real("WaitNamedPipeW", rf"\\?\pipe\{name}" if host == "." else plain, timeout))
+
+
+class Ticks(Rule):
+    """N9: a wait begins at the last tick of the clock and ends at the first one when its time is up.
+
+    So it takes up to 15.6 ms more than asked, or less; only one of exactly 0 returns at once. Source: NT,
+    KiInsertTreeTimer and KiTimerExpiration, which know the time of the last tick only; Microsoft's page on Sleep.
+    """
+
+    TICK = 0.015625
+
+    def begin(self) -> None:
+        """Have operations bind the functions anew, here and in `end`."""
+        while overlapped._spare_kits:
+            winapi.CloseHandle(overlapped._spare_kits.pop().event)
+
+    end = begin
+
+    def NtWaitForSingleObject(self, handle: Any, alertable: bool, due: Any) -> int:
+        """Wait until a tick."""
+        return int(self.real("NtWaitForSingleObject", handle, alertable, self._rounded(due)))
+
+    def NtWaitForMultipleObjects(self, count: int, handles: Any, kind: int, alertable: bool, due: Any) -> int:
+        """Wait until a tick."""
+        return int(self.real("NtWaitForMultipleObjects", count, handles, kind, alertable, self._rounded(due)))
+
+    def NtRemoveIoCompletionEx(self, *arguments: Any) -> int:
+        """Wait until a tick."""
+        *first, due, alertable = arguments
+        return int(self.real("NtRemoveIoCompletionEx", *first, self._rounded(due), alertable))
+
+    def WaitNamedPipeW(self, pipe: str, timeout: int) -> int:
+        """Wait until a tick; 0 is no time, but that of the server."""
+        if timeout not in (0, INFINITE):
+            timeout = max(1, -int(-self.until_tick(timeout / 1000) * 1000 // 1))
+        return int(self.real("WaitNamedPipeW", pipe, timeout))
+
+    def until_tick(self, seconds: float) -> float:
+        """Return how long a wait takes that is to take so long."""
+        now = time.perf_counter()
+        due = now // self.TICK * self.TICK + seconds
+        return float(-(-due // self.TICK)) * self.TICK - now
+
+    def _rounded(self, due: Any) -> Any:
+        units = None if due is None else due._obj.value
+        if units is None or units >= 0:
+            return due
+        return byref(c_int64(min(-1, -int(self.until_tick(units / -10_000_000) * 10_000_000))))
+
+
+class Silence(Rule):
+    """N10: questions about a handle wait while somebody reads from it; here they do until `release`, whoever asks.
+
+    On NT a synchronous handle has one lock, and its duplicates too. Source: NT, IopAcquireFileObjectLock; psutil's
+    open_files; libuv's issue 1313.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Set when somebody has asked.
+        self.asked = Event()
+        self._released = Event()
+
+    def release(self) -> None:
+        """Let all questions be answered, now and later."""
+        self._released.set()
+
+    end = release
+
+    def NtQueryInformationFile(self, *arguments: Any) -> int:
+        """Wait, and ask then."""
+        return int(self._ask("NtQueryInformationFile", *arguments))
+
+    def GetFileType(self, *arguments: Any) -> int:
+        """Wait, and ask then."""
+        return int(self._ask("GetFileType", *arguments))
+
+    def NtQueryObject(self, *arguments: Any) -> int:
+        """Wait, and ask then; nothing of pipectl asks it yet."""
+        return int(self._ask("NtQueryObject", *arguments))
+
+    def _ask(self, name: str, *arguments: Any) -> Any:
+        self.asked.set()
+        self._released.wait(_NEVER)
+        return self.real(name, *arguments)
+
+
+class RefusedTokens(Rule):
+    """N11: a process of SYSTEM, of another user or an elevated one can be opened, and its token can not.
+
+    Source: Microsoft's page on OpenProcessToken, and MS-DTYP on mandatory labels. What this process asks about itself,
+    by the handle of GetCurrentProcess, is answered.
+    """
+
+    def OpenProcessToken(self, process: Any, *arguments: Any) -> int:
+        """Refuse, but not one's own."""
+        own = winapi.GetCurrentProcess()
+        if process != own:
+            _refuse(WinError.ACCESS_DENIED, "OpenProcessToken", (process, *arguments))
+        return int(self.real("OpenProcessToken", process, *arguments))
+
+
+class RefusedProcesses(RefusedTokens):
+    """N11: a process that Windows protects can not even be opened.
+
+    Source: Microsoft's page on process security and access rights.
+    """
+
+    def OpenProcess(self, *arguments: Any) -> int:
+        """Refuse."""
+        return int(_refuse(WinError.ACCESS_DENIED, "OpenProcess", arguments))
+
+
+class SlowNames(Rule):
+    """N12: to look up the name of an account takes seconds, where a domain controller is asked; no name is known yet.
+
+    Source: Microsoft's page on LookupAccountSid.
+    """
+
+    def __init__(self, seconds: float = _NEVER) -> None:
+        super().__init__()
+        # Set when somebody has asked.
+        self.asked = Event()
+        self._seconds = seconds
+        self._released = Event()
+
+    def begin(self) -> None:
+        """Forget the names that were looked up before."""
+        accounts._names.clear()
+
+    def end(self) -> None:
+        """Let those go that wait."""
+        self._released.set()
+
+    def LookupAccountSidW(self, *arguments: Any) -> int:
+        """Take long."""
+        self.asked.set()
+        self._released.wait(self._seconds)
+        return int(self.real("LookupAccountSidW", *arguments))
+
+
+class Quota(Rule):
+    """N13: one write of many MiB fails with ERROR_NO_SYSTEM_RESOURCES, and the pipe is as it was.
+
+    Source: NPFS takes a write's memory from the pool that cannot be paged, and charges the process for it (write.c);
+    how much is too much is not documented.
+    """
+
+    MOST = 8 << 20
+
+    def WriteFile(self, pipe: Any, data: Any, size: int, *arguments: Any) -> int:
+        """Refuse what is too much."""
+        if size > self.MOST:
+            _refuse(WinError.NO_SYSTEM_RESOURCES, "WriteFile", (pipe, data, size, *arguments))
+        return int(self.real("WriteFile", pipe, data, size, *arguments))
+
+    def NtWriteFile(self, *arguments: Any) -> int:
+        """Refuse what is too much; handle, event, APC and its context, result and data come before the size."""
+        size = arguments[6]
+        return _STATUS_INSUFFICIENT_RESOURCES if size > self.MOST else int(self.real("NtWriteFile", *arguments))
+
+
+class SilentComputer(Rule):
+    r"""N14: to open `\\HOST\…`, or to wait for a pipe of it, blocks for long, until CancelSynchronousIo ends it.
+
+    Then it is ERROR_OPERATION_ABORTED, and else ERROR_BAD_NETPATH in the end. Source: the SMB redirector, whose time
+    for a computer that does not answer is some 20 s and more; Microsoft's page on CancelSynchronousIo.
+    """
+
+    def __init__(self, seconds: float = 20.0) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._lock = Lock()
+        # By thread: what ends its call.
+        self._blocked: dict[int, Event] = {}
+
+    def CreateFileW(self, path: str, *arguments: Any) -> int:
+        """Block, if the path is one of another computer."""
+        self._find(path, "CreateFileW", (path, *arguments))
+        return int(self.real("CreateFileW", path, *arguments))
+
+    def WaitNamedPipeW(self, pipe: str, timeout: int) -> int:
+        """Block, if the pipe is one of another computer."""
+        self._find(pipe, "WaitNamedPipeW", (pipe, timeout))
+        return int(self.real("WaitNamedPipeW", pipe, timeout))
+
+    def CancelSynchronousIo(self, thread: Any) -> int:
+        """End the call of a thread that is blocked."""
+        with self._lock:
+            blocked = self._blocked.get(_thread_id(thread))
+        if blocked is None:
+            return int(self.real("CancelSynchronousIo", thread))
+        blocked.set()
+        return 0
+
+    def end(self) -> None:
+        """End all calls."""
+        with self._lock:
+            for cancelled in self._blocked.values():
+                cancelled.set()
+
+    def _find(self, path: str, function: str, arguments: tuple[Any, ...]) -> None:
+        if not _is_remote(path):
+            return
+        cancelled = Event()
+        with self._lock:
+            self._blocked[get_ident()] = cancelled
+        is_cancelled = cancelled.wait(self._seconds)
+        with self._lock:
+            del self._blocked[get_ident()]
+        _refuse(WinError.OPERATION_ABORTED if is_cancelled else WinError.BAD_NETPATH, function, arguments)
+
+
+def _is_remote(path: str) -> bool:
+    start = path.replace("/", "\\").lower()
+    return start.startswith("\\\\?\\unc\\") or (start.startswith("\\\\") and start[2:4] not in (".\\", "?\\"))
+
+
+def _thread_id(thread: Any) -> int:
+    """Return the number of a thread, for which its handle need not have the right."""
+    process, handle, query_limited_information = winapi.GetCurrentProcess(), HANDLE(), 0x0800
+    with suppress(PipeError):
+        _duplicate_handle(process, thread, process, byref(handle), query_limited_information, False, 0)
+        number = ctypes.WinDLL("kernel32").GetThreadId(handle)
+        winapi.CloseHandle(handle)
+        return int(number)
+    return 0
+
+
+class Directory(Rule):
+    r"""N20: the directory of pipes, `\\.\pipe\`, can be listed; here it has these pipes, so many to a read.
+
+    An entry has the instances where a file has its size, and their limit where it has its allocation. Source: npfs
+    fileinfo.c and dirctl.c, NpQueryDirectory; Microsoft's page on NtQueryDirectoryFile.
+    """
+
+    _ENTRY = struct.Struct("<II4q2q2I")  # FILE_DIRECTORY_INFORMATION up to the name
+
+    def __init__(self, entries: Iterable[PipeEntry], most_at_once: int = 1000) -> None:
+        super().__init__()
+        self._all = list(entries)
+        self._most = most_at_once
+        self._left: deque[PipeEntry] = deque(self._all)
+
+    def NtQueryDirectoryFile(self, *arguments: Any) -> int:
+        """Write the next entries that the buffer has room for."""
+        _directory, _event, _apc, _context, result, buffer, size, _kind, is_single, _pattern, from_start = arguments
+        if from_start:
+            self._left = deque(self._all)
+        if not self._left:
+            return _STATUS_NO_MORE_FILES
+        written = bytearray()
+        begin = 0
+        for _ in range(1 if is_single else self._most):
+            if not self._left:
+                break
+            entry = self._entry(self._left[0])
+            padding = -len(written) % 8
+            if len(written) + padding + len(entry) > size:
+                break
+            if written:
+                written += bytes(padding)
+                struct.pack_into("<I", written, begin, len(written) - begin)
+            begin = len(written)
+            written += entry
+            self._left.popleft()
+        ctypes.memmove(buffer, bytes(written), len(written))
+        result._obj.Information = len(written)
+        return 0 if written else _STATUS_BUFFER_OVERFLOW
+
+    def _entry(self, entry: PipeEntry) -> bytes:
+        name = entry.name.encode("utf-16-le", "surrogatepass")
+        limit = 0xFFFF_FFFF if entry.max_instances is None else entry.max_instances
+        normal = 0x80  # FILE_ATTRIBUTE_NORMAL
+        return self._ENTRY.pack(0, 0, 0, 0, 0, 0, entry.instances, limit, normal, len(name)) + name
