@@ -311,7 +311,7 @@ def test_a_program_answers_though_the_servers_handles_are_silent(pipe_name: str)
 def test_a_program_inherits_handles_that_are_silent(background: Background) -> None:
     def read_what_it_writes() -> str:
         with popen([sys.executable, "-S", "-c", "print(1)"]) as file:
-            return file.read()
+            return str(file.read())
 
     with Silence():
         assert background(read_what_it_writes).result(3) == "1\n"

@@ -18,8 +18,9 @@ from pipectl.core.errors import (
 )
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.pipe.contract import LATER, Later
 from pipectl.core.pipe.framing import parse
-from pipectl.core.pipe.server import LATER, Later, PipeServer
+from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32 import calls, winapi
 from tests import pipes
 
