@@ -147,8 +147,7 @@ class Ticks(Rule):
 
     def begin(self) -> None:
         """Have operations bind the functions anew, here and in `end`."""
-        while overlapped._spare_kits:
-            winapi.CloseHandle(overlapped._spare_kits.pop().event)
+        overlapped._spare_kits.clear()
 
     end = begin
 
