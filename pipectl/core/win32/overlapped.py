@@ -214,7 +214,7 @@ class Overlapped(Closing):
             self.settle()
             raise
         self.count = self._outcome[_COUNT]
-        self._state, self.left = (_STARTED, None) if code == _PENDING else (_IDLE, int(code))
+        self._state, self.left = (_STARTED, None) if code == _PENDING else (_IDLE, code)
         if self._closed:
             self.settle()
             self._tell_close()
@@ -245,18 +245,19 @@ class Overlapped(Closing):
             if not self._wait(timeout):
                 is_late = True
                 self._expire(timeout)
+            status = self._outcome[_STATUS]
+            code = _SUCCESSES.get(status)
         except BaseException:
             self._state = _LEFT
             self.settle()
             raise
-        status, self.count, self._code = self._outcome[_STATUS], self._outcome[_COUNT], _SUCCESS
-        self.left = _SUCCESSES.get(status)
+        self.left, self.count, self._code = code, self._outcome[_COUNT], _SUCCESS
         self._state, self._lent = _IDLE, ()
         if self._closed:
             self._tell_close()
-        if self.left is None:
+        if code is None:
             raise self._error(status, self._source, timeout if is_late else None)
-        return self.count, self.left
+        return self.count, code
 
     def cancel(self) -> None:
         """End the operation that `start` began; its result is dropped. One that a thread is in is only asked to end."""

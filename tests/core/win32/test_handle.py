@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import pipectl
-from pipectl.core.constants import PipeMode
+from pipectl.core.constants import PipeMode, WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.win32 import calls, winapi
 from pipectl.core.win32.handle import Waiter, wait
@@ -117,6 +117,21 @@ def test_a_time_that_is_over_is_not_waited_for(background: Any) -> None:
     with calls.create_event() as event:
         assert not wait(event, Deadline(-1))
         assert not background(lambda: Waiter(event).wait(-1)).result()
+
+
+@pytest.mark.parametrize("timeout", [0, -1, Deadline(0)])
+def test_a_time_that_is_over_is_zero_for_the_kernel(timeout: float | Deadline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any other time ends with the clock's next tick on Windows, 16 ms later; zero asks and returns."""
+    dues = []
+
+    def wait_for(*arguments: Any) -> int:
+        dues.append(arguments[-1]._obj.value)
+        return int(WinError.WAIT_TIMEOUT)
+
+    monkeypatch.setattr(winapi, "NtWaitForMultipleObjects", wait_for)
+    with calls.create_event() as event:
+        assert not Waiter(event).wait(timeout)
+    assert dues == [0]
 
 
 def test_each_wait_has_its_own_time_however_long_the_last_was(background: Any) -> None:
