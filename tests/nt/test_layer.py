@@ -121,7 +121,7 @@ def test_a_name_that_somebody_else_has_is_not_served(
 
 def test_the_command_ends_at_once_if_the_name_is_taken(pipe_name: str, pipectl: Pipectl) -> None:
     with FirstInstance(), PipeServer(pipe_name, echo) as server:
-        result = pipectl("serve", pipe_name, "--json")
+        result = pipectl("serve", pipe_name, "--json", "--idle-timeout", "1")
         assert result.exit_code == 5
         assert result.error["code"] == WinError.ACCESS_DENIED
         with connect(pipe_name) as client:
@@ -391,9 +391,10 @@ def test_a_server_looks_up_no_name(pipe_name: str) -> None:
         assert not names.asked.is_set()
 
 
-def test_whom_a_client_expects_by_its_sid_is_known_without_names(pipe_name: str) -> None:
-    with SlowNames(0.1), PipeServer(pipe_name, echo), within(SOON):
-        connect(pipe_name, expect=Expected(pid=os.getpid())).close()
+@pytest.mark.xfail(strict=True, reason="the user of a server is looked up whatever is expected, and without a deadline")
+def test_whom_a_client_expects_is_known_within_its_timeout(pipe_name: str) -> None:
+    with SlowNames(1.5), PipeServer(pipe_name, echo), within(SOON):
+        connect(pipe_name, 0.3, expect=Expected(pid=os.getpid())).close()
 
 
 @pytest.mark.xfail(strict=True, reason="the log looks up the user of a new client in the server's one thread")
