@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipectl.core.constants import BUFFER_SIZE, FSCTL_PIPE_TRANSCEIVE, MAX_MESSAGE, WinError
 from pipectl.core.deadline import Deadline, Timeout
-from pipectl.core.errors import MessageTooLongError, PipeClosedError, PipeTimeoutError
+from pipectl.core.errors import MessageTooLongError, OperationAbortedError, PipeError, PipeTimeoutError
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Closing, Handle
 from pipectl.core.win32.overlapped import Buffer, Overlapped, address_of
@@ -23,6 +23,8 @@ Ahead = Literal["", "bytes", "part", "whole", "left"]
 # Why the next reply might be another request's: the last one's may still come, the last one is not taken whole yet,
 # or what was sent last may have arrived in part.
 Spent = Literal["", "unanswered", "not taken", "cut"]
+# What ends a write that may have begun; any other error means that nothing of it arrived.
+_CUTTING = (PipeTimeoutError, OperationAbortedError)
 
 
 class Channel(Closing):
@@ -83,10 +85,9 @@ class Channel(Closing):
         memory = data if data.__class__ is bytes else address_of(data)
         try:
             operation.run(self._write_call, timeout, memory, len(memory), winapi.NO_OFFSET, None)
-        except PipeClosedError:
-            raise
-        except BaseException:
-            self._spent = self._spent or "cut"
+        except BaseException as error:
+            if not isinstance(error, PipeError) or isinstance(error, _CUTTING):
+                self._spent = self._spent or "cut"
             raise
 
     def receive(self, timeout: Timeout = None) -> bytes:

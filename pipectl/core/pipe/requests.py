@@ -6,7 +6,6 @@ request shows what was there before, also a message of no bytes, of which PeekNa
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from pipectl.core.constants import WinError
@@ -132,8 +131,13 @@ def _begin(pipe: Channel, data: bytes, deadline: Deadline) -> None:
             return
         raise _unread(pipe)
     pipe._spent = "unanswered"
-    with suppress(PipeClosedError):  # what it said before it closed is still to be read
+    try:
         writing.begin(pipe._write_call, data, len(data), winapi.NO_OFFSET, None)
+    except PipeClosedError:
+        pass  # what it said before it closed is still to be read
+    except PipeError:
+        pipe._spent = ""  # nothing was sent
+        raise
 
 
 def _end(pipe: Channel, deadline: Deadline) -> None:
