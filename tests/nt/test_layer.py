@@ -29,7 +29,7 @@ from pipectl.core.models import PipeEntry
 from pipectl.core.pipe.availability import Availability, probe, wait_for
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig, StopAfter
-from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.connection import Connection, connect
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.security import descriptors
 from pipectl.core.security.accounts import account_name, current_user_sid
@@ -414,10 +414,13 @@ def test_a_write_of_many_mib_is_refused(pipe_name: str) -> None:
         assert read_file(server, 10, 1) == (b"less", False)
 
 
-def test_a_client_whose_message_was_refused_can_send_another(pipe_name: str) -> None:
+@pytest.mark.parametrize("ask", [Connection.send, Connection.transact])
+def test_a_client_whose_message_was_refused_can_connect_again(
+    pipe_name: str, ask: Callable[[Connection, bytes, float], object]
+) -> None:
     with Quota(), PipeServer(pipe_name, echo), connect(pipe_name) as client:
-        assert code_of(client.send, LARGE, 1) == WinError.NO_SYSTEM_RESOURCES
-        assert code_of(client.transact, LARGE, 1) == WinError.NO_SYSTEM_RESOURCES
+        assert code_of(ask, client, LARGE, 1) == WinError.NO_SYSTEM_RESOURCES
+        client.reconnect()
         assert client.transact(b"x", SOON) == b"x"
 
 
