@@ -337,6 +337,8 @@ class Client:
         else:
             self._note_failure(status, winapi.NtWriteFile)
             self._refuse_writes()
+            if self.error is not None:  # the client is still there, and would wait for this for ever
+                self.begin_close()
 
     def _refuse_writes(self) -> None:
         """Write no more to a client that closed its end; what it sent before is still read."""
