@@ -138,13 +138,15 @@ class Waiter:
         result = self._in_main_thread(self._due) if get_ident() == _MAIN else self._here(self._due)
         if not result:
             return True
-        if result == WinError.WAIT_TIMEOUT:
-            return False
+        if result not in (WinError.WAIT_TIMEOUT, _INTERRUPTED):
+            raise winapi.native_error(result, winapi.NtWaitForSingleObject, self._handle)
+        deadline = timeout if isinstance(timeout, Deadline | None) else Deadline(timeout, begun)
         if result == _INTERRUPTED:
             winapi.ResetEvent(self._handles[1])
-            # If the program's own handler raises nothing, the wait goes on.
-            return self.wait(timeout if isinstance(timeout, Deadline | None) else Deadline(timeout, begun))
-        raise winapi.native_error(result, winapi.NtWaitForSingleObject, self._handle)
+        elif deadline is None or deadline.passed:
+            return False
+        # NT ends a wait up to 15.6 ms early, and a program's own handler for Ctrl+C may raise nothing: both go on.
+        return self.wait(deadline)
 
     def _set(self, timeout: Timeout) -> None:
         # Unset first and set last: Ctrl+C may come between, and what is kept must never be another timeout's.
