@@ -10,10 +10,11 @@ from contextlib import suppress
 from ntpath import basename
 from typing import Any, NamedTuple
 
+from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PeerMismatchError, PipeNotFoundError, if_allowed
 from pipectl.core.models import Process
 from pipectl.core.names import is_remote, upper
-from pipectl.core.pipe.availability import exists
+from pipectl.core.pipe.availability import Availability, probe
 from pipectl.core.pipe.connection import TO_ASK, open_pipe
 from pipectl.core.security.accounts import account_name
 from pipectl.core.security.descriptors import get_owner
@@ -40,8 +41,9 @@ def find_server(pipe: str, timeout: float | None, **opening: Any) -> Process | N
     On Windows a pipe whose server is gone exists until the last client has closed its end, and cannot be opened.
     `opening` is what else `open_pipe` takes; raises what it raises, but for a pipe that is not there.
     """
-    if exists(pipe):
-        with suppress(PipeNotFoundError), open_pipe(pipe, timeout, access=TO_ASK, **opening) as handle:
+    deadline = Deadline(timeout)
+    if probe(pipe, deadline=deadline) is not Availability.ABSENT:
+        with suppress(PipeNotFoundError), open_pipe(pipe, deadline, access=TO_ASK, **opening) as handle:
             return server_of(handle)
     return None
 

@@ -34,11 +34,6 @@ class Availability(StrEnum):
     ABSENT = "absent"
 
 
-def exists(pipe: str) -> bool:
-    """Return whether there is a pipe of that name."""
-    return probe(pipe) is not Availability.ABSENT
-
-
 def probe(pipe: str, timeout: float = 0, deadline: Deadline | None = None) -> Availability:
     """Return whether a pipe is free, busy or absent, waiting up to `timeout` seconds for a busy one.
 

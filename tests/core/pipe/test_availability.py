@@ -22,7 +22,7 @@ from pipectl.core.errors import (
 )
 from pipectl.core.names import VERBATIM_PREFIX, full_name, short
 from pipectl.core.pipe import availability
-from pipectl.core.pipe.availability import Availability, exists, probe, retry, wait_for
+from pipectl.core.pipe.availability import Availability, probe, retry, wait_for
 from pipectl.core.pipe.connection import connect
 from pipectl.core.win32 import calls, winapi
 from tests import pipes
@@ -38,12 +38,10 @@ if TYPE_CHECKING:
 
 def test_a_pipe_is_absent_free_busy_and_free_again(pipe_name: str) -> None:
     assert probe(pipe_name) is Availability.ABSENT
-    assert not exists(pipe_name)
     with calls.create_named_pipe(pipe_name, max_instances=1) as server:
         assert probe(pipe_name) is Availability.FREE
         with connect(pipe_name):
             assert probe(pipe_name) is Availability.BUSY
-            assert exists(pipe_name)
         pipes.disconnect_named_pipe(server)
         assert probe(pipe_name) is Availability.BUSY
         _listen(server)
@@ -68,7 +66,6 @@ def test_a_probe_takes_no_instance(pipe_name: str, background: "Background") -> 
         accepted = background(pipes.connect_named_pipe, server, 10)
         for _ in range(20):
             assert probe(pipe_name) is Availability.FREE
-            assert exists(pipe_name)
         wait_for(pipe_name, Condition.FREE, Deadline(0))
         assert not accepted.done()
         with connect(pipe_name):
@@ -312,5 +309,5 @@ def test_ctrl_c_ends_a_wait_for_another_computer(background: "Background") -> No
 
     background(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        exists(r"\\host\pipe\svc")
+        probe(r"\\host\pipe\svc")
     assert time.perf_counter() - interrupted_at[0] < 0.5
