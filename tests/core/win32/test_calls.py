@@ -127,7 +127,7 @@ def test_a_peek_shows_all_of_a_long_message(pair: Pair, background: Background) 
     writing.result(timeout=10)
 
 
-def test_a_read_that_finds_nothing_does_not_tell_that_the_other_end_is_gone(pair: Pair) -> None:
+def test_a_read_that_finds_nothing_does_not_say_that_the_peer_is_gone(pair: Pair) -> None:
     queries.set_named_pipe_handle_state(pair.client, PipeMode.READ_MESSAGE | PipeMode.NOWAIT)
     with pytest.raises(PipeStateError) as raised:
         pipes.read_file(pair.client, 10, 5)
