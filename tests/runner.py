@@ -3,7 +3,9 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from queue import Queue
 from threading import Thread
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 # Long enough for a busy machine, and the end of a test that would hang.
 _PATIENCE = 60
+_ROOT = Path(__file__).parents[1]
 
 
 class Result(NamedTuple):
@@ -60,6 +63,19 @@ def run_process(arguments: Sequence[str], stdin: bytes = b"", env: dict[str, str
         check=False,
     )
     return Result(done.returncode, done.stdout, done.stderr.decode())
+
+
+def run_python(program: str, *arguments: str, timeout: float = 30) -> "subprocess.CompletedProcess[str]":
+    """Run a program of Python's that can import pipectl and the tests."""
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        cwd=_ROOT,
+    )
 
 
 class Running:

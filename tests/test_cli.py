@@ -2,14 +2,12 @@
 
 import errno
 import re
-import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-import pipectl as package
 from pipectl import __version__
 from pipectl.cli import cli
 from pipectl.commands import COMMANDS
@@ -18,7 +16,10 @@ from pipectl.core.constants import WinError
 from pipectl.core.inventory import directory
 from pipectl.core.pipe.framing import IDLE
 from pipectl.exitcodes import ExitCode, exit_code_for
-from tests.runner import Pipectl
+from tests.runner import Pipectl, run_python
+
+if TYPE_CHECKING:
+    import subprocess
 
 Failing = Callable[[Exception], None]
 
@@ -210,22 +211,9 @@ def test_help_names_the_rule_that_a_byte_pipe_has_without_a_choice(pipectl: Pipe
 # Imports
 
 
-def python(program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run a program of Python's that can import pipectl."""
-    return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-        check=False,
-        cwd=Path(package.__file__).parents[1],
-    )
-
-
 def imported_by(program: str) -> set[str]:
     """The modules that a program leaves imported."""
-    done = python(f"import sys\n{program}\nprint('\\nIMPORTED', *sys.modules)")
+    done = run_python(f"import sys\n{program}\nprint('\\nIMPORTED', *sys.modules)", timeout=60)
     done.check_returncode()
     names = done.stdout.rpartition("IMPORTED ")[2].split()
     return {name for name in names if not name.startswith("encodings.")}
@@ -297,7 +285,9 @@ def test_a_redirected_call_imports_only_what_it_needs(pipe_name: str) -> None:
 
 def program_that_first(statement: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run pipectl as a program that did something before."""
-    return python(f"import atexit, threading\nfrom pipectl.cli import main\n{statement}\nmain()", *arguments)
+    return run_python(
+        f"import atexit, threading\nfrom pipectl.cli import main\n{statement}\nmain()", *arguments, timeout=60
+    )
 
 
 @pytest.mark.parametrize(("line", "exit_code"), [("--version", 0), ("frobnicate", 2)])

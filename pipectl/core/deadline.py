@@ -53,6 +53,11 @@ class Stopwatch:
 Timeout = float | Deadline | None
 
 
+def deadline_of(timeout: Timeout) -> Deadline:
+    """Return the deadline that a timeout sets, from now on unless it is one already."""
+    return timeout if isinstance(timeout, Deadline) else Deadline(timeout)
+
+
 def milliseconds(seconds: float) -> int:
     """Return a time as Win32 takes it: whole milliseconds, rounded up, and never INFINITE."""
     return -int(-min(INFINITE - 1, max(0, seconds * 1000)) // 1)

@@ -4,7 +4,7 @@ import ctypes
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipectl.core.constants import BUFFER_SIZE, FSCTL_PIPE_TRANSCEIVE, MAX_MESSAGE, WinError
-from pipectl.core.deadline import Deadline, Timeout
+from pipectl.core.deadline import Deadline, Timeout, deadline_of
 from pipectl.core.errors import MessageTooLongError, OperationAbortedError, PipeError, PipeTimeoutError
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Closing, Handle
@@ -253,8 +253,3 @@ class Channel(Closing):
     def _too_long_for(self, view: memoryview) -> MessageTooLongError:
         data = b"".join(self._parts)[: len(view)]
         return MessageTooLongError(f"a message is longer than the {len(view)} bytes given", data=data, pipe=self.pipe)
-
-
-def deadline_of(timeout: Timeout) -> Deadline:
-    """Return the deadline that a timeout sets, from now on unless it is one already."""
-    return timeout if isinstance(timeout, Deadline) else Deadline(timeout)

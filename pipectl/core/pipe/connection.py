@@ -20,7 +20,7 @@ from pipectl.core.constants import (
     Sqos,
     Wait,
 )
-from pipectl.core.deadline import Timeout
+from pipectl.core.deadline import Timeout, deadline_of
 from pipectl.core.errors import (
     PipeAccessError,
     PipeBusyError,
@@ -33,7 +33,7 @@ from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.overlapped import Buffer, address_of
 
-from .channel import Channel, deadline_of
+from .channel import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipectl.core.deadline import Deadline, Stopwatch, Timeout
+from pipectl.core.deadline import Stopwatch, Timeout, deadline_of
 from pipectl.core.errors import PartialResultError, PipeError
 
 if TYPE_CHECKING:
@@ -51,5 +51,5 @@ def call_native(pipe: str, data: "Buffer", timeout: Timeout = 5.0) -> bytes:
     from pipectl.core.win32.blocking import run_blocking  # seldom needed
     from pipectl.core.win32.calls import call_named_pipe
 
-    deadline = timeout if isinstance(timeout, Deadline) else Deadline(timeout)
+    deadline = deadline_of(timeout)
     return run_blocking(lambda: call_named_pipe(pipe, data, _MOST, deadline.remaining()), deadline, pipe)

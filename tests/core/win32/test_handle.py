@@ -1,18 +1,15 @@
 """Ctrl+C ends every wait at once: in processes of their own, because a signal is the whole process's."""
 
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import pipectl
 from pipectl.core.constants import PipeMode, WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.win32 import calls, winapi
 from pipectl.core.win32.handle import Waiter, wait
+from tests.runner import run_python
 
 _PROGRAM = """
 import signal, sys, threading, time
@@ -59,7 +56,7 @@ def test_ctrl_c_ends_any_wait_at_once(pipe_name: str, wait: str) -> None:
     setting, body = _WAITS[wait]
     program = _PROGRAM.format(setting=setting, wait=body)
     with calls.create_named_pipe(pipe_name, max_instances=1):
-        ran = _run(program, pipe_name)
+        ran = run_python(program, pipe_name)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert float(ran.stdout) < 0.2
 
@@ -67,7 +64,7 @@ def test_ctrl_c_ends_any_wait_at_once(pipe_name: str, wait: str) -> None:
 def test_ctrl_c_ends_a_reply_until_silence(pipe_name: str) -> None:
     program = _PROGRAM.format(setting="connect(pipe) as client", wait="client.ask(b'x', parse('newline'), None)")
     with calls.create_named_pipe(pipe_name, pipe_mode=PipeMode.TYPE_BYTE):
-        ran = _run(program, pipe_name)
+        ran = run_python(program, pipe_name)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert float(ran.stdout) < 0.2
 
@@ -89,20 +86,8 @@ with connect(sys.argv[1]) as client:
         print(caught == [signal.SIGINT] and 0.5 <= time.perf_counter() - begun < 0.75)
 """
     with calls.create_named_pipe(pipe_name):
-        ran = _run(program, pipe_name)
+        ran = run_python(program, pipe_name)
     assert (ran.returncode, ran.stderr, ran.stdout.strip()) == (0, "", "True")
-
-
-def _run(program: str, pipe: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-c", program, pipe],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-        cwd=Path(pipectl.__file__).parents[1],
-    )
 
 
 @pytest.mark.parametrize("timeout", [None, 0, 1e-9, 60, 4_294_967, 1e12, 1e308, float("inf")])

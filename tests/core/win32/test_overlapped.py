@@ -1,17 +1,13 @@
 """One operation and its memory: whoever interrupts it, cancels it, closes it or waits for it, and from which thread."""
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from ctypes import create_string_buffer
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import pipectl
 from pipectl.core.constants import STATUS_PENDING, WinError
 from pipectl.core.errors import OperationAbortedError, PipeTimeoutError
 from pipectl.core.pipe.connection import Connection, connect
@@ -19,6 +15,7 @@ from pipectl.core.win32 import calls, overlapped, winapi
 from pipectl.core.win32.handle import Handle, Waiter
 from pipectl.core.win32.overlapped import Overlapped
 from tests import pipes
+from tests.runner import run_python
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -117,15 +114,7 @@ with connect(sys.argv[1]) as client:
         print(0.2 <= time.perf_counter() - begun < 0.5)
 """
     with calls.create_named_pipe(pipe_name):
-        ran = subprocess.run(
-            [sys.executable, "-c", program, pipe_name],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-            cwd=Path(pipectl.__file__).parents[1],
-        )
+        ran = run_python(program, pipe_name)
     assert (ran.returncode, ran.stderr, ran.stdout.strip()) == (0, "", "True")
 
 
@@ -318,13 +307,5 @@ with connect(sys.argv[1]) as client:
 print(time.perf_counter() - begun < 0.5)
 """
     with calls.create_named_pipe(pipe_name) as server, Connection(server, is_message=True):
-        ran = subprocess.run(
-            [sys.executable, "-c", program, pipe_name],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-            cwd=Path(pipectl.__file__).parents[1],
-        )
+        ran = run_python(program, pipe_name)
     assert (ran.returncode, ran.stderr, ran.stdout.split()) == (0, "", ["refused", "True"])
