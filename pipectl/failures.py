@@ -1,4 +1,4 @@
-"""How a command line that fails ends: what is told, what may be tried, and the exit code. Imported when one does."""
+"""How a failing command line ends: what it reports, what to try, and the exit code. Imported only on failure."""
 
 import os
 import sys

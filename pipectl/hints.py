@@ -56,7 +56,7 @@ _BY_CALL: dict[str, dict[int, str]] = {
     "ReadFile": {WinError.NO_DATA: "Nothing is there to be read yet, and the handle does not wait: try again"},
     "CallNamedPipeW": {
         WinError.BAD_PIPE: _NOT_NATIVE,
-        # So a byte pipe is told, which cannot be put into message read mode.
+        # This is how a byte pipe shows itself: it cannot be put into message read mode.
         WinError.INVALID_PARAMETER: _NOT_NATIVE,
     },
     "SetNamedPipeHandleState": {

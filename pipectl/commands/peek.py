@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     groups={"view": ViewOptions, "opening": ImpatientOpenOptions},
 )
 @pipe_argument
-@option("--size", type=SIZE, default=size_text(BUFFER_SIZE), show_default=True, help="Show at most so much.")
+@option("--size", type=SIZE, default=size_text(BUFFER_SIZE), show_default=True, help="Show at most this many bytes.")
 @click.pass_obj
 def command(output: Output, /, pipe: str, size: int, view: View, opening: OpenOptions) -> None:
     """Show what waits to be read from a pipe, without consuming it.

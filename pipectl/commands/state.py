@@ -20,7 +20,7 @@ _SET = "What is set"
 @pipe_argument
 @option("--read-mode", type=Word(ReadMode), section=_SET, help="Read messages, or bytes.")
 @option("--wait-mode", type=Word(WaitMode), section=_SET, help="Block, or return at once.")
-@option("--collect-count", type=SIZE, section=_SET, help="Collect so much before sending; remote pipes alone.")
+@option("--collect-count", type=SIZE, section=_SET, help="Collect this many bytes before sending; remote pipes only.")
 @option("--collect-timeout", type=DURATION, section=_SET, help="Collect for so long at most; remote pipes alone.")
 @click.pass_obj
 def command(

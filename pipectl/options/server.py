@@ -83,7 +83,7 @@ class PipeOptions(NamedTuple):
                 show_default=True,
                 metavar="N",
                 section=_PIPE,
-                help="Serve at most so many clients at once; 255 is no limit.",
+                help="Serve at most this many clients at once; 255 is no limit.",
             ),
             Option(
                 ["--buffer"],
@@ -91,7 +91,7 @@ class PipeOptions(NamedTuple):
                 default=size_text(BUFFER_SIZE),
                 show_default=True,
                 section=_PIPE,
-                help="Let Windows keep so much that is not read yet, each way.",
+                help="Let Windows hold this many unread bytes in each direction.",
             ),
             Option(
                 ["--max-message"],
@@ -149,9 +149,9 @@ class EndOptions:
         """Return the options of the end."""
         return [
             Option(["--once"], is_flag=True, section=_END, help="End after one client: the same as `--count 1`."),
-            Option(["--count"], type=click.IntRange(1), metavar="N", section=_END, help="End after so many clients."),
+            Option(["--count"], type=click.IntRange(1), metavar="N", section=_END, help="End after this many clients."),
             Option(
-                ["--messages"], type=click.IntRange(1), metavar="N", section=_END, help="End after so many answers."
+                ["--messages"], type=click.IntRange(1), metavar="N", section=_END, help="End after this many answers."
             ),
             Option(
                 ["--idle-timeout"],

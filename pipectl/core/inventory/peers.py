@@ -60,7 +60,7 @@ def client_computer(pipe: Handle) -> str | None:
 
 
 class Expected(NamedTuple):
-    """Who a program expects at the other end of a pipe; None stands for anyone. `connect` takes one as `expect`.
+    """The server that a program expects; None accepts anyone. Pass one to `connect` as `expect`.
 
     A program is given by its file name or its full path, a user as a name, as `DOMAIN\\name` or as a SID; case does not
     matter. The user is the owner of the pipe, which can be known of any process and cannot be forged. Only if that is

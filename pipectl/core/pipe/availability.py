@@ -41,8 +41,8 @@ def probe(pipe: str, timeout: float = 0, deadline: Deadline | None = None) -> Av
     PipeTimeoutError if it does not. Raises PipeError also where the system cannot tell, as for a computer that is not
     there.
 
-    On Windows, while a pipe `a` exists, `a\\b` is told to be what `a` is; and a pipe without a server is busy as long
-    as a client of it has not closed its end.
+    On Windows, while a pipe `a` exists, `a\\b` is reported to be whatever `a` is, and a pipe without a server is busy
+    until its last client has closed its end.
     """
     try:
         _ask(pipe, timeout, deadline or Deadline(0))

@@ -19,7 +19,7 @@ def with_message_mode(access: Choices) -> tuple[Access, ...]:
 
 
 def is_message_after(error: PipeError, handle: Handle, access: Choices) -> bool:
-    """Return whether a handle moves whole messages although its mode could not be set, which is told by the error.
+    """Return whether a handle moves whole messages, though its mode could not be set: `error` says why.
 
     Raises the error if the handle may read messages: it would read them joined.
     """

@@ -100,7 +100,7 @@ def user_sid(process: Handle | int) -> str:
 
 
 def _sid_in(process: Handle | int, which: TokenInformation) -> str:
-    """Return the SID with which what a token tells of its user, or of its owner, begins."""
+    """Return the SID at the start of what a token says of its user or owner."""
     memory = winapi.TOKEN_USER()
     with _token_of(process) as token:
         winapi.GetTokenInformation(token, which, byref(memory), ctypes.sizeof(memory), byref(DWORD()))
