@@ -1,6 +1,6 @@
 """`pipectl client-pid`: who connects to a pipe."""
 
-from contextlib import ExitStack
+from contextlib import closing
 
 import click
 
@@ -36,12 +36,9 @@ def command(output: Output, /, pipe: str, count: int | None, access: AccessOptio
         output.data.record({"pipe": pipe, "server": server_process._asdict()})
         return
     config = PipeConfig(security=access.security().attributes, allow_remote=access.allow_remote)
-    with ExitStack() as stack:
-        server = PipeServer(
-            pipe,
-            lambda _client, _data: None,
-            events=VisitorLog(output, announce=lambda: output.note(f"listening on {pipe}; end with Ctrl+C")),
-            config=config,
-            stop_after=StopAfter(clients=count),
-        )
-        stack.enter_context(server).wait()
+    log = VisitorLog(output, announce=lambda: output.note(f"listening on {pipe}; end with Ctrl+C"))
+    server = PipeServer(
+        pipe, lambda _client, _data: None, events=log, config=config, stop_after=StopAfter(clients=count)
+    )
+    with closing(log), server:
+        server.wait()

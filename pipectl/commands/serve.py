@@ -125,6 +125,7 @@ def command(
         server = PipeServer(pipe, answer, events=events, config=made.config(security), stop_after=stop_after)
         stack.callback(events.summarize)
         stack.enter_context(output.live())
+        stack.callback(events.close)
         stack.enter_context(server)
         server.wait()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from pipectl.core.deadline import Stopwatch
-from pipectl.core.inventory.peers import client_computer, client_of
+from pipectl.core.inventory.peers import ClientProcess
 from pipectl.core.names import escape
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.contract import Running, ServerEvents
@@ -65,17 +65,25 @@ class _Lines:
 
 
 class Visitor(NamedTuple):
-    """A client of the server: its number there, its process, and its computer if that is another one."""
+    """A client of the server: its number there, and who it is, which may take seconds to look up."""
 
     number: int
-    process: "Process"
-    computer: str | None
+    who: ClientProcess
+
+    @property
+    def process(self) -> "Process":
+        """The client's process."""
+        return self.who.process
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a JSON log says of it."""
+        return {**self.process._asdict(), "computer": self.who.computer}
 
     def __str__(self) -> str:
         process = self.process
         session = None if process.session is None else f"session {process.session}"
         services = f"services {' '.join(process.services)}" if process.services else None
-        facts = (f"pid {process.pid}", process.program, process.user, session, services, self.computer)
+        facts = (f"pid {process.pid}", process.program, process.user, session, services, self.who.computer)
         return ", ".join(filter(None, facts))
 
 
@@ -107,20 +115,19 @@ class ServerLog(ServerEvents):
         return self._visitors[client]
 
     def started(self, server: Running) -> None:
-        """Announce it, before anybody comes, and begin to count."""
-        if self._announce is not None:
-            self._announce()
+        """Announce it, before any client, and begin to count."""
         self._server = server
         self._lines = _Lines(server.abort)
+        if self._announce is not None:
+            self._lines.put(self._announce)
         self._watch = Stopwatch()
 
     def connected(self, client: Client) -> None:
         """Tell of a new client, and remember who it is."""
         self._count += 1
-        visitor = Visitor(self._count, client_of(client.handle), client_computer(client.handle))
-        self._visitors[client] = visitor
+        visitor = self._visitors[client] = Visitor(self._count, ClientProcess(client.handle))
         if self._tells_clients:
-            self._tell("connected", client, str(visitor), **visitor.process._asdict(), computer=visitor.computer)
+            self._tell("connected", client, visitor, visitor.facts)
 
     def received(self, client: Client, data: bytes) -> None:
         """Tell a message."""
@@ -135,7 +142,7 @@ class ServerLog(ServerEvents):
     def left(self, client: Client, error: "PipeError | None") -> None:
         """Tell that a client has left, and why if the server made it."""
         if self._tells_clients:
-            self._tell("left", client, str(error or ""), error=str(error) if error else None)
+            self._tell("left", client, error or "", lambda: {"error": str(error) if error else None})
 
     def unanswered(self, client: Client, data: bytes) -> None:
         """Tell an answer that nobody takes any more."""
@@ -147,15 +154,19 @@ class ServerLog(ServerEvents):
         if self._lines is not None:
             self._lines.put(partial(self._output.warning, f"no further instance, trying again: {error}"))
 
-    def summarize(self) -> None:
-        """Write what waits, and say what it came to, if it came to anything."""
-        if self._server is not None and self._lines is not None:
+    def close(self) -> None:
+        """Write what waits to be written."""
+        if self._lines is not None:
             self._lines.close()
+
+    def summarize(self) -> None:
+        """Say what it came to, if it came to anything."""
+        if self._server is not None:
             self._output.note(f"served {self._counts(self._server)} in {self._watch.seconds:.1f} s")
 
     def _tell_payload(self, event: str, client: Client, data: bytes) -> None:
         payload = self._payload(data) if self._output.is_json else None
-        self._tell(event, client, self._preview(data), payload=payload)
+        self._tell(event, client, self._preview(data), lambda: {"payload": payload})
 
     def _payload(self, data: bytes) -> dict[str, Any]:
         if len(data) <= _MOST_IN_JSON:
@@ -164,17 +175,22 @@ class ServerLog(ServerEvents):
         shown = {"base64": base64(data[:_MOST_IN_JSON])} if text is None else {"text": text}
         return {"size": len(data), **shown, "truncated": True}
 
-    def _tell(self, event: str, client: Client, text: str, **facts: Any) -> None:
+    def _tell(self, event: str, client: Client, text: object, facts: Callable[[], dict[str, Any]]) -> None:
+        """Have an event written; its text and its facts are asked for by whoever writes it."""
         now = datetime.now().astimezone()
         number = self._visitors[client].number
-        record = {"time": now.isoformat(timespec="milliseconds"), "event": event, "client": number, **facts}
-        line = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}  #{number:<3} {event:<9}  {text}".rstrip()
+
+        def write() -> None:
+            record = {"time": now.isoformat(timespec="milliseconds"), "event": event, "client": number, **facts()}
+            line = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}  #{number:<3} {event:<9}  {text}".rstrip()
+            self._output.data.event(record, line)
+
         if self._server is not None and self._lines is not None:
-            self._write(record, line, self._lines)
+            self._put(write, self._lines)
             self._output.progress(self._counts(self._server))
 
-    def _write(self, record: dict[str, Any], line: str, lines: _Lines) -> None:
-        lost = lines.put(partial(self._output.data.event, record, line))
+    def _put(self, write: Callable[[], None], lines: _Lines) -> None:
+        lost = lines.put(write)
         if lost:
             text = f"{lost} events before this one were not written, because nobody read the output"
             lines.put(partial(self._output.data.event, {"event": "lost", "count": lost}, text))

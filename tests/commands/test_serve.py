@@ -17,13 +17,13 @@ import pytest
 
 from pipectl.core.constants import Access, Wait
 from pipectl.core.errors import PipeClosedError
+from pipectl.core.inventory.peers import ClientProcess
 from pipectl.core.models import Process
 from pipectl.core.pipe.connection import Connection, connect
 from pipectl.core.security.accounts import current_owner_sid, current_user_sid
 from pipectl.core.security.descriptors import get_security
 from pipectl.core.security.sddl import Kind
 from pipectl.core.win32.queries import get_named_pipe_info
-from pipectl.output import serverlog
 from tests.runner import Background, Pipectl, Result
 
 if TYPE_CHECKING:
@@ -333,7 +333,7 @@ def test_what_a_client_is_named_cannot_command_a_batch_file(
     serve: Serve, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile = Process(os.getpid(), r"C:\a & b\x&echo %PATH%^(1)ü.exe", 'HOST\\ann"&calc', 1)
-    monkeypatch.setattr(serverlog, "client_of", lambda _pipe: hostile)
+    monkeypatch.setattr(ClientProcess, "process", hostile)
     program = (
         "import json, os; print(json.dumps([os.environ['PIPECTL_CLIENT_EXE'], os.environ['PIPECTL_CLIENT_USER']]))"
     )

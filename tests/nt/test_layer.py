@@ -305,7 +305,6 @@ def test_a_program_answers_though_the_servers_handles_are_silent(pipe_name: str)
         assert client.transact(b"x", 20).strip() == b"1"
 
 
-@pytest.mark.xfail(strict=True, reason="GetFileType is asked for what a program is to inherit, in the caller's thread")
 def test_a_program_inherits_handles_that_are_silent(background: Background) -> None:
     def read_what_it_writes() -> str:
         with popen([sys.executable, "-S", "-c", "print(1)"]) as file:
@@ -389,13 +388,30 @@ def test_a_server_looks_up_no_name(pipe_name: str) -> None:
         assert not names.asked.is_set()
 
 
-@pytest.mark.xfail(strict=True, reason="the user of a server is looked up whatever is expected, and without a deadline")
-def test_whom_a_client_expects_is_known_within_its_timeout(pipe_name: str) -> None:
-    with SlowNames(1.5), PipeServer(pipe_name, echo), within(SOON):
-        connect(pipe_name, 0.3, expect=Expected(pid=os.getpid())).close()
+@pytest.mark.parametrize(
+    "expected", [{"pid": os.getpid()}, {"exe": sys.executable}, {"user": current_user_sid()}], ids=str
+)
+def test_what_a_client_expects_is_known_without_a_name(pipe_name: str, expected: dict[str, Any]) -> None:
+    with SlowNames() as names, PipeServer(pipe_name, echo):
+        connect(pipe_name, SOON, expect=Expected(**expected)).close()
+        assert not names.asked.is_set()
 
 
-@pytest.mark.xfail(strict=True, reason="the log looks up the user of a new client in the server's one thread")
+def test_the_user_whom_a_client_expects_is_looked_up_in_time(pipe_name: str) -> None:
+    with SlowNames(), PipeServer(pipe_name, echo), within(SOON, least=0.3):
+        assert code_of(connect, pipe_name, 0.3, expect=Expected(user="somebody")) == WinError.TIMEOUT
+
+
+def test_a_server_that_is_not_expected_is_described_in_time(pipe_name: str) -> None:
+    with (
+        SlowNames(),
+        PipeServer(pipe_name, echo),
+        within(SOON),
+        pytest.raises(PeerMismatchError, match=current_user_sid()),
+    ):
+        connect(pipe_name, 0.3, expect=Expected(pid=0))
+
+
 def test_a_command_serves_while_the_name_of_a_user_is_looked_up(pipe_name: str) -> None:
     with serving("SlowNames(1.5)", pipe_name), connect(pipe_name) as client, within(SOON):
         assert client.transact(b"x", 5) == b"x"

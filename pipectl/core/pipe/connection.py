@@ -65,8 +65,8 @@ TO_SET = (TO_ASK[0] | Access.FILE_WRITE_ATTRIBUTES, *ANY_DIRECTION)
 class Expectation(Protocol):
     """Decides whether the server behind a client's handle is the right one; `inventory.peers.Expected` is one."""
 
-    def check(self, pipe: Handle) -> None:
-        """Return if it is; raise PeerMismatchError if not."""
+    def check(self, pipe: Handle, timeout: Timeout) -> None:
+        """Return if it is; raise PeerMismatchError if not, and PipeTimeoutError if that is not known in time."""
 
 
 class Reply(NamedTuple):
@@ -228,6 +228,8 @@ def open_pipe(
     # A sum, because the operators of enums take longer than to open a pipe.
     flags = _OVERLAPPED + sqos
     attempt = partial(_open, pipe, access, flags)
+    if expect is not None:
+        timeout = deadline_of(timeout)  # for opening and checking together
     if is_remote(pipe):
         from pipectl.core.win32.blocking import run_brief  # what a local pipe does without
 
@@ -243,7 +245,7 @@ def open_pipe(
         handle = retry(attempt, error, pipe, deadline_of(timeout))
     if expect is not None:
         try:
-            expect.check(handle)
+            expect.check(handle, timeout)
         except BaseException:
             handle.close()
             raise

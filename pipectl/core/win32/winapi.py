@@ -318,7 +318,8 @@ WaitForMultipleObjects       = _declare(_KERNEL32, "WaitForMultipleObjects", DWO
 CreateIoCompletionPort       = _declare(_KERNEL32, "CreateIoCompletionPort", HANDLE, HANDLE, HANDLE, c_size_t, DWORD, check=_handle)
 PostQueuedCompletionStatus   = _declare(_KERNEL32, "PostQueuedCompletionStatus", BOOL, HANDLE, DWORD, c_size_t, c_void_p, check=_ok())
 
-# What the kernel knows of an open pipe, and of the directory of pipes
+# What the kernel knows of handles, of an open pipe, and of the directory of pipes
+NtQueryObject                = _declare(_NTDLL, "NtQueryObject", c_int32, HANDLE, ULONG, c_void_p, ULONG, _PDWORD, check=_status)
 NtQueryInformationFile       = _declare(_NTDLL, "NtQueryInformationFile", c_int32, HANDLE, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, check=_status)
 NtQueryDirectoryFile         = _declare(_NTDLL, "NtQueryDirectoryFile", c_int32, HANDLE, HANDLE, c_void_p, c_void_p, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, ctypes.c_ubyte, POINTER(UNICODE_STRING), ctypes.c_ubyte, check=_plain)
 RtlNtStatusToDosError        = _declare(_NTDLL, "RtlNtStatusToDosError", ULONG, ULONG, check=_plain)
