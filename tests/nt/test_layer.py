@@ -15,6 +15,7 @@ from pipectl.core.children.files import popen
 from pipectl.core.constants import BUFFER_SIZE, Condition, OpenMode, PipeMode, WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import (
+    ConnectionUnusableError,
     InvalidPipeNameError,
     PeerMismatchError,
     PipeAccessError,
@@ -30,6 +31,7 @@ from pipectl.core.pipe.availability import Availability, probe, wait_for
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.pipe.framing import Count, Line
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.security import descriptors
 from pipectl.core.security.accounts import account_name, current_user_sid
@@ -60,6 +62,7 @@ from .layer import (
 pytestmark = pytest.mark.usefixtures("monkeypatch")
 
 FIRST = OpenMode.DUPLEX | OpenMode.OVERLAPPED | OpenMode.FIRST_PIPE_INSTANCE
+BYTES = PipeConfig(is_message=False)
 REMOTE = r"\\host\pipe\x"
 # Of what must come at once, in seconds, on a busy machine; what must not come at all takes longer.
 SOON = 1.0
@@ -466,14 +469,33 @@ def too_much(_client: Client, data: bytes) -> bytes:
     return LARGE if data == b"much" else data
 
 
-@pytest.mark.xfail(strict=True, reason="what is sent to a byte pipe is one write, however much it is")
-def test_a_stream_of_many_mib_is_more_than_one_write(pipe_name: str, background: Background) -> None:
+def test_a_stream_of_many_mib_is_sent_in_several_writes(pipe_name: str, background: Background) -> None:
     with Quota(), create_named_pipe(pipe_name, pipe_mode=PipeMode.TYPE_BYTE) as server, connect(pipe_name) as client:
         sending = background(client.send, LARGE, 5)
         received = 0
         while received < len(LARGE):
             received += len(read_file(server, BUFFER_SIZE, SOON)[0])
         sending.result(5)
+
+
+def test_a_request_of_many_mib_is_written_while_its_reply_is_read(pipe_name: str) -> None:
+    request = os.urandom(1 << 20) * (len(LARGE) >> 20) + b"end"
+    with Quota(), PipeServer(pipe_name, echo, config=BYTES), connect(pipe_name) as client:
+        for _ in range(2):
+            assert client.ask(request, Count(len(request)), 20).data == request
+
+
+def test_a_reply_that_comes_early_ends_a_request_of_many_mib(pipe_name: str) -> None:
+    with Quota(), PipeServer(pipe_name, lambda *_: b"too large\n", config=BYTES), connect(pipe_name) as client:
+        assert client.ask(bytes(30 << 20), Line(), 20).data == b"too large\n"
+        with pytest.raises(ConnectionUnusableError):
+            client.ask(b"x", None, 5)
+
+
+def test_an_answer_of_many_mib_is_several_writes_on_a_byte_pipe(pipe_name: str) -> None:
+    with Quota(), PipeServer(pipe_name, too_much, config=BYTES), connect(pipe_name) as client:
+        assert client.ask(b"much", Count(len(LARGE)), 20).data == LARGE
+        assert client.ask(b"next", Count(4), 5).data == b"next"
 
 
 # N14: another computer that does not answer
