@@ -22,6 +22,7 @@ from pipectl.core.pipe.contract import LATER, Later
 from pipectl.core.pipe.framing import parse
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32 import calls, winapi
+from pipectl.core.win32.overlapped import Overlapped
 from tests import pipes
 
 if TYPE_CHECKING:
@@ -209,6 +210,20 @@ def test_a_server_that_refuses_and_then_closes_is_understood(
     assert client.ask(b"x" * size, LINE, 5).data == b"too many\n"
 
 
+def test_what_a_server_says_just_before_the_request_is_the_reply(pair: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, client = pair
+    begin = Overlapped.begin
+
+    def refuse_first(operation: Overlapped, call: Any, *arguments: Any) -> int:
+        if arguments:  # a read has all of its own by then
+            server.send(b"too many\n")
+            server.close()
+        return begin(operation, call, *arguments)
+
+    monkeypatch.setattr(Overlapped, "begin", refuse_first)
+    assert client.ask(bytes(100_000), LINE, 5).data == b"too many\n"
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_a_server_that_closes_in_silence_is_closed(pair: Ends, size: int) -> None:
     server, client = pair
@@ -241,7 +256,7 @@ def test_a_connection_whose_request_is_not_taken_is_used_up(pair: Ends, backgrou
 
     background(refuse_after_ten_bytes, server)
     assert client.ask(b"x" * (1 << 20), LINE, None).data == b"too large\n"  # though nothing bounds the wait
-    with pytest.raises(ConnectionUnusableError):
+    with pytest.raises(ConnectionUnusableError, match="before it was taken whole"):
         client.ask(b"x", LINE, 5)
 
 
