@@ -12,7 +12,7 @@ from pipectl.options import EXEC, OUTPUT, Command, Option, option, with_examples
 from pipectl.options.client import pipe_argument
 from pipectl.options.payload import PayloadFormat, ViewOptions, file_content
 from pipectl.options.server import EndOptions, PipeOptions
-from pipectl.options.types import FILE
+from pipectl.options.types import DURATION, FILE
 from pipectl.output import Output, View
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class AnswerOptions(NamedTuple):
 
     reply: bytes | None
     program: tuple[str, ...]
+    program_timeout: float | None
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
@@ -65,6 +66,15 @@ class AnswerOptions(NamedTuple):
                 "shell; PIPECTL_CLIENT_PID, _EXE, _USER and _SESSION tell it the client. A batch file must not take "
                 "what a client has sent or chosen into a command line: cmd would run it.",
             ),
+            Option(
+                ["--exec-timeout"],
+                type=DURATION,
+                default="60",
+                show_default=True,
+                section=_ANSWERS,
+                help="Time limit for PROGRAM, which is ended then, together with everything that it has started; its "
+                "client is disconnected (500ms, 2m; none = no limit). Write it before `--exec`.",
+            ),
             *PayloadFormat.parameters(),
         ]
 
@@ -77,9 +87,12 @@ class AnswerOptions(NamedTuple):
             raise click.UsageError("`--echo`, `--reply`, `--reply-file` and `--exec` exclude one another")
         if bool(params["program"]) != execute:
             raise click.UsageError("`--exec` goes with PROGRAM, and PROGRAM with `--exec`")
+        timeout = params["exec_timeout"]
+        if timeout == 0:
+            raise click.UsageError("`--exec-timeout 0` would end every program at once; `none` is no limit")
         if text is not None:
-            return cls(written.encode(text), ())
-        return cls(None if file is None else written.finish(file_content(file)), params["program"])
+            return cls(written.encode(text), (), timeout)
+        return cls(None if file is None else written.finish(file_content(file)), params["program"], timeout)
 
 
 @with_examples(
@@ -141,13 +154,13 @@ def _announce(output: Output, pipe: str, security: "PipeSecurity") -> None:
 def _answer(stack: ExitStack, events: "ServerLog", output: Output, answers: AnswerOptions) -> "Answer":
     """Return the handler that the options ask for."""
     if answers.program:
-        return stack.enter_context(closing(_program(events, output, answers.program)))
+        return stack.enter_context(closing(_program(events, output, answers)))
     if answers.reply is None:
         return lambda _client, data: data
     return lambda _client, _data: answers.reply
 
 
-def _program(events: "ServerLog", output: Output, arguments: tuple[str, ...]) -> "ProgramAnswers":
+def _program(events: "ServerLog", output: Output, answers: AnswerOptions) -> "ProgramAnswers":
     from pipectl.core.traffic.programs import Failure, ProgramAnswers
 
     def environment(client: "Client") -> dict[str, str]:
@@ -159,7 +172,10 @@ def _program(events: "ServerLog", output: Output, arguments: tuple[str, ...]) ->
         return {f"PIPECTL_CLIENT_{name}": "" if fact is None else str(fact) for name, fact in facts.items()}
 
     def failed(client: "Client", failure: Failure) -> None:
-        what = "could not be run" if failure.exit_code is None else f"ended with exit code {failure.exit_code}"
-        output.warning(f"#{events.visitor(client).number}: `{arguments[0]}` {what}: {failure.text}".removesuffix(": "))
+        what = f"ended with exit code {failure.exit_code}"
+        if failure.exit_code is None:
+            what = "was ended" if failure.was_ended else "could not be run"
+        program = answers.program[0]
+        output.warning(f"#{events.visitor(client).number}: `{program}` {what}: {failure.text}".removesuffix(": "))
 
-    return ProgramAnswers(arguments, environment, failed)
+    return ProgramAnswers(answers.program, environment, failed, timeout=answers.program_timeout)

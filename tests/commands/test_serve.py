@@ -94,6 +94,7 @@ def test_a_files_bytes_are_the_answer(serve: Serve, client: Client, tmp_path: Pa
         ("--reply", "x", "--exec", "program"),
         ("--reply-file", "there-is-no-such-file"),
         ("--reply", "xyz", "--hex"),
+        ("--exec-timeout", "0", "--exec", "program"),
         ("--type", "stream"),
         ("--instances", "256"),
         ("--count", "0"),
@@ -386,6 +387,24 @@ def test_a_program_that_is_not_there_has_its_client_let_go(serve: Serve, client:
     with client() as connection, pytest.raises(PipeClosedError):
         connection.transact(b"x", 10)
     assert "could not be run" in result.result(10).stderr
+
+
+def test_a_program_that_takes_too_long_is_ended_and_reported(serve: Serve, client: Client) -> None:
+    hang = "import sys, time; sys.stdin.read() == 'hang' and time.sleep(60); print('quick', end='')"
+    result = serve("--count", "2", "--exec-timeout", "3", *python(hang))
+    with client() as connection, pytest.raises(PipeClosedError):
+        connection.transact(b"hang", 20)
+    with client() as connection:
+        assert connection.transact(b"x", 20) == b"quick"
+    assert result.result(10).exit_code == 0
+    assert result.result().stderr.count("was ended: did not end within 3 s") == 1
+
+
+def test_a_program_may_be_given_any_time(serve: Serve, client: Client) -> None:
+    result = serve("--once", "--exec-timeout", "none", *python("import time; time.sleep(1); print('slow', end='')"))
+    with client() as connection:
+        assert connection.transact(b"x", 20) == b"slow"
+    assert result.result(10).exit_code == 0
 
 
 def test_programs_run_at_once_for_several_clients(serve: Serve, client: Client) -> None:
