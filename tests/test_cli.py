@@ -205,7 +205,7 @@ def test_every_command_has_its_help_within_80_columns(pipectl: Pipectl, name: st
 
 
 def test_help_names_the_rule_that_a_byte_pipe_has_without_a_choice(pipectl: Pipectl) -> None:
-    assert f"[default: {IDLE}]" in " ".join(pipectl("call", "--help").text.split())
+    assert f"[default: {IDLE} on a byte pipe, " in " ".join(pipectl("call", "--help").text.split())
 
 
 # Imports

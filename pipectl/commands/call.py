@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 def command(output: Output, /, pipe: str, payload: bytes, view: View, request: RequestOptions, native: bool) -> None:
     """Send one request to a pipe and print the reply.
 
-    Opens the pipe: it takes one instance, and leaves when the reply is there. On a message pipe the reply is one whole
-    message, of any size; on a byte pipe it ends where `--until` says.
+    Opens the pipe: it takes one instance, and leaves when the reply is there. The reply ends where `--until` says;
+    without it, a message pipe's reply is one whole message, of any size.
     """
+    if native and request.until is not None:
+        raise click.UsageError("`--native` receives one message: leave out `--until`")
     request.checked(payload)
     watch = Stopwatch()
     reply = _call_native(pipe, payload, request) if native else _call(output, pipe, payload, request)

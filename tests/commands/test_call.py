@@ -12,6 +12,7 @@ from pipectl.core.constants import OpenMode, PipeMode
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.pipe.framing import parse
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32.calls import create_named_pipe
 from tests.runner import Background, Pipectl, Running
@@ -116,6 +117,41 @@ def test_a_reply_on_a_byte_pipe_ends_where_the_rule_says(
     with PipeServer(pipe_name, answer_and_hang_up, config=PipeConfig(is_message=False)):
         told = pipectl("call", pipe_name, "ping", "--until", rule, "--json").object
     assert (told["reply"], told["ended_by"]) == ({"size": len(reply), "text": reply.decode()}, ended_by)
+
+
+@pytest.mark.parametrize("rule", ["newline", "eof", "idle:0.5", "bytes:4", "frame:u16be", "frame:u32le"])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_reply_in_pieces_on_a_message_pipe_ends_where_the_rule_says(
+    pipe_name: str, pipectl: Pipectl, rule: str, size: int
+) -> None:
+    received, until = [], parse(rule)
+
+    def answer(client: Client, data: bytes) -> bytes:
+        received.append(data)
+        stream = until.wrap(b"one\n")
+        for begin in range(0, len(stream), size):
+            client.send(stream[begin : begin + size])
+        return b"" if until.ends_at_empty_message or until.idle else b"next"
+
+    with PipeServer(pipe_name, answer):
+        told = pipectl("call", pipe_name, "ping", "--until", rule, "--json").object
+    assert (told["reply"], told["ended_by"]) == ({"size": 4, "text": "one\n"}, rule)
+    assert received == [until.wrap(b"ping")]
+
+
+def test_without_a_rule_a_reply_on_a_message_pipe_is_one_message(pipe_name: str, pipectl: Pipectl) -> None:
+    def answer(client: Client, _data: bytes) -> bytes:
+        client.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        return b"body"
+
+    with PipeServer(pipe_name, answer):
+        assert pipectl("call", pipe_name, "ping").stdout == b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+def test_a_stream_on_a_message_pipe_that_does_not_end_times_out(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, lambda _client, _data: b"half a line"):
+        result = pipectl("call", pipe_name, "ping", "--until", "newline", "--timeout", "0.3")
+    assert (result.exit_code, result.stdout) == (6, b"")
 
 
 def test_silence_ends_a_reply_of_a_server_that_stays(pipe_name: str, pipectl: Pipectl, late: float) -> None:
@@ -300,6 +336,12 @@ def test_native_takes_no_more_than_64_kilobytes(pipe_name: str, pipectl: Pipectl
 def test_native_refuses_a_byte_pipe(pipe_name: str, pipectl: Pipectl) -> None:
     with PipeServer(pipe_name, echo, config=PipeConfig(is_message=False)):
         assert pipectl("call", pipe_name, "x", "--native").exit_code == 9
+
+
+def test_native_and_a_rule_exclude_one_another(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, echo) as server:
+        assert pipectl("call", pipe_name, "x", "--native", "--until", "eof").exit_code == 2
+        assert server.stats.clients == 0
 
 
 def test_native_meets_an_absent_pipe(pipe_name: str, pipectl: Pipectl) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig
+from pipectl.core.pipe.framing import parse
 from pipectl.core.pipe.server import PipeServer
 from tests.runner import Pipectl, Running
 
@@ -76,6 +77,34 @@ def test_a_byte_pipe_is_answered_request_by_request(pipe_name: str, pipectl: Pip
     with PipeServer(pipe_name, upper, config=PipeConfig(is_message=False)):
         result = pipectl("transact", pipe_name, "one", "two", "--newline", "--until", "newline")
     assert result == (0, b"ONE\nTWO\n", "")
+
+
+@pytest.mark.parametrize("rule", ["newline", "eof", "bytes:16", "frame:u32be"])
+def test_a_stream_in_messages_is_answered_request_by_request(pipe_name: str, pipectl: Pipectl, rule: str) -> None:
+    received, until = [], parse(rule)
+
+    def answer(client: Client, data: bytes) -> bytes | None:
+        received.append(data)
+        stream = until.wrap(b"headers\0body:%d\n" % (len(received) + 10))
+        client.send(stream[:9])
+        if until.ends_at_empty_message:
+            client.send(stream[9:])
+            return b""
+        client.send(b"")
+        return stream[9:]
+
+    with PipeServer(pipe_name, answer):
+        told = pipectl("transact", pipe_name, "one", "two", "three", "--until", rule, "--json").objects
+    assert [one["reply"]["text"] for one in told] == [f"headers\0body:{number}\n" for number in (11, 12, 13)]
+    assert {one["ended_by"] for one in told} == {rule}
+    assert received == [until.wrap(data) for data in (b"one", b"two", b"three")]
+
+
+def test_what_a_rule_leaves_over_is_no_reply_to_the_next_request(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, lambda _client, data: data + b"\nleft over\n"):
+        result = pipectl("transact", pipe_name, "one", "two", "--until", "newline")
+    assert (result.exit_code, result.stdout) == (10, b"one\n")
+    assert "ERROR_PIPE_BUSY" in result.stderr
 
 
 def test_replies_before_a_failure_stand_and_the_exit_code_is_10(pipe_name: str, pipectl: Pipectl, late: float) -> None:
