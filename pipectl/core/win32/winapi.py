@@ -359,7 +359,7 @@ ConvertSecurityDescriptorToStringSecurityDescriptorW = _declare(_ADVAPI32, "Conv
 GetSecurityInfo              = _declare(_ADVAPI32, "GetSecurityInfo", DWORD, HANDLE, DWORD, DWORD, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(c_void_p), check=_code)
 InitializeSecurityDescriptor = _declare(_ADVAPI32, "InitializeSecurityDescriptor", BOOL, c_void_p, DWORD, check=_ok())
 SetSecurityDescriptorDacl    = _declare(_ADVAPI32, "SetSecurityDescriptorDacl", BOOL, c_void_p, BOOL, c_void_p, BOOL, check=_ok())
-RtlValidRelativeSecurityDescriptor = _declare(_NTDLL, "RtlValidRelativeSecurityDescriptor", ctypes.c_ubyte, c_void_p, ULONG, ULONG, check=_plain)
+IsValidSecurityDescriptor    = _declare(_ADVAPI32, "IsValidSecurityDescriptor", BOOL, c_void_p, check=_plain)
 GetSecurityDescriptorLength  = _declare(_ADVAPI32, "GetSecurityDescriptorLength", DWORD, c_void_p, check=_plain)
 LocalFree                    = _declare(_KERNEL32, "LocalFree", c_void_p, c_void_p, check=_plain)
 # fmt: on
