@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import click
 
-from pipectl.core.constants import MAX_MESSAGE, Sqos, Wait
+from pipectl.core.constants import MAX_MESSAGE, Sqos, Wait, size_text
 
 from . import CONNECTION, REPLY, Option
-from .types import DURATION, FRAMING, PIPE, SIZE, Word, size_text
+from .types import DURATION, FRAMING, PIPE, SIZE, Word
 
 if TYPE_CHECKING:
     from pipectl.core.inventory.peers import Expected
@@ -144,7 +144,7 @@ class RequestOptions(NamedTuple):
                 ["--until"],
                 type=FRAMING,
                 section=REPLY,
-                help="Where a reply ends on a byte pipe: newline, eof, idle:SECONDS, bytes:N or frame:u32le "
+                help="Where a reply ends on a byte pipe: newline, eof, idle:SECONDS, bytes:SIZE or frame:u32le "
                 "(u16 or u32, le or be).  [default: idle:0.2]",
             ),
             *OpenOptions.parameters(),

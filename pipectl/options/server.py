@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pipectl.core.constants import BUFFER_SIZE, MAX_MESSAGE, UNLIMITED_INSTANCES
+from pipectl.core.constants import BUFFER_SIZE, MAX_MESSAGE, UNLIMITED_INSTANCES, size_text
 
 from . import WHO, Option
-from .types import DURATION, SIZE, size_text
+from .types import DURATION, SIZE
 
 if TYPE_CHECKING:
     from pipectl.core.pipe.config import PipeConfig, StopAfter

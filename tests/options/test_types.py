@@ -36,6 +36,9 @@ def written(**options: bool | str) -> PayloadFormat:
         ("2m", 120),
         ("1h", 3600),
         ("7S", 7),
+        ("1h30m", 5400),
+        ("1m.5s", 60.5),
+        ("1s250ms", 1.25),
         (" 1 ", 1),
         ("none", None),
         ("None", None),
@@ -45,7 +48,9 @@ def test_a_duration_is_seconds_or_has_a_unit(text: str, seconds: float | None) -
     assert DURATION.convert(text, None, None) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-1", "1d", "1e3", "inf", "nan", "1 2", "ms", ".", "٣"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-1", "1d", "1e3", "inf", "nan", "1 2", "ms", ".", "٣", "30m1h", "1h30", "1m1m", "1s 1"]
+)
 def test_anything_else_is_no_duration(text: str) -> None:
     with pytest.raises(click.BadParameter):
         DURATION.convert(text, None, None)
