@@ -59,7 +59,7 @@ def _wrong_usage(output: Output, error: click.ClickException, args: Sequence[str
     context = getattr(error, "ctx", None)
     near = getattr(error, "possibilities", None)  # which `format_message` would put into the message
     message = error.message if near else error.format_message()
-    hint = hint_for(error.__cause__) if isinstance(error.__cause__, PipeError) else None
+    hint = hint_for(error.__cause__) if isinstance(error.__cause__, PipeError) else getattr(error, "hint", None)
     if hint is None and context:
         hint = _hint(near, f"{context.command_path} --help")
     output.error(message[:1].lower() + message[1:].rstrip("."), hint, exit_code=error.exit_code)

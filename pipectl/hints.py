@@ -79,6 +79,7 @@ _BY_CALL: dict[str, dict[int, str]] = {
 
 # What has no code.
 _BY_TOPIC: dict[str, str] = {
+    "empty request": "Send at least one byte, such as a line feed: `--newline`",
     "connection": "The requests before it are done: send the rest with another `pipectl transact {subject}`",
     "peer": "Nothing was sent. See who serves the pipe: `pipectl info {subject}`",
     "message size": "Allow more with `--max-message SIZE`",

@@ -79,7 +79,7 @@ class AnswerOptions(NamedTuple):
             raise click.UsageError("`--exec` goes with PROGRAM, and PROGRAM with `--exec`")
         if text is not None:
             return cls(written.encode(text), ())
-        return cls(None if file is None else written.finish(file_content(file)), params["program"])
+        return cls(None if file is None else written.convert(file_content(file)), params["program"])
 
 
 @with_examples(

@@ -33,6 +33,14 @@ class Example(NamedTuple):
     does: str
 
 
+class UsageError(click.UsageError):
+    """A wrong command line, with a hint of its own in the place of the way to the help."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 class Option(click.Option):
     """An option that stands in a section of the help."""
 

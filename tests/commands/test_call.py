@@ -68,6 +68,25 @@ def test_an_empty_message_can_be_sent_and_received(pipe_name: str, pipectl: Pipe
         assert pipectl("call", pipe_name, "", "--json").object["reply"] == {"size": 0, "text": ""}
 
 
+def test_empty_sends_an_empty_message(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, lambda _client, data: repr(data).encode()):
+        assert pipectl("call", pipe_name, "--empty").stdout == b"b''"
+
+
+def test_an_empty_request_to_a_byte_pipe_is_refused_at_once(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, echo, config=PipeConfig(is_message=False)):
+        result = pipectl("call", pipe_name, "", "--timeout", "2")
+        assert pipectl("call", pipe_name, "", "--newline").stdout == b"\n"
+    assert result.exit_code == 9
+    assert "--newline" in result.stderr
+
+
+def test_a_byte_order_mark_of_stdin_is_not_sent(pipe_name: str, pipectl_process: Pipectl) -> None:
+    with PipeServer(pipe_name, echo):
+        assert pipectl_process("call", pipe_name, "-", "--chomp", stdin=b"\xef\xbb\xbfping\r\n").stdout == b"ping"
+        assert pipectl_process("transact", pipe_name, stdin="\ufeffa\r\nb".encode()).stdout == b"ab"
+
+
 def test_the_name_may_be_written_in_any_way(pipe_name: str, pipectl: Pipectl) -> None:
     name = pipe_name.rpartition("\\")[2]
     with PipeServer(pipe_name, pong):
@@ -300,6 +319,26 @@ def test_native_takes_no_more_than_64_kilobytes(pipe_name: str, pipectl: Pipectl
 def test_native_refuses_a_byte_pipe(pipe_name: str, pipectl: Pipectl) -> None:
     with PipeServer(pipe_name, echo, config=PipeConfig(is_message=False)):
         assert pipectl("call", pipe_name, "x", "--native").exit_code == 9
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        "--expect-pid 4",
+        "--expect-exe a",
+        "--expect-user a",
+        "--sqos identification",
+        "--wait exists",
+        "--until eof",
+        "--max-message 1k",
+    ],
+)
+def test_native_sends_nothing_past_a_guard_that_it_has_not(pipe_name: str, pipectl: Pipectl, guard: str) -> None:
+    with PipeServer(pipe_name, echo) as server:
+        result = pipectl("call", pipe_name, "x", "--native", *guard.split())
+        assert server.stats.clients == 0
+    assert result.exit_code == 2
+    assert guard.split()[0] in result.stderr
 
 
 def test_native_meets_an_absent_pipe(pipe_name: str, pipectl: Pipectl) -> None:

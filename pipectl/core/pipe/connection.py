@@ -147,7 +147,8 @@ class Connection(Channel):
         """Send a request and receive its reply, on a pipe of either type; raises what `transact` does.
 
         `until` tells where a reply ends on a byte pipe: by default, when nothing has come for 0.2 s. A whole reply
-        counts, however much of the request it took; but if not all was taken, the connection is used up.
+        counts, however much of the request it took; but if not all was taken, the connection is used up. An empty
+        request raises PipeStateError on a byte pipe, where nothing would be sent.
         """
         if self.is_message:
             return Reply(self.transact(data, timeout), "message")
