@@ -9,7 +9,7 @@ import click
 
 from .core.errors import PipeError, PipeNotFoundError
 from .exitcodes import ExitCode, exit_code_for
-from .hints import hint_for
+from .hints import hint_for, pasteable
 from .options import ENDS_OUR_OPTIONS
 from .output import Mode, Output, OutputClosedError
 
@@ -76,7 +76,7 @@ def _near_names(error: PipeNotFoundError) -> str | None:
     from .core.inventory.directory import did_you_mean
 
     names = did_you_mean(error.pipe) if error.pipe else []
-    return _hint(names, "pipectl list") if names else None
+    return _hint([pasteable(name) for name in names], "pipectl list") if names else None
 
 
 def _hint(names: Sequence[str] | None, see: str) -> str:

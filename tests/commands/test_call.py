@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipectl.core.constants import OpenMode, PipeMode
+from pipectl.core.names import short
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import Connection, connect
@@ -191,7 +192,7 @@ def test_a_busy_pipe_is_exit_code_4_with_a_hint_after_the_timeout(
         result = pipectl("call", pipe_name, "ping", "--timeout", "0.3", *options)
         taken = time.perf_counter() - begun
     assert (result.exit_code, result.stdout) == (4, b"")
-    assert f"hint: Wait for a free instance: `pipectl wait {pipe_name}`" in result.stderr
+    assert f"hint: Wait for a free instance: `pipectl wait {short(pipe_name)}`" in result.stderr
     assert least <= taken < least + late
 
 

@@ -255,8 +255,8 @@ bottom
     "wrong usage": Scene(
         "call svc",
         stderr="""
-error: say once what to send: DATA, `-` for stdin, or `--data-file FILE`
-hint: See `pipectl call --help`
+error: nothing to send: give DATA, `-` (stdin), `--data-file FILE` or `--empty`
+hint: Windows PowerShell 5.1 drops the argument "": use `--empty`
 """,
         exit_code=2,
     ),
