@@ -62,7 +62,7 @@ def echo(text: str) -> None:
         raise OutputClosedError from error
 
 
-def telling(name: str, text: Callable[[click.Context], str], summary: str) -> Option:
+def telling(*names: str, text: Callable[[click.Context], str], summary: str) -> Option:
     """Make an option that prints a text and ends the command line there.
 
     In the place of click's own, which look for a translation of their help at every start, and import `locale` for it.
@@ -74,7 +74,7 @@ def telling(name: str, text: Callable[[click.Context], str], summary: str) -> Op
             ctx.exit()
 
     return Option(
-        [name], is_flag=True, is_eager=True, expose_value=False, callback=callback, section=OUTPUT, help=summary
+        names, is_flag=True, is_eager=True, expose_value=False, callback=callback, section=OUTPUT, help=summary
     )
 
 
@@ -115,7 +115,7 @@ class Command(click.Command):
             *shared,
             *(parameter for parameter in own if not isinstance(parameter, click.Argument)),
             *_output_options(),
-            telling("--help", click.Context.get_help, "Show this message and exit."),
+            telling("-h", "--help", text=click.Context.get_help, summary="Show this message and exit."),
         ]
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -47,7 +47,7 @@ class OpenOptions(NamedTuple):
         levels = [name.lower() for name in Sqos.__members__]
         return [
             Option(
-                ["--timeout"],
+                ["-t", "--timeout"],
                 type=DURATION,
                 default=cls.default_timeout(),
                 show_default=True,

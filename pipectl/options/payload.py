@@ -135,7 +135,7 @@ class Payload:
                 ["--empty"],
                 is_flag=True,
                 section=SENT,
-                help='Send an empty message: Windows PowerShell 5.1 drops the argument "".',
+                help='Send an empty message: PowerShell up to 7.2 drops the argument "".',
             ),
             *PayloadFormat.parameters(),
         ]
@@ -151,7 +151,7 @@ class Payload:
         if not sources:
             raise UsageError(
                 "nothing to send: give DATA, `-` (stdin), `--data-file FILE` or `--empty`",
-                'Windows PowerShell 5.1 drops the argument "": use `--empty`',
+                'PowerShell up to 7.2 drops the argument "": use `--empty`',
             )
         if sources > 1:
             raise click.UsageError("use only one of DATA, `-` (stdin), `--data-file` and `--empty`")

@@ -149,7 +149,13 @@ class EndOptions:
         """Return the options of the end."""
         return [
             Option(["--once"], is_flag=True, section=_END, help="End after one client: the same as `--count 1`."),
-            Option(["--count"], type=click.IntRange(1), metavar="N", section=_END, help="End after this many clients."),
+            Option(
+                ["-n", "--count"],
+                type=click.IntRange(1),
+                metavar="N",
+                section=_END,
+                help="End after this many clients.",
+            ),
             Option(
                 ["--messages"], type=click.IntRange(1), metavar="N", section=_END, help="End after this many answers."
             ),

@@ -312,7 +312,7 @@ def test_what_is_wrong_is_a_usage_error_with_a_way_to_the_help(pipectl: Pipectl,
 def test_nothing_to_send_and_too_much_are_told_apart(pipectl: Pipectl) -> None:
     nothing = pipectl("call", "svc").stderr
     assert "nothing to send" in nothing
-    assert "PowerShell 5.1" in nothing
+    assert "PowerShell up to 7.2" in nothing
     assert "only one of" in pipectl("call", "svc", "x", "--empty").stderr
 
 
