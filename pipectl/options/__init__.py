@@ -3,6 +3,7 @@
 The other files hold what several commands share: click types, payloads, how a pipe is opened, how it is served.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -125,8 +126,22 @@ class Command(click.Command):
         except click.UsageError as error:
             error.ctx = error.ctx or ctx
             raise
+        if "MSYSTEM" in os.environ:
+            self._note_changed_arguments(ctx)
         ctx.params = {name: value for name, value in ctx.params.items() if name not in self._shared} | values
         return super().invoke(ctx)
+
+    def _note_changed_arguments(self, ctx: click.Context) -> None:
+        """Tell which arguments this shell has probably changed; what is the path of a file, it is to change."""
+        from .msys import changed_arguments
+
+        given = [ctx.params.get(parameter.name or "") for parameter in self.params if parameter.type.name != "path"]
+        texts = [text for value in given for text in (value if isinstance(value, tuple) else (value,))]
+        for changed, written in changed_arguments(text for text in texts if isinstance(text, str)):
+            ctx.ensure_object(Output).note(
+                f"this shell has probably changed `{written}` to `{changed}`: write `/{written}`, or set "
+                "MSYS2_ARG_CONV_EXCL='*'"
+            )
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options section by section."""
