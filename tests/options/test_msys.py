@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipectl.options import payload
 from tests.runner import Pipectl
 
 GIT = r"C:\Program Files\Git"
@@ -45,7 +46,10 @@ def test_an_argument_that_the_shell_has_changed_is_told(pipectl: Pipectl, line: 
     ],
     ids=str,
 )
-def test_nothing_is_said_of_other_arguments(pipectl: Pipectl, line: tuple[str, ...]) -> None:
+def test_nothing_is_said_of_other_arguments(
+    pipectl: Pipectl, line: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payload, "file_content", lambda *_arguments: b"ping")
     assert "MSYS2" not in pipectl(*line).stderr
 
 
