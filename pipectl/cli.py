@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from . import __version__
-from .commands import COMMANDS
+from .commands import COMMANDS, TOPICS
 from .options import echo, telling
 from .output import Output
 
@@ -20,6 +20,11 @@ _OVERVIEW = r"""The tool for Windows named pipes: call them, serve them, look in
 A pipe is written NAME, \\.\pipe\NAME or \\HOST\pipe\NAME; in a POSIX shell, NAME alone needs no quotes. Data goes to
 stdout, everything else to stderr; `--json` makes objects of both.
 """
+
+
+# Options of the root itself, and those of all commands that take a value.
+_OF_THE_ROOT = ("-h", "--help", "-V", "--version")
+_WITH_A_VALUE = ("--output", "--format", "-o", "--color")
 
 
 class LazyGroup(click.Group):
@@ -51,8 +56,10 @@ class LazyGroup(click.Group):
         """Write the overview from the table, without importing a command."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary.rstrip(".")) for name, entry in COMMANDS.items()])
+        with formatter.section("Topics"):
+            formatter.write_dl([(name, entry.summary.rstrip(".")) for name, entry in TOPICS.items()])
         formatter.write_paragraph()
-        formatter.write_text("See `pipectl COMMAND --help` for each, and `pipectl demo` for a tour.")
+        formatter.write_text("See `pipectl help COMMAND` or `pipectl help TOPIC`, and `pipectl demo` for a tour.")
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, and end its errors here: click would take that of a closed pipe for a closed stdout."""
@@ -70,6 +77,7 @@ class LazyGroup(click.Group):
     def run(self, args: list[str], *arguments: Any, **options: Any) -> int:
         """Run a command line; tell what goes wrong, and return the exit code."""
         output = Output()
+        args = _in_our_order(args)
         options = {"obj": output, "windows_expand_args": False, **options, "standalone_mode": False}
         try:
             code = super().main(args, *arguments, **options)
@@ -84,8 +92,8 @@ class LazyGroup(click.Group):
     invoke_without_command=True,
     add_help_option=False,
     params=[
-        telling("--version", lambda _ctx: f"pipectl {__version__}", "Show the version and exit."),
-        telling("--help", click.Context.get_help, "Show this message and exit."),
+        telling("-V", "--version", text=lambda _ctx: f"pipectl {__version__}", summary="Show the version and exit."),
+        telling("-h", "--help", text=click.Context.get_help, summary="Show this message and exit."),
     ],
 )
 @click.pass_context
@@ -116,6 +124,16 @@ def _leave(code: int) -> None:
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
         os._exit(code)
+
+
+def _in_our_order(args: list[str]) -> list[str]:
+    """Return a command line with the options that stand before the command behind it, and `--help` for `/?`."""
+    count = 0
+    while args[count : count + 1] and args[count].startswith("-") and args[count] not in _OF_THE_ROOT:
+        count += 1 + (args[count] in _WITH_A_VALUE)
+    command = args[count : count + 1]
+    ours = [*command, *args[:count], *args[count + 1 :]] if command else args
+    return ["--help" if argument == "/?" and place < 2 else argument for place, argument in enumerate(ours)]
 
 
 def _end(output: Output, error: Exception, args: Sequence[str] = ()) -> int:

@@ -9,7 +9,7 @@ import click
 
 from .core.errors import PipeError, PipeNotFoundError
 from .exitcodes import ExitCode, exit_code_for
-from .hints import hint_for
+from .hints import hint_for, pasteable
 from .options import ENDS_OUR_OPTIONS
 from .output import Mode, Output, OutputClosedError
 
@@ -59,7 +59,7 @@ def _wrong_usage(output: Output, error: click.ClickException, args: Sequence[str
     context = getattr(error, "ctx", None)
     near = getattr(error, "possibilities", None)  # which `format_message` would put into the message
     message = error.message if near else error.format_message()
-    hint = hint_for(error.__cause__) if isinstance(error.__cause__, PipeError) else None
+    hint = hint_for(error.__cause__) if isinstance(error.__cause__, PipeError) else getattr(error, "hint", None)
     if hint is None and context:
         hint = _hint(near, f"{context.command_path} --help")
     output.error(message[:1].lower() + message[1:].rstrip("."), hint, exit_code=error.exit_code)
@@ -76,7 +76,7 @@ def _near_names(error: PipeNotFoundError) -> str | None:
     from .core.inventory.directory import did_you_mean
 
     names = did_you_mean(error.pipe) if error.pipe else []
-    return _hint(names, "pipectl list") if names else None
+    return _hint([pasteable(name) for name in names], "pipectl list") if names else None
 
 
 def _hint(names: Sequence[str] | None, see: str) -> str:

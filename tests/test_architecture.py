@@ -29,6 +29,7 @@ ROOMS = {
     "output": {"core"},
     "options": {"output", "core"},
     "failures": {"exitcodes", "hints", "options", "output", "core"},
+    "topics": set(),
     "commands": {"options", "output", "core"},
     "cli": {"failures", "commands", "options", "output", "core"},
     "__main__": {"cli"},

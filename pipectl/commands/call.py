@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from pipectl.core.deadline import Deadline, Stopwatch
 from pipectl.options import CONNECTION, option, with_examples
@@ -12,6 +13,8 @@ from pipectl.output import Output, View
 
 if TYPE_CHECKING:
     from pipectl.core.pipe.connection import Reply
+
+_NOT_NATIVE = ("wait", "until", "max_message", "sqos", "expect_pid", "expect_exe", "expect_user")
 
 
 @with_examples(
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
     "--native",
     is_flag=True,
     section=CONNECTION,
-    help="Use CallNamedPipe itself: message pipes alone, at most 64 KiB of reply, no `--sqos`, no `--expect-*`.",
+    help="Use the CallNamedPipe API: message pipes only, at most 64 KiB of reply, and the server may impersonate you. "
+    "Excludes `--wait`, `--until`, `--max-message`, `--sqos` and `--expect-*`.",
 )
 @click.pass_obj
 def command(output: Output, /, pipe: str, payload: bytes, view: View, request: RequestOptions, native: bool) -> None:
@@ -34,14 +38,23 @@ def command(output: Output, /, pipe: str, payload: bytes, view: View, request: R
     Opens the pipe: it takes one instance, and leaves when the reply is there. The reply ends where `--until` says;
     without it, a message pipe's reply is one whole message, of any size.
     """
-    if native and request.until is not None:
-        raise click.UsageError("`--native` receives one message: leave out `--until`")
     request.checked(payload)
+    if native:
+        _refuse_what_native_ignores()
     watch = Stopwatch()
     reply = _call_native(pipe, payload, request) if native else _call(output, pipe, payload, request)
     seconds = watch.seconds
     output.data.payload(reply.data, view, {"pipe": pipe, "ended_by": reply.ended_by, "seconds": seconds})
     output.detail(f"{len(reply.data)} bytes in {seconds * 1000:.1f} ms, ended by {reply.ended_by}")
+
+
+def _refuse_what_native_ignores() -> None:
+    """Raise UsageError for an option of the command line that CallNamedPipe has no place for."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        is_given = parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+        if is_given and parameter.name in _NOT_NATIVE:
+            raise click.UsageError(f"`--native` and `{parameter.opts[-1]}` exclude each other")
 
 
 def _call(output: Output, pipe: str, payload: bytes, request: RequestOptions) -> "Reply":

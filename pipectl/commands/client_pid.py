@@ -17,7 +17,7 @@ from pipectl.output import Output
     groups={"access": AccessOptions, "opening": OpenOptions},
 )
 @pipe_argument
-@option("--count", type=click.IntRange(1), metavar="N", help="End after this many clients.")
+@option("-n", "--count", type=click.IntRange(1), metavar="N", help="End after this many clients.")
 @click.pass_obj
 def command(output: Output, /, pipe: str, count: int | None, access: AccessOptions, opening: OpenOptions) -> None:
     """Tell who connects to a pipe: process, program, user, session, computer.

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipectl.core.constants import BUFFER_SIZE
+from pipectl.core.constants import BUFFER_SIZE, size_text
 from pipectl.core.deadline import Deadline
 from pipectl.options import option, with_examples
 from pipectl.options.client import ImpatientOpenOptions, OpenOptions, pipe_argument
 from pipectl.options.payload import ViewOptions
-from pipectl.options.types import SIZE, size_text
+from pipectl.options.types import SIZE
 from pipectl.output import Output, View
 from pipectl.output.text import counted
 

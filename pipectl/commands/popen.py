@@ -28,6 +28,7 @@ from pipectl.output import Output
     help="Connect its stdout (r), stdin (w), both (2), stderr apart too (3), or stderr into stdout (4).",
 )
 @option(
+    "-t",
     "--timeout",
     type=DURATION,
     default="none",

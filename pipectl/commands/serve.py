@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pipectl.options import EXEC, OUTPUT, Command, Option, option, with_examples
+from pipectl.options import EXEC, OUTPUT, Command, Option, UsageError, option, with_examples
 from pipectl.options.client import pipe_argument
 from pipectl.options.payload import PayloadFormat, ViewOptions, file_content
 from pipectl.options.server import EndOptions, PipeOptions
@@ -84,15 +84,18 @@ class AnswerOptions(NamedTuple):
         written = PayloadFormat.from_params(params)
         text, file, execute = params["reply"], params["reply_file"], params["execute"]
         if (text is not None) + (file is not None) + execute + params["echo"] > 1:
-            raise click.UsageError("`--echo`, `--reply`, `--reply-file` and `--exec` exclude one another")
-        if bool(params["program"]) != execute:
-            raise click.UsageError("`--exec` goes with PROGRAM, and PROGRAM with `--exec`")
+            raise click.UsageError("use only one of `--echo`, `--reply`, `--reply-file` and `--exec`")
+        if execute and not params["program"]:
+            raise click.UsageError("`--exec` needs a PROGRAM")
+        if params["program"] and not execute:
+            stray = params["program"][0]
+            raise UsageError(f"unexpected argument `{stray}`", f"Write `--reply {stray}` or `--exec {stray}`")
         timeout = params["exec_timeout"]
         if timeout == 0:
             raise click.UsageError("`--exec-timeout 0` would end every program at once; `none` is no limit")
         if text is not None:
             return cls(written.encode(text), (), timeout)
-        return cls(None if file is None else written.finish(file_content(file)), params["program"], timeout)
+        return cls(None if file is None else written.convert(file_content(file)), params["program"], timeout)
 
 
 @with_examples(
@@ -131,7 +134,7 @@ def command(
     from pipectl.output.serverlog import ServerLog
 
     security = made.access.security()
-    announce = partial(_announce, output, pipe, security)
+    announce = partial(_announce, output, pipe, security, answers.program)
     events = ServerLog(output, view, announce=announce, clients=log != "none", messages=log == "all")
     with ExitStack() as stack:
         answer = _answer(stack, events, output, answers)
@@ -143,12 +146,28 @@ def command(
         server.wait()
 
 
-def _announce(output: Output, pipe: str, security: "PipeSecurity") -> None:
+def _announce(output: Output, pipe: str, security: "PipeSecurity", program: tuple[str, ...]) -> None:
     output.note(f"serving {pipe}; end with Ctrl+C")
+    if program:
+        _announce_program(output, program)
     for words in security.in_words():
         output.note(f"access: {words}")
     if security.lets_everyone_in():
         output.warning("everyone may connect, guests and services included")
+
+
+def _announce_program(output: Output, program: tuple[str, ...]) -> None:
+    """Show the whole command line, which has all options after `--exec`, and warn if there is no such program."""
+    from subprocess import list2cmdline
+
+    from pipectl.core.children.search import batch_file, is_program
+
+    output.note(f"for each message: {list2cmdline(program)}")
+    if not is_program(program[0]):
+        batch = batch_file(program[0])
+        output.warning(
+            f"`{program[0]}` is not found" + (f"; a batch file needs its ending: `{batch}`" if batch else "")
+        )
 
 
 def _answer(stack: ExitStack, events: "ServerLog", output: Output, answers: AnswerOptions) -> "Answer":

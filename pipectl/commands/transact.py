@@ -35,7 +35,7 @@ def command(
     from pipectl.core.pipe.exchanges import exchanges
 
     timeout = request.open.timeout
-    written_requests: Iterable[bytes] = map(written.encode, data) if data else map(written.line, stdin.lines())
+    written_requests: Iterable[bytes] = map(written.encode, data) if data else map(written.convert, stdin.lines())
     requests = map(request.checked, written_requests)
     with connect(pipe, Deadline(timeout), max_message=request.max_message, **request.open.opening()) as connection:
         for number, sent, reply, seconds in exchanges(connection, requests, request.until, timeout):

@@ -25,6 +25,7 @@ from pipectl.output import Output
     help="Wait until an instance is free, until there is such a pipe, or until there is none.",
 )
 @option(
+    "-t",
     "--timeout",
     type=DURATION,
     default="5",

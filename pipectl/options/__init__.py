@@ -3,6 +3,7 @@
 The other files hold what several commands share: click types, payloads, how a pipe is opened, how it is served.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -33,6 +34,14 @@ class Example(NamedTuple):
     does: str
 
 
+class UsageError(click.UsageError):
+    """A wrong command line, with a hint of its own in the place of the way to the help."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 class Option(click.Option):
     """An option that stands in a section of the help."""
 
@@ -54,7 +63,7 @@ def echo(text: str) -> None:
         raise OutputClosedError from error
 
 
-def telling(name: str, text: Callable[[click.Context], str], summary: str) -> Option:
+def telling(*names: str, text: Callable[[click.Context], str], summary: str) -> Option:
     """Make an option that prints a text and ends the command line there.
 
     In the place of click's own, which look for a translation of their help at every start, and import `locale` for it.
@@ -66,7 +75,7 @@ def telling(name: str, text: Callable[[click.Context], str], summary: str) -> Op
             ctx.exit()
 
     return Option(
-        [name], is_flag=True, is_eager=True, expose_value=False, callback=callback, section=OUTPUT, help=summary
+        names, is_flag=True, is_eager=True, expose_value=False, callback=callback, section=OUTPUT, help=summary
     )
 
 
@@ -107,7 +116,7 @@ class Command(click.Command):
             *shared,
             *(parameter for parameter in own if not isinstance(parameter, click.Argument)),
             *_output_options(),
-            telling("--help", click.Context.get_help, "Show this message and exit."),
+            telling("-h", "--help", text=click.Context.get_help, summary="Show this message and exit."),
         ]
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -117,8 +126,22 @@ class Command(click.Command):
         except click.UsageError as error:
             error.ctx = error.ctx or ctx
             raise
+        if "MSYSTEM" in os.environ:
+            self._note_changed_arguments(ctx)
         ctx.params = {name: value for name, value in ctx.params.items() if name not in self._shared} | values
         return super().invoke(ctx)
+
+    def _note_changed_arguments(self, ctx: click.Context) -> None:
+        """Tell which arguments this shell has probably changed; what is the path of a file, it is to change."""
+        from .msys import changed_arguments
+
+        given = [ctx.params.get(parameter.name or "") for parameter in self.params if parameter.type.name != "path"]
+        texts = [text for value in given for text in (value if isinstance(value, tuple) else (value,))]
+        for changed, written in changed_arguments(text for text in texts if isinstance(text, str)):
+            ctx.ensure_object(Output).note(
+                f"this shell has probably changed `{written}` to `{changed}`: write `/{written}`, or set "
+                "MSYS2_ARG_CONV_EXCL='*'"
+            )
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options section by section."""

@@ -15,10 +15,12 @@ def read_all() -> bytes:
 
 
 def lines() -> Iterator[bytes]:
-    """Give line by line, as they come, without their ends."""
+    """Yield each line as it comes, without its end; a byte order mark is no part of the first."""
+    from .marks import unmarked_lines
+
     # In pieces, because to join what is there with each that comes takes the square of a long line's time.
     begun: list[bytes] = []
-    for chunk in chunks():
+    for chunk in unmarked_lines(chunks()):
         end, *lines_begun = chunk.split(b"\n")
         begun.append(end)
         for beginning in lines_begun:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipectl.core.constants import OpenMode, PipeMode
+from pipectl.core.names import short
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import Connection, connect
@@ -67,6 +68,25 @@ def test_an_empty_message_can_be_sent_and_received(pipe_name: str, pipectl: Pipe
         assert pipectl("call", pipe_name, "").stdout == b"0"
     with PipeServer(pipe_name, echo):
         assert pipectl("call", pipe_name, "", "--json").object["reply"] == {"size": 0, "text": ""}
+
+
+def test_empty_sends_an_empty_message(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, lambda _client, data: repr(data).encode()):
+        assert pipectl("call", pipe_name, "--empty").stdout == b"b''"
+
+
+def test_an_empty_request_to_a_byte_pipe_is_refused_at_once(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, echo, config=PipeConfig(is_message=False)):
+        result = pipectl("call", pipe_name, "", "--timeout", "2")
+        assert pipectl("call", pipe_name, "", "--newline").stdout == b"\n"
+    assert result.exit_code == 9
+    assert "--newline" in result.stderr
+
+
+def test_a_byte_order_mark_of_stdin_is_not_sent(pipe_name: str, pipectl_process: Pipectl) -> None:
+    with PipeServer(pipe_name, echo):
+        assert pipectl_process("call", pipe_name, "-", "--chomp", stdin=b"\xef\xbb\xbfping\r\n").stdout == b"ping"
+        assert pipectl_process("transact", pipe_name, stdin="\ufeffa\r\nb".encode()).stdout == b"ab"
 
 
 def test_the_name_may_be_written_in_any_way(pipe_name: str, pipectl: Pipectl) -> None:
@@ -208,7 +228,7 @@ def test_a_busy_pipe_is_exit_code_4_with_a_hint_after_the_timeout(
         result = pipectl("call", pipe_name, "ping", "--timeout", "0.3", *options)
         taken = time.perf_counter() - begun
     assert (result.exit_code, result.stdout) == (4, b"")
-    assert f"hint: Wait for a free instance: `pipectl wait {pipe_name}`" in result.stderr
+    assert f"hint: Wait for a free instance: `pipectl wait {short(pipe_name)}`" in result.stderr
     assert least <= taken < least + late
 
 
@@ -338,10 +358,24 @@ def test_native_refuses_a_byte_pipe(pipe_name: str, pipectl: Pipectl) -> None:
         assert pipectl("call", pipe_name, "x", "--native").exit_code == 9
 
 
-def test_native_and_a_rule_exclude_one_another(pipe_name: str, pipectl: Pipectl) -> None:
+@pytest.mark.parametrize(
+    "guard",
+    [
+        "--expect-pid 4",
+        "--expect-exe a",
+        "--expect-user a",
+        "--sqos identification",
+        "--wait exists",
+        "--until eof",
+        "--max-message 1k",
+    ],
+)
+def test_native_sends_nothing_past_a_guard_that_it_has_not(pipe_name: str, pipectl: Pipectl, guard: str) -> None:
     with PipeServer(pipe_name, echo) as server:
-        assert pipectl("call", pipe_name, "x", "--native", "--until", "eof").exit_code == 2
+        result = pipectl("call", pipe_name, "x", "--native", *guard.split())
         assert server.stats.clients == 0
+    assert result.exit_code == 2
+    assert guard.split()[0] in result.stderr
 
 
 def test_native_meets_an_absent_pipe(pipe_name: str, pipectl: Pipectl) -> None:

@@ -101,3 +101,14 @@ def test_the_timeout_ends_it_and_all_that_it_has_started(pipectl: Pipectl, tmp_p
 @pytest.mark.parametrize("arguments", [(), ("--",), ("-m", "5", "--", "cmd"), ("--timeout", "x", "--", "cmd")])
 def test_what_makes_no_sense_is_a_usage_error(pipectl: Pipectl, arguments: tuple[str, ...]) -> None:
     assert pipectl("popen", *arguments).exit_code == 2
+
+
+def test_a_batch_file_without_its_ending_is_named(
+    pipectl: Pipectl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "batchtool.cmd").write_text("@echo off\n")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    result = pipectl("popen", "--", "batchtool")
+    assert result.exit_code == 2
+    assert "`batchtool.cmd`" in result.stderr
+    assert pipectl("popen", "--", "batchtool.cmd").exit_code == 0

@@ -382,6 +382,34 @@ def test_a_program_that_fails_with_an_answer_is_believed(serve: Serve, client: C
     assert "ended with exit code 3" in result.result(10).stderr
 
 
+def test_a_program_is_announced_with_all_that_it_gets(serve: Serve, client: Client) -> None:
+    result = serve("--once", "--exec", "there-is-no-such-program", "--count", "5")
+    with client():
+        pass
+    told = result.result(10).stderr
+    assert "for each message: there-is-no-such-program --count 5\n" in told
+    assert "warning: `there-is-no-such-program` is not found\n" in told
+
+
+def test_a_program_that_is_there_is_not_warned_of(serve: Serve, client: Client) -> None:
+    for program in (sys.executable, Path(sys.executable).stem, "cmd"):
+        result = serve("--once", "--exec", program, "/c", "ver")
+        with client():
+            pass
+        assert "warning" not in result.result(10).stderr
+
+
+def test_a_stray_argument_is_answered_with_what_it_may_mean(pipectl: Pipectl, pipe_name: str) -> None:
+    told = pipectl("serve", pipe_name, "pong").stderr
+    assert told == "error: unexpected argument `pong`\nhint: Write `--reply pong` or `--exec pong`\n"
+
+
+def test_no_pipe_is_served_on_another_computer(pipectl: Pipectl) -> None:
+    result = pipectl("serve", r"\\otherhost\pipe\svc")
+    assert result.exit_code == 2
+    assert "only on this computer" in result.stderr
+
+
 def test_a_program_that_is_not_there_has_its_client_let_go(serve: Serve, client: Client) -> None:
     result = serve("--once", "--exec", "there-is-no-such-program")
     with client() as connection, pytest.raises(PipeClosedError):

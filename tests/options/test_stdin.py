@@ -50,6 +50,23 @@ def test_lines_come_without_their_ends_however_they_are_cut(
     assert list(stdin.lines()) == lines
 
 
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        ([b"\xef\xbb\xbfa\r\n", b"b"], [b"a", b"b"]),
+        ([b"\xef", b"\xbb", b"\xbfa\n"], [b"a"]),
+        ([b"\xff\xfea\0\r", b"\0\n\0\xfc", b"\0"], [b"a", "ü".encode()]),
+        ([b"\xfe\xff\0a\0\n"], [b"a"]),
+        ([b"\xef"], [b"\xef"]),
+        ([b"\xff", b"\n"], [b"\xff"]),
+    ],
+    ids=str,
+)
+def test_a_byte_order_mark_is_no_part_of_the_lines(pieces: Pieces, data: list[bytes], lines: list[bytes]) -> None:
+    pieces(*data)
+    assert list(stdin.lines()) == lines
+
+
 def test_a_line_comes_before_the_next_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[int] = []
 

@@ -149,7 +149,8 @@ class Connection(Channel):
 
         `until` sets where the reply ends, as in `receive_until`. Without it the reply is one message on a message pipe,
         and on a byte pipe it ends when nothing has come for 0.2 s. A whole reply counts, however much of the request it
-        took; but if not all was taken, the connection is used up.
+        took; but if not all was taken, the connection is used up. An empty request raises PipeStateError on a byte
+        pipe, where nothing would be sent.
         """
         if until is None and self.is_message:
             return Reply(self.transact(data, timeout), "message")

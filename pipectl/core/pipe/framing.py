@@ -6,14 +6,17 @@ A byte pipe carries a stream, and so do some message pipes, whose messages are t
 
 * `newline`: after the next line feed, which belongs to the reply;
 * `eof`: when the other end closes, or on a message pipe sends an empty message, which ends one direction;
-* `idle:SECONDS`: when nothing has come for that long after the first byte;
-* `bytes:N`: after N bytes;
+* `idle:SECONDS`: when nothing has come for that long after the first byte, such as `idle:0.5` or `idle:200ms`;
+* `bytes:SIZE`: after that many bytes, such as `bytes:12` or `bytes:1k`;
 * `frame:u32le`: after as many bytes as the length before them says, which is no part of the reply; a request gets one
   too.
 """
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
+
+from pipectl.core.constants import parse_size
+from pipectl.core.deadline import parse_duration
 
 ByteOrder = Literal["little", "big"]
 
@@ -196,7 +199,7 @@ def parse(text: str) -> Framing:
     try:
         return _RULES[kind](amount)
     except (KeyError, ValueError):
-        rules = ["newline", "eof", "idle:SECONDS", "bytes:N", *(f"frame:{prefix}" for prefix in _PREFIXES)]
+        rules = ["newline", "eof", "idle:SECONDS", "bytes:SIZE", *(f"frame:{prefix}" for prefix in _PREFIXES)]
         raise ValueError(f"{text!r} is none of the rules {', '.join(rules)}") from None
 
 
@@ -212,7 +215,7 @@ def _alone(framing: Framing) -> Callable[[str], Framing]:
 _RULES: dict[str, Callable[[str], Framing]] = {
     "newline": _alone(Line()),
     "eof": _alone(Eof()),
-    "idle": lambda amount: Idle(float(amount)) if amount else IDLE,
-    "bytes": lambda amount: Count(int(amount)),
+    "idle": lambda amount: Idle(parse_duration(amount) or 0) if amount else IDLE,
+    "bytes": lambda amount: Count(parse_size(amount)),
     "frame": lambda amount: _PREFIXES[amount],
 }

@@ -75,6 +75,8 @@ def ask_until(
     pipe: Channel, data: bytes, until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]
 ) -> _T:
     """Send bytes, and receive the reply that a rule ends; make it of its bytes and of what ended it."""
+    if not data:
+        raise PipeStateError("an empty request on a byte pipe sends nothing", pipe=pipe.pipe, topic="empty request")
     check_free(pipe)
     try:
         _begin(pipe, data, deadline)
