@@ -11,7 +11,7 @@ from .core.errors import PipeError, PipeNotFoundError
 from .exitcodes import ExitCode, exit_code_for
 from .hints import hint_for
 from .options import ENDS_OUR_OPTIONS
-from .output import Mode, Output, OutputClosedError
+from .output import Mode, Output, OutputClosedError, OutputFailedError
 
 
 def end(output: Output, error: Exception, args: Sequence[str] = ()) -> ExitCode | int:
@@ -24,6 +24,9 @@ def end(output: Output, error: Exception, args: Sequence[str] = ()) -> ExitCode 
         return _failed(output, error)
     if isinstance(error, OutputClosedError):
         _silence_stdout()
+        return ExitCode.UNEXPECTED
+    if isinstance(error, OutputFailedError):
+        output.error(str(error), exit_code=ExitCode.UNEXPECTED)
         return ExitCode.UNEXPECTED
     return _unexpected(output, error)
 
@@ -69,7 +72,7 @@ def _wrong_usage(output: Output, error: click.ClickException, args: Sequence[str
 def _asks_for_json(args: Sequence[str]) -> bool:
     """Tell whether the command line asks for JSON; what follows `--` or `--exec` is for another program."""
     ours = list(takewhile(lambda argument: argument not in ENDS_OUR_OPTIONS, args))
-    return "--json" in ours or ("--output", "json") in pairwise(ours)
+    return "--json" in ours or "--format=json" in ours or ("--format", "json") in pairwise(ours)
 
 
 def _near_names(error: PipeNotFoundError) -> str | None:

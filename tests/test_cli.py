@@ -171,7 +171,7 @@ def test_a_pipe_that_does_not_exist_is_answered_with_the_near_ones(
 
 
 @pytest.mark.parametrize("line", [["call"], ["call", "svc"], ["wait", "svc", "--timeout", "soon"], ["frobnicate"]])
-@pytest.mark.parametrize("json", [["--json"], ["--output", "json"]], ids=" ".join)
+@pytest.mark.parametrize("json", [["--json"], ["--format", "json"], ["--format=json"]], ids=" ".join)
 def test_a_usage_error_is_json_too_if_the_line_asks_for_it(pipectl: Pipectl, line: list[str], json: list[str]) -> None:
     assert pipectl(*line, *json).error["exit_code"] == 2
 
@@ -212,8 +212,11 @@ def test_help_names_the_rule_that_a_byte_pipe_has_without_a_choice(pipectl: Pipe
 
 
 def imported_by(program: str) -> set[str]:
-    """The modules that a program leaves imported."""
-    done = run_python(f"import sys\n{program}\nprint('\\nIMPORTED', *sys.modules)", timeout=60)
+    """The modules that a program leaves imported, in a shell that is not Git Bash or alike, which sets TERM."""
+    done = run_python(
+        f"import os\nos.environ.pop('TERM', None)\nimport sys\n{program}\nprint('\\nIMPORTED', *sys.modules)",
+        timeout=60,
+    )
     done.check_returncode()
     names = done.stdout.rpartition("IMPORTED ")[2].split()
     return {name for name in names if not name.startswith("encodings.")}

@@ -51,7 +51,7 @@ def command(output: Output, /, arguments: tuple[str, ...], mode: str, timeout: f
     ) as child:
         exit_code = child.wait(timeout)
     stats = child.stats
-    output.summary(
+    output.data.summary(
         "exit",
         {
             "exit_code": exit_code,
@@ -60,5 +60,9 @@ def command(output: Output, /, arguments: tuple[str, ...], mode: str, timeout: f
             "stdout_bytes": stats.stdout,
             "stderr_bytes": stats.stderr,
         },
+    )
+    output.detail(
+        f"exit code {exit_code} after {stats.seconds:.3f} s; {stats.stdin} bytes to stdin, {stats.stdout} from stdout, "
+        f"{stats.stderr} from stderr"
     )
     return exit_code

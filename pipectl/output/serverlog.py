@@ -16,7 +16,7 @@ from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.contract import Running, ServerEvents
 
 from . import Form, Output, View
-from .text import base64, beginning, counted, for_json, size_in_words
+from .text import beginning, counted, for_json, size_in_words
 
 if TYPE_CHECKING:
     from pipectl.core.errors import PipeError
@@ -159,10 +159,14 @@ class ServerLog(ServerEvents):
 
     def _payload(self, data: bytes) -> dict[str, Any]:
         if len(data) <= _MOST_IN_JSON:
-            return for_json(data, self._view.encoding)
-        text = beginning(data, self._view.encoding, _MOST_IN_JSON)
-        shown = {"base64": base64(data[:_MOST_IN_JSON])} if text is None else {"text": text}
-        return {"size": len(data), **shown, "truncated": True}
+            return for_json(data, self._view.encoding, self._view.form)
+        form = self._view.form
+        text = None if form in (Form.HEX, Form.BASE64) else beginning(data, self._view.encoding, _MOST_IN_JSON)
+        if text is None:
+            shown = for_json(data[:_MOST_IN_JSON], self._view.encoding, Form.HEX if form is Form.HEX else Form.BASE64)
+        else:
+            shown = {"text": text}
+        return {**shown, "size": len(data), "truncated": True}
 
     def _tell(self, event: str, client: Client, text: str, **facts: Any) -> None:
         now = datetime.now().astimezone()

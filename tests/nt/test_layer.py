@@ -565,7 +565,7 @@ def test_pipes_are_listed_from_a_directory_as_nt_has_it(pipectl: Pipectl) -> Non
         assert [one["name"] for one in told][:2] == ["dotnet-diagnostic-42", "a"]
         assert [one.get("pid_hint") for one in told if one["name"].startswith("Winsock2")] == [1234]
         assert [one["name"] for one in pipectl("list", r"\\.\pipe\s?c", "--json").objects] == ["svc"]
-        assert len(pipectl("list", "--output", "raw").text.splitlines()) == len(PIPES)
+        assert len(pipectl("list", "--format", "raw").text.splitlines()) == len(PIPES)
 
 
 def test_what_the_directory_tells_of_a_pipe_is_known_unopened(pipe_name: str, pipectl: Pipectl) -> None:
@@ -581,7 +581,7 @@ def test_names_that_are_near_are_those_of_the_directory() -> None:
 
 
 def test_a_program_of_its_own_can_have_a_rule() -> None:
-    listing = Running(in_force("Directory([layer.PipeEntry('svc', 1, 1)])", "list", "--output", "raw"))
+    listing = Running(in_force("Directory([layer.PipeEntry('svc', 1, 1)])", "list", "--format", "raw"))
     try:
         assert listing.end()[:2] == (0, b"svc\t1\t1\t\n")
     finally:
