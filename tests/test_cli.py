@@ -1,6 +1,7 @@
 """The root of the command line: where every error ends, what is imported when, and how near a mistake was."""
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -303,6 +304,43 @@ def test_alone_in_its_process_it_skips_the_end_of_the_interpreter(line: str, exi
 def test_a_thread_is_waited_for() -> None:
     last = "threading.Thread(target=lambda: (threading.main_thread().join(), print('last'))).start()"
     assert program_that_first(last, "--version").stdout == f"pipectl {__version__}\nlast\n"
+
+
+@ON_WINDOWS
+@pytest.mark.parametrize(
+    ("line", "exit_code"),
+    [
+        (["call", "PIPE", "ping"], 0),
+        (["call", "PIPE", "--stdin"], 0),
+        (["transact", "PIPE"], 0),
+        (["wait", "PIPE"], 0),
+        (["info", "PIPE"], 0),
+        (["--help"], 0),
+        (["popen", "--", "cmd", "/c", "exit 3"], 3),
+        (["popen", "--", "cmd", "/c", "echo hello& exit 3"], 3),
+        (["call", "PIPE-absent", "ping"], 3),
+    ],
+    ids=str,
+)
+def test_without_standard_streams_a_command_still_does_its_work(
+    pipe_name: str, program: list[str], line: list[str], exit_code: int
+) -> None:
+    import _winapi
+    import subprocess
+
+    from pipectl.core.pipe.server import PipeServer
+
+    no_streams = subprocess.STARTUPINFO(dwFlags=subprocess.STARTF_USESTDHANDLES)
+    words = subprocess.list2cmdline([*program, *(word.replace("PIPE", pipe_name) for word in line)])
+    with PipeServer(pipe_name, lambda _client, data: data):
+        process, thread, _, _ = _winapi.CreateProcess(
+            None, words, None, None, False, 0, dict(os.environ), None, no_streams
+        )
+        _winapi.CloseHandle(thread)
+        _winapi.WaitForSingleObject(process, 30_000)
+        code = _winapi.GetExitCodeProcess(process)
+        _winapi.CloseHandle(process)
+    assert code == exit_code
 
 
 # Elsewhere than on Windows
