@@ -138,9 +138,11 @@ if sys.platform == "win32":
 
     def test_a_childs_streams_fit(pipectl: Pipectl) -> None:
         program = "import os; os.write(1, b'\\xff'); os.write(2, b'err')"
-        check("popen", pipectl("popen", "-m", "r", "--json", "--", sys.executable, "-c", program).objects)
+        check("popen", pipectl("popen", "--no-stdin", "--json", "--", sys.executable, "-c", program).objects)
 
-    @pytest.mark.parametrize("line", [["call", "PIPE", "x"], ["wait", r"\\.\pipe\*"], ["popen", "-m", "r", "nothing"]])
+    @pytest.mark.parametrize(
+        "line", [["call", "PIPE", "x"], ["wait", r"\\.\pipe\*"], ["popen", "--no-stdin", "nothing"]]
+    )
     def test_errors_fit(pipe_name: str, pipectl: Pipectl, line: list[str]) -> None:
         words = [pipe_name if word == "PIPE" else word for word in line]
         check("error", [{"schema": 1, "error": pipectl(words[0], "--json", *words[1:]).error}])

@@ -174,9 +174,8 @@ class Writer:
     facts about it, and as a person reads it.
     """
 
-    def __init__(self, stream: Stream, messages: Stream, *, has_facts: bool = False) -> None:
+    def __init__(self, stream: Stream, *, has_facts: bool = False) -> None:
         self._stream = stream
-        self._messages = messages
         self._has_facts = has_facts
 
     def payload(self, data: bytes, view: View, record: Record, **how: Unpack[How]) -> None:
@@ -219,13 +218,6 @@ class Writer:
 
         self._stream.write_text(printable(line))
 
-    def stream(self, name: str, data: bytes) -> None:
-        """Pass a piece of a child's `stdout` or `stderr` on, at once, to the stream of that name."""
-        (self._messages if name == "stderr" else self._stream).write(data)
-
-    def summary(self, event: str, record: Record) -> None:
-        """Write at the end what it came to, if that is part of the data."""
-
     # What differs on a terminal
 
     def _payload_alone(self, data: bytes, view: View, for_person: View, end: bytes) -> None:
@@ -262,8 +254,8 @@ class Writer:
 class TableWriter(Writer):
     """Writes data for a person at a terminal: tables, and payloads as a person reads them."""
 
-    def __init__(self, stream: Stream, messages: Stream, screen: "Screen", *, has_facts: bool = False) -> None:
-        super().__init__(stream, messages, has_facts=has_facts)
+    def __init__(self, stream: Stream, screen: "Screen", *, has_facts: bool = False) -> None:
+        super().__init__(stream, has_facts=has_facts)
         self._screen = screen
 
     def event(self, record: Record, line: str) -> None:
@@ -332,16 +324,6 @@ class JsonWriter(Writer):
         del line
         self.record(record)
 
-    def stream(self, name: str, data: bytes) -> None:
-        """Write an event."""
-        from .text import for_json
-
-        self.record({"event": name, "data": for_json(data, "utf-8")})
-
-    def summary(self, event: str, record: Record) -> None:
-        """Write an event."""
-        self.record({"event": event, **record})
-
 
 class Output:
     """The output of one command; commands get it as click's `obj`, with the options already applied."""
@@ -353,6 +335,8 @@ class Output:
         self.debug = False
         # The file of `-o`, which `open` opens.
         self.path: str | None = None
+        # Whether the exit codes and errors are those of `popen`, whose program has exit codes of its own.
+        self.runs_program = False
         # Whether a line stays at the bottom of the terminal.
         self._is_live = False
         self._file: Stream | None = None
@@ -368,7 +352,8 @@ class Output:
         return Stream(sys.stdout, self._warn_once)
 
     @cached_property
-    def _stderr(self) -> Stream:
+    def stderr(self) -> Stream:
+        """Where messages go."""
         return Stream(sys.stderr)
 
     def open(self, path: str) -> None:
@@ -385,25 +370,31 @@ class Output:
             self._file.close()
 
     @cached_property
+    def stream(self) -> Stream:
+        """Where data goes: stdout, or the file of `-o`, which loses what it had."""
+        if self._file is None:
+            return self._stdout
+        self._file.truncate()
+        return self._file
+
+    @cached_property
     def data(self) -> Writer:
         """The writer of data in the format that was chosen, or else suits stdout."""
-        stream = self._file or self._stdout
-        if self._file is not None:
-            self._file.truncate()
+        stream = self.stream
         has_facts = self.mode is Mode.TABLE
         if self.mode in (None, Mode.TABLE) and not stream.is_terminal:
-            return Writer(stream, self._stderr, has_facts=has_facts)
+            return Writer(stream, has_facts=has_facts)
         if self.mode is Mode.JSON:
-            return JsonWriter(stream, self._stderr)
+            return JsonWriter(stream)
         if self.mode is Mode.RAW:
-            return RawWriter(stream, self._stderr)
-        return TableWriter(stream, self._stderr, self._screen, has_facts=has_facts)
+            return RawWriter(stream)
+        return TableWriter(stream, self._screen, has_facts=has_facts)
 
     @cached_property
     def _screen(self) -> "Screen":
         from .tables import Screen
 
-        return Screen(self._stdout.is_msys, self._stderr.is_msys)
+        return Screen(self._stdout.is_msys, self.stderr.is_msys)
 
     # Messages
 
@@ -449,7 +440,7 @@ class Output:
     @contextmanager
     def live(self) -> Iterator[None]:
         """Keep a line at the bottom of a terminal for what `progress` tells; elsewhere do nothing."""
-        if self.quiet or self.mode is not None or not self._stderr.is_terminal:
+        if self.quiet or self.mode is not None or not self.stderr.is_terminal:
             yield
             return
         with self._screen.live():
@@ -476,15 +467,15 @@ class Output:
         from .text import printable
 
         text = printable(text)
-        if self._stderr.is_terminal and (style or self._is_live):
+        if self.stderr.is_terminal and (style or self._is_live):
             self._screen.say(text, label, style)
             return
         prefix = f"{label}: " if label else ""
         with suppress(OutputClosedError, OutputFailedError):
-            self._stderr.write(f"{prefix}{text}\n")
+            self.stderr.write(f"{prefix}{text}\n")
 
     def _object(self, record: Record) -> None:
         from .text import json_line
 
         with suppress(OutputClosedError, OutputFailedError):
-            self._stderr.write(json_line(record))
+            self.stderr.write(json_line(record))

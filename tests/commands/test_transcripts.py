@@ -241,9 +241,9 @@ docker_engine                   3      unlimited
 dotnet-diagnostic-1234          1              1      1234
 """,
     ),
-    "popen": Scene("popen -m r -- cmd /c echo hello", "hello\r\n"),
+    "popen": Scene("popen --no-stdin -- cmd /c echo hello", "hello\r\n"),
     "popen with details": Scene(
-        "popen -m r -v -- cmd /c echo hello",
+        "popen --no-stdin -v -- cmd /c echo hello",
         "hello\r\n",
         "exit code 0 after N s; 0 bytes to stdin, 7 from stdout, 0 from stderr\n",
     ),
