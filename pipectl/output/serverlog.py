@@ -1,6 +1,6 @@
 """What a server tells while it runs: who comes, what they say, who leaves, and a count of it all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -88,11 +88,13 @@ class ServerLog(ServerEvents):
         view: View = View(),
         *,
         announce: Callable[[], None] | None = None,
+        access: Sequence[str] = (),
         clients: bool = True,
         messages: bool = True,
     ) -> None:
         self._output = output
         self._announce = announce
+        self._access = list(access)
         self._view = view
         self._tells_clients = clients
         self._tells_messages = messages
@@ -107,9 +109,12 @@ class ServerLog(ServerEvents):
         return self._visitors[client]
 
     def started(self, server: Running) -> None:
-        """Announce it, before anybody comes, and begin to count."""
+        """Announce it, with JSON by an event, before anybody comes, and begin to count."""
         if self._announce is not None:
             self._announce()
+        if self._output.is_json:
+            now = datetime.now().astimezone().isoformat(timespec="milliseconds")
+            self._output.data.record({"time": now, "event": "listening", "pipe": server.pipe, "access": self._access})
         self._server = server
         self._lines = _Lines(server.abort)
         self._watch = Stopwatch()
@@ -201,8 +206,10 @@ class ServerLog(ServerEvents):
 class VisitorLog(ServerLog):
     """Tells who connects, and lets each client go at once."""
 
-    def __init__(self, output: Output, *, announce: Callable[[], None] | None = None) -> None:
-        super().__init__(output, announce=announce, messages=False)
+    def __init__(
+        self, output: Output, *, announce: Callable[[], None] | None = None, access: Sequence[str] = ()
+    ) -> None:
+        super().__init__(output, announce=announce, access=access, messages=False)
 
     def connected(self, client: Client) -> None:
         """Tell of a new client, and close it."""

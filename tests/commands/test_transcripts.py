@@ -216,7 +216,8 @@ instances  5       5
 """,
         server=serving,
     ),
-    "wait": Scene("wait svc", stderr="\\\\.\\pipe\\svc: free, after N s\n", server=serving),
+    "wait": Scene("wait svc", server=serving),
+    "wait with details": Scene("wait svc -v", stderr="\\\\.\\pipe\\svc: free, after N s\n", server=serving),
     "wait in vain": Scene(
         "wait svc --for exists --timeout 0.1",
         stderr=r"""

@@ -23,7 +23,7 @@ from pipectl.core.errors import (
     PipeTimeoutError,
 )
 from pipectl.core.inventory.directory import did_you_mean, list_pipes
-from pipectl.core.inventory.peers import Expected, find_server, server_of
+from pipectl.core.inventory.peers import Expected, server_of
 from pipectl.core.inventory.processes import describe
 from pipectl.core.models import PipeEntry
 from pipectl.core.pipe.availability import Availability, probe, wait_for
@@ -494,10 +494,9 @@ def test_the_wait_for_a_computer_can_be_cancelled(background: Background) -> Non
         lambda: connect(REMOTE, timeout=0.3),
         lambda: probe(REMOTE, deadline=Deadline(0.3)),
         lambda: wait_for(REMOTE, Condition.GONE, Deadline(0.3)),
-        lambda: find_server(REMOTE, 0.3),
         lambda: read_whole(r"\\host\share\file", 0.3),
     ],
-    ids=["connect", "probe", "wait_for", "find_server", "read_whole"],
+    ids=["connect", "probe", "wait_for", "read_whole"],
 )
 def test_whoever_asks_a_silent_computer_gives_up_in_time(
     function: Callable[[], object], monkeypatch: pytest.MonkeyPatch

@@ -9,17 +9,19 @@ from typing import IO
 from . import winapi
 
 _FILE_NAME_INFO = 2
-_FILE_TYPE_PIPE = 3
 _ENABLE_VIRTUAL_TERMINAL_PROCESSING = 4
 # The pipe behind a terminal of Cygwin's library, which MSYS2 and Git Bash have too.
 _MSYS = re.compile(r"\\(?:cygwin|msys)-[0-9a-f]+-pty\d+-(?:from|to)-master(?:-nat)?", re.IGNORECASE)
 
 
 def is_msys_terminal(stream: IO[str]) -> bool:
-    """Return whether a stream is a pipe to the window of Git Bash, MSYS2 or Cygwin; its name tells it."""
+    """Return whether a stream is a pipe to the window of Git Bash, MSYS2 or Cygwin; its name tells it.
+
+    A synchronous handle answers no question while an operation of another process is pending on it. But Python has
+    asked each standard stream one before this.
+    """
     try:
-        handle = msvcrt.get_osfhandle(stream.fileno())
-        return winapi.GetFileType(handle) == _FILE_TYPE_PIPE and is_msys_name(_name_of(handle))
+        return is_msys_name(_name_of(msvcrt.get_osfhandle(stream.fileno())))
     except (OSError, ValueError):  # no file behind it, or the system does not tell its name
         return False
 
