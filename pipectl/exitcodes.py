@@ -37,7 +37,7 @@ MEANINGS = {
     ExitCode.STATE: "not possible in the mode or state of the pipe",
     ExitCode.PARTIAL: "only a part of the result was had",
     ExitCode.UNSUPPORTED: "this system cannot do that",
-    ExitCode.INTERRUPTED: "interrupted by Ctrl+C",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl+C or Ctrl+Break",
 }
 
 

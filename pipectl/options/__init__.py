@@ -3,6 +3,7 @@
 The other files hold what several commands share: click types, payloads, how a pipe is opened, how it is served.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -119,6 +120,10 @@ class Command(click.Command):
             raise
         ctx.params = {name: value for name, value in ctx.params.items() if name not in self._shared} | values
         _open_file(ctx, ctx.ensure_object(Output))
+        if sys.platform == "win32":
+            from pipectl.core.win32.handle import heed_break
+
+            heed_break()
         return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

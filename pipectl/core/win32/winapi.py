@@ -110,6 +110,9 @@ class ENUM_SERVICE_STATUS_PROCESSW(Structure):
     )
 
 
+CtrlHandler = ctypes.WINFUNCTYPE(BOOL, DWORD)
+
+
 class JOBOBJECT_BASIC_LIMIT_INFORMATION(Structure):
     _fields_ = (
         ("PerProcessUserTimeLimit", c_int64),
@@ -332,6 +335,7 @@ OpenProcess                  = _declare(_KERNEL32, "OpenProcess", HANDLE, DWORD,
 GetConsoleOutputCP           = _declare(_KERNEL32, "GetConsoleOutputCP", UINT, check=_plain)
 GetConsoleMode               = _declare(_KERNEL32, "GetConsoleMode", BOOL, HANDLE, _PDWORD, check=_ok())
 SetConsoleMode               = _declare(_KERNEL32, "SetConsoleMode", BOOL, HANDLE, DWORD, check=_ok())
+SetConsoleCtrlHandler        = _declare(_KERNEL32, "SetConsoleCtrlHandler", BOOL, CtrlHandler, BOOL, check=_ok())
 GetOEMCP                     = _declare(_KERNEL32, "GetOEMCP", UINT, check=_plain)
 GetStdHandle                 = _declare(_KERNEL32, "GetStdHandle", HANDLE, DWORD, check=_plain)
 CreateJobObjectW             = _declare(_KERNEL32, "CreateJobObjectW", HANDLE, _PSA, LPCWSTR, check=_handle)
