@@ -271,7 +271,13 @@ def test_an_overview_imports_nothing_but_the_table_of_commands(line: list[str], 
 def test_the_help_of_every_command_together_imports_nothing_of_windows(of_click: set[str]) -> None:
     programs = "\n".join(running(name, "--help") for name in COMMANDS)
     ours = OVERVIEW | HELP | {f"pipectl.commands.{name.replace('-', '_')}" for name in COMMANDS}
-    more = {"pipectl.options.server", "pipectl.options.stdin", "pipectl.output.text", "binascii"}
+    more = {
+        "pipectl.options.replies",
+        "pipectl.options.server",
+        "pipectl.options.stdin",
+        "pipectl.output.text",
+        "binascii",
+    }
     assert imported_by(programs) - of_click - ours - more == set()
 
 

@@ -335,6 +335,8 @@ class Output:
         self.debug = False
         # The file of `-o`, which `open` opens.
         self.path: str | None = None
+        # Whether what it holds stays.
+        self.appends = False
         # Whether the exit codes and errors are those of `popen`, whose program has exit codes of its own.
         self.runs_program = False
         # Whether a line stays at the bottom of the terminal.
@@ -359,8 +361,9 @@ class Output:
     def open(self, path: str) -> None:
         """Have data written to a file; what it holds stays until there is data. Raises OSError."""
         keep = ~os.O_TRUNC
-        stream = open(  # noqa: SIM115 - `close` closes it
-            path, "w", encoding="utf-8", newline="\n", opener=lambda name, flags: os.open(name, flags & keep, 0o666)
+        mode = "a" if self.appends else "w"
+        stream: Any = open(  # noqa: SIM115 - `close` closes it
+            path, mode, encoding="utf-8", newline="\n", opener=lambda name, flags: os.open(name, flags & keep, 0o666)
         )
         self._file = Stream(stream, self._warn_once)
 
@@ -371,10 +374,11 @@ class Output:
 
     @cached_property
     def stream(self) -> Stream:
-        """Where data goes: stdout, or the file of `-o`, which loses what it had."""
+        """Where data goes: stdout, or the file, which loses what it had unless that is to stay."""
         if self._file is None:
             return self._stdout
-        self._file.truncate()
+        if not self.appends:
+            self._file.truncate()
         return self._file
 
     @cached_property

@@ -16,15 +16,16 @@ from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.contract import Running, ServerEvents
 
 from . import Form, Output, View
-from .text import beginning, counted, for_json, size_in_words
+from .text import beginning, counted, for_json, hexdump, size_in_words
 
 if TYPE_CHECKING:
     from pipectl.core.errors import PipeError
     from pipectl.core.models import Process
 
 _PREVIEW = 60
-# Bytes of a message that a JSON log carries: one client must not be able to fill a disk, or stop the server's loop.
-_MOST_IN_JSON = 64 << 10
+# Bytes of a message that a log carries, in JSON or with details: one client must not be able to fill a disk, or stop
+# the server's loop.
+_MOST_LOGGED = 64 << 10
 # Events that wait to be written while nobody reads, and the seconds that their end is waited for.
 _MOST_WAITING = 1000
 _PATIENCE = 1.0
@@ -163,12 +164,12 @@ class ServerLog(ServerEvents):
         self._tell(event, client, self._preview(data), payload=payload)
 
     def _payload(self, data: bytes) -> dict[str, Any]:
-        if len(data) <= _MOST_IN_JSON:
+        if len(data) <= _MOST_LOGGED:
             return for_json(data, self._view.encoding, self._view.form)
         form = self._view.form
-        text = None if form in (Form.HEX, Form.BASE64) else beginning(data, self._view.encoding, _MOST_IN_JSON)
+        text = None if form in (Form.HEX, Form.BASE64) else beginning(data, self._view.encoding, _MOST_LOGGED)
         if text is None:
-            shown = for_json(data[:_MOST_IN_JSON], self._view.encoding, Form.HEX if form is Form.HEX else Form.BASE64)
+            shown = for_json(data[:_MOST_LOGGED], self._view.encoding, Form.HEX if form is Form.HEX else Form.BASE64)
         else:
             shown = {"text": text}
         return {**shown, "size": len(data), "truncated": True}
@@ -177,7 +178,9 @@ class ServerLog(ServerEvents):
         now = datetime.now().astimezone()
         number = self._visitors[client].number
         record = {"time": now.isoformat(timespec="milliseconds"), "event": event, "client": number, **facts}
-        line = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}  #{number:<3} {event:<9}  {text}".rstrip()
+        # A person at a terminal knows the day; who reads a file later does not.
+        time = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}" if self._output.stream.is_terminal else record["time"]
+        line = f"{time}  #{number:<3} {event:<9}  {text}".rstrip()
         if self._server is not None and self._lines is not None:
             self._write(record, line, self._lines)
             self._output.progress(self._counts(self._server))
@@ -189,11 +192,24 @@ class ServerLog(ServerEvents):
             lines.put(partial(self._output.data.event, {"event": "lost", "count": lost}, text))
 
     def _preview(self, data: bytes) -> str:
+        if self._output.verbosity:
+            return self._whole(data)
         text = None if self._view.form is Form.HEX else beginning(data, self._view.encoding, 4 * _PREVIEW)
         shown = data[:_PREVIEW].hex(" ") if text is None else escape(text)
         is_whole = len(shown) <= _PREVIEW and len(data) <= 4 * _PREVIEW
         cut = shown if is_whole else f"{shown[:_PREVIEW]}..."
         return f"{size_in_words(len(data))}{': ' if cut else ''}{cut}"
+
+    def _whole(self, data: bytes) -> str:
+        """Return all of a message, or its beginning if it is very long; what is no text as a dump below."""
+        head, size = data[:_MOST_LOGGED], size_in_words(len(data))
+        text = None if self._view.form is Form.HEX else beginning(data, self._view.encoding, _MOST_LOGGED)
+        rest = "" if len(head) == len(data) else "..."
+        return (
+            f"{size}{': ' if head else ''}{escape(text)}{rest}"
+            if text is not None
+            else f"{size}\n{hexdump(head)}{rest}"
+        )
 
     def _counts(self, server: Running) -> str:
         stats = server.stats

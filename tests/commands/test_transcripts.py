@@ -63,7 +63,7 @@ def replaced(text: str, pipe: str) -> str:
         (r"\d+(\.\d+)? (ms|s)\b", r"N \2"),
         (r"(?m)^(seconds +)[\d.]+$", r"\1N"),
         (r"(?<=: )[^:\n]+ \(ERROR", "REASON (ERROR"),
-        (r"(?m)^(access: .*\n)+", "access: WORDS\n"),
+        (r"access: [^;]+;", "access: WHO;"),
     ):
         text = re.sub(pattern, word, text)
     return text
@@ -129,8 +129,7 @@ hint: See which pipes there are: `pipectl list`
     "serve": Scene(
         "serve svc --reply pong --once",
         stderr=r"""
-serving \\.\pipe\svc; end with Ctrl+C
-access: WORDS
+serving \\.\pipe\svc (message, access: WHO; no network); end with Ctrl+C
 TIME  #1   connected  PROCESS
 TIME  #1   received   4 bytes: ping
 TIME  #1   answered   4 bytes: pong
