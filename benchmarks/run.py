@@ -337,8 +337,8 @@ def startup(rounds: int) -> dict[str, Any]:
                 ("-c", "import click, ctypes"),
                 0.0,
             ),
-            "call --output table / import click, ctypes, rich.table": (
-                (*program, "call", pipe, "ping", "--output", "table"),
+            "call --format table / import click, ctypes, rich.table": (
+                (*program, "call", pipe, "ping", "--format", "table"),
                 ("-c", "import click, ctypes, rich.table"),
                 1 / 1.1,
             ),

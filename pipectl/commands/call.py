@@ -44,8 +44,9 @@ def command(output: Output, /, pipe: str, payload: bytes, view: View, request: R
     watch = Stopwatch()
     reply = _call_native(pipe, payload, request) if native else _call(output, pipe, payload, request)
     seconds = watch.seconds
-    output.data.payload(reply.data, view, {"pipe": pipe, "ended_by": reply.ended_by, "seconds": seconds})
+    # Before the reply, which may have no line feed at its end.
     output.detail(f"{len(reply.data)} bytes in {seconds * 1000:.1f} ms, ended by {reply.ended_by}")
+    output.data.payload(reply.data, view, {"pipe": pipe, "ended_by": reply.ended_by, "seconds": seconds})
 
 
 def _refuse_what_native_ignores() -> None:

@@ -86,7 +86,7 @@ def test_an_empty_request_to_a_byte_pipe_is_refused_at_once(pipe_name: str, pipe
 def test_a_byte_order_mark_of_stdin_is_not_sent(pipe_name: str, pipectl_process: Pipectl) -> None:
     with PipeServer(pipe_name, echo):
         assert pipectl_process("call", pipe_name, "-", "--chomp", stdin=b"\xef\xbb\xbfping\r\n").stdout == b"ping"
-        assert pipectl_process("transact", pipe_name, stdin="\ufeffa\r\nb".encode()).stdout == b"ab"
+        assert pipectl_process("transact", pipe_name, stdin="\ufeffa\r\nb".encode()).stdout == b"a\nb\n"
 
 
 def test_the_name_may_be_written_in_any_way(pipe_name: str, pipectl: Pipectl) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from pipectl.core.children.child import Child, Completed, run
+from pipectl.core.children.text import text_of
 from pipectl.core.errors import MessageTooLongError, PipeError, PipeTimeoutError
 from pipectl.core.pipe.client import Client, State
 from pipectl.core.pipe.contract import LATER, Later
@@ -107,7 +108,7 @@ class ProgramAnswers:
             client.close()
             return
         if outcome.exit_code:
-            self._on_failure(client, Failure(outcome.exit_code, outcome.stderr.decode("utf-8", "replace").strip()))
+            self._on_failure(client, Failure(outcome.exit_code, text_of(outcome.stderr).strip()))
         if outcome.exit_code and not outcome.stdout:
             client.close()
         else:

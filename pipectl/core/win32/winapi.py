@@ -110,6 +110,9 @@ class ENUM_SERVICE_STATUS_PROCESSW(Structure):
     )
 
 
+CtrlHandler = ctypes.WINFUNCTYPE(BOOL, DWORD)
+
+
 class JOBOBJECT_BASIC_LIMIT_INFORMATION(Structure):
     _fields_ = (
         ("PerProcessUserTimeLimit", c_int64),
@@ -298,6 +301,7 @@ CancelSynchronousIo          = _declare(_KERNEL32, "CancelSynchronousIo", BOOL, 
 CloseHandle                  = _declare(_KERNEL32, "CloseHandle", BOOL, HANDLE, check=_ok())
 DuplicateHandle              = _declare(_KERNEL32, "DuplicateHandle", BOOL, HANDLE, HANDLE, HANDLE, POINTER(HANDLE), DWORD, BOOL, DWORD, check=_ok())
 SetHandleInformation         = _declare(_KERNEL32, "SetHandleInformation", BOOL, HANDLE, DWORD, DWORD, check=_ok())
+GetFileInformationByHandleEx = _declare(_KERNEL32, "GetFileInformationByHandleEx", BOOL, HANDLE, DWORD, c_void_p, DWORD, check=_ok())
 GetFileType                  = _declare(_KERNEL32, "GetFileType", DWORD, HANDLE, check=_plain)
 
 # The same once more, without Win32's layer, which gives a place in the file too
@@ -330,6 +334,10 @@ GetCurrentProcessId          = _declare(_KERNEL32, "GetCurrentProcessId", DWORD,
 GetCurrentThread             = _declare(_KERNEL32, "GetCurrentThread", HANDLE, check=_plain)
 OpenProcess                  = _declare(_KERNEL32, "OpenProcess", HANDLE, DWORD, BOOL, DWORD, check=_handle)
 GetConsoleOutputCP           = _declare(_KERNEL32, "GetConsoleOutputCP", UINT, check=_plain)
+GetConsoleMode               = _declare(_KERNEL32, "GetConsoleMode", BOOL, HANDLE, _PDWORD, check=_ok())
+SetConsoleMode               = _declare(_KERNEL32, "SetConsoleMode", BOOL, HANDLE, DWORD, check=_ok())
+SetConsoleCtrlHandler        = _declare(_KERNEL32, "SetConsoleCtrlHandler", BOOL, CtrlHandler, BOOL, check=_ok())
+GetOEMCP                     = _declare(_KERNEL32, "GetOEMCP", UINT, check=_plain)
 GetStdHandle                 = _declare(_KERNEL32, "GetStdHandle", HANDLE, DWORD, check=_plain)
 CreateJobObjectW             = _declare(_KERNEL32, "CreateJobObjectW", HANDLE, _PSA, LPCWSTR, check=_handle)
 SetInformationJobObject      = _declare(_KERNEL32, "SetInformationJobObject", BOOL, HANDLE, DWORD, c_void_p, DWORD, check=_ok())

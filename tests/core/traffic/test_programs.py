@@ -16,6 +16,7 @@ from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.contract import ServerEvents
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.traffic.programs import Failure, ProgramAnswers
+from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import wait
 from tests.core.children.programs import process
 
@@ -70,14 +71,15 @@ def test_answers_of_one_client_come_in_the_order_of_its_messages(pipe_name: str)
     ("arguments", "code", "text"),
     [
         (python("import os; os.write(2, b' why \\n'); os._exit(3)"), 3, "why"),
-        (python("import os; os.write(2, b'\\xff'); os._exit(3)"), 3, "\ufffd"),
+        (python("import os; os.write(2, b'f\\x81r'); os._exit(3)"), 3, "für"),
         (["there-is-no-such-program"], None, None),
     ],
-    ids=["fails", "fails oddly", "absent"],
+    ids=["fails", "fails in another code page", "absent"],
 )
 def test_without_an_answer_the_client_is_let_go_and_the_failure_told(
-    pipe_name: str, arguments: list[str], code: int | None, text: str | None
+    pipe_name: str, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int | None, text: str | None
 ) -> None:
+    monkeypatch.setattr(winapi, "GetConsoleOutputCP", lambda: 850)
     told = Told()
     with serving(pipe_name, arguments, told), connect(pipe_name) as client, pytest.raises(PipeClosedError):
         client.transact(b"x", 20)
