@@ -178,12 +178,17 @@ def test_its_client_writes_no_empty_message(dotnet: DotNet, pipe_name: str, opti
         assert messages.get(timeout=20) == b"something"
 
 
-def test_its_client_sees_our_server_close(dotnet: DotNet, pipe_name: str, options: str) -> None:
+# With a limit the server disconnects the client, which then meets ERROR_PIPE_NOT_CONNECTED and not ERROR_BROKEN_PIPE.
+@pytest.mark.parametrize("limit", [None, 1], ids=["without a limit", "with a limit of instances"])
+def test_its_client_sees_our_server_close(dotnet: DotNet, pipe_name: str, options: str, limit: int | None) -> None:
     def answer(client: Client, data: bytes) -> bytes:
         client.close()
         return data
 
-    with PipeServer(pipe_name, answer), dotnet.client(pipe_name, options=options) as client:
+    with (
+        PipeServer(pipe_name, answer, config=PipeConfig(max_instances=limit)),
+        dotnet.client(pipe_name, options=options) as client,
+    ):
         client.write(b"bye")
         assert client.read(64) == (b"bye", True)
         assert client.read(64)[0] == b""

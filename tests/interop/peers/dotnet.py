@@ -9,7 +9,7 @@ from clr_loader import get_coreclr
 from clr_loader.util.runtime_spec import DotnetCoreRuntimeSpec
 
 
-def _load() -> Any:
+def _load() -> tuple[Any, Any]:
     spec = find_spec("dotnetcore2")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -23,10 +23,10 @@ def _load() -> Any:
     clr.AddReference("System.IO.Pipes")
     import System
 
-    return System
+    return clr, System
 
 
-SYSTEM = _load()
+CLR, SYSTEM = _load()
 PIPES = SYSTEM.IO.Pipes
 
 _CHUNK = 65536
