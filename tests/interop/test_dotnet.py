@@ -191,7 +191,8 @@ def test_its_client_sees_our_server_close(dotnet: DotNet, pipe_name: str, option
     ):
         client.write(b"bye")
         assert client.read(64) == (b"bye", True)
-        assert client.read(64)[0] == b""
+        # An asynchronous read that is under way when the end comes brings nothing, and IsConnected is still true.
+        assert [client.read(64)[0] for _ in range(2)] == [b"", b""]
         assert not client.is_connected()
 
 
@@ -268,7 +269,10 @@ def test_its_server_echoes_a_mebibyte(
         server.accept()
         sending = background(client.send, data, 20)
         echoing = background(server.echo, len(data))
-        assert client.receive_until(Count(len(data)), 20).data == data
+        if mode == "Message":
+            assert client.receive(20) == data
+        else:
+            assert client.receive_until(Count(len(data)), 20).data == data
         sending.result(20)
         echoing.result(20)
 

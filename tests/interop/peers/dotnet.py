@@ -109,7 +109,8 @@ class End:
     def read(self, size: int) -> tuple[bytes, bool | None]:
         """Return what one read brings, and in message mode IsMessageComplete.
 
-        It brings no bytes at the end, and for a message of length zero; `is_connected` distinguishes them.
+        It brings no bytes at the end, and for a message of length zero. `is_connected` distinguishes them, unless an
+        asynchronous read was under way when the end came.
         """
         buffer = empty(size)
         if self.is_async:
@@ -126,11 +127,14 @@ class End:
             self.stream.Write(array(data), 0, len(data))
 
     def receive(self) -> bytes | None:
-        """Return a whole message, or on a byte pipe what is there; None at the end."""
+        """Return a whole message, or on a byte pipe what is there; None at the end.
+
+        An asynchronous end takes a message of length zero for the end, as programs for .NET do.
+        """
         data = b""
         while True:
             piece, is_complete = self.read(_CHUNK)
-            if not piece and not self.is_connected():
+            if not piece and (self.is_async or not self.is_connected()):
                 return None
             data += piece
             if is_complete in (None, True):
