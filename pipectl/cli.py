@@ -1,12 +1,15 @@
 """The root of the command line: commands that are imported when they are called, and where their errors are caught."""
 
+import _signal  # type: ignore[import-not-found] # `signal` would be a module more, and half a millisecond
+import _thread
 import os
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from threading import active_count
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -20,6 +23,11 @@ _OVERVIEW = r"""The tool for Windows named pipes: call them, serve them, look in
 A pipe is written NAME, \\.\pipe\NAME or \\HOST\pipe\NAME; in a POSIX shell, NAME alone needs no quotes. Data goes to
 stdout, everything else to stderr; `--json` makes objects of both.
 """
+
+# ExitCode.INTERRUPTED, which is imported only where a command fails.
+_INTERRUPTED = 130
+# The seconds that a command has to end after Ctrl+C, and that a destructor has in which Ctrl+C came.
+_TEAR_DOWN, _MOMENT = 5.0, 0.01
 
 
 # Options of the root itself, and those of all commands that take a value.
@@ -103,27 +111,80 @@ def cli(ctx: click.Context) -> None:
         echo(ctx.get_help())
 
 
+class _Interrupts:
+    """Makes KeyboardInterrupt of the first Ctrl+C, and ignores those after it: they would end the tear-down halfway.
+
+    What the tear-down waits for is bounded; if it takes long all the same, the process ends without it.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def listen(self) -> None:
+        """Take Ctrl+C from now on."""
+        sys.unraisablehook = self._again
+        _signal.signal(_signal.SIGINT, self._take)
+
+    def _take(self, *_: object) -> None:
+        # No call between these two, so that no other Ctrl+C comes between.
+        if self.came:
+            return
+        self.came = True
+        _thread.start_new_thread(_end_late, ())
+        raise KeyboardInterrupt
+
+    def _again(self, lost: Any) -> None:
+        """Have an interrupt again that came in a destructor, where Python only reports an exception and goes on."""
+        if lost.exc_type is KeyboardInterrupt:
+            _thread.start_new_thread(self._repeat, ())  # because here it would be lost too
+        else:
+            sys.__unraisablehook__(lost)
+
+    def _repeat(self) -> None:
+        time.sleep(_MOMENT)
+        self.came = False
+        _signal.raise_signal(_signal.SIGINT)  # also ends a wait, which `interrupt_main` does not
+
+
+def _end_late() -> None:
+    time.sleep(_TEAR_DOWN)
+    _end_interrupted()
+
+
+def _end_interrupted(*_: object) -> None:
+    os._exit(_INTERRUPTED)
+
+
 def main() -> None:
-    """Be the program: run its command line, and end the process."""
+    """Be the program: run its command line, and end the process with its exit code; 130 whenever Ctrl+C came."""
+    interrupts = _Interrupts()
+    try:
+        interrupts.listen()
+        code = _exit_code()
+        _leave(_INTERRUPTED if interrupts.came else code)
+    except KeyboardInterrupt:
+        _leave(_INTERRUPTED)
+
+
+def _exit_code() -> Any:
     try:
         cli(prog_name="pipectl")
     except SystemExit as leaving:
-        if isinstance(leaving.code, int):
-            _leave(leaving.code)
-        raise
+        return leaving.code
 
 
-def _leave(code: int) -> None:
+def _leave(code: Any) -> NoReturn:
     """End the process here, if nothing is left to do in it.
 
     The interpreter would free its memory piece by piece, which takes longer than a call; the system does it at once.
     """
-    if active_count() > 1:
-        return  # threads that it waits for, perhaps
-    with suppress(OSError):  # the interpreter's own flush will report it
-        for stream in filter(None, (sys.stdout, sys.stderr)):
-            stream.flush()
-        os._exit(code)
+    if active_count() == 1 and isinstance(code, int):  # else there are threads that the interpreter waits for, perhaps
+        with suppress(OSError):  # the interpreter's own flush will report it
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                stream.flush()
+            os._exit(code)
+    _signal.signal(_signal.SIGINT, _end_interrupted)
+    sys.exit(code)
 
 
 def _in_our_order(args: list[str]) -> list[str]:

@@ -16,7 +16,7 @@ from .output import Mode, Output, OutputClosedError, OutputFailedError
 
 def end(output: Output, error: Exception, args: Sequence[str] = ()) -> int:
     """Report what went wrong, and return the exit code; `args` are the command line, which may ask for JSON."""
-    if isinstance(error, click.Abort):
+    if isinstance(error, click.Abort) or _is_interrupted(error):
         return ExitCode.INTERRUPTED
     if isinstance(error, click.ClickException):
         return _wrong_usage(output, error, args)
@@ -30,6 +30,13 @@ def end(output: Output, error: Exception, args: Sequence[str] = ()) -> int:
         output.error(str(error), exit_code=code)
         return code
     return _unexpected(output, error)
+
+
+def _is_interrupted(error: BaseException | None) -> bool:
+    """Return whether an error came while Ctrl+C ended the command, of which it says nothing to the person."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _code(output: Output, error: Exception, code: int) -> int:
