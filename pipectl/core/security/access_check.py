@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from pipectl.core.constants import Access
 
-from .sddl import AccessEntry, AceFlags, Dacl, Descriptor, Kind, Label, LabelPolicy, specific
+from .sddl import AccessEntry, AceFlags, Dacl, Descriptor, Kind, Label, LabelPolicy, rights_in_words, specific
 from .sids import ALL_PACKAGES, ALL_RESTRICTED_PACKAGES, EVERYONE, OWNER_RIGHTS
 
 # Who asks
@@ -148,6 +148,11 @@ class Judgement(NamedTuple):
     def is_possible(self) -> bool:
         """Whether the request may succeed; False is certain."""
         return not self.missing & ~self.unknown and bool(self.granted | self.unknown or not self.desired)
+
+    def in_words(self) -> str:
+        """Return what is granted, such as `read and write`, and what perhaps is."""
+        surely, perhaps = rights_in_words(self.granted), rights_in_words(self.granted | self.unknown)
+        return f"{surely} (perhaps {perhaps})" if self.unknown else surely
 
 
 def client_rights(access: Access) -> Access:

@@ -231,7 +231,7 @@ def dacl_in_words(dacl: Dacl, lookup: Lookup | None = None) -> list[str]:
 
 def entry_in_words(entry: AccessEntry, lookup: Lookup | None = None) -> str:
     """Tell who may or may not do what, such as `Authenticated Users: read and write`."""
-    rights = _denied(entry.mask) if entry.kind is Kind.DENY else _granted(entry.mask)
+    rights = _denied(entry.mask) if entry.kind is Kind.DENY else rights_in_words(entry.mask)
     condition = f", if {entry.condition}" if entry.condition else ""
     return f"{name_of(entry.account, lookup)}: {rights}{condition}"
 
@@ -243,7 +243,10 @@ def label_in_words(label: Label) -> str:
     return f"{name_of(label.level)}: {effect}"
 
 
-def _granted(mask: Access) -> str:
+def rights_in_words(mask: Access) -> str:
+    """Return what rights let one do, such as `read and write`."""
+    if not mask:
+        return "nothing"
     if mask & Access.FILE_ALL_ACCESS == Access.FILE_ALL_ACCESS:
         return "full control"
     # Who may write data and not attributes, for example, cannot open with GENERIC_WRITE.

@@ -427,6 +427,20 @@ def test_the_maximum_is_what_there_is_and_fails_only_without_any() -> None:
     assert (both.granted, both.missing, both.is_allowed) == (READ, Access.WRITE_DAC, False)
 
 
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ("(A;;GA;;;WD)", "full control"),
+        ("(A;;0x12019b;;;WD)", "read and write"),
+        ("(A;;GR;;;BA)", "nothing"),
+        ("(A;;GR;;;WD)(XA;;0x12019b;;;WD;(x))", "read (perhaps read and write)"),
+        ("(XA;;GR;;;WD;(x))", "nothing (perhaps read)"),
+    ],
+)
+def test_the_outcome_is_told_in_words(entries: str, words: str) -> None:
+    assert judge(parse(f"D:{entries}"), PLAIN).in_words() == words
+
+
 # All of it once more, right by right, as [MS-DTYP] tells it
 
 ENTRIES = [
