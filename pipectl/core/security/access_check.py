@@ -81,6 +81,8 @@ class Token(NamedTuple):
     session: int | None = None
     # The SIDs of its logon session, which are among the groups too.
     logon: frozenset[str] | None = None
+    # False: it may belong to more groups of its computer or domain, so that what depends on them is unknown.
+    has_all_groups: bool = True
 
     @property
     def allowed_sids(self) -> frozenset[str]:
@@ -108,7 +110,8 @@ class Decider(StrEnum):
     # The restricting SIDs of the token, or its AppContainer, would need an entry too.
     RESTRICTED = "restricted"
     APPCONTAINER = "appcontainer"
-    # A condition, an account such as `DA` that only a domain knows, or a descriptor without a list.
+    # A condition, an account such as `DA` that only a domain knows, a group that nobody has looked up, or a descriptor
+    # without a list.
     UNKNOWN = "unknown"
 
 
@@ -283,19 +286,48 @@ def _of_others(entries: _Entries, token: Token) -> tuple[int, str] | None:
     return None
 
 
+class _Holder(NamedTuple):
+    """Whose entries are looked for in a list; None is what cannot be known."""
+
+    allow: Collection[str]
+    deny: Collection[str]
+    has_all_groups: bool = True
+    owner: str | None = None
+    is_owner: bool | None = False
+
+    def counts(self, entry: AccessEntry) -> bool | None:
+        if entry.account == OWNER_RIGHTS:
+            return self.is_owner
+        return _is_among(entry.account, self.deny if entry.kind is Kind.DENY else self.allow, self.has_all_groups)
+
+
+def _is_among(account: str | None, sids: Collection[str], are_all: bool = True) -> bool | None:
+    if account is None or account in sids:
+        return account is not None
+    is_told = account.startswith("S-") and (are_all or not account.startswith(_PERHAPS_GROUPS))
+    return False if is_told else None
+
+
+# Groups of a computer, and groups and users of a computer or domain.
+_PERHAPS_GROUPS = ("S-1-5-32-", "S-1-5-21-")
+
+
 def _by_list(entries: _Entries, token: Token, wanted: Access, named: Access, owner: str | None) -> list[Reason]:
     holders, restricted = token.allowed_sids, token.restricted
-    is_owner = owner in holders and (not restricted or owner in restricted)
+    owning = {_is_among(owner, holders, token.has_all_groups), *([_is_among(owner, restricted)] if restricted else [])}
+    is_owner = False if False in owning else None if None in owning else True
     found = _by_privilege(token, wanted & named)
     left = wanted & ~_rights(found, _GRANTING)
-    if is_owner and not any(entry.account == OWNER_RIGHTS for _, entry in entries):
-        found += _reason(Decider.OWNER, left & _OWNERS, None, owner)
-        left &= ~_OWNERS
-    told = owner if is_owner else None
-    by_entries = list(_walk(entries, left, holders, holders | token.deny_only, told))
+    owners = Access.NONE if any(entry.account == OWNER_RIGHTS for _, entry in entries) else left & _OWNERS
+    if is_owner:
+        found += _reason(Decider.OWNER, owners, None, owner)
+        left &= ~owners
+    doubted = _reason(Decider.UNKNOWN, owners, None, owner) if is_owner is None else []
+    holder = _Holder(holders, holders | token.deny_only, token.has_all_groups, owner, is_owner)
+    by_entries = list(_walk(entries, left, holder, doubted))
     if restricted:
         checked = left & _WRITING if token.is_write_restricted else left
-        again = _walk(entries, checked, restricted, restricted, told)
+        again = _walk(entries, checked, _Holder(restricted, restricted, True, owner, is_owner), doubted)
         by_entries = [
             *_part(by_entries, left & ~checked),
             *_both(_part(by_entries, checked), list(again), Decider.RESTRICTED),
@@ -316,49 +348,37 @@ def _by_package(entries: _Entries, token: Token, wanted: Access) -> list[Reason]
     if not token.is_lpac:
         packages.add(ALL_PACKAGES)
     of_packages = [(place, entry) for place, entry in entries if entry.account.startswith("S-1-15-")]
-    return list(_walk(of_packages, wanted, packages, (), None))
+    return list(_walk(of_packages, wanted, _Holder(packages, ()), []))
 
 
-def _walk(
-    entries: _Entries, wanted: Access, allow: Collection[str], deny: Collection[str], owner: str | None
-) -> Iterator[Reason]:
+def _walk(entries: _Entries, wanted: Access, holder: _Holder, doubted: Sequence[Reason]) -> Iterator[Reason]:
     """Read a list from its first entry to its last: the first that speaks of a right decides about it.
 
     An entry that may not count, because of its condition or its account, decides nothing, and makes a later one's
-    opposite decision doubtful. `owner` is the owner's SID, if the token is the owner.
+    opposite decision doubtful. `doubted` are such reasons to allow something that come before the first entry.
     """
-    left, doubtful = wanted, Access.NONE
-    doubts: dict[Kind, Access] = {Kind.ALLOW: Access.NONE, Kind.DENY: Access.NONE}
-    doubted: list[Reason] = []
+    left, doubtful, doubts = wanted, Access.NONE, list(doubted)
+    may_allow, may_deny = _rights(doubts, _DOUBTFUL), Access.NONE
     for place, entry in entries:
-        mask = entry.mask & left
-        if not mask or not _counts(entry, deny if entry.kind is Kind.DENY else allow, owner):
+        mask, counts = entry.mask & left, holder.counts(entry)
+        if not mask or counts is False:
             continue
-        decider = Decider.DENY if entry.kind is Kind.DENY else Decider.ALLOW
-        reason = Reason(decider, mask, place, entry.account, owner if entry.account == OWNER_RIGHTS else None)
-        if entry.condition or not _is_sid(entry.account):
-            doubts[entry.kind] |= mask
-            doubted.append(reason._replace(decider=Decider.UNKNOWN))
+        is_denied = entry.kind is Kind.DENY
+        via = holder.owner if entry.account == OWNER_RIGHTS else None
+        reason = Reason(Decider.DENY if is_denied else Decider.ALLOW, mask, place, entry.account, via)
+        if entry.condition or counts is None:
+            doubts.append(reason._replace(decider=Decider.UNKNOWN))
+            may_allow, may_deny = (may_allow, may_deny | mask) if is_denied else (may_allow | mask, may_deny)
             continue
         left &= ~mask
-        against = mask & doubts[Kind.ALLOW if entry.kind is Kind.DENY else Kind.DENY]
+        against = mask & (may_allow if is_denied else may_deny)
         doubtful |= against
         yield from _part([reason], mask & ~against)
-    doubtful |= left & doubts[Kind.ALLOW]
+    doubtful |= left & may_allow
     yield from _reason(Decider.NO_ENTRY, left & ~doubtful)
-    for reason in doubted:
+    for reason in doubts:
         yield from _part([reason], doubtful)
         doubtful &= ~reason.rights
-
-
-def _counts(entry: AccessEntry, sids: Collection[str], owner: str | None) -> bool:
-    if entry.account == OWNER_RIGHTS:
-        return owner is not None
-    return entry.account in sids or not _is_sid(entry.account)
-
-
-def _is_sid(account: str) -> bool:
-    return account.startswith("S-")
 
 
 def _both(first: Iterable[Reason], second: Sequence[Reason], decider: Decider) -> list[Reason]:

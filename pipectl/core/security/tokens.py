@@ -86,8 +86,8 @@ def constructed(who: str) -> Token:
       server, and stays as it is here.
     * `anonymous`: a user who has not logged on.
     * `users`: an ordinary user, no administrator, who is logged on here.
-    * A SID or a name: an ordinary user with that SID, as its own or as that of a group. Other groups that the account
-      belongs to are not looked up.
+    * A SID or a name: an ordinary user with that SID, as its own or as that of a group. Which other groups it
+      belongs to is not looked up: what depends on them is unknown.
     """
     preset = _PRESETS.get(who.lower())
     if preset:
@@ -97,7 +97,7 @@ def constructed(who: str) -> Token:
         raise ValueError(f"`{who}` is none of {', '.join(_PRESETS)}, no SID (S-1-…) and no known account")
     if sid == sids.ANONYMOUS:
         return _anonymous()
-    return _SPECIAL.get(sid, _USER)._replace(user=sid)
+    return _SPECIAL.get(sid, _USER._replace(has_all_groups=False))._replace(user=sid)
 
 
 def _low() -> Token:
@@ -141,7 +141,7 @@ _SERVICE: Token = _USER._replace(
     groups=frozenset((sids.EVERYONE, sids.AUTHENTICATED_USERS, sids.USERS, sids.SERVICE)), integrity=Integrity.SYSTEM
 )
 _SPECIAL = {
-    sids.ADMINISTRATORS: _USER._replace(integrity=Integrity.HIGH),
+    sids.ADMINISTRATORS: _USER._replace(integrity=Integrity.HIGH, has_all_groups=False),
     sids.SYSTEM: _SERVICE._replace(groups=frozenset((sids.EVERYONE, sids.AUTHENTICATED_USERS, sids.ADMINISTRATORS))),
     sids.LOCAL_SERVICE: _SERVICE,
     sids.NETWORK_SERVICE: _SERVICE,

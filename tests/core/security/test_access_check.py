@@ -192,6 +192,37 @@ def test_whether_a_server_may_add_instances_is_judged_in_its_favor(entries: str,
     assert judge(parse(f"O:{ME}D:{entries}"), FILTERED, CREATE).is_possible is may
 
 
+SOMEBODY = PLAIN._replace(has_all_groups=False)
+OTHER = "S-1-5-21-1-2-3-2000"
+
+
+@pytest.mark.parametrize(
+    ("text", "sure", "perhaps"),
+    [
+        ("D:(A;;GR;;;BA)", NONE, READ),
+        (f"D:(A;;GR;;;{OTHER})", NONE, READ),
+        ("D:(D;;GW;;;BA)(A;;GA;;;WD)", ALL & ~WRITE, WRITE),
+        ("D:(A;;GR;;;WD)(D;;GR;;;BA)", READ, NONE),
+        (f"D:(A;;GA;;;SY)(A;;GR;;;{ME})(A;;GA;;;AC)", READ, NONE),
+        ("O:BAD:", NONE, OWNERS),
+        ("O:DAD:", NONE, OWNERS),
+        ("O:BAD:(D;;GA;;;WD)", NONE, OWNERS),
+        ("O:BAD:(A;;GR;;;OW)", NONE, READ),
+        ("O:SYD:(A;;GR;;;OW)", NONE, NONE),
+        (f"O:{ME}D:", OWNERS, NONE),
+    ],
+)
+def test_what_depends_on_groups_that_nobody_has_looked_up_is_unknown(text: str, sure: Access, perhaps: Access) -> None:
+    found = judge(parse(text), SOMEBODY)
+    assert (found.granted, found.unknown) == (sure, perhaps)
+
+
+def test_an_owner_whose_sid_only_a_domain_knows_may_be_a_restricted_tokens() -> None:
+    assert judge(parse("O:DAD:"), RESTRICTING).unknown == OWNERS
+    assert judge(parse("O:WDD:"), RESTRICTING).unknown == NONE
+    assert judge(parse("O:BAD:"), RESTRICTING._replace(has_all_groups=False)).unknown == NONE
+
+
 # The owner
 
 
@@ -524,7 +555,7 @@ def test_hundreds_of_descriptors_are_judged_as_right_by_right(name: str) -> None
 # What always holds
 
 PRIVILEGED = ELEVATED._replace(privileges=frozenset(Privilege))
-_TOKENS = st.sampled_from([*TOKENS.values(), PRIVILEGED])
+_TOKENS = st.sampled_from([*TOKENS.values(), PRIVILEGED, SOMEBODY])
 _ENTRIES = st.lists(st.sampled_from(ENTRIES), max_size=5)
 _OWNERS = st.sampled_from(["", f"O:{ME}", "O:BA", "O:WD"])
 _LABELS = st.sampled_from(["", "S:(ML;;NW;;;LW)", "S:(ML;;NW;;;HI)", "S:(ML;;NWNR;;;SI)"])
@@ -548,8 +579,8 @@ def test_every_right_has_exactly_one_reason_that_agrees_with_the_outcome(
         is_granted = reason.decider in (Decider.ALLOW, Decider.NO_LIST, Decider.OWNER, Decider.PRIVILEGE)
         assert reason.rights & found.granted == (reason.rights if is_granted else NONE)
         assert reason.rights & found.unknown == (reason.rights if reason.decider is Decider.UNKNOWN else NONE)
-        if reason.decider in (Decider.ALLOW, Decider.DENY, Decider.UNKNOWN):
-            assert reason.entry is not None
+        assert reason.entry is not None or reason.decider not in (Decider.ALLOW, Decider.DENY)
+        if reason.entry is not None:
             assert parse(f"D:{''.join(entries)}").dacl.entries[reason.entry].account == reason.account  # type: ignore[union-attr]
     wanted = ALL if asked == Access.MAXIMUM_ALLOWED else found.desired
     assert told == wanted

@@ -20,6 +20,7 @@ from pipectl.core.win32.processes import TokenInformation
 from . import oracle
 
 ME = current_user_sid()
+OTHER = "S-1-5-21-1-2-3-1001"
 LOGON = "S-1-5-5-1-2"
 HERE = Token(ME, frozenset((EVERYONE, INTERACTIVE, LOGON)), session=1, logon=frozenset((LOGON,)))
 
@@ -81,7 +82,7 @@ def test_what_the_system_does_not_tell_is_none(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(winapi, "GetTokenInformation", silent)
     token = tokens.current()
     known = {name for name, value in token._asdict().items() if value is not None}
-    assert known == {"user", "groups", "deny_only", "logon"}
+    assert known == {"user", "groups", "deny_only", "logon", "has_all_groups"}
     assert tokens.linked() is None
 
 
@@ -141,12 +142,18 @@ def test_who_has_not_logged_on_is_anonymous_alone(who: str) -> None:
 
 
 def test_a_user_is_one_of_everyone_and_no_administrator() -> None:
-    for who in ("users", "S-1-5-21-1-2-3-1001"):
+    for who in ("users", OTHER):
         token = tokens.constructed(who)
         assert token.groups >= {EVERYONE, canonical("AU"), canonical("BU")}
         assert canonical("BA") not in token.allowed_sids
         assert token.integrity == Integrity.MEDIUM
-    assert "S-1-5-21-1-2-3-1001" in token.allowed_sids
+    assert OTHER in token.allowed_sids
+
+
+def test_the_groups_of_an_account_that_is_not_here_are_unknown() -> None:
+    assert judge(parse("D:(A;;GR;;;BA)"), tokens.constructed(OTHER)).unknown == Access.FILE_GENERIC_READ
+    for who in ("users", "anonymous", SYSTEM, "S-1-5-19"):
+        assert tokens.constructed(who).has_all_groups
 
 
 def test_system_is_an_administrator_of_its_own_level() -> None:
