@@ -38,6 +38,7 @@ if sys.platform != "win32":
         "core/inventory/test_processes.py",
         "core/pipe/test_[!fm]*.py",
         "core/security/test_descriptors.py",
+        "core/security/test_tokens.py",
         "core/traffic/*",
         "core/win32/*",
         "core/win32pipe/*",

@@ -49,6 +49,7 @@ VOCABULARY = {"constants", "errors", "deadline", "names", "models"}
 PURE = [f"core.{name}" for name in VOCABULARY] + [
     "core.security.sids",
     "core.security.sddl",
+    "core.security.access_check",
     "core.pipe.framing",
     "core.pipe.memory",
 ]

@@ -50,4 +50,5 @@ def _first(facts: "Record") -> "Record":
         **{name: value for name, value in made.items() if value is not None},
         "rejects_remote": facts.get("rejects_remote"),
         "access": access,
+        "you_may": facts.get("you_may"),
     }

@@ -18,9 +18,10 @@ from pipectl.core.errors import PipeAccessError, PipeClosedError
 from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
+from pipectl.core.security.access_check import allowed
 from pipectl.core.security.accounts import current_owner_sid, current_user_sid
 from pipectl.core.security.descriptors import get_security, sddl_for, security_attributes
-from pipectl.core.security.sddl import AccessEntry, Dacl, allowed
+from pipectl.core.security.sddl import AccessEntry, Dacl
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.calls import create_named_pipe
 from pipectl.core.win32.handle import Handle

@@ -7,9 +7,11 @@ from pipectl.core.errors import error_for, if_allowed
 from pipectl.core.models import PipeEntry
 from pipectl.core.names import short, upper
 from pipectl.core.pipe.availability import Availability, probe
+from pipectl.core.security import tokens
+from pipectl.core.security.access_check import judge
 from pipectl.core.security.accounts import account_name
-from pipectl.core.security.descriptors import get_security
-from pipectl.core.security.sddl import dacl_in_words, label_in_words
+from pipectl.core.security.descriptors import SecurityInfo, get_security
+from pipectl.core.security.sddl import Descriptor, dacl_in_words, label_in_words
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.queries import (
     get_local_info,
@@ -25,7 +27,7 @@ Record = dict[str, Any]
 
 
 def inspect(pipe: Handle) -> Record:
-    """Tell how a pipe was made, its state, who serves it, and who may open it."""
+    """Tell how a pipe was made, its state, who serves it, who may open it, and what this process may do with it."""
     made = get_named_pipe_info(pipe)
     local = if_allowed(lambda: get_local_info(pipe)._asdict()) or {}
     record: Record = {
@@ -45,7 +47,12 @@ def inspect(pipe: Handle) -> Record:
         "handle": if_allowed(handle_state, pipe),
         "server": if_allowed(lambda: server_of(pipe)._asdict()),
     }
-    return {**record, "security": if_allowed(_security, pipe)}
+    security = if_allowed(get_security, pipe)
+    return {
+        **record,
+        "security": security and if_allowed(_security, security),
+        "you_may": security and if_allowed(_you_may, security),
+    }
 
 
 def glance(pipe: str) -> Record:
@@ -108,8 +115,7 @@ def change_state(
         )
 
 
-def _security(pipe: Handle) -> Record:
-    info = get_security(pipe)
+def _security(info: SecurityInfo) -> Record:
     return {
         "owner": info.owner_name or info.owner,
         "group": info.group_name or info.group,
@@ -117,6 +123,13 @@ def _security(pipe: Handle) -> Record:
         "integrity": info.label and label_in_words(info.label),
         "sddl": info.sddl or None,
     }
+
+
+def _you_may(info: SecurityInfo) -> str | None:
+    """Return what the access list and the label let this process do; None without a list to judge by."""
+    if info.dacl is None:
+        return None
+    return judge(Descriptor(info.owner, info.group, info.dacl, info.label), tokens.current()).in_words()
 
 
 def _limit(instances: int | None) -> Record:

@@ -12,7 +12,7 @@ import ctypes
 import sys
 from collections.abc import Callable
 from ctypes import POINTER, Structure, Union, c_int32, c_int64, c_size_t, c_uint64, c_void_p
-from ctypes.wintypes import BOOL, DWORD, HANDLE, LPCWSTR, LPWSTR, UINT, ULONG, USHORT
+from ctypes.wintypes import BOOL, DWORD, HANDLE, LONG, LPCWSTR, LPWSTR, UINT, ULONG, USHORT
 from typing import Any, cast
 
 from pipectl.core.constants import WinError
@@ -82,6 +82,23 @@ class FILETIME(Structure):
 
 class SID_AND_ATTRIBUTES(Structure):
     _fields_ = (("Sid", c_void_p), ("Attributes", DWORD))
+
+
+class LUID_AND_ATTRIBUTES(Structure):
+    _fields_ = (("LowPart", DWORD), ("HighPart", LONG), ("Attributes", DWORD))
+
+
+class TOKEN_ACCESS_INFORMATION(Structure):
+    _fields_ = (
+        ("SidHash", c_void_p),
+        ("RestrictedSidHash", c_void_p),
+        ("Privileges", c_void_p),
+        ("AuthenticationId", DWORD * 2),
+        ("TokenType", DWORD),
+        ("ImpersonationLevel", DWORD),
+        ("MandatoryPolicy", DWORD),
+        ("Flags", DWORD),
+    )
 
 
 class TOKEN_USER(Structure):
