@@ -3,11 +3,13 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise, takewhile
 
 import click
 
-from .core.errors import PipeError, PipeNotFoundError
+from .core.errors import InvalidPipeNameError, PipeError, PipeNotFoundError
+from .core.names import full_name
 from .exitcodes import ExitCode, exit_code_for, program_code_for
 from .hints import hint_for
 from .options import ENDS_OUR_OPTIONS
@@ -86,7 +88,9 @@ def _asks_for_json(args: Sequence[str]) -> bool:
 def _near_names(error: PipeNotFoundError) -> str | None:
     from .core.inventory.directory import did_you_mean
 
-    names = did_you_mean(error.pipe) if error.pipe else []
+    names: list[str] = []
+    with suppress(InvalidPipeNameError):  # which a pattern without its wildcards may be
+        names = did_you_mean(error.pipe or full_name((error.subject or "").strip("*?")))
     return _hint(names, "pipectl list") if names else None
 
 

@@ -85,6 +85,7 @@ _BY_TOPIC: dict[str, str] = {
     "system": "Run pipectl on Windows, or with a Windows Python under Wine",
     "directory": "Wine cannot; ask for one by its name: `pipectl wait PIPE --for exists --timeout 0`",
     "remote directory": "Run `pipectl list` on that computer",
+    "pattern": _SEE_LIST,
     "own instances": "Add this user to the list with FILE_CREATE_PIPE_INSTANCE, as in `(A;;GA;;;SID)`",
     "name": _FORMS,
     "waiting": "Try to open it instead: `pipectl info {subject}`",
