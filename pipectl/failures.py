@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise, takewhile
+from typing import Any
 
 import click
 
@@ -14,6 +15,10 @@ from .exitcodes import ExitCode, exit_code_for, program_code_for
 from .hints import hint_for
 from .options import ENDS_OUR_OPTIONS
 from .output import Mode, Output, OutputClosedError, OutputFailedError
+
+# Bytes of a reply that is not whole that an error tells, to a person and in JSON.
+_MOST_SHOWN = 40
+_MOST_IN_JSON = 64 << 10
 
 
 def end(output: Output, error: Exception, args: Sequence[str] = ()) -> int:
@@ -53,16 +58,36 @@ def _failed(output: Output, error: PipeError) -> int:
     subject = None if error.pipe else error.subject
     hint = _near_names(error) if isinstance(error, PipeNotFoundError) else None
     output.error(
-        str(error),
+        f"{error}{_beginning(error.partial)}",
         hint or hint_for(error),
         function=error.function or None,
         pipe=error.pipe,
         **{"program" if output.runs_program else "subject": subject},
         code=error.code or None,
         symbol=error.symbol,
+        partial=_part(error.partial) if output.is_json and error.partial else None,
         exit_code=code,
     )
     return code
+
+
+def _beginning(partial: bytes) -> str:
+    """Say what had come of a result, by its beginning."""
+    if not partial:
+        return ""
+    from .core.names import escape
+    from .output.text import beginning, counted
+
+    text = beginning(partial, "utf-8", _MOST_SHOWN)
+    shown = partial[:_MOST_SHOWN].hex(" ") if text is None else f"`{escape(text)}`"
+    return f"; {counted(len(partial), 'byte')} had come: {shown}{'...' if len(partial) > _MOST_SHOWN else ''}"
+
+
+def _part(partial: bytes) -> dict[str, Any]:
+    from .output.text import for_json
+
+    kept = for_json(partial[:_MOST_IN_JSON], "utf-8")
+    return kept if len(partial) <= _MOST_IN_JSON else {**kept, "size": len(partial), "truncated": True}
 
 
 def _wrong_usage(output: Output, error: click.ClickException, args: Sequence[str]) -> int:

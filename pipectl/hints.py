@@ -6,6 +6,10 @@ from .core.errors import InvalidPipeNameError, PipeError
 _SEE_LIST = "See which pipes there are: `pipectl list`"
 _CLOSED = "The other end closed the connection: look at the server's log, or try again"
 _MORE_TIME = "Allow more time with `--timeout SECONDS`"
+_OTHER_RULE = (
+    "The reply may end otherwise: choose another rule, such as `--until idle:0.2`, or allow more time with "
+    "`--timeout SECONDS`"
+)
 _NOT_NATIVE = "CallNamedPipe needs a duplex message pipe: leave out `--native`"
 _IN_THE_WAY = (
     "There is a pipe whose name is the beginning of this one, up to a backslash; as long as it exists, Windows finds "
@@ -97,6 +101,8 @@ def hint_for(error: PipeError) -> str | None:
     """Return what the person may try next, as one line; None where nothing useful can be said."""
     if isinstance(error, InvalidPipeNameError) and error.meant:
         return f"Write {' or '.join(error.meant)}"
+    if error.partial and error.code == WinError.TIMEOUT:
+        return _OTHER_RULE
     hint = _BY_TOPIC.get(error.topic) or _BY_CALL.get(error.function, {}).get(error.code)
     hint = hint or _BY_CODE.get(error.code)
     return hint and hint.replace("{subject}", quoted(error.subject or "PIPE"))

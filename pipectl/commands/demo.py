@@ -60,8 +60,8 @@ _TRY_NEXT = (
 def command(ctx: click.Context, pause: bool) -> None:
     """Take a tour: a server, and each command against it.
 
-    Opens only pipes of its own, which others can call while it runs. Each command runs as it would at a prompt, with its
-    output and its exit code.
+    Opens only pipes of its own, which others can call while it runs. Each command runs as it would at a prompt, with
+    its output and its exit code.
     """
     output: Output = ctx.obj
     root: Any = ctx.find_root().command

@@ -86,10 +86,14 @@ def receive_until(pipe: Channel, until: Framing, deadline: Deadline, reply_of: C
     """Receive what a rule ends, and keep what came after it; a read that was begun before is the first one."""
     _fold(pipe)
     searched, ended_by = 0, None
-    while ended_by is None and (span := until.split(pipe._partial, searched)) is None:
-        searched = len(pipe._partial)
-        pipe._check_size(until.needed(pipe._partial) or searched)
-        ended_by = _read_more(pipe, until, deadline)
+    try:
+        while ended_by is None and (span := until.split(pipe._partial, searched)) is None:
+            searched = len(pipe._partial)
+            pipe._check_size(until.needed(pipe._partial) or searched)
+            ended_by = _read_more(pipe, until, deadline)
+    except (PipeTimeoutError, PipeClosedError) as error:
+        error.partial = bytes(pipe._partial)
+        raise
     begin, end = (0, len(pipe._partial)) if ended_by else (span or (0, 0))
     reply = reply_of(bytes(memoryview(pipe._partial)[begin:end]), ended_by or str(until))
     # No call from here on, so that Ctrl+C takes nothing away.
