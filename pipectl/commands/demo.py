@@ -70,14 +70,24 @@ def command(ctx: click.Context, pause: bool) -> None:
     with _servers(name):
         for step in _TOUR:
             line = step.arguments.format(n=name)
-            output.heading(step.shows, f"pipectl {line}")
+            _heading(output, step.shows, f"pipectl {line}")
             with _caller(line.split()[1]) if step.client else nullcontext():
                 code = root.run([*_with(line.split(), options)])
             if code:
                 output.note(f"exit code {code}")
             if pause:
                 click.pause("Press any key for the next command ...", err=True)
-    output.heading("That was the tour. Try next", *_TRY_NEXT)
+    _heading(output, "That was the tour. Try next", *_TRY_NEXT)
+
+
+def _heading(output: "Output", title: str, *lines: str) -> None:
+    """Begin a part of the tour; with JSON its output speaks for itself."""
+    if output.is_json:
+        return
+    output.note("")
+    output.note(title, style="bold")
+    for line in lines:
+        output.note(f"> {line}" if len(lines) == 1 else f"  {line}", style="cyan")
 
 
 def _with(line: list[str], options: list[str]) -> list[str]:

@@ -34,7 +34,10 @@ def command(output: Output, /, pipe: str, no_open: bool, opening: OpenOptions) -
     if no_open:
         output.data.record(glance(pipe))
         return
-    with open_pipe(pipe, opening.timeout, access=TO_ASK, **opening.opening()) as handle:
+    with (
+        output.waiting(f"a free instance of {pipe}"),
+        open_pipe(pipe, opening.timeout, access=TO_ASK, **opening.opening()) as handle,
+    ):
         facts = inspect(handle)
     output.data.record(facts if output.is_json or output.verbosity else _first(facts))
 

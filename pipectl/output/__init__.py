@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # The variable that chooses the encoding of redirected text.
 ENCODING = "PIPECTL_ENCODING"
 
+# Seconds of waiting after which a person is told what for.
+_PATIENCE = 1.0
+
 Record = Mapping[str, Any]
 
 
@@ -402,19 +405,10 @@ class Output:
 
     # Messages
 
-    def heading(self, title: str, *lines: str) -> None:
-        """Begin a part of a tour."""
-        if self.quiet or self.is_json:
-            return
-        self._say("")
-        self._say(title, style="bold")
-        for line in lines:
-            self._say(f"> {line}" if len(lines) == 1 else f"  {line}", style="cyan")
-
-    def note(self, text: str) -> None:
+    def note(self, text: str, style: str = "") -> None:
         """Say something to the person, unless `--quiet`."""
         if not self.quiet:
-            self._say(text)
+            self._say(text, style=style)
 
     def detail(self, text: str) -> None:
         """Say something that only `--verbose` asks for."""
@@ -440,6 +434,23 @@ class Output:
             from traceback import format_exception
 
             self._say("".join(format_exception(error)).rstrip())
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say on a terminal what is waited for in this block, once that takes more than a second."""
+        if self.quiet or self.is_json or not self.stderr.is_terminal:
+            yield
+            return
+        from threading import Timer
+
+        timer = Timer(_PATIENCE, self.note, [f"waiting for {what}; Ctrl+C ends it"])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
 
     @contextmanager
     def live(self) -> Iterator[None]:

@@ -4,11 +4,13 @@ import errno
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from pipectl import output as module
 from pipectl.output import Form, Mode, Output, OutputClosedError, OutputFailedError, Record, View
 from tests.streams import Stream, Streams
 
@@ -329,12 +331,39 @@ def test_with_json_messages_are_objects_too(streams: Streams) -> None:
     made.note("note")
     made.detail("detail")
     made.warning("look")
-    made.heading("title", "line")
     assert [json.loads(line) for line in streams.stderr.text.splitlines()] == [
         {"schema": 1, "note": "note"},
         {"schema": 1, "note": "detail"},
         {"schema": 1, "warning": "look"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("streams", "mode", "quiet", "told"),
+    [
+        ("terminal", None, False, "waiting for the reply; Ctrl+C ends it\n"),
+        ("terminal", None, True, ""),
+        ("terminal", Mode.JSON, False, ""),
+        ("redirected", None, False, ""),
+    ],
+    indirect=["streams"],
+)
+def test_a_person_who_waits_is_told_what_for(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, mode: Mode | None, quiet: bool, told: str
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    made = streams.output(mode, quiet=quiet)
+    with made.waiting("the reply"):
+        end = time.perf_counter() + 5
+        while time.perf_counter() < end and told and not streams.stderr.text:
+            time.sleep(0.001)
+    assert streams.stderr.text == told
+
+
+def test_a_short_wait_is_not_told_of(streams: Streams) -> None:
+    with streams.output().waiting("the reply"):
+        pass
+    assert streams.stderr.text == ""
 
 
 # Encodings
