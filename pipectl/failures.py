@@ -45,7 +45,7 @@ def _code(output: Output, error: Exception, code: int) -> int:
 
 
 def _unexpected(output: Output, error: Exception) -> int:
-    output.traceback(error)
+    _show_traceback(output, error)
     code = _code(output, error, ExitCode.UNEXPECTED)
     what = str(error) if isinstance(error, OSError) else repr(error)  # which leaves out the file
     output.error(f"unexpected: {what}", "Run it again with `--debug`, and report what it shows", exit_code=code)
@@ -53,7 +53,7 @@ def _unexpected(output: Output, error: Exception) -> int:
 
 
 def _failed(output: Output, error: PipeError) -> int:
-    output.traceback(error)
+    _show_traceback(output, error)
     code = _code(output, error, exit_code_for(error))
     subject = None if error.pipe else error.subject
     hint = _near_names(error) if isinstance(error, PipeNotFoundError) else None
@@ -69,6 +69,14 @@ def _failed(output: Output, error: PipeError) -> int:
         exit_code=code,
     )
     return code
+
+
+def _show_traceback(output: Output, error: Exception) -> None:
+    """Show where an error comes from, if `--debug` asks for it."""
+    if output.debug:
+        from traceback import format_exception
+
+        output.note("".join(format_exception(error)).rstrip())
 
 
 def _beginning(partial: bytes) -> str:

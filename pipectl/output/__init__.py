@@ -336,6 +336,8 @@ class Output:
         self.verbosity = 0
         self.quiet = False
         self.debug = False
+        # `auto`, `always` or `never`.
+        self.color = "auto"
         # The file of `-o`, which `open` opens.
         self.path: str | None = None
         # Whether what it holds stays.
@@ -401,7 +403,7 @@ class Output:
     def _screen(self) -> "Screen":
         from .tables import Screen
 
-        return Screen(self._stdout.is_msys, self.stderr.is_msys)
+        return Screen(self._stdout.is_msys, self.stderr.is_msys, self.color)
 
     # Messages
 
@@ -427,13 +429,6 @@ class Output:
         self._say(text, label="error", style="bold red")
         if hint:
             self._say(hint, label="hint", style="cyan")
-
-    def traceback(self, error: Exception) -> None:
-        """Show where an error comes from, if `--debug` asks for it."""
-        if self.debug:
-            from traceback import format_exception
-
-            self._say("".join(format_exception(error)).rstrip())
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
@@ -482,12 +477,18 @@ class Output:
         from .text import printable
 
         text = printable(text)
-        if self.stderr.is_terminal and (style or self._is_live):
+        if (style and self._is_colored) or self._is_live:
             self._screen.say(text, label, style)
             return
         prefix = f"{label}: " if label else ""
         with suppress(OutputClosedError, OutputFailedError):
             self.stderr.write(f"{prefix}{text}\n")
+
+    @property
+    def _is_colored(self) -> bool:
+        if self.color == "auto":
+            return self.stderr.is_terminal or bool(os.environ.get("FORCE_COLOR"))
+        return self.color == "always"
 
     def _object(self, record: Record) -> None:
         from .text import json_line

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import subprocess
 import sys
 import time
@@ -207,7 +208,18 @@ COLUMNS = ("name", "max_instances")
 
 def test_records_on_a_terminal_are_columns_that_break_no_name(streams: Streams) -> None:
     streams.output().data.records([{"name": "x" * 200, "max_instances": 1}], COLUMNS, title="1 pipe")
-    assert streams.stdout.text.splitlines() == ["1 pipe", "name  max instances", f"{'x' * 200}  {'1':>13}"]
+    assert streams.stdout.text.splitlines() == ["1 pipe", "max instances  name", f"{'1':>13}  {'x' * 200}"]
+
+
+def test_where_rows_are_too_wide_the_first_column_is_the_last(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    streams.output().data.records([{"name": "x" * 50, "max_instances": 1}], COLUMNS)
+    lines = [re.sub(r"\x1b\[\d*m", "", line) for line in streams.stdout.text.splitlines()]
+    assert lines == ["max instances  name", f"{'1':>13}  {'x' * 50}"]
 
 
 @either
@@ -295,6 +307,29 @@ def test_errors_are_coloured_on_a_terminal_unless_no_color_says_otherwise(
     monkeypatch.delenv("NO_COLOR")
     streams.output().error("it failed")
     assert "31m" in streams.stderr.text
+
+
+@either
+@pytest.mark.parametrize(
+    ("color", "environment", "colored"),
+    [
+        ("always", {"NO_COLOR": "1", "TERM": "dumb"}, True),
+        ("never", {"TERM": "xterm-256color", "FORCE_COLOR": "1"}, False),
+        ("auto", {"TERM": "xterm-256color", "FORCE_COLOR": "1"}, True),
+        ("auto", {"TERM": "dumb"}, False),
+    ],
+)
+def test_colors_can_be_chosen(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, color: str, environment: dict[str, str], colored: bool
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    made = streams.output()
+    made.color = color
+    made.error("it failed")
+    assert ("31m" in streams.stderr.text) is colored
 
 
 @pytest.mark.parametrize("takes_escapes", [True, False])
