@@ -51,6 +51,7 @@ def _first(facts: "Record") -> "Record":
         "pipe": facts.get("pipe"),
         "server": server,
         **{name: value for name, value in made.items() if value is not None},
-        "rejects_remote": facts.get("rejects_remote"),
+        # Only if it is said: Microsoft does not document that a pipe that does not reject them says so.
+        "rejects_remote": facts.get("rejects_remote") or None,
         "access": access,
     }
