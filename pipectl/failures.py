@@ -3,15 +3,22 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise, takewhile
+from typing import Any
 
 import click
 
-from .core.errors import PipeError, PipeNotFoundError
+from .core.errors import InvalidPipeNameError, PipeError, PipeNotFoundError
+from .core.names import full_name
 from .exitcodes import ExitCode, exit_code_for, program_code_for
 from .hints import hint_for, pasteable
 from .options import ENDS_OUR_OPTIONS
 from .output import Mode, Output, OutputClosedError, OutputFailedError
+
+# Bytes of a reply that is not whole that an error tells, to a person and in JSON.
+_MOST_SHOWN = 40
+_MOST_IN_JSON = 64 << 10
 
 
 def end(output: Output, error: Exception, args: Sequence[str] = ()) -> int:
@@ -45,7 +52,7 @@ def _code(output: Output, error: Exception, code: int) -> int:
 
 
 def _unexpected(output: Output, error: Exception) -> int:
-    output.traceback(error)
+    _show_traceback(output, error)
     code = _code(output, error, ExitCode.UNEXPECTED)
     what = str(error) if isinstance(error, OSError) else repr(error)  # which leaves out the file
     output.error(f"unexpected: {what}", "Run it again with `--debug`, and report what it shows", exit_code=code)
@@ -53,21 +60,49 @@ def _unexpected(output: Output, error: Exception) -> int:
 
 
 def _failed(output: Output, error: PipeError) -> int:
-    output.traceback(error)
+    _show_traceback(output, error)
     code = _code(output, error, exit_code_for(error))
     subject = None if error.pipe else error.subject
     hint = _near_names(error) if isinstance(error, PipeNotFoundError) else None
     output.error(
-        str(error),
+        f"{error}{_beginning(error.partial)}",
         hint or hint_for(error),
         function=error.function or None,
         pipe=error.pipe,
         **{"program" if output.runs_program else "subject": subject},
         code=error.code or None,
         symbol=error.symbol,
+        partial=_part(error.partial) if output.is_json and error.partial else None,
         exit_code=code,
     )
     return code
+
+
+def _show_traceback(output: Output, error: Exception) -> None:
+    """Show where an error comes from, if `--debug` asks for it."""
+    if output.debug:
+        from traceback import format_exception
+
+        output.note("".join(format_exception(error)).rstrip())
+
+
+def _beginning(partial: bytes) -> str:
+    """Say what had come of a result, by its beginning."""
+    if not partial:
+        return ""
+    from .core.names import escape
+    from .output.text import beginning, counted
+
+    text = beginning(partial, "utf-8", _MOST_SHOWN)
+    shown = partial[:_MOST_SHOWN].hex(" ") if text is None else f"`{escape(text)}`"
+    return f"; {counted(len(partial), 'byte')} had come: {shown}{'...' if len(partial) > _MOST_SHOWN else ''}"
+
+
+def _part(partial: bytes) -> dict[str, Any]:
+    from .output.text import for_json
+
+    kept = for_json(partial[:_MOST_IN_JSON], "utf-8")
+    return kept if len(partial) <= _MOST_IN_JSON else {**kept, "size": len(partial), "truncated": True}
 
 
 def _wrong_usage(output: Output, error: click.ClickException, args: Sequence[str]) -> int:
@@ -93,7 +128,9 @@ def _asks_for_json(args: Sequence[str]) -> bool:
 def _near_names(error: PipeNotFoundError) -> str | None:
     from .core.inventory.directory import did_you_mean
 
-    names = did_you_mean(error.pipe) if error.pipe else []
+    names: list[str] = []
+    with suppress(InvalidPipeNameError):  # which a pattern without its wildcards may be
+        names = did_you_mean(error.pipe or full_name((error.subject or "").strip("*?")))
     return _hint([pasteable(name) for name in names], "pipectl list") if names else None
 
 

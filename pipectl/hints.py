@@ -11,6 +11,10 @@ _SEE_LIST = "See which pipes there are: `pipectl list`"
 _SEE_LIST_THERE = "See which pipes there are: run `pipectl list` on that computer"
 _CLOSED = "The other end closed the connection: look at the server's log, or try again"
 _MORE_TIME = "Allow more time with `--timeout SECONDS`"
+_OTHER_RULE = (
+    "The reply may end otherwise: choose another rule, such as `--until idle:0.2`, or allow more time with "
+    "`--timeout SECONDS`"
+)
 _NOT_NATIVE = "CallNamedPipe needs a duplex message pipe: leave out `--native`"
 _IN_THE_WAY = (
     "There is a pipe whose name is the beginning of this one, up to a backslash; as long as it exists, Windows finds "
@@ -90,6 +94,7 @@ _BY_TOPIC: dict[str, str] = {
     "directory": "Wine cannot; ask for one by its name: `pipectl wait PIPE --for exists --timeout 0`",
     "remote directory": "Run `pipectl list` on that computer",
     "remote server": "Run pipectl on that computer, or leave out the name of this one",
+    "pattern": _SEE_LIST,
     "own instances": "Add this user to the list with FILE_CREATE_PIPE_INSTANCE, as in `(A;;GA;;;SID)`",
     "name": _FORMS,
     "waiting": "Try to open it instead: `pipectl info {subject}`",
@@ -103,6 +108,8 @@ def hint_for(error: PipeError) -> str | None:
         return f"Write {' or '.join(error.meant)}"
     if isinstance(error, ProgramNotFoundError):
         return _program_hint(error.subject or "PROGRAM")
+    if error.partial and error.code == WinError.TIMEOUT:
+        return _OTHER_RULE
     hint = _BY_TOPIC.get(error.topic) or _BY_CALL.get(error.function, {}).get(error.code)
     hint = hint or _BY_CODE.get(error.code)
     if hint == _SEE_LIST and error.pipe and is_remote(error.pipe):

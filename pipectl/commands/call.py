@@ -62,7 +62,9 @@ def _call(output: Output, pipe: str, payload: bytes, request: RequestOptions) ->
     from pipectl.core.pipe.connection import connect
 
     deadline = Deadline(request.open.timeout)
-    with connect(pipe, deadline, max_message=request.max_message, **request.open.opening()) as connection:
+    with output.waiting(f"a free instance of {pipe}"):
+        connection = connect(pipe, deadline, max_message=request.max_message, **request.open.opening())
+    with connection, output.waiting(f"the reply of {pipe}"):
         output.detail(f"connected to {pipe}, a {'message' if connection.is_message else 'byte'} pipe")
         return connection.ask(payload, request.until, deadline)
 

@@ -34,7 +34,10 @@ def command(output: Output, /, pipe: str, no_open: bool, opening: OpenOptions) -
     if no_open:
         output.data.record(glance(pipe))
         return
-    with open_pipe(pipe, opening.timeout, access=TO_ASK, **opening.opening()) as handle:
+    with (
+        output.waiting(f"a free instance of {pipe}"),
+        open_pipe(pipe, opening.timeout, access=TO_ASK, **opening.opening()) as handle,
+    ):
         facts = inspect(handle)
     output.data.record(facts if output.is_json or output.verbosity else _first(facts))
 
@@ -48,7 +51,8 @@ def _first(facts: "Record") -> "Record":
         "pipe": facts.get("pipe"),
         "server": server,
         **{name: value for name, value in made.items() if value is not None},
-        "rejects_remote": facts.get("rejects_remote"),
+        # Only if it is said: Microsoft does not document that a pipe that does not reject them says so.
+        "rejects_remote": facts.get("rejects_remote") or None,
         "access": access,
         "you_may": facts.get("you_may"),
     }

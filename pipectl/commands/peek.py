@@ -35,7 +35,10 @@ def command(output: Output, /, pipe: str, size: int, view: View, opening: OpenOp
     from pipectl.core.pipe.connection import ANY_DIRECTION, connect
 
     deadline = Deadline(opening.timeout)
-    with connect(pipe, deadline, access=ANY_DIRECTION, **opening.opening()) as connection:
+    with (
+        output.waiting(f"something to read from {pipe}"),
+        connect(pipe, deadline, access=ANY_DIRECTION, **opening.opening()) as connection,
+    ):
         found = connection.await_data(size, deadline)
     facts = {"pipe": pipe, "available": found.available, "left_in_message": found.left_in_message}
     output.note(_in_words(found))

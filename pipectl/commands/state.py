@@ -43,7 +43,10 @@ def command(
 
     is_set = (read_mode, wait_mode, collect_count, collect_timeout) != (None, None, None, None)
     access = TO_SET if is_set else TO_ASK
-    with open_pipe(pipe, opening.timeout, access=access, **opening.opening()) as handle:
+    with (
+        output.waiting(f"a free instance of {pipe}"),
+        open_pipe(pipe, opening.timeout, access=access, **opening.opening()) as handle,
+    ):
         before = handle_state(handle)
         if not is_set:
             output.data.record({"pipe": pipe, **before})

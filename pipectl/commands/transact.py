@@ -57,7 +57,9 @@ def command(
     timeout = request.open.timeout
     written_requests: Iterable[bytes] = map(written.encode, data) if data else map(written.convert, stdin.lines())
     requests = map(request.checked, written_requests)
-    with connect(pipe, Deadline(timeout), max_message=request.max_message, **request.open.opening()) as connection:
+    with output.waiting(f"a free instance of {pipe}"):
+        connection = connect(pipe, Deadline(timeout), max_message=request.max_message, **request.open.opening())
+    with connection:
         for number, sent, reply, seconds in exchanges(connection, requests, request.until, timeout):
             facts = {"pipe": pipe, "exchange": number, "sent": len(sent), "ended_by": reply.ended_by}
             output.detail(f"{number}: {len(sent)} bytes sent, {len(reply.data)} received in {seconds * 1000:.1f} ms")

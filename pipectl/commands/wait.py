@@ -9,6 +9,8 @@ from pipectl.options.client import pipe_argument
 from pipectl.options.types import DURATION, Word
 from pipectl.output import Output
 
+_STATES = {Condition.FREE: "free", Condition.EXISTS: "there", Condition.GONE: "gone"}
+
 
 @with_examples(
     ("pipectl wait svc --timeout 30", "Wait until the service has started, and a client can connect."),
@@ -43,7 +45,8 @@ def command(output: Output, /, pipe: str, condition: Condition, timeout: float |
     from pipectl.core.pipe.availability import wait_for
 
     watch = Stopwatch()
-    wait_for(pipe, condition, Deadline(timeout), absent_too=timeout != 0)
+    with output.waiting(f"{pipe} to be {_STATES[condition]}"):
+        wait_for(pipe, condition, Deadline(timeout), absent_too=timeout != 0)
     seconds = watch.seconds
     if output.mode is None:
         output.detail(f"{pipe}: {condition}, after {round(seconds, 3):g} s")

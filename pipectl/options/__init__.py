@@ -215,6 +215,9 @@ def _output_options() -> list[click.Parameter]:
     def set_quiet(output: Output, _value: Any) -> None:
         output.quiet = True
 
+    def set_color(output: Output, value: Any) -> None:
+        output.color = value
+
     def set_debug(output: Output, _value: Any) -> None:
         output.debug = True
 
@@ -237,5 +240,11 @@ def _output_options() -> list[click.Parameter]:
         stored("--json", apply=set_json, is_flag=True, help="Short for `--format json`."),
         stored("-v", "--verbose", apply=set_verbosity, count=True, help="More detail on stderr."),
         stored("-q", "--quiet", apply=set_quiet, is_flag=True, help="Only errors and warnings on stderr."),
+        stored(
+            "--color",
+            apply=set_color,
+            type=click.Choice(["auto", "always", "never"]),
+            help="Color messages and tables.  [default: auto, on a terminal unless NO_COLOR is set]",
+        ),
         stored("--debug", apply=set_debug, is_flag=True, help="Show a traceback with an error."),
     ]

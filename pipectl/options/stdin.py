@@ -4,13 +4,17 @@ import os
 import sys
 from collections.abc import Iterator
 
+import click
+
 from pipectl.core.constants import BUFFER_SIZE
+from pipectl.output import Output, Stream
 
 _DESCRIPTOR = 0
 
 
 def read_all() -> bytes:
     """Read to the end."""
+    _prompt()
     return b"".join(chunks())
 
 
@@ -18,6 +22,7 @@ def lines() -> Iterator[bytes]:
     """Yield each line as it comes, without its end; a byte order mark is no part of the first."""
     from .marks import unmarked_lines
 
+    _prompt()
     # In pieces, because to join what is there with each that comes takes the square of a long line's time.
     begun: list[bytes] = []
     for chunk in unmarked_lines(chunks()):
@@ -39,6 +44,14 @@ def chunks() -> Iterator[bytes]:
     for_ever = Deadline(None)
     while data := run_blocking(_read, for_ever):
         yield data
+
+
+def _prompt() -> None:
+    """Tell a person who is waited for how the input ends; only Windows' consoles have their own way."""
+    output = click.get_current_context().find_object(Output)
+    stream = Stream(sys.stdin)
+    if output is not None and stream.is_terminal:
+        output.note(f"reading stdin; end with {'Ctrl+D' if stream.is_msys else 'Ctrl+Z, Enter'}")
 
 
 def _read() -> bytes | None:

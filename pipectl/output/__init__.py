@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # The variable that chooses the encoding of redirected text.
 ENCODING = "PIPECTL_ENCODING"
 
+# Seconds of waiting after which a person is told what for.
+_PATIENCE = 1.0
+
 Record = Mapping[str, Any]
 
 
@@ -333,6 +336,8 @@ class Output:
         self.verbosity = 0
         self.quiet = False
         self.debug = False
+        # `auto`, `always` or `never`.
+        self.color = "auto"
         # The file of `-o`, which `open` opens.
         self.path: str | None = None
         # Whether what it holds stays.
@@ -398,23 +403,14 @@ class Output:
     def _screen(self) -> "Screen":
         from .tables import Screen
 
-        return Screen(self._stdout.is_msys, self.stderr.is_msys)
+        return Screen(self._stdout.is_msys, self.stderr.is_msys, self.color)
 
     # Messages
 
-    def heading(self, title: str, *lines: str) -> None:
-        """Begin a part of a tour."""
-        if self.quiet or self.is_json:
-            return
-        self._say("")
-        self._say(title, style="bold")
-        for line in lines:
-            self._say(f"> {line}" if len(lines) == 1 else f"  {line}", style="cyan")
-
-    def note(self, text: str) -> None:
+    def note(self, text: str, style: str = "") -> None:
         """Say something to the person, unless `--quiet`."""
         if not self.quiet:
-            self._say(text)
+            self._say(text, style=style)
 
     def detail(self, text: str) -> None:
         """Say something that only `--verbose` asks for."""
@@ -434,12 +430,22 @@ class Output:
         if hint:
             self._say(hint, label="hint", style="cyan")
 
-    def traceback(self, error: Exception) -> None:
-        """Show where an error comes from, if `--debug` asks for it."""
-        if self.debug:
-            from traceback import format_exception
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say on a terminal what is waited for in this block, once that takes more than a second."""
+        if self.quiet or self.is_json or not self.stderr.is_terminal:
+            yield
+            return
+        from threading import Timer
 
-            self._say("".join(format_exception(error)).rstrip())
+        timer = Timer(_PATIENCE, self.note, [f"waiting for {what}; Ctrl+C ends it"])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -471,12 +477,18 @@ class Output:
         from .text import printable
 
         text = printable(text)
-        if self.stderr.is_terminal and (style or self._is_live):
+        if (style and self._is_colored) or self._is_live:
             self._screen.say(text, label, style)
             return
         prefix = f"{label}: " if label else ""
         with suppress(OutputClosedError, OutputFailedError):
             self.stderr.write(f"{prefix}{text}\n")
+
+    @property
+    def _is_colored(self) -> bool:
+        if self.color == "auto":
+            return self.stderr.is_terminal or bool(os.environ.get("FORCE_COLOR"))
+        return self.color == "always"
 
     def _object(self, record: Record) -> None:
         from .text import json_line

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from threading import Timer
 from typing import TextIO, cast
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
@@ -19,9 +20,13 @@ _LEAST = 30
 
 
 class Screen:
-    """The terminals behind stdout and stderr; for those of MSYS, which are pipes, say so."""
+    """The terminals behind stdout and stderr; for those of MSYS, which are pipes, say so.
 
-    def __init__(self, stdout_is_msys: bool = False, stderr_is_msys: bool = False) -> None:
+    `color` is `auto`, `always` or `never`: the first asks the terminal, and NO_COLOR.
+    """
+
+    def __init__(self, stdout_is_msys: bool = False, stderr_is_msys: bool = False, color: str = "auto") -> None:
+        self._color = color
         self._is_msys = {False: stdout_is_msys, True: stderr_is_msys}
         self._consoles: dict[bool, Console] = {}
         self._live: Live | None = None
@@ -61,6 +66,8 @@ class Screen:
         if title:
             console.print(Text(title, "italic"), soft_wrap=True)
         head, *lines = column_lines([heads, *rows])
+        if max(map(cell_len, [head, *lines])) > console.width:  # the first column, the names, may wrap at the end
+            head, *lines = column_lines([[*row[1:], row[0]] for row in [heads, *rows]])
         console.print(Text(head, "bold"), soft_wrap=True)
         for line in lines:
             console.print(Text(line), soft_wrap=True)
@@ -90,11 +97,13 @@ class Screen:
 
     def _console(self, *, to_stderr: bool) -> Console:
         if to_stderr not in self._consoles:
-            self._consoles[to_stderr] = _console(to_stderr=to_stderr, is_msys=self._is_msys[to_stderr])
+            self._consoles[to_stderr] = _console(
+                to_stderr=to_stderr, is_msys=self._is_msys[to_stderr], color=self._color
+            )
         return self._consoles[to_stderr]
 
 
-def _console(*, to_stderr: bool, is_msys: bool) -> Console:
+def _console(*, to_stderr: bool, is_msys: bool, color: str) -> Console:
     """Make the console of a stream; rich asks only stdout what a terminal of Windows can do, which may be a file."""
     stream = cast("TextIO", sys.stderr if to_stderr else sys.stdout)
     if is_msys:
@@ -105,8 +114,10 @@ def _console(*, to_stderr: bool, is_msys: bool) -> Console:
         markup=False,
         emoji=False,
         highlight=False,
-        force_terminal=True if is_msys else None,
-        legacy_windows=False if knows_colors else None,
+        force_terminal=True if is_msys or color == "always" else None,
+        color_system="standard" if color == "always" else "auto",
+        no_color={"always": False, "never": True}.get(color),
+        legacy_windows=False if knows_colors or color == "always" else None,
     )
 
 

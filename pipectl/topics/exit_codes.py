@@ -4,20 +4,33 @@ TEXT = r"""EXIT CODES
 
 Every command but `popen` ends with one of these.
 
-code  meaning
-0     done
-1     something unexpected; also output that nobody reads any more
-2     the command line is wrong
-3     there is no such pipe
-4     every instance of the pipe is taken
-5     access denied
-6     timed out
-7     the other end closed the pipe early
-8     the other end is not the expected one
-9     not possible in the mode or state of the pipe
-10    only a part of the result was had
-11    this system cannot do that
-130   interrupted by Ctrl+C or Ctrl+Break
+0
+    meaning: done
+1
+    meaning: unexpected error; also if stdout cannot be written, or was closed
+      early (as by `head`)
+2
+    meaning: the command line is wrong
+3
+    meaning: not found: no such pipe, or none that matches
+4
+    meaning: every instance of the pipe is taken
+5
+    meaning: access denied
+6
+    meaning: timed out
+7
+    meaning: the other end closed the pipe early
+8
+    meaning: the other end is not the expected one
+9
+    meaning: not possible in the mode or state of the pipe
+10
+    meaning: partial result
+11
+    meaning: this system cannot do that
+130
+    meaning: interrupted by Ctrl+C or Ctrl+Break
 
 `popen` passes on the exit code of its program. For failures of its own it has
 these, and 130.

@@ -74,6 +74,9 @@ command's own (exit codes).
 
     {"schema": 1, "error": {"message": "CreateFileW on \\\\.\\pipe\\svc: The system cannot find the file specified. (ERROR_FILE_NOT_FOUND, 2)", "function": "CreateFileW", "pipe": "\\\\.\\pipe\\svc", "code": 2, "symbol": "ERROR_FILE_NOT_FOUND", "exit_code": 3, "hint": "See which pipes there are: `pipectl list`"}}
 
+If a part of the reply had come when the time was up, it is in `partial`, and
+the exit code is 10.
+
 In PowerShell
 
     $reply = pipectl call svc ping --json | ConvertFrom-Json

@@ -171,7 +171,7 @@ def test_without_a_rule_a_reply_on_a_message_pipe_is_one_message(pipe_name: str,
 def test_a_stream_on_a_message_pipe_that_does_not_end_times_out(pipe_name: str, pipectl: Pipectl) -> None:
     with PipeServer(pipe_name, lambda _client, _data: b"half a line"):
         result = pipectl("call", pipe_name, "ping", "--until", "newline", "--timeout", "0.3")
-    assert (result.exit_code, result.stdout) == (6, b"")
+    assert (result.exit_code, result.stdout) == (10, b"")
 
 
 def test_silence_ends_a_reply_of_a_server_that_stays(pipe_name: str, pipectl: Pipectl, late: float) -> None:
@@ -385,3 +385,40 @@ def test_native_meets_an_absent_pipe(pipe_name: str, pipectl: Pipectl) -> None:
 def test_native_gives_up_at_a_busy_pipe(pipe_name: str, pipectl: Pipectl) -> None:
     with PipeServer(pipe_name, echo, config=PipeConfig(max_instances=1)), connect(pipe_name):
         assert pipectl("call", pipe_name, "x", "--native", "--timeout", "0.2").exit_code == 6
+
+
+# A reply that is not whole
+
+
+def two_bytes(_client: Client, _data: bytes) -> bytes:
+    return b"hi"
+
+
+@pytest.mark.parametrize("command", ["call", "transact"])
+def test_a_timeout_tells_what_had_come(pipe_name: str, pipectl: Pipectl, command: str) -> None:
+    with PipeServer(pipe_name, two_bytes, config=PipeConfig(is_message=False)):
+        line = (command, pipe_name, "x", "--until", "newline", "--timeout", "0.3")
+        result, as_json = pipectl(*line), pipectl(*line, "--json")
+    error, hint = result.stderr.splitlines()
+    assert (result.exit_code, result.stdout) == (10, b"")
+    assert error.endswith("; 2 bytes had come: `hi`")
+    assert "--until idle" in hint
+    assert (as_json.exit_code, as_json.error["exit_code"]) == (10, 10)
+    assert as_json.error["partial"] == {"size": 2, "text": "hi"}
+
+
+def test_a_close_tells_what_had_come_too(pipe_name: str, pipectl: Pipectl) -> None:
+    def hang_up(client: Client, _data: bytes) -> bytes:
+        client.close()
+        return b"\1\2"
+
+    with PipeServer(pipe_name, hang_up, config=PipeConfig(is_message=False)):
+        error = pipectl("call", pipe_name, "x", "--until", "bytes:3", "--json").error
+    assert (error["exit_code"], error["partial"]) == (7, {"size": 2, "text": "\1\2"})
+
+
+def test_of_a_reply_that_is_too_long_the_beginning_is_told(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, lambda _client, _data: b"x" * 100_000):
+        result = pipectl("call", pipe_name, "x", "--max-message", "70000", "--json")
+    assert result.exit_code == 10
+    assert result.error["partial"]["text"] == "x" * result.error["partial"]["size"] != ""

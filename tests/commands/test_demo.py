@@ -3,6 +3,8 @@
 import re
 import time
 
+import pytest
+
 from pipectl.commands import COMMANDS
 from pipectl.commands.demo import _TOUR
 from tests.conftest import ON_WINE
@@ -26,8 +28,11 @@ def test_the_tour_ends_well_in_ten_seconds_and_says_what_to_try_next(pipectl: Pi
 
 
 def test_every_line_of_the_tour_is_shown(pipectl: Pipectl) -> None:
-    shown = re.findall(r"(?m)^> pipectl (.*)$", pipectl("demo").stderr)
-    assert shown == [step.arguments.format(n="svc") for step in _TOUR]
+    stderr = pipectl("demo", "--pause").stderr  # for which there is no terminal
+    shown = re.findall(r"(?m)^> pipectl (.*)$", stderr)
+    name = re.search(r"pipectl-demo-\d+", stderr)
+    assert name is not None
+    assert shown == [step.arguments.format(n=name[0]) for step in _TOUR]
 
 
 def test_the_tour_in_json_is_an_object_a_line(pipectl: Pipectl) -> None:
@@ -37,8 +42,9 @@ def test_the_tour_in_json_is_an_object_a_line(pipectl: Pipectl) -> None:
     assert any(found.get("event") == "connected" for found in result.objects)
 
 
-def test_a_quiet_tour_shows_data_and_errors_alone(pipectl: Pipectl) -> None:
-    result = pipectl("demo", "--quiet")
+@pytest.mark.parametrize("options", [["--quiet"], ["--quiet", "--json"]], ids=" ".join)
+def test_a_quiet_tour_says_only_what_fails(pipectl: Pipectl, options: list[str]) -> None:
+    result = pipectl("demo", *options)
     assert result.exit_code == 0
     assert _TOUR[0].shows not in result.stderr
-    assert "bytes wait" not in result.stderr
+    assert all(line.startswith(("error: ", "hint: ", '{"schema": 1, "error": ')) for line in result.stderr.splitlines())

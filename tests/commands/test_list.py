@@ -48,8 +48,22 @@ def test_json_has_an_object_for_each_pipe(pipectl: Pipectl) -> None:
 
 
 @pytest.mark.usefixtures("some_pipes")
-def test_no_pipe_is_an_empty_list(pipectl: Pipectl) -> None:
-    assert pipectl("list", "nothing*", "--json") == (0, b"", "")
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [("diag", ["dotnet-diagnostic-42"]), ("S", ["dotnet-diagnostic-42", "svc"]), (r"\\.\pipe\svc", ["svc"])],
+)
+def test_a_word_matches_anywhere_in_a_name(pipectl: Pipectl, pattern: str, names: list[str]) -> None:
+    assert [one["name"] for one in pipectl("list", pattern, "--json").objects] == names
+
+
+@pytest.mark.usefixtures("some_pipes")
+@pytest.mark.parametrize("pattern", ["svx", "svc?", r"\\.\pipe\sv"])
+def test_no_match_is_exit_code_3_with_the_near_names(pipectl: Pipectl, pattern: str) -> None:
+    result = pipectl("list", pattern)
+    assert (result.exit_code, result.stdout) == (3, b"")
+    error, hint = result.stderr.splitlines()
+    assert error == f"error: {pattern}: no pipe matches"
+    assert hint.startswith("hint: Did you mean `svc`?")
 
 
 def test_another_computer_cannot_be_asked(pipectl: Pipectl) -> None:

@@ -118,6 +118,16 @@ pong
 """,
         server=serving,
     ),
+    "call that waits for its reply": Scene(
+        "call svc ping --timeout 1.5",
+        stderr=r"""
+waiting for the reply of \\.\pipe\svc; Ctrl+C ends it
+error: \\.\pipe\svc: REASON (ERROR_TIMEOUT, 1460)
+hint: Allow more time with `--timeout SECONDS`
+""",
+        exit_code=6,
+        server=lambda pipe: PipeServer(pipe, lambda _client, _data: None),
+    ),
     "call in vain": Scene(
         "call svc ping",
         stderr=r"""

@@ -2,13 +2,16 @@
 
 import errno
 import json
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from pipectl import output as module
 from pipectl.output import Form, Mode, Output, OutputClosedError, OutputFailedError, Record, View
 from tests.streams import Stream, Streams
 
@@ -205,7 +208,18 @@ COLUMNS = ("name", "max_instances")
 
 def test_records_on_a_terminal_are_columns_that_break_no_name(streams: Streams) -> None:
     streams.output().data.records([{"name": "x" * 200, "max_instances": 1}], COLUMNS, title="1 pipe")
-    assert streams.stdout.text.splitlines() == ["1 pipe", "name  max instances", f"{'x' * 200}  {'1':>13}"]
+    assert streams.stdout.text.splitlines() == ["1 pipe", "max instances  name", f"{'1':>13}  {'x' * 200}"]
+
+
+def test_where_rows_are_too_wide_the_first_column_is_the_last(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    streams.output().data.records([{"name": "x" * 50, "max_instances": 1}], COLUMNS)
+    lines = [re.sub(r"\x1b\[\d*m", "", line) for line in streams.stdout.text.splitlines()]
+    assert lines == ["max instances  name", f"{'1':>13}  {'x' * 50}"]
 
 
 @either
@@ -295,6 +309,29 @@ def test_errors_are_coloured_on_a_terminal_unless_no_color_says_otherwise(
     assert "31m" in streams.stderr.text
 
 
+@either
+@pytest.mark.parametrize(
+    ("color", "environment", "colored"),
+    [
+        ("always", {"NO_COLOR": "1", "TERM": "dumb"}, True),
+        ("never", {"TERM": "xterm-256color", "FORCE_COLOR": "1"}, False),
+        ("auto", {"TERM": "xterm-256color", "FORCE_COLOR": "1"}, True),
+        ("auto", {"TERM": "dumb"}, False),
+    ],
+)
+def test_colors_can_be_chosen(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, color: str, environment: dict[str, str], colored: bool
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    made = streams.output()
+    made.color = color
+    made.error("it failed")
+    assert ("31m" in streams.stderr.text) is colored
+
+
 @pytest.mark.parametrize("takes_escapes", [True, False])
 def test_a_console_that_takes_escapes_is_not_used_the_old_way(
     streams: Streams, monkeypatch: pytest.MonkeyPatch, takes_escapes: bool
@@ -329,12 +366,39 @@ def test_with_json_messages_are_objects_too(streams: Streams) -> None:
     made.note("note")
     made.detail("detail")
     made.warning("look")
-    made.heading("title", "line")
     assert [json.loads(line) for line in streams.stderr.text.splitlines()] == [
         {"schema": 1, "note": "note"},
         {"schema": 1, "note": "detail"},
         {"schema": 1, "warning": "look"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("streams", "mode", "quiet", "told"),
+    [
+        ("terminal", None, False, "waiting for the reply; Ctrl+C ends it\n"),
+        ("terminal", None, True, ""),
+        ("terminal", Mode.JSON, False, ""),
+        ("redirected", None, False, ""),
+    ],
+    indirect=["streams"],
+)
+def test_a_person_who_waits_is_told_what_for(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, mode: Mode | None, quiet: bool, told: str
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    made = streams.output(mode, quiet=quiet)
+    with made.waiting("the reply"):
+        end = time.perf_counter() + 5
+        while time.perf_counter() < end and told and not streams.stderr.text:
+            time.sleep(0.001)
+    assert streams.stderr.text == told
+
+
+def test_a_short_wait_is_not_told_of(streams: Streams) -> None:
+    with streams.output().waiting("the reply"):
+        pass
+    assert streams.stderr.text == ""
 
 
 # Encodings

@@ -75,7 +75,7 @@ def ask_until(
     pipe: Channel, data: bytes, until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]
 ) -> _T:
     """Send bytes, and receive the reply that a rule ends; make it of its bytes and of what ended it."""
-    if not data:
+    if not (data or pipe.is_message):
         raise PipeStateError("an empty request on a byte pipe sends nothing", pipe=pipe.pipe, topic="empty request")
     check_free(pipe)
     try:
@@ -91,10 +91,14 @@ def ask_until(
 def receive_until(pipe: Channel, until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]) -> _T:
     """Receive what a rule ends, and keep what came after it; a read that was begun before is the first one."""
     searched, ended_by = 0, _fold(pipe, until)
-    while ended_by is None and (span := until.split(pipe._partial, searched)) is None:
-        searched = len(pipe._partial)
-        pipe._check_size(until.needed(pipe._partial) or searched)
-        ended_by = _read_more(pipe, until, deadline)
+    try:
+        while ended_by is None and (span := until.split(pipe._partial, searched)) is None:
+            searched = len(pipe._partial)
+            pipe._check_size(until.needed(pipe._partial) or searched)
+            ended_by = _read_more(pipe, until, deadline)
+    except (PipeTimeoutError, PipeClosedError) as error:
+        error.partial = bytes(pipe._partial)
+        raise
     begin, end = (0, len(pipe._partial)) if ended_by else (span or (0, 0))
     reply = reply_of(bytes(memoryview(pipe._partial)[begin:end]), ended_by or str(until))
     # No call from here on, so that Ctrl+C takes nothing away.
