@@ -22,6 +22,8 @@ stdout, everything else to stderr; `--json` makes objects of both.
 """
 
 
+# What a shell asks for by it, click answers before anything else.
+_COMPLETE = "_PIPECTL_COMPLETE"
 # Options of the root itself, and those of all commands that take a value.
 _OF_THE_ROOT = ("-h", "--help", "-V", "--version")
 _WITH_A_VALUE = ("--output", "--format", "-o", "--color")
@@ -78,6 +80,10 @@ class LazyGroup(click.Group):
         """Run a command line; tell what goes wrong, and return the exit code."""
         output = Output()
         args = _in_our_order(args)
+        if _COMPLETE in os.environ:
+            from .options.completion import register
+
+            register()
         options = {"obj": output, "windows_expand_args": False, **options, "standalone_mode": False}
         try:
             code = super().main(args, *arguments, **options)
