@@ -8,14 +8,14 @@ from itertools import pairwise, takewhile
 import click
 
 from .core.errors import PipeError, PipeNotFoundError
-from .exitcodes import ExitCode, exit_code_for
+from .exitcodes import ExitCode, exit_code_for, program_code_for
 from .hints import hint_for, pasteable
 from .options import ENDS_OUR_OPTIONS
-from .output import Mode, Output, OutputClosedError
+from .output import Mode, Output, OutputClosedError, OutputFailedError
 
 
-def end(output: Output, error: Exception, args: Sequence[str] = ()) -> ExitCode | int:
-    """Tell what went wrong, and return the exit code; `args` are the command line, which may ask for JSON."""
+def end(output: Output, error: Exception, args: Sequence[str] = ()) -> int:
+    """Report what went wrong, and return the exit code; `args` are the command line, which may ask for JSON."""
     if isinstance(error, click.Abort):
         return ExitCode.INTERRUPTED
     if isinstance(error, click.ClickException):
@@ -24,28 +24,38 @@ def end(output: Output, error: Exception, args: Sequence[str] = ()) -> ExitCode 
         return _failed(output, error)
     if isinstance(error, OutputClosedError):
         _silence_stdout()
-        return ExitCode.UNEXPECTED
+        return _code(output, error, ExitCode.UNEXPECTED)
+    if isinstance(error, OutputFailedError):
+        code = _code(output, error, ExitCode.UNEXPECTED)
+        output.error(str(error), exit_code=code)
+        return code
     return _unexpected(output, error)
 
 
-def _unexpected(output: Output, error: Exception) -> ExitCode:
+def _code(output: Output, error: Exception, code: int) -> int:
+    """Return an exit code, or that of `popen` for its own failures."""
+    return program_code_for(error) if output.runs_program else code
+
+
+def _unexpected(output: Output, error: Exception) -> int:
     output.traceback(error)
-    code = ExitCode.UNEXPECTED
+    code = _code(output, error, ExitCode.UNEXPECTED)
     what = str(error) if isinstance(error, OSError) else repr(error)  # which leaves out the file
     output.error(f"unexpected: {what}", "Run it again with `--debug`, and report what it shows", exit_code=code)
     return code
 
 
-def _failed(output: Output, error: PipeError) -> ExitCode:
+def _failed(output: Output, error: PipeError) -> int:
     output.traceback(error)
-    code = exit_code_for(error)
+    code = _code(output, error, exit_code_for(error))
+    subject = None if error.pipe else error.subject
     hint = _near_names(error) if isinstance(error, PipeNotFoundError) else None
     output.error(
         str(error),
         hint or hint_for(error),
         function=error.function or None,
         pipe=error.pipe,
-        subject=None if error.pipe else error.subject,
+        **{"program" if output.runs_program else "subject": subject},
         code=error.code or None,
         symbol=error.symbol,
         exit_code=code,
@@ -56,20 +66,21 @@ def _failed(output: Output, error: PipeError) -> ExitCode:
 def _wrong_usage(output: Output, error: click.ClickException, args: Sequence[str]) -> int:
     if _asks_for_json(args):  # also if the error was met before the option
         output.mode = Mode.JSON
+    code = _code(output, error, error.exit_code)
     context = getattr(error, "ctx", None)
     near = getattr(error, "possibilities", None)  # which `format_message` would put into the message
     message = error.message if near else error.format_message()
     hint = hint_for(error.__cause__) if isinstance(error.__cause__, PipeError) else getattr(error, "hint", None)
     if hint is None and context:
         hint = _hint(near, f"{context.command_path} --help")
-    output.error(message[:1].lower() + message[1:].rstrip("."), hint, exit_code=error.exit_code)
-    return error.exit_code
+    output.error(message[:1].lower() + message[1:].rstrip("."), hint, exit_code=code)
+    return code
 
 
 def _asks_for_json(args: Sequence[str]) -> bool:
     """Tell whether the command line asks for JSON; what follows `--` or `--exec` is for another program."""
     ours = list(takewhile(lambda argument: argument not in ENDS_OUR_OPTIONS, args))
-    return "--json" in ours or ("--output", "json") in pairwise(ours)
+    return "--json" in ours or "--format=json" in ours or ("--format", "json") in pairwise(ours)
 
 
 def _near_names(error: PipeNotFoundError) -> str | None:

@@ -17,7 +17,7 @@ import click  # noqa: E402 - after the path is set
 from pipectl.cli import cli  # noqa: E402
 from pipectl.commands import COMMANDS, TOPICS  # noqa: E402
 from pipectl.core import errors  # noqa: E402
-from pipectl.exitcodes import MEANINGS, exit_code_for  # noqa: E402
+from pipectl.exitcodes import MEANINGS, PROGRAM_MEANINGS, exit_code_for  # noqa: E402
 from plain_text import plain_text  # noqa: E402
 
 _GENERATED = "<!-- Written by scripts/gen_docs.py: change the code instead. -->"
@@ -67,11 +67,17 @@ def exit_codes(*, with_errors: bool = True) -> str:
             _GENERATED,
             "# Exit codes",
             "",
-            "Every command ends with one of these; `popen` passes its child's own exit code on.",
+            "Every command but `popen` ends with one of these.",
             "",
             heads,
             "| ---: | --- | --- |" if with_errors else "| ---: | --- |",
             *rows,
+            "",
+            "`popen` passes on the exit code of its program. For failures of its own it has these, and 130.",
+            "",
+            "| code | meaning |",
+            "| ---: | --- |",
+            *[f"| {code.value} | {meaning} |" for code, meaning in PROGRAM_MEANINGS.items()],
             "",
         ]
     )

@@ -1,6 +1,7 @@
 """The root of the command line: where every error ends, what is imported when, and how near a mistake was."""
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -171,7 +172,7 @@ def test_a_pipe_that_does_not_exist_is_answered_with_the_near_ones(
 
 
 @pytest.mark.parametrize("line", [["call"], ["call", "svc"], ["wait", "svc", "--timeout", "soon"], ["frobnicate"]])
-@pytest.mark.parametrize("json", [["--json"], ["--output", "json"]], ids=" ".join)
+@pytest.mark.parametrize("json", [["--json"], ["--format", "json"], ["--format=json"]], ids=" ".join)
 def test_a_usage_error_is_json_too_if_the_line_asks_for_it(pipectl: Pipectl, line: list[str], json: list[str]) -> None:
     assert pipectl(*line, *json).error["exit_code"] == 2
 
@@ -261,15 +262,18 @@ def test_every_command_has_its_help_within_80_columns(pipectl: Pipectl, name: st
 
 
 def test_help_names_the_rule_that_a_byte_pipe_has_without_a_choice(pipectl: Pipectl) -> None:
-    assert f"[default: {IDLE}]" in " ".join(pipectl("call", "--help").text.split())
+    assert f"[default: {IDLE} on a byte pipe, " in " ".join(pipectl("call", "--help").text.split())
 
 
 # Imports
 
 
 def imported_by(program: str) -> set[str]:
-    """The modules that a program leaves imported."""
-    done = run_python(f"import sys\n{program}\nprint('\\nIMPORTED', *sys.modules)", timeout=60)
+    """The modules that a program leaves imported, in a shell that is not Git Bash or alike, which sets TERM."""
+    done = run_python(
+        f"import os\nos.environ.pop('TERM', None)\nimport sys\n{program}\nprint('\\nIMPORTED', *sys.modules)",
+        timeout=60,
+    )
     done.check_returncode()
     names = done.stdout.rpartition("IMPORTED ")[2].split()
     return {name for name in names if not name.startswith("encodings.")}
@@ -323,7 +327,13 @@ def test_an_overview_imports_nothing_but_the_table_of_commands(line: list[str], 
 def test_the_help_of_every_command_together_imports_nothing_of_windows(of_click: set[str]) -> None:
     programs = "\n".join(running(name, "--help") for name in COMMANDS)
     ours = OVERVIEW | HELP | {f"pipectl.commands.{name.replace('-', '_')}" for name in COMMANDS}
-    more = {"pipectl.options.server", "pipectl.options.stdin", "pipectl.output.text", "binascii"}
+    more = {
+        "pipectl.options.replies",
+        "pipectl.options.server",
+        "pipectl.options.stdin",
+        "pipectl.output.text",
+        "binascii",
+    }
     assert imported_by(programs) - of_click - ours - more == set()
 
 
@@ -356,6 +366,43 @@ def test_alone_in_its_process_it_skips_the_end_of_the_interpreter(line: str, exi
 def test_a_thread_is_waited_for() -> None:
     last = "threading.Thread(target=lambda: (threading.main_thread().join(), print('last'))).start()"
     assert program_that_first(last, "--version").stdout == f"pipectl {__version__}\nlast\n"
+
+
+@ON_WINDOWS
+@pytest.mark.parametrize(
+    ("line", "exit_code"),
+    [
+        (["call", "PIPE", "ping"], 0),
+        (["call", "PIPE", "--stdin"], 0),
+        (["transact", "PIPE"], 0),
+        (["wait", "PIPE"], 0),
+        (["info", "PIPE"], 0),
+        (["--help"], 0),
+        (["popen", "--", "cmd", "/c", "exit 3"], 3),
+        (["popen", "--", "cmd", "/c", "echo hello& exit 3"], 3),
+        (["call", "PIPE-absent", "ping"], 3),
+    ],
+    ids=str,
+)
+def test_without_standard_streams_a_command_still_does_its_work(
+    pipe_name: str, program: list[str], line: list[str], exit_code: int
+) -> None:
+    import _winapi
+    import subprocess
+
+    from pipectl.core.pipe.server import PipeServer
+
+    no_streams = subprocess.STARTUPINFO(dwFlags=subprocess.STARTF_USESTDHANDLES)
+    words = subprocess.list2cmdline([*program, *(word.replace("PIPE", pipe_name) for word in line)])
+    with PipeServer(pipe_name, lambda _client, data: data):
+        process, thread, _, _ = _winapi.CreateProcess(
+            None, words, None, None, False, 0, dict(os.environ), None, no_streams
+        )
+        _winapi.CloseHandle(thread)
+        _winapi.WaitForSingleObject(process, 30_000)
+        code = _winapi.GetExitCodeProcess(process)
+        _winapi.CloseHandle(process)
+    assert code == exit_code
 
 
 # Elsewhere than on Windows

@@ -23,7 +23,8 @@ COMMANDS = {
     "peek": Entry("pipectl.commands.peek", "Show what waits to be read from a pipe, without consuming it."),
     "state": Entry("pipectl.commands.state", "Show how a handle on a pipe reads and waits, and set it."),
     "client-pid": Entry(
-        "pipectl.commands.client_pid", "Tell who connects to a pipe: process, program, user, session, computer."
+        "pipectl.commands.client_pid",
+        "Listen on a pipe, and report who connects: process, program, user, session, computer.",
     ),
     "popen": Entry("pipectl.commands.popen", "Run a command over anonymous pipes, and stream what it writes."),
     "demo": Entry("pipectl.commands.demo", "Take a tour: a server, and each command against it."),

@@ -35,8 +35,8 @@ _NOT_NATIVE = ("wait", "until", "max_message", "sqos", "expect_pid", "expect_exe
 def command(output: Output, /, pipe: str, payload: bytes, view: View, request: RequestOptions, native: bool) -> None:
     """Send one request to a pipe and print the reply.
 
-    Opens the pipe: it takes one instance, and leaves when the reply is there. On a message pipe the reply is one whole
-    message, of any size; on a byte pipe it ends where `--until` says.
+    Opens the pipe: it takes one instance, and leaves when the reply is there. The reply ends where `--until` says;
+    without it, a message pipe's reply is one whole message, of any size.
     """
     request.checked(payload)
     if native:
@@ -44,8 +44,9 @@ def command(output: Output, /, pipe: str, payload: bytes, view: View, request: R
     watch = Stopwatch()
     reply = _call_native(pipe, payload, request) if native else _call(output, pipe, payload, request)
     seconds = watch.seconds
-    output.data.payload(reply.data, view, {"pipe": pipe, "ended_by": reply.ended_by, "seconds": seconds})
+    # Before the reply, which may have no line feed at its end.
     output.detail(f"{len(reply.data)} bytes in {seconds * 1000:.1f} ms, ended by {reply.ended_by}")
+    output.data.payload(reply.data, view, {"pipe": pipe, "ended_by": reply.ended_by, "seconds": seconds})
 
 
 def _refuse_what_native_ignores() -> None:

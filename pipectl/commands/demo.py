@@ -52,7 +52,7 @@ _TRY_NEXT = (
 
 @with_examples(
     ("pipectl demo", "Take the tour."),
-    ("pipectl demo --output json", "Take it with every command's output as JSON."),
+    ("pipectl demo --json", "Take it with every command's output as JSON."),
     ("pipectl demo --quiet", "Take it without what the commands say on stderr."),
 )
 @click.pass_context
@@ -63,7 +63,7 @@ def command(ctx: click.Context) -> None:
     """
     output: Output = ctx.obj
     root: Any = ctx.find_root().command
-    options = [*(["--output", output.mode.value] if output.mode else []), *(["--quiet"] if output.quiet else [])]
+    options = [*(["--format", output.mode.value] if output.mode else []), *(["--quiet"] if output.quiet else [])]
     name = f"pipectl-demo-{os.getpid()}"
     with _servers(name):
         for step in _TOUR:

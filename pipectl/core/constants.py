@@ -176,6 +176,9 @@ INFINITE = 0xFFFF_FFFF
 # Bytes for which pipes, and reads from them, have room: the default of Windows for a server's buffers is 0, by which
 # every write waits for its read.
 BUFFER_SIZE = 64 << 10
+# Bytes of a stream that are written at once. NT needs memory for all of a write, and may refuse one of many MiB
+# (ERROR_NO_SYSTEM_RESOURCES); a message has no choice but to be one write.
+LARGEST_WRITE = 4 << 20
 # The longest message, in bytes, that is taken without being asked for.
 MAX_MESSAGE = 64 << 20
 

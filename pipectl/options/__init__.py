@@ -4,6 +4,7 @@ The other files hold what several commands share: click types, payloads, how a p
 """
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -129,6 +130,11 @@ class Command(click.Command):
         if "MSYSTEM" in os.environ:
             self._note_changed_arguments(ctx)
         ctx.params = {name: value for name, value in ctx.params.items() if name not in self._shared} | values
+        _open_file(ctx, ctx.ensure_object(Output))
+        if sys.platform == "win32":
+            from pipectl.core.win32.handle import heed_break
+
+            heed_break()
         return super().invoke(ctx)
 
     def _note_changed_arguments(self, ctx: click.Context) -> None:
@@ -172,8 +178,20 @@ def with_examples(*examples: tuple[str, str], **attributes: Any) -> Callable[[Ca
     return click.command(**{"cls": Command, "examples": examples, **attributes})  # type: ignore[no-any-return]
 
 
+def _open_file(ctx: click.Context, output: Output) -> None:
+    """Open the file of `-o`, before anything is sent whose reply it is for; raises UsageError if that cannot be."""
+    if output.path is None:
+        return
+    try:
+        output.open(output.path)
+    except OSError as error:
+        raise click.UsageError(f"`{output.path}` cannot be written: {error.strerror}", ctx) from None
+    ctx.call_on_close(output.close)
+
+
 def _output_options() -> list[click.Parameter]:
     """Make the options that every command has; their values go to the command's Output."""
+    from .types import FILE  # which the overview does without
 
     def stored(*names: str, apply: Callable[[Output, Any], None], **attributes: Any) -> Option:
         def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
@@ -184,6 +202,9 @@ def _output_options() -> list[click.Parameter]:
 
     def set_mode(output: Output, mode: Any) -> None:
         output.mode = Mode(mode)
+
+    def set_file(output: Output, value: Any) -> None:
+        output.path = value
 
     def set_json(output: Output, _value: Any) -> None:
         output.mode = Mode.JSON
@@ -199,13 +220,22 @@ def _output_options() -> list[click.Parameter]:
 
     return [
         stored(
+            "-o",
             "--output",
+            apply=set_file,
+            type=FILE,
+            metavar="FILE",
+            help="Write the data to this file, whatever the shell does with stdout; binary data stays as it is.",
+        ),
+        stored(
+            "--format",
             apply=set_mode,
             type=click.Choice([mode.value for mode in Mode]),
-            help="Write a table, JSON (one object a line), or the raw values.  [default: what suits the stream]",
+            help="Write a table, JSON (one object a line), or the raw values.  [default: table on a terminal, plain "
+            "text otherwise]",
         ),
-        stored("--json", apply=set_json, is_flag=True, help="The same as `--output json`."),
-        stored("-v", "--verbose", apply=set_verbosity, count=True, help="Tell more on stderr."),
-        stored("-q", "--quiet", apply=set_quiet, is_flag=True, help="Tell only errors and warnings on stderr."),
+        stored("--json", apply=set_json, is_flag=True, help="Short for `--format json`."),
+        stored("-v", "--verbose", apply=set_verbosity, count=True, help="More detail on stderr."),
+        stored("-q", "--quiet", apply=set_quiet, is_flag=True, help="Only errors and warnings on stderr."),
         stored("--debug", apply=set_debug, is_flag=True, help="Show a traceback with an error."),
     ]

@@ -42,7 +42,9 @@ def chunks() -> Iterator[bytes]:
 
 
 def _read() -> bytes | None:
+    if sys.stdin is None:  # there is none, and its number may be another file's by now
+        return None
     # Not through the buffer of `sys.stdin`: a thread left behind in it would hold its lock when the interpreter ends.
-    if sys.stdin and sys.stdin.isatty():
+    if sys.stdin.isatty():
         return sys.stdin.buffer.raw.read(BUFFER_SIZE)  # type: ignore[union-attr, no-any-return] # UTF-8 from a console
     return os.read(_DESCRIPTOR, BUFFER_SIZE)

@@ -87,7 +87,7 @@ class Encoding(click.ParamType[str]):
 
 
 class FramingRule(click.ParamType["Framing"]):
-    """The rule by which a reply on a byte pipe ends."""
+    """The rule by which a reply ends."""
 
     name = "rule"
 

@@ -1,6 +1,6 @@
 """What a server tells while it runs: who comes, what they say, who leaves, and a count of it all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from pipectl.core.deadline import Stopwatch
-from pipectl.core.inventory.peers import client_computer, client_of
+from pipectl.core.inventory.peers import ClientProcess
 from pipectl.core.names import escape
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.contract import Running, ServerEvents
 
 from . import Form, Output, View
-from .text import base64, beginning, counted, for_json, size_in_words
+from .text import beginning, counted, for_json, hexdump, size_in_words
 
 if TYPE_CHECKING:
     from pipectl.core.errors import PipeError
     from pipectl.core.models import Process
 
 _PREVIEW = 60
-# Bytes of a message that a JSON log carries: one client must not be able to fill a disk, or stop the server's loop.
-_MOST_IN_JSON = 64 << 10
+# Bytes of a message that a log carries, in JSON or with details: one client must not be able to fill a disk, or stop
+# the server's loop.
+_MOST_LOGGED = 64 << 10
 # Events that wait to be written while nobody reads, and the seconds that their end is waited for.
 _MOST_WAITING = 1000
 _PATIENCE = 1.0
@@ -65,17 +66,25 @@ class _Lines:
 
 
 class Visitor(NamedTuple):
-    """A client of the server: its number there, its process, and its computer if that is another one."""
+    """A client of the server: its number there, and who it is, which may take seconds to look up."""
 
     number: int
-    process: "Process"
-    computer: str | None
+    who: ClientProcess
+
+    @property
+    def process(self) -> "Process":
+        """The client's process."""
+        return self.who.process
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a JSON log says of it."""
+        return {**self.process._asdict(), "computer": self.who.computer}
 
     def __str__(self) -> str:
         process = self.process
         session = None if process.session is None else f"session {process.session}"
         services = f"services {' '.join(process.services)}" if process.services else None
-        facts = (f"pid {process.pid}", process.program, process.user, session, services, self.computer)
+        facts = (f"pid {process.pid}", process.program, process.user, session, services, self.who.computer)
         return ", ".join(filter(None, facts))
 
 
@@ -88,11 +97,13 @@ class ServerLog(ServerEvents):
         view: View = View(),
         *,
         announce: Callable[[], None] | None = None,
+        access: Callable[[], Sequence[str]] = tuple,
         clients: bool = True,
         messages: bool = True,
     ) -> None:
         self._output = output
         self._announce = announce
+        self._access = access
         self._view = view
         self._tells_clients = clients
         self._tells_messages = messages
@@ -107,20 +118,21 @@ class ServerLog(ServerEvents):
         return self._visitors[client]
 
     def started(self, server: Running) -> None:
-        """Announce it, before anybody comes, and begin to count."""
-        if self._announce is not None:
-            self._announce()
+        """Announce it, before any client, and begin to count."""
         self._server = server
         self._lines = _Lines(server.abort)
+        if self._announce is not None:
+            self._lines.put(self._announce)
+        if self._output.is_json:
+            self._lines.put(partial(self._tell_listening, server.pipe, datetime.now().astimezone()))
         self._watch = Stopwatch()
 
     def connected(self, client: Client) -> None:
         """Tell of a new client, and remember who it is."""
         self._count += 1
-        visitor = Visitor(self._count, client_of(client.handle), client_computer(client.handle))
-        self._visitors[client] = visitor
+        visitor = self._visitors[client] = Visitor(self._count, ClientProcess(client.handle))
         if self._tells_clients:
-            self._tell("connected", client, str(visitor), **visitor.process._asdict(), computer=visitor.computer)
+            self._tell("connected", client, visitor, visitor.facts)
 
     def received(self, client: Client, data: bytes) -> None:
         """Tell a message."""
@@ -135,7 +147,7 @@ class ServerLog(ServerEvents):
     def left(self, client: Client, error: "PipeError | None") -> None:
         """Tell that a client has left, and why if the server made it."""
         if self._tells_clients:
-            self._tell("left", client, str(error or ""), error=str(error) if error else None)
+            self._tell("left", client, error or "", lambda: {"error": str(error) if error else None})
 
     def unanswered(self, client: Client, data: bytes) -> None:
         """Tell an answer that nobody takes any more."""
@@ -147,44 +159,76 @@ class ServerLog(ServerEvents):
         if self._lines is not None:
             self._lines.put(partial(self._output.warning, f"no further instance, trying again: {error}"))
 
+    def close(self) -> None:
+        """Write what waits to be written."""
+        if self._lines is not None:
+            self._lines.close()
+
     def summarize(self) -> None:
         """Write what waits, and say what it came to, if it came to anything."""
-        if self._server is not None and self._lines is not None:
-            self._lines.close()
+        self.close()
+        if self._server is not None:
             self._output.note(f"served {self._counts(self._server)} in {self._watch.seconds:.1f} s")
+
+    def _tell_listening(self, pipe: str, now: datetime) -> None:
+        time = now.isoformat(timespec="milliseconds")
+        self._output.data.record({"time": time, "event": "listening", "pipe": pipe, "access": list(self._access())})
 
     def _tell_payload(self, event: str, client: Client, data: bytes) -> None:
         payload = self._payload(data) if self._output.is_json else None
-        self._tell(event, client, self._preview(data), payload=payload)
+        self._tell(event, client, self._preview(data), lambda: {"payload": payload})
 
     def _payload(self, data: bytes) -> dict[str, Any]:
-        if len(data) <= _MOST_IN_JSON:
-            return for_json(data, self._view.encoding)
-        text = beginning(data, self._view.encoding, _MOST_IN_JSON)
-        shown = {"base64": base64(data[:_MOST_IN_JSON])} if text is None else {"text": text}
-        return {"size": len(data), **shown, "truncated": True}
+        if len(data) <= _MOST_LOGGED:
+            return for_json(data, self._view.encoding, self._view.form)
+        form = self._view.form
+        text = None if form in (Form.HEX, Form.BASE64) else beginning(data, self._view.encoding, _MOST_LOGGED)
+        if text is None:
+            shown = for_json(data[:_MOST_LOGGED], self._view.encoding, Form.HEX if form is Form.HEX else Form.BASE64)
+        else:
+            shown = {"text": text}
+        return {**shown, "size": len(data), "truncated": True}
 
-    def _tell(self, event: str, client: Client, text: str, **facts: Any) -> None:
+    def _tell(self, event: str, client: Client, text: object, facts: Callable[[], dict[str, Any]]) -> None:
+        """Have an event written; its text and its facts are asked for by whoever writes it."""
         now = datetime.now().astimezone()
         number = self._visitors[client].number
-        record = {"time": now.isoformat(timespec="milliseconds"), "event": event, "client": number, **facts}
-        line = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}  #{number:<3} {event:<9}  {text}".rstrip()
+
+        def write() -> None:
+            record = {"time": now.isoformat(timespec="milliseconds"), "event": event, "client": number, **facts()}
+            # A person at a terminal knows the day; who reads a file later does not.
+            time = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}" if self._output.stream.is_terminal else record["time"]
+            self._output.data.event(record, f"{time}  #{number:<3} {event:<9}  {text}".rstrip())
+
         if self._server is not None and self._lines is not None:
-            self._write(record, line, self._lines)
+            self._put(write, self._lines)
             self._output.progress(self._counts(self._server))
 
-    def _write(self, record: dict[str, Any], line: str, lines: _Lines) -> None:
-        lost = lines.put(partial(self._output.data.event, record, line))
+    def _put(self, write: Callable[[], None], lines: _Lines) -> None:
+        lost = lines.put(write)
         if lost:
             text = f"{lost} events before this one were not written, because nobody read the output"
             lines.put(partial(self._output.data.event, {"event": "lost", "count": lost}, text))
 
     def _preview(self, data: bytes) -> str:
+        if self._output.verbosity:
+            return self._whole(data)
         text = None if self._view.form is Form.HEX else beginning(data, self._view.encoding, 4 * _PREVIEW)
         shown = data[:_PREVIEW].hex(" ") if text is None else escape(text)
         is_whole = len(shown) <= _PREVIEW and len(data) <= 4 * _PREVIEW
         cut = shown if is_whole else f"{shown[:_PREVIEW]}..."
         return f"{size_in_words(len(data))}{': ' if cut else ''}{cut}"
+
+    def _whole(self, data: bytes) -> str:
+        """Return all of a message, or its beginning if it is very long; what is no text as a dump below."""
+        head, size = data[:_MOST_LOGGED], size_in_words(len(data))
+        text = None if self._view.form is Form.HEX else beginning(data, self._view.encoding, _MOST_LOGGED)
+        rest = "" if len(head) == len(data) else "..."
+        return (
+            f"{size}{': ' if head else ''}{escape(text)}{rest}"
+            if text is not None
+            else f"{size}\n{hexdump(head)}{rest}"
+        )
 
     def _counts(self, server: Running) -> str:
         stats = server.stats
@@ -197,8 +241,10 @@ class ServerLog(ServerEvents):
 class VisitorLog(ServerLog):
     """Tells who connects, and lets each client go at once."""
 
-    def __init__(self, output: Output, *, announce: Callable[[], None] | None = None) -> None:
-        super().__init__(output, announce=announce, messages=False)
+    def __init__(
+        self, output: Output, *, announce: Callable[[], None] | None = None, access: Callable[[], Sequence[str]] = tuple
+    ) -> None:
+        super().__init__(output, announce=announce, access=access, messages=False)
 
     def connected(self, client: Client) -> None:
         """Tell of a new client, and close it."""

@@ -2,8 +2,7 @@
 
 TEXT = r"""EXIT CODES
 
-Every command ends with one of these; `popen` passes its child's own exit code
-on.
+Every command but `popen` ends with one of these.
 
 code  meaning
 0     done
@@ -18,5 +17,14 @@ code  meaning
 9     not possible in the mode or state of the pipe
 10    only a part of the result was had
 11    this system cannot do that
-130   interrupted by Ctrl+C
+130   interrupted by Ctrl+C or Ctrl+Break
+
+`popen` passes on the exit code of its program. For failures of its own it has
+these, and 130.
+
+code  meaning
+124   the program was ended at the time limit
+125   pipectl failed, or the command line is wrong
+126   the program cannot be run
+127   there is no such program
 """

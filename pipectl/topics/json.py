@@ -2,12 +2,14 @@
 
 TEXT = r"""JSON
 
-`--json` (or `--output json`) makes objects of what a command prints: one a
-line, in ASCII alone, so that any tool on any code page reads them right, and
-each with `"schema": 1`. That number changes when a field changes its meaning
-or goes; new fields may come without it.
+`--json` (short for `--format json`) prints one JSON object per line, on stdout
+and on stderr. The lines are ASCII, so they survive any code page. Each object
+has `"schema": 1`; the number changes when a field is removed or changes its
+meaning, and new fields may appear without a change.
 
-What is absent is not known, or not to this user: no field is ever `null`.
+Fields that are unknown, or hidden from this user, are omitted; no field is
+`null`. Times are in seconds. A pipe without a limit of instances has
+`"unlimited": true` and no `max_instances`.
 
 `call`
     objects: the reply
@@ -16,10 +18,11 @@ What is absent is not known, or not to this user: no field is ever `null`.
     objects: one for each exchange, as it is done
     schema: transact
 `serve`
-    objects: one for each event, as it happens
+    objects: one for each event, as it happens; the first is `listening`:
+      clients can connect
     schema: serve
 `client-pid`
-    objects: one for each event; or the server of a pipe that is served already
+    objects: one for each event; the first is `listening`
     schema: client-pid
 `peek`
     objects: what waits to be read
@@ -37,8 +40,11 @@ What is absent is not known, or not to this user: no field is ever `null`.
     objects: one for each pipe
     schema: list
 `popen`
-    objects: one for each piece of output, and one at the end
+    objects: one for the lines of output that come together, and one at the end
     schema: popen
+any
+    objects: a note or a warning, on stderr
+    schema: message
 any
     objects: an error, on stderr
     schema: error
@@ -48,10 +54,18 @@ What they share, such as payloads and processes, is in common.
 Payloads
 
 Bytes are `{"size", "text"}` if their text, in the encoding of `--encoding`,
-can be turned back into the same bytes, and `{"size", "base64"}` if not.
+can be turned back into the same bytes, and `{"size", "base64"}` if not. With
+`--as hex` they are always `{"size", "hex"}`, with `--as base64` always
+`{"size", "base64"}`.
 
     {"schema": 1, "pipe": "\\\\.\\pipe\\svc", "ended_by": "message", "seconds": 0.000312, "reply": {"size": 4, "text": "pong"}}
     {"schema": 1, "pipe": "\\\\.\\pipe\\svc", "ended_by": "idle:0.2", "seconds": 0.203101, "reply": {"size": 2, "base64": "AP8="}}
+
+Messages
+
+Notes and warnings are objects too, on stderr. `--quiet` leaves out the notes.
+
+    {"schema": 1, "note": "serving \\\\.\\pipe\\svc"}
 
 Errors
 

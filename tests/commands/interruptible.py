@@ -14,6 +14,7 @@ from contextlib import suppress
 from pipectl.cli import cli
 from pipectl.core.pipe.connection import connect
 from pipectl.core.errors import PipeClosedError
+from pipectl.core.win32.handle import heed_break
 
 begun = []
 
@@ -21,7 +22,7 @@ def interrupt(trigger):
     with trigger, suppress(PipeClosedError):
         trigger.receive()
     begun.append(time.perf_counter())
-    signal.raise_signal(signal.SIGINT)
+    HOW
 
 threading.Thread(target=interrupt, args=[connect(sys.argv[1])]).start()
 try:
@@ -34,9 +35,9 @@ finally:
 class Interruptible(Running):
     """A pipectl that the test can interrupt."""
 
-    def __init__(self, pipe: str, *arguments: str) -> None:
+    def __init__(self, pipe: str, *arguments: str, how: str = "signal.raise_signal(signal.SIGINT)") -> None:
         self._trigger = create_named_pipe(f"{pipe}-trigger")
-        super().__init__([sys.executable, "-c", _PROGRAM, f"{pipe}-trigger", *arguments])
+        super().__init__([sys.executable, "-c", _PROGRAM.replace("HOW", how), f"{pipe}-trigger", *arguments])
         connect_named_pipe(self._trigger, 30)
 
     def interrupt(self) -> Result:

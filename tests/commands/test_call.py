@@ -13,6 +13,7 @@ from pipectl.core.names import short
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.pipe.framing import parse
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32.calls import create_named_pipe
 from tests.runner import Background, Pipectl, Running
@@ -85,7 +86,7 @@ def test_an_empty_request_to_a_byte_pipe_is_refused_at_once(pipe_name: str, pipe
 def test_a_byte_order_mark_of_stdin_is_not_sent(pipe_name: str, pipectl_process: Pipectl) -> None:
     with PipeServer(pipe_name, echo):
         assert pipectl_process("call", pipe_name, "-", "--chomp", stdin=b"\xef\xbb\xbfping\r\n").stdout == b"ping"
-        assert pipectl_process("transact", pipe_name, stdin="\ufeffa\r\nb".encode()).stdout == b"ab"
+        assert pipectl_process("transact", pipe_name, stdin="\ufeffa\r\nb".encode()).stdout == b"a\nb\n"
 
 
 def test_the_name_may_be_written_in_any_way(pipe_name: str, pipectl: Pipectl) -> None:
@@ -136,6 +137,41 @@ def test_a_reply_on_a_byte_pipe_ends_where_the_rule_says(
     with PipeServer(pipe_name, answer_and_hang_up, config=PipeConfig(is_message=False)):
         told = pipectl("call", pipe_name, "ping", "--until", rule, "--json").object
     assert (told["reply"], told["ended_by"]) == ({"size": len(reply), "text": reply.decode()}, ended_by)
+
+
+@pytest.mark.parametrize("rule", ["newline", "eof", "idle:0.5", "bytes:4", "frame:u16be", "frame:u32le"])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_reply_in_pieces_on_a_message_pipe_ends_where_the_rule_says(
+    pipe_name: str, pipectl: Pipectl, rule: str, size: int
+) -> None:
+    received, until = [], parse(rule)
+
+    def answer(client: Client, data: bytes) -> bytes:
+        received.append(data)
+        stream = until.wrap(b"one\n")
+        for begin in range(0, len(stream), size):
+            client.send(stream[begin : begin + size])
+        return b"" if until.ends_at_empty_message or until.idle else b"next"
+
+    with PipeServer(pipe_name, answer):
+        told = pipectl("call", pipe_name, "ping", "--until", rule, "--json").object
+    assert (told["reply"], told["ended_by"]) == ({"size": 4, "text": "one\n"}, rule)
+    assert received == [until.wrap(b"ping")]
+
+
+def test_without_a_rule_a_reply_on_a_message_pipe_is_one_message(pipe_name: str, pipectl: Pipectl) -> None:
+    def answer(client: Client, _data: bytes) -> bytes:
+        client.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        return b"body"
+
+    with PipeServer(pipe_name, answer):
+        assert pipectl("call", pipe_name, "ping").stdout == b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+def test_a_stream_on_a_message_pipe_that_does_not_end_times_out(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, lambda _client, _data: b"half a line"):
+        result = pipectl("call", pipe_name, "ping", "--until", "newline", "--timeout", "0.3")
+    assert (result.exit_code, result.stdout) == (6, b"")
 
 
 def test_silence_ends_a_reply_of_a_server_that_stays(pipe_name: str, pipectl: Pipectl, late: float) -> None:

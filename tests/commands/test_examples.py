@@ -103,7 +103,8 @@ def test_an_example_without_an_end_runs_until_ctrl_c(pipe_name: str, line: str) 
     program = Interruptible(pipe_name, *words(line, pipe_name))
     try:
         connect_soon(pipe_name)
-        assert b"connected" in program.wrote()
+        while b"connected" not in program.wrote():
+            pass
         assert "error" not in program.interrupt().stderr
     finally:
         program.kill()

@@ -14,6 +14,7 @@ from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32.calls import create_named_pipe
+from pipectl.core.win32.handle import heed_break
 from tests.commands.interruptible import Interruptible
 from tests.pipes import connect_named_pipe, reporting
 
@@ -23,8 +24,8 @@ def start(pipe_name: str) -> Iterator[Callable[..., Interruptible]]:
     """Start a command on the pipe."""
     with ExitStack() as stack:
 
-        def started(command: str, *options: str) -> Interruptible:
-            program = Interruptible(pipe_name, command, *options)
+        def started(command: str, *options: str, **how: str) -> Interruptible:
+            program = Interruptible(pipe_name, command, *options, **how)
             stack.callback(program.kill)
             return program
 
@@ -55,6 +56,29 @@ def test_call_that_waits_for_a_reply(pipe_name: str, start: Start, is_message: b
         program = start("call", pipe_name, "x", "--timeout", "none")
         assert server.received.wait(20)
         program.interrupt()
+
+
+# The system's part, which is to call the handler of a console's events, needs a console.
+CTRL_BREAK = "heed_break()(1)"
+
+
+def test_call_by_ctrl_break(pipe_name: str, start: Start) -> None:
+    with Silent(pipe_name) as server:
+        program = start("call", pipe_name, "x", "--timeout", "none", how=CTRL_BREAK)
+        assert server.received.wait(20)
+        program.interrupt()
+
+
+def test_serve_by_ctrl_break_says_what_it_has_served(pipe_name: str, start: Start) -> None:
+    program = start("serve", pipe_name, how=CTRL_BREAK)
+    with connect(pipe_name, 20, wait=Wait.EXISTS) as client:
+        assert client.transact(b"x", 10) == b"x"
+        assert "served 1 client" in program.interrupt().stderr
+
+
+def test_ctrl_c_is_left_to_python_by_the_handler_of_other_events() -> None:
+    handler: Callable[[int], int] = heed_break()  # type: ignore[assignment]
+    assert handler(0) == 0
 
 
 def test_call_by_the_native_function(pipe_name: str, start: Start) -> None:

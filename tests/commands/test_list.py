@@ -22,9 +22,9 @@ def test_pipes_are_listed_by_name_with_their_instances(pipectl: Pipectl) -> None
     result = pipectl("list")
     assert result.text.splitlines() == [
         "NAME                  INSTANCES  MAX INSTANCES  PID HINT",
-        r"App\x1b[31m           2          5",
-        "dotnet-diagnostic-42  3          unlimited      42",
-        "svc                   1          1",
+        r"App\x1b[31m                   2              5",
+        "dotnet-diagnostic-42          3      unlimited        42",
+        "svc                           1              1",
     ]
     assert (result.exit_code, result.stderr) == (0, "")
 
@@ -37,8 +37,8 @@ def test_the_busiest_can_come_first(pipectl: Pipectl) -> None:
 
 @pytest.mark.usefixtures("some_pipes")
 def test_a_pattern_chooses(pipectl: Pipectl) -> None:
-    assert pipectl("list", "*DIAG*", "--output", "raw").text == "dotnet-diagnostic-42\t3\tunlimited\t42\n"
-    assert pipectl("list", r"\\.\pipe\s?c", "--output", "raw").text == "svc\t1\t1\t\n"
+    assert pipectl("list", "*DIAG*", "--format", "raw").text == "dotnet-diagnostic-42\t3\tunlimited\t42\n"
+    assert pipectl("list", r"\\.\pipe\s?c", "--format", "raw").text == "svc\t1\t1\t\n"
 
 
 @pytest.mark.usefixtures("some_pipes")

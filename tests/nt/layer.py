@@ -36,6 +36,7 @@ _duplicate_handle: Callable[..., int] = winapi.DuplicateHandle
 # How long, in seconds, what "never" ends is waited for at most, so that no mistake in a test lasts for ever.
 _NEVER = 60.0
 
+_OBJECT_TYPE_INFORMATION = 2
 _STATUS_NO_MORE_FILES = -0x7FFF_FFFA
 _STATUS_BUFFER_OVERFLOW = -0x7FFF_FFFB
 _STATUS_INSUFFICIENT_RESOURCES = 0xC000_009A
@@ -210,9 +211,10 @@ class Silence(Rule):
         """Wait, and ask then."""
         return int(self._ask("GetFileType", *arguments))
 
-    def NtQueryObject(self, *arguments: Any) -> int:
-        """Wait, and ask then; nothing of pipectl asks it yet."""
-        return int(self._ask("NtQueryObject", *arguments))
+    def NtQueryObject(self, handle: Any, what: int, *arguments: Any) -> int:
+        """Wait, and ask then; but what type of object it is, the kernel knows without the object."""
+        ask = self.real if what == _OBJECT_TYPE_INFORMATION else self._ask
+        return int(ask("NtQueryObject", handle, what, *arguments))
 
     def _ask(self, name: str, *arguments: Any) -> Any:
         self.asked.set()

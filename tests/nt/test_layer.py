@@ -15,6 +15,7 @@ from pipectl.core.children.files import popen
 from pipectl.core.constants import BUFFER_SIZE, Condition, OpenMode, PipeMode, WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import (
+    ConnectionUnusableError,
     InvalidPipeNameError,
     PeerMismatchError,
     PipeAccessError,
@@ -23,13 +24,14 @@ from pipectl.core.errors import (
     PipeTimeoutError,
 )
 from pipectl.core.inventory.directory import did_you_mean, list_pipes
-from pipectl.core.inventory.peers import Expected, find_server, server_of
+from pipectl.core.inventory.peers import Expected, server_of
 from pipectl.core.inventory.processes import describe
 from pipectl.core.models import PipeEntry
 from pipectl.core.pipe.availability import Availability, probe, wait_for
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.pipe.framing import Count, Line
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.security import descriptors
 from pipectl.core.security.accounts import account_name, current_user_sid
@@ -60,6 +62,7 @@ from .layer import (
 pytestmark = pytest.mark.usefixtures("monkeypatch")
 
 FIRST = OpenMode.DUPLEX | OpenMode.OVERLAPPED | OpenMode.FIRST_PIPE_INSTANCE
+BYTES = PipeConfig(is_message=False)
 REMOTE = r"\\host\pipe\x"
 # Of what must come at once, in seconds, on a busy machine; what must not come at all takes longer.
 SOON = 1.0
@@ -305,7 +308,6 @@ def test_a_program_answers_though_the_servers_handles_are_silent(pipe_name: str)
         assert client.transact(b"x", 20).strip() == b"1"
 
 
-@pytest.mark.xfail(strict=True, reason="GetFileType is asked for what a program is to inherit, in the caller's thread")
 def test_a_program_inherits_handles_that_are_silent(background: Background) -> None:
     def read_what_it_writes() -> str:
         with popen([sys.executable, "-S", "-c", "print(1)"]) as file:
@@ -389,13 +391,30 @@ def test_a_server_looks_up_no_name(pipe_name: str) -> None:
         assert not names.asked.is_set()
 
 
-@pytest.mark.xfail(strict=True, reason="the user of a server is looked up whatever is expected, and without a deadline")
-def test_whom_a_client_expects_is_known_within_its_timeout(pipe_name: str) -> None:
-    with SlowNames(1.5), PipeServer(pipe_name, echo), within(SOON):
-        connect(pipe_name, 0.3, expect=Expected(pid=os.getpid())).close()
+@pytest.mark.parametrize(
+    "expected", [{"pid": os.getpid()}, {"exe": sys.executable}, {"user": current_user_sid()}], ids=str
+)
+def test_what_a_client_expects_is_known_without_a_name(pipe_name: str, expected: dict[str, Any]) -> None:
+    with SlowNames() as names, PipeServer(pipe_name, echo):
+        connect(pipe_name, SOON, expect=Expected(**expected)).close()
+        assert not names.asked.is_set()
 
 
-@pytest.mark.xfail(strict=True, reason="the log looks up the user of a new client in the server's one thread")
+def test_the_user_whom_a_client_expects_is_looked_up_in_time(pipe_name: str) -> None:
+    with SlowNames(), PipeServer(pipe_name, echo), within(SOON, least=0.3):
+        assert code_of(connect, pipe_name, 0.3, expect=Expected(user="somebody")) == WinError.TIMEOUT
+
+
+def test_a_server_that_is_not_expected_is_described_in_time(pipe_name: str) -> None:
+    with (
+        SlowNames(),
+        PipeServer(pipe_name, echo),
+        within(SOON),
+        pytest.raises(PeerMismatchError, match=current_user_sid()),
+    ):
+        connect(pipe_name, 0.3, expect=Expected(pid=0))
+
+
 def test_a_command_serves_while_the_name_of_a_user_is_looked_up(pipe_name: str) -> None:
     with serving("SlowNames(1.5)", pipe_name), connect(pipe_name) as client, within(SOON):
         assert client.transact(b"x", 5) == b"x"
@@ -450,14 +469,33 @@ def too_much(_client: Client, data: bytes) -> bytes:
     return LARGE if data == b"much" else data
 
 
-@pytest.mark.xfail(strict=True, reason="what is sent to a byte pipe is one write, however much it is")
-def test_a_stream_of_many_mib_is_more_than_one_write(pipe_name: str, background: Background) -> None:
+def test_a_stream_of_many_mib_is_sent_in_several_writes(pipe_name: str, background: Background) -> None:
     with Quota(), create_named_pipe(pipe_name, pipe_mode=PipeMode.TYPE_BYTE) as server, connect(pipe_name) as client:
         sending = background(client.send, LARGE, 5)
         received = 0
         while received < len(LARGE):
             received += len(read_file(server, BUFFER_SIZE, SOON)[0])
         sending.result(5)
+
+
+def test_a_request_of_many_mib_is_written_while_its_reply_is_read(pipe_name: str) -> None:
+    request = os.urandom(1 << 20) * (len(LARGE) >> 20) + b"end"
+    with Quota(), PipeServer(pipe_name, echo, config=BYTES), connect(pipe_name) as client:
+        for _ in range(2):
+            assert client.ask(request, Count(len(request)), 20).data == request
+
+
+def test_a_reply_that_comes_early_ends_a_request_of_many_mib(pipe_name: str) -> None:
+    with Quota(), PipeServer(pipe_name, lambda *_: b"too large\n", config=BYTES), connect(pipe_name) as client:
+        assert client.ask(bytes(30 << 20), Line(), 20).data == b"too large\n"
+        with pytest.raises(ConnectionUnusableError):
+            client.ask(b"x", None, 5)
+
+
+def test_an_answer_of_many_mib_is_several_writes_on_a_byte_pipe(pipe_name: str) -> None:
+    with Quota(), PipeServer(pipe_name, too_much, config=BYTES), connect(pipe_name) as client:
+        assert client.ask(b"much", Count(len(LARGE)), 20).data == LARGE
+        assert client.ask(b"next", Count(4), 5).data == b"next"
 
 
 # N14: another computer that does not answer
@@ -494,10 +532,9 @@ def test_the_wait_for_a_computer_can_be_cancelled(background: Background) -> Non
         lambda: connect(REMOTE, timeout=0.3),
         lambda: probe(REMOTE, deadline=Deadline(0.3)),
         lambda: wait_for(REMOTE, Condition.GONE, Deadline(0.3)),
-        lambda: find_server(REMOTE, 0.3),
         lambda: read_whole(r"\\host\share\file", 0.3),
     ],
-    ids=["connect", "probe", "wait_for", "find_server", "read_whole"],
+    ids=["connect", "probe", "wait_for", "read_whole"],
 )
 def test_whoever_asks_a_silent_computer_gives_up_in_time(
     function: Callable[[], object], monkeypatch: pytest.MonkeyPatch
@@ -565,7 +602,7 @@ def test_pipes_are_listed_from_a_directory_as_nt_has_it(pipectl: Pipectl) -> Non
         assert [one["name"] for one in told][:2] == ["dotnet-diagnostic-42", "a"]
         assert [one.get("pid_hint") for one in told if one["name"].startswith("Winsock2")] == [1234]
         assert [one["name"] for one in pipectl("list", r"\\.\pipe\s?c", "--json").objects] == ["svc"]
-        assert len(pipectl("list", "--output", "raw").text.splitlines()) == len(PIPES)
+        assert len(pipectl("list", "--format", "raw").text.splitlines()) == len(PIPES)
 
 
 def test_what_the_directory_tells_of_a_pipe_is_known_unopened(pipe_name: str, pipectl: Pipectl) -> None:
@@ -581,7 +618,7 @@ def test_names_that_are_near_are_those_of_the_directory() -> None:
 
 
 def test_a_program_of_its_own_can_have_a_rule() -> None:
-    listing = Running(in_force("Directory([layer.PipeEntry('svc', 1, 1)])", "list", "--output", "raw"))
+    listing = Running(in_force("Directory([layer.PipeEntry('svc', 1, 1)])", "list", "--format", "raw"))
     try:
         assert listing.end()[:2] == (0, b"svc\t1\t1\t\n")
     finally:

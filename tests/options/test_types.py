@@ -288,7 +288,7 @@ def test_a_line_of_stdin_is_its_own_bytes_or_those_of_its_text() -> None:
         ["call", "svc", "x", "--until", "tomorrow"],
         ["call", "svc", "x", "--max-message", "big"],
         ["call", "svc", "x", "--expect-pid", "me"],
-        ["call", "svc", "x", "--output", "xml"],
+        ["call", "svc", "x", "--format", "xml"],
         ["call", r"C:\svc", "x"],
         ["call", "", "x"],
         ["peek", "svc", "--size", "all"],

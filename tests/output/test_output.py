@@ -1,13 +1,16 @@
 """Output: what goes to which stream in which form, and that a terminal never gets what a pipe sent as it is."""
 
+import errno
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from pipectl.output import Form, Mode, OutputClosedError, View
-from tests.streams import Streams
+from pipectl.output import Form, Mode, Output, OutputClosedError, OutputFailedError, Record, View
+from tests.streams import Stream, Streams
 
 ON_WINDOWS = pytest.mark.skipif(sys.platform != "win32", reason="needs Windows")
 
@@ -59,9 +62,11 @@ def test_a_payload_goes_to_stdout_in_the_form_that_suits(
 
 @either
 @pytest.mark.parametrize("form", Form)
-def test_json_carries_a_payload_in_the_same_way_whatever_the_form(streams: Streams, form: Form) -> None:
+def test_json_carries_a_payload_as_text_unless_the_form_is_hex_or_base64(streams: Streams, form: Form) -> None:
     streams.output(Mode.JSON).data.payload(DATA, View(form), {"pipe": "x", "absent": None})
-    assert json.loads(streams.stdout.text) == {"schema": 1, "pipe": "x", "reply": {"size": 11, "text": TEXT}}
+    forms = {Form.HEX: {"hex": DATA.hex()}, Form.BASE64: {"base64": "Z3LDvMOfZRtbMW0="}}
+    reply = {"size": 11, **forms.get(form, {"text": TEXT})}
+    assert json.loads(streams.stdout.text) == {"schema": 1, "pipe": "x", "reply": reply}
 
 
 @either
@@ -132,12 +137,27 @@ def test_a_redirected_record_is_plain_columns(streams: Streams) -> None:
     ]
 
 
-def test_a_record_on_a_terminal_is_a_table(streams: Streams) -> None:
+def test_a_record_on_a_terminal_is_two_columns_without_borders(streams: Streams) -> None:
+    streams.output().data.record({**RECORD, "sddl": "x" * 200})
+    assert streams.stdout.text.splitlines() == [
+        r"pipe            \\.\pipe\x",
+        "is              yes",
+        "server pid      4",
+        "server session  0",
+        "access          a",
+        "                b",
+        f"sddl            {'x' * 200}",
+    ]
+
+
+def test_on_a_narrow_terminal_each_value_is_whole_below_its_label(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")  # a dumb one has 80 columns, whatever anybody says
+    monkeypatch.setenv("NO_COLOR", "1")
     streams.output().data.record(RECORD)
-    lines = streams.stdout.text.splitlines()
-    assert len(lines) == 8
-    assert all(len(line) <= 80 for line in lines)
-    assert r"\\.\pipe\x" in lines[1]
+    assert streams.stdout.text.splitlines()[:4] == ["pipe", r"  \\.\pipe\x", "is", "  yes"]
 
 
 @either
@@ -161,21 +181,31 @@ def test_redirected_records_are_columns_with_heads_and_are_never_cut(streams: St
     streams.output().data.records(
         [{"name": "x" * 200, "max_instances": None}, {"name": "y", "max_instances": 3}], COLUMNS
     )
+    assert streams.stdout.text.splitlines() == ["NAME  MAX INSTANCES", "x" * 200, "y                 3"]
+
+
+@redirected
+def test_columns_have_numbers_on_the_right_and_count_wide_characters_twice(streams: Streams) -> None:
+    records: list[Record] = [
+        {"name": "漢字", "max_instances": 3},
+        {"name": "e\u0301", "unlimited": True},
+        {"name": "abc"},
+    ]
+    streams.output().data.records(records, COLUMNS)
     assert streams.stdout.text.splitlines() == [
-        f"{'NAME':<200}  MAX INSTANCES",
-        "x" * 200,
-        f"{'y':<200}  3",
+        "NAME  MAX INSTANCES",
+        "漢字              3",
+        "e\u0301         unlimited",
+        "abc",
     ]
 
 
 COLUMNS = ("name", "max_instances")
 
 
-def test_records_on_a_terminal_are_a_table_of_80_columns(streams: Streams) -> None:
+def test_records_on_a_terminal_are_columns_that_break_no_name(streams: Streams) -> None:
     streams.output().data.records([{"name": "x" * 200, "max_instances": 1}], COLUMNS, title="1 pipe")
-    text = streams.stdout.text
-    assert all(len(line) <= 80 for line in text.splitlines())
-    assert text.count("x") == 200 + "max".count("x")
+    assert streams.stdout.text.splitlines() == ["1 pipe", "name  max instances", f"{'x' * 200}  {'1':>13}"]
 
 
 @either
@@ -265,6 +295,24 @@ def test_errors_are_coloured_on_a_terminal_unless_no_color_says_otherwise(
     assert "31m" in streams.stderr.text
 
 
+@pytest.mark.parametrize("takes_escapes", [True, False])
+def test_a_console_that_takes_escapes_is_not_used_the_old_way(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, takes_escapes: bool
+) -> None:
+    from pipectl.output import tables
+
+    given: list[object] = []
+
+    def made(**options: object) -> Console:
+        given.append(options["legacy_windows"])
+        return Console()
+
+    monkeypatch.setattr(tables, "takes_escapes", lambda _stream: takes_escapes)
+    monkeypatch.setattr(tables, "Console", made)
+    streams.output().error("it failed")
+    assert given == [False if takes_escapes else None]
+
+
 @redirected
 def test_json_errors_are_objects_on_stderr(streams: Streams) -> None:
     streams.output(Mode.JSON).error("it failed", "try this", code=5, pipe=None)
@@ -273,6 +321,20 @@ def test_json_errors_are_objects_on_stderr(streams: Streams) -> None:
         "schema": 1,
         "error": {"message": "it failed", "code": 5, "hint": "try this"},
     }
+
+
+@either
+def test_with_json_messages_are_objects_too(streams: Streams) -> None:
+    made = streams.output(Mode.JSON, verbosity=1)
+    made.note("note")
+    made.detail("detail")
+    made.warning("look")
+    made.heading("title", "line")
+    assert [json.loads(line) for line in streams.stderr.text.splitlines()] == [
+        {"schema": 1, "note": "note"},
+        {"schema": 1, "note": "detail"},
+        {"schema": 1, "warning": "look"},
+    ]
 
 
 # Encodings
@@ -299,7 +361,28 @@ def test_redirected_text_is_in_the_consoles_code_page(
     monkeypatch.setattr(winapi, "GetConsoleOutputCP", lambda: page)
     streams.output().data.payload("grüße 漢".encode(), View(Form.TEXT), {})
     streams.output().note("grüße 漢")
-    assert streams.stdout.written == streams.stderr.written == shown
+    assert streams.stdout.written == shown
+    assert streams.stderr.written.endswith(shown)
+
+
+@redirected
+def test_the_encoding_of_redirected_text_can_be_chosen(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPECTL_ENCODING", "utf-16-le")
+    streams.output().data.payload("grüße 漢".encode(), View(Form.TEXT), {})
+    assert streams.stdout.written == "grüße 漢\n".encode("utf-16-le")
+
+
+@redirected
+def test_characters_that_are_escaped_in_data_are_warned_of_once(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPECTL_ENCODING", "ascii")
+    made = streams.output(quiet=True)
+    made.data.record({"name": "ü"})
+    made.data.record({"name": "ö"})
+    assert streams.stdout.text == "name  \\xfc\nname  \\xf6\n"
+    assert streams.stderr.text.count("warning: characters that ascii does not have") == 1
+    assert streams.stderr.text.count("\n") == 1
 
 
 # Streams that are closed
@@ -357,6 +440,62 @@ def test_talk_that_nobody_reads_is_no_error(streams: Streams, mode: Mode | None)
     made.note("note")
     made.error("it failed")
     streams.stderr.is_broken = False
+
+
+class Unwritable(Stream):
+    """A stream on a disk that is full."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+
+def test_a_disk_that_is_full_is_told_and_not_taken_for_a_reader_that_left(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = streams.output()
+    monkeypatch.setattr(sys, "stdout", Unwritable(is_terminal=False))
+    with pytest.raises(OutputFailedError, match="stdout cannot be written: no space"):
+        made.data.record({"a": 1})
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_without_standard_streams_nothing_fails(monkeypatch: pytest.MonkeyPatch, is_closed: bool) -> None:
+    class Closed(Stream):
+        def flush(self) -> None:
+            raise OSError(errno.EBADF, "bad file descriptor")
+
+    monkeypatch.setattr(sys, "stdout", Closed(is_terminal=False) if is_closed else None)
+    monkeypatch.setattr(sys, "stderr", Closed(is_terminal=False) if is_closed else None)
+    made = Output()
+    made.note("note")
+    made.data.record({"a": 1})
+    made.data.payload(b"data", View(), {})
+    monkeypatch.undo()
+
+
+# The file of -o
+
+
+@either
+def test_data_goes_to_a_file_as_it_is_and_nothing_to_stdout(streams: Streams, tmp_path: Path) -> None:
+    file = tmp_path / "reply.bin"
+    file.write_bytes(b"what was there before, which is longer")
+    made = streams.output()
+    made.open(str(file))
+    assert file.read_bytes().startswith(b"what was there before")
+    made.data.payload(b"\0\xff\r\n\x1a", View(), {})
+    made.close()
+    assert (file.read_bytes(), streams.stdout.written) == (b"\0\xff\r\n\x1a", b"")
+
+
+@either
+def test_text_goes_to_a_file_as_utf_8_and_without_escape_sequences(streams: Streams, tmp_path: Path) -> None:
+    made = streams.output()
+    made.open(str(tmp_path / "x.txt"))
+    made.data.record({"name": "漢"})
+    made.close()
+    assert (tmp_path / "x.txt").read_bytes() == "name  漢\n".encode()
 
 
 @redirected

@@ -39,7 +39,7 @@ def test_ctrl_c_at_any_point_and_again_after_it_breaks_nothing(pipe_name: str, s
     figure(f"{run('interrupted.py', pipe_name, scene, timeout=120)} pairs of points")
 
 
-@pytest.mark.parametrize("kind", ["message", "byte"])
+@pytest.mark.parametrize("kind", ["message", "stream", "byte"])
 def test_every_reply_is_that_of_its_request_whatever_happens(
     pipe_name: str, kind: str, amount: Amount, figure: Figure
 ) -> None:

@@ -23,6 +23,7 @@ from pipectl.core.win32.blocking import run_blocking
 from pipectl.core.win32.calls import fd_create_pipe
 from pipectl.core.win32.handle import Handle, wait
 from pipectl.core.win32.processes import StdHandle
+from pipectl.core.win32.queries import is_file
 
 # A text is a command line for the shell; a sequence is a program and its arguments, and no shell sees them, except when
 # the program is a batch file, which Windows itself gives to one.
@@ -140,5 +141,4 @@ def pipe(theirs: contextlib.ExitStack, undo: contextlib.ExitStack, *, to_child: 
 
 def inherited(which: StdHandle) -> int | None:
     """Choose for a stream without a pipe: this process's own or, where that has none, such as in a GUI, nowhere."""
-    # A type of 0 is FILE_TYPE_UNKNOWN: there is no handle, or one that does not work.
-    return None if winapi.GetFileType(winapi.GetStdHandle(which)) else subprocess.DEVNULL
+    return None if is_file(winapi.GetStdHandle(which)) else subprocess.DEVNULL

@@ -34,7 +34,7 @@ def inspect(pipe: Handle) -> Record:
         "direction": local.get("configuration"),
         "state": local.get("state"),
         "instances": local.get("current_instances"),
-        "max_instances": _limit(made.max_instances),
+        **_limit(made.max_instances),
         "out_buffer_size": made.out_buffer_size,
         "in_buffer_size": made.in_buffer_size,
         "rejects_remote": local.get("rejects_remote"),
@@ -62,7 +62,12 @@ def glance(pipe: str) -> Record:
 
 def listing(entry: PipeEntry) -> Record:
     """Tell what the directory of pipes says of one."""
-    return {**entry._asdict(), "max_instances": _limit(entry.max_instances), "pid_hint": pid_hint(entry.name)}
+    return {
+        "name": entry.name,
+        "instances": entry.instances,
+        **_limit(entry.max_instances),
+        "pid_hint": pid_hint(entry.name),
+    }
 
 
 def handle_state(pipe: Handle) -> Record:
@@ -114,5 +119,6 @@ def _security(pipe: Handle) -> Record:
     }
 
 
-def _limit(instances: int | None) -> int | str:
-    return "unlimited" if instances is None else instances
+def _limit(instances: int | None) -> Record:
+    """Return the most instances that a pipe may have, or that there is no limit."""
+    return {"unlimited": True} if instances is None else {"max_instances": instances}

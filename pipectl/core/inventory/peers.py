@@ -6,19 +6,18 @@ better: it is a user or group of whoever made the pipe.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
+from functools import cached_property
 from ntpath import basename
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pipectl.core.deadline import Deadline
-from pipectl.core.errors import PeerMismatchError, PipeNotFoundError, if_allowed
+from pipectl.core.deadline import Deadline, Timeout, deadline_of
+from pipectl.core.errors import PeerMismatchError, PipeTimeoutError, if_allowed
 from pipectl.core.models import Process
 from pipectl.core.names import is_remote, upper
-from pipectl.core.pipe.availability import Availability, probe
-from pipectl.core.pipe.connection import TO_ASK, open_pipe
 from pipectl.core.security.accounts import account_name
 from pipectl.core.security.descriptors import get_owner
 from pipectl.core.security.sids import ADMINISTRATORS
+from pipectl.core.win32.blocking import run_brief
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.queries import (
     get_named_pipe_client_computer_name,
@@ -26,7 +25,7 @@ from pipectl.core.win32.queries import (
     get_named_pipe_server_process_id,
 )
 
-from .processes import describe
+from .processes import Glimpse, describe, glimpse, identify
 
 
 def server_of(pipe: Handle) -> Process:
@@ -35,28 +34,23 @@ def server_of(pipe: Handle) -> Process:
     return Process(pid) if pipe.name and is_remote(pipe.name) else describe(pid)
 
 
-def find_server(pipe: str, timeout: float | None, **opening: Any) -> Process | None:
-    """Open a pipe if it exists, given its full name, and tell who serves it; None if nobody does.
+class ClientProcess:
+    """Who is connected to a server's handle; `computer` is None for this computer, and where it is not known.
 
-    On Windows a pipe whose server is gone exists until the last client has closed its end, and cannot be opened.
-    `opening` is what else `open_pipe` takes; raises what it raises, but for a pipe that is not there.
+    What would be gone with the client is asked at once, and the names only when `process` is read, which may take
+    seconds: not in a thread that others wait for.
     """
-    deadline = Deadline(timeout)
-    if probe(pipe, deadline=deadline) is not Availability.ABSENT:
-        with suppress(PipeNotFoundError), open_pipe(pipe, deadline, access=TO_ASK, **opening) as handle:
-            return server_of(handle)
-    return None
 
+    def __init__(self, pipe: Handle) -> None:
+        pid = get_named_pipe_client_process_id(pipe)
+        self.computer = if_allowed(get_named_pipe_client_computer_name, pipe)
+        self._seen = glimpse(pid) if self.computer is None else None
+        self._pid = pid
 
-def client_of(pipe: Handle) -> Process:
-    """Tell who is connected to a server's handle; of a client on another computer only the number is known here."""
-    pid = get_named_pipe_client_process_id(pipe)
-    return Process(pid) if client_computer(pipe) else describe(pid)
-
-
-def client_computer(pipe: Handle) -> str | None:
-    """Tell the computer of a server's client; None for this one, and where the system cannot tell."""
-    return if_allowed(get_named_pipe_client_computer_name, pipe)
+    @cached_property
+    def process(self) -> Process:
+        """The client's process; of one on another computer only the id is known here."""
+        return Process(self._pid) if self._seen is None else identify(self._seen)
 
 
 class Expected(NamedTuple):
@@ -71,34 +65,52 @@ class Expected(NamedTuple):
     exe: str | None = None
     user: str | None = None
 
-    def check(self, pipe: Handle) -> None:
+    def check(self, pipe: Handle, timeout: Timeout = 5.0) -> None:
         """Raise PeerMismatchError unless the server behind a client's handle is the expected one.
 
-        What cannot be known does not match.
+        What cannot be known does not match. Raises PipeTimeoutError if the name of a user is not known in time.
         """
-        server = server_of(pipe)
+        deadline = deadline_of(timeout)
+        pid = get_named_pipe_server_process_id(pipe)
+        seen = Glimpse(pid) if pipe.name and is_remote(pipe.name) else glimpse(pid)
         owner = None if self.user is None else if_allowed(get_owner, pipe)
-        for what, expected, matches in (
-            ("process", self.pid, server.pid == self.pid),
-            ("program", self.exe, _matches(self.exe, server.image, basename)),
-            ("user", self.user, _is_user(self.user, owner, server.user)),
-        ):
-            if expected is not None and not matches:
-                owned = f", on a pipe that belongs to {if_allowed(account_name, owner) or owner}" if owner else ""
-                raise PeerMismatchError(
-                    f"the server is process {server.pid}, {server.image or 'an unknown program'}, "
-                    f"run by {server.user or 'an unknown user'}{owned}, not the {what} `{expected}`",
-                    pipe=pipe.name,
-                    topic="peer",
-                )
+        if self.pid not in (None, pid):
+            wrong = f"process `{self.pid}`"
+        elif self.exe is not None and not _matches(self.exe, seen.image, basename):
+            wrong = f"program `{self.exe}`"
+        elif self.user is not None and not _is_user(self.user, owner, seen.user_sid, deadline):
+            wrong = f"user `{self.user}`"
+        else:
+            return
+        owned = f", on a pipe that belongs to {_in_words(owner, deadline)}" if owner else ""
+        raise PeerMismatchError(
+            f"the server is process {pid}, {seen.image or 'an unknown program'}, "
+            f"run by {_in_words(seen.user_sid, deadline)}{owned}, not the {wrong}",
+            pipe=pipe.name,
+            topic="peer",
+        )
 
 
-def _is_user(expected: str | None, owner: str | None, user: str | None) -> bool:
-    """Return whether the server's user is the expected one, by the owner of its pipe and the user of its process."""
-    owner_name = owner and if_allowed(account_name, owner)
-    if _matches(expected, owner_name, _without_domain) or (owner is not None and expected == owner):
-        return True
-    return owner in (None, ADMINISTRATORS) and _matches(expected, user, _without_domain)
+def _is_user(expected: str, owner: str | None, user: str | None, deadline: Deadline) -> bool:
+    """Return whether a server's user is the expected one, by the owner of its pipe and the user of its process."""
+    known = [sid for sid in (owner, user if owner in (None, ADMINISTRATORS) else None) if sid is not None]
+    return upper(expected) in known or any(
+        _matches(expected, _name_in_time(sid, deadline), _without_domain) for sid in known
+    )
+
+
+def _in_words(sid: str | None, deadline: Deadline) -> str:
+    """Return the name of a user for an error, or the SID of one whose name is not known in time."""
+    if sid is None:
+        return "an unknown user"
+    try:
+        return _name_in_time(sid, deadline) or sid
+    except PipeTimeoutError:
+        return sid
+
+
+def _name_in_time(sid: str, deadline: Deadline) -> str | None:
+    return run_brief(lambda: if_allowed(account_name, sid), deadline)
 
 
 def _without_domain(account: str) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from ctypes import byref
 from ctypes.wintypes import DWORD
 from functools import lru_cache
+from typing import NamedTuple
 
 from pipectl.core.constants import WinError
 from pipectl.core.errors import PipeError, if_allowed
@@ -27,17 +28,37 @@ _MAX_SERVICES = 256 << 10
 _SC_ENUM_PROCESS_INFO = 0
 
 
-def describe(pid: int) -> Process:
-    """Tell what this user may know of a process: its program, user, session and services."""
-    image = user = None
+class Glimpse(NamedTuple):
+    """What the system knows of a process without looking anything up, so that it takes no time worth mentioning."""
+
+    pid: int
+    image: str | None = None
+    user_sid: str | None = None
+    session: int | None = None
+
+
+def glimpse(pid: int) -> Glimpse:
+    """Return what this user may know of a process at once: its program, the SID of its user, and its session."""
+    image = sid = None
     with (
         suppress(PipeError),
         Handle(winapi.OpenProcess(ProcessAccess.QUERY_LIMITED_INFORMATION, False, pid)) as process,
     ):
         image = if_allowed(_image, process)
-        user = if_allowed(_user, process)
+        sid = if_allowed(user_sid, process)
+    return Glimpse(pid, image, sid, if_allowed(_session, pid))
+
+
+def identify(seen: Glimpse) -> Process:
+    """Add the name of a process's user, and its services; a domain controller that does not answer takes seconds."""
+    user = seen.user_sid and (if_allowed(account_name, seen.user_sid) or seen.user_sid)
     services = if_allowed(_services_in, int(time.monotonic())) or {}
-    return Process(pid, image, user, if_allowed(_session, pid), services.get(pid, ()))
+    return Process(seen.pid, seen.image, user, seen.session, services.get(seen.pid, ()))
+
+
+def describe(pid: int) -> Process:
+    """Return what this user may know of a process: its program, user, session and services."""
+    return identify(glimpse(pid))
 
 
 def running_services() -> dict[int, tuple[str, ...]]:
@@ -81,11 +102,6 @@ def _image(process: Handle) -> str:
     path, size = ctypes.create_unicode_buffer(_MAX_PATH), DWORD(_MAX_PATH)
     winapi.QueryFullProcessImageNameW(process, 0, path, byref(size))
     return path.value
-
-
-def _user(process: Handle) -> str:
-    sid = user_sid(process)
-    return account_name(sid) or sid
 
 
 def _session(pid: int) -> int:

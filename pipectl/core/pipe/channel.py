@@ -3,7 +3,7 @@
 import ctypes
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipectl.core.constants import BUFFER_SIZE, FSCTL_PIPE_TRANSCEIVE, MAX_MESSAGE, WinError
+from pipectl.core.constants import BUFFER_SIZE, FSCTL_PIPE_TRANSCEIVE, LARGEST_WRITE, MAX_MESSAGE, WinError
 from pipectl.core.deadline import Deadline, Timeout, deadline_of
 from pipectl.core.errors import MessageTooLongError, OperationAbortedError, PipeError, PipeTimeoutError
 from pipectl.core.win32 import winapi
@@ -42,6 +42,7 @@ class Channel(Closing):
         "_target",
         "_transact_call",
         "_unfinished",
+        "_unsent",
         "_write_call",
         "_write_operation",
         "handle",
@@ -67,6 +68,8 @@ class Channel(Closing):
         self._write_operation: Overlapped | None = None
         # One whose request had not been taken when its reply came.
         self._unfinished: Overlapped | None = None
+        # What of that request is not being written yet.
+        self._unsent: bytes | memoryview = b""
         # No larger than a message may be, so that a longer one shows itself.
         self._keep_buffer(max(1, min(max_message, _FIRST_BUFFER if is_message else BUFFER_SIZE)))
 
@@ -83,6 +86,9 @@ class Channel(Closing):
         """
         operation = self._write_operation or self._begin_writing(timeout)
         memory = data if data.__class__ is bytes else address_of(data)
+        if len(memory) > LARGEST_WRITE and not self.is_message:
+            self._send_in_pieces(memory, deadline_of(timeout))
+            return
         try:
             operation.run(self._write_call, timeout, memory, len(memory), winapi.NO_OFFSET, None)
         except BaseException as error:
@@ -151,6 +157,17 @@ class Channel(Closing):
             self.handle.close()
 
     # Sending
+
+    def _send_in_pieces(self, memory: "bytes | ctypes.Array[ctypes.c_char]", deadline: Deadline) -> None:
+        begin = 0
+        try:
+            for begin in range(0, len(memory), LARGEST_WRITE):
+                piece: Any = memory[begin : begin + LARGEST_WRITE]
+                self.send(piece, deadline)
+        except BaseException:
+            if begin:
+                self._spent = self._spent or "cut"
+            raise
 
     def _begin_writing(self, timeout: Timeout) -> Overlapped:
         operation = self._unfinished or Overlapped(self.handle)

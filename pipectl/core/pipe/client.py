@@ -18,7 +18,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipectl.core.constants import STATUS_BUFFER_OVERFLOW, STATUS_PENDING, STATUS_SUCCESS, WinError
+from pipectl.core.constants import LARGEST_WRITE, STATUS_BUFFER_OVERFLOW, STATUS_PENDING, STATUS_SUCCESS, WinError
 from pipectl.core.errors import MessageTooLongError, PipeClosedError, PipeError
 from pipectl.core.win32 import calls, queries, winapi
 from pipectl.core.win32.handle import Handle
@@ -97,6 +97,7 @@ class Client:
         "_read_call",
         "_read_overlapped",
         "_refuses_writes",
+        "_rest",
         "_size",
         "_write_accepted",
         "_write_call",
@@ -156,6 +157,8 @@ class Client:
         self._refuses_writes = False
         # What waits for its turn to be written, and its bytes.
         self._output: deque[bytes] | None = None
+        # What is left of a stream's data that is written in pieces.
+        self._rest: memoryview | None = None
         self._output_size = 0
 
     # For everybody
@@ -320,6 +323,8 @@ class Client:
         self._write_accepted = False
         if status != STATUS_SUCCESS:
             self._refuse_writes()
+        elif self._rest is not None:
+            self._write_piece(self._rest)
         elif self._output:
             data = self._output.popleft()
             self._output_size -= len(data) + _OVERHEAD
@@ -330,6 +335,9 @@ class Client:
             self._linger_if_written()
 
     def _write(self, data: bytes) -> None:
+        if len(data) > LARGEST_WRITE and not self._config.is_message:
+            self._write_piece(memoryview(data))
+            return
         status = self._write_call(data, len(data), winapi.NO_OFFSET, None)
         if status in _BEGUN:
             self._being_written = data
@@ -340,10 +348,14 @@ class Client:
             if self.error is not None:  # the client is still there, and would wait for this for ever
                 self.begin_close()
 
+    def _write_piece(self, data: memoryview) -> None:
+        self._rest = data[LARGEST_WRITE:] or None
+        self._write(bytes(data[:LARGEST_WRITE]))
+
     def _refuse_writes(self) -> None:
         """Write no more to a client that closed its end; what it sent before is still read."""
         self._refuses_writes = True
-        self._output = None
+        self._output = self._rest = None
         self._output_size = 0
 
     def _note_failure(self, status: int, function: Callable[..., int]) -> None:

@@ -65,12 +65,12 @@ TO_SET = (TO_ASK[0] | Access.FILE_WRITE_ATTRIBUTES, *ANY_DIRECTION)
 class Expectation(Protocol):
     """Decides whether the server behind a client's handle is the right one; `inventory.peers.Expected` is one."""
 
-    def check(self, pipe: Handle) -> None:
-        """Return if it is; raise PeerMismatchError if not."""
+    def check(self, pipe: Handle, timeout: Timeout) -> None:
+        """Return if it is; raise PeerMismatchError if not, and PipeTimeoutError if that is not known in time."""
 
 
 class Reply(NamedTuple):
-    """What came back, and what ended it: on a byte pipe the rule asked for, or `eof`; else `message`."""
+    """What came back, and what ended it: the rule in use, `eof`, or `message` on a message pipe without a rule."""
 
     data: bytes
     ended_by: str
@@ -98,7 +98,8 @@ class Connection(Channel):
         """Read a stream up to the end that a rule sets; what came after it is kept for the next call.
 
         The close of the other end ends any reply that has begun, except a frame or a count that is not whole:
-        PipeClosedError. Raises PipeTimeoutError with what came kept for the next call. Messages are taken for a stream.
+        PipeClosedError. Raises PipeTimeoutError with what came kept for the next call. On a message pipe the messages
+        are joined, whatever their sizes; an empty one ends `eof`, and is nothing to the other rules.
         """
         if self._ahead == "left":
             self._recover()
@@ -146,11 +147,12 @@ class Connection(Channel):
     def ask(self, data: Buffer, until: "Framing | None" = None, timeout: Timeout = None) -> Reply:
         """Send a request and receive its reply, on a pipe of either type; raises what `transact` does.
 
-        `until` tells where a reply ends on a byte pipe: by default, when nothing has come for 0.2 s. A whole reply
-        counts, however much of the request it took; but if not all was taken, the connection is used up. An empty
-        request raises PipeStateError on a byte pipe, where nothing would be sent.
+        `until` sets where the reply ends, as in `receive_until`. Without it the reply is one message on a message pipe,
+        and on a byte pipe it ends when nothing has come for 0.2 s. A whole reply counts, however much of the request it
+        took; but if not all was taken, the connection is used up. An empty request raises PipeStateError on a byte
+        pipe, where nothing would be sent.
         """
-        if self.is_message:
+        if until is None and self.is_message:
             return Reply(self.transact(data, timeout), "message")
         from .framing import IDLE  # which a message pipe does without
         from .requests import ask_until
@@ -229,6 +231,8 @@ def open_pipe(
     # A sum, because the operators of enums take longer than to open a pipe.
     flags = _OVERLAPPED + sqos
     attempt = partial(_open, pipe, access, flags)
+    if expect is not None:
+        timeout = deadline_of(timeout)  # for opening and checking together
     if is_remote(pipe):
         from pipectl.core.win32.blocking import run_brief  # what a local pipe does without
 
@@ -244,7 +248,7 @@ def open_pipe(
         handle = retry(attempt, error, pipe, deadline_of(timeout))
     if expect is not None:
         try:
-            expect.check(handle)
+            expect.check(handle, timeout)
         except BaseException:
             handle.close()
             raise

@@ -1,9 +1,11 @@
-"""Where a reply ends on a byte pipe, which has no messages of its own: one small class for each rule.
+"""Where a reply ends in a stream: one small class for each rule.
+
+A byte pipe carries a stream, and so do some message pipes, whose messages are then pieces of any size.
 
 `parse` reads a rule as a person writes it:
 
 * `newline`: after the next line feed, which belongs to the reply;
-* `eof`: when the other end closes;
+* `eof`: when the other end closes, or on a message pipe sends an empty message, which ends one direction;
 * `idle:SECONDS`: when nothing has come for that long after the first byte, such as `idle:0.5` or `idle:200ms`;
 * `bytes:SIZE`: after that many bytes, such as `bytes:12` or `bytes:1k`;
 * `frame:u32le`: after as many bytes as the length before them says, which is no part of the reply; a request gets one
@@ -30,6 +32,11 @@ class Framing:
     """A rule by which a reply ends; two are equal if they read the same."""
 
     __slots__ = ()
+
+    @property
+    def ends_at_empty_message(self) -> bool:
+        """Whether an empty message ends a reply; to the other rules it is a piece without bytes."""
+        return False
 
     @property
     def idle(self) -> float | None:
@@ -81,9 +88,13 @@ class Line(Framing):
 
 
 class Eof(Framing):
-    """When the other end closes, even if it sent nothing."""
+    """When the other end closes, even if it sent nothing, or ends its direction with an empty message."""
 
     __slots__ = ()
+
+    @property
+    def ends_at_empty_message(self) -> bool:
+        return True
 
     def is_whole_at_close(self, received: bytearray) -> bool:
         del received
@@ -171,7 +182,7 @@ def _positive(number: float) -> float:
     raise ValueError(f"{number} is not a positive number")
 
 
-# What a byte pipe has without a choice.
+# The rule for a byte pipe if none is given.
 IDLE = Idle(0.2)
 
 _PREFIXES = {

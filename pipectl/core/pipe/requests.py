@@ -6,9 +6,10 @@ request shows what was there before, also a message of no bytes, of which PeekNa
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from pipectl.core.constants import WinError
+from pipectl.core.constants import LARGEST_WRITE, WinError
 from pipectl.core.deadline import Deadline, Timeout
 from pipectl.core.errors import (
     ConnectionUnusableError,
@@ -28,11 +29,14 @@ from .framing import Framing
 
 if TYPE_CHECKING:
     from pipectl.core.models import Peek
+    from pipectl.core.win32.overlapped import Overlapped
 
 _T = TypeVar("_T")
 
 # How long, in seconds, a request that is answered may take to be taken, and a server that refuses to close.
 _MOMENT = 0.1
+# How long, in seconds, a piece of a request is waited for before one looks whether a reply has begun to come.
+_GLANCE = 0.01
 
 _REASONS = {
     "unanswered": "an earlier request got no whole reply, and its reply may still come",
@@ -86,8 +90,7 @@ def ask_until(
 
 def receive_until(pipe: Channel, until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]) -> _T:
     """Receive what a rule ends, and keep what came after it; a read that was begun before is the first one."""
-    _fold(pipe)
-    searched, ended_by = 0, None
+    searched, ended_by = 0, _fold(pipe, until)
     while ended_by is None and (span := until.split(pipe._partial, searched)) is None:
         searched = len(pipe._partial)
         pipe._check_size(until.needed(pipe._partial) or searched)
@@ -96,6 +99,7 @@ def receive_until(pipe: Channel, until: Framing, deadline: Deadline, reply_of: C
     reply = reply_of(bytes(memoryview(pipe._partial)[begin:end]), ended_by or str(until))
     # No call from here on, so that Ctrl+C takes nothing away.
     del pipe._partial[:end]
+    pipe._parts = []  # of an empty message that ended it
     pipe._ahead = "bytes" if pipe._partial else ""
     return reply
 
@@ -133,21 +137,39 @@ def _begin(pipe: Channel, data: bytes, deadline: Deadline) -> None:
             return
         raise _unread(pipe)
     pipe._spent = "unanswered"
+    pipe._unsent = b"" if pipe.is_message else memoryview(data)[LARGEST_WRITE:]
     try:
-        writing.begin(pipe._write_call, data, len(data), winapi.NO_OFFSET, None)
-    except PipeClosedError:
-        pass  # what it said before it closed is still to be read
+        _begin_to_write(pipe, data if pipe.is_message else data[:LARGEST_WRITE])
     except PipeError:
         pipe._spent = ""  # nothing was sent
         raise
+
+
+def _begin_to_write(pipe: Channel, data: bytes) -> None:
+    writing = cast("Overlapped", pipe._unfinished)
+    try:
+        writing.begin(pipe._write_call, data, len(data), winapi.NO_OFFSET, None)
+    except PipeClosedError:
+        pipe._unsent = b""  # what it said before it closed is still to be read
+
+
+def _write_on(pipe: Channel, deadline: Deadline) -> None:
+    """Write the rest of a request, a piece after the other, until something has come to be read."""
+    while pipe._unsent and not pipe._read_operation.ended(0) and not deadline.passed:
+        writing = cast("Overlapped", pipe._unfinished)
+        if writing.ended(deadline.sooner(_GLANCE)):
+            with suppress(PipeClosedError):
+                writing.result(0)
+            piece, pipe._unsent = bytes(pipe._unsent[:LARGEST_WRITE]), pipe._unsent[LARGEST_WRITE:]
+            _begin_to_write(pipe, piece)
 
 
 def _end(pipe: Channel, deadline: Deadline) -> None:
     """Give a request that is answered a moment to be taken; it stays on its way if it is not."""
     writing = pipe._unfinished
     if writing is not None:
-        if not writing.ended(deadline.sooner(_MOMENT)):
-            pipe._spent = "not taken"
+        if pipe._unsent or not writing.ended(deadline.sooner(_MOMENT)):
+            pipe._spent, pipe._unsent = "not taken", b""
             return
         writing.settle()
         pipe._write_operation, pipe._unfinished = writing, None
@@ -160,6 +182,7 @@ def _give_up(pipe: Channel, error: BaseException) -> None:
         pipe._spent = ""
     if pipe._ahead == "left":
         pipe._recover()
+    pipe._unsent = b""
     if pipe._unfinished is not None:
         pipe._unfinished.cancel()
 
@@ -172,14 +195,17 @@ def _end_read(pipe: Channel, timeout: Timeout) -> None:
 
 
 def _read_more(pipe: Channel, until: Framing, deadline: Deadline) -> str | None:
-    """Add what comes next to what was received; or tell what ended the reply: silence, or the other end."""
-    silence = deadline if until.idle is None or not pipe._partial else deadline.sooner(until.idle)
+    """Add what comes next to what was received; or return what ended the reply: silence, or the other end."""
+    silence = deadline
     try:
         if pipe._ahead != "left":
             pipe._ahead, pipe._target = "left", pipe._buffer
             pipe._read_operation.begin(pipe._read_call)
+        if pipe._unsent:
+            _write_on(pipe, deadline)
+        if until.idle is not None and pipe._partial:
+            silence = deadline.sooner(until.idle)
         _end_read(pipe, silence)
-        _fold(pipe)
     except PipeTimeoutError:
         if silence is deadline:
             raise
@@ -190,19 +216,26 @@ def _read_more(pipe: Channel, until: Framing, deadline: Deadline) -> str | None:
         if not until.is_whole_at_close(pipe._partial):
             raise
         return "eof"
+    return _fold(pipe, until)
+
+
+def _fold(pipe: Channel, until: Framing) -> str | None:
+    """Make bytes of a stream of the message, or the part of one, that was read; or return `eof` if it ended the reply.
+
+    An empty message that ends a reply stays where it is, so that Ctrl+C before the reply is made does not lose it.
+    """
+    if not pipe._parts:
+        return None
+    data = b"".join(pipe._parts)
+    if not data and pipe._ahead == "whole" and until.ends_at_empty_message:
+        return "eof"
+    pipe._partial += data
+    pipe._parts, pipe._ahead = [], "bytes" if pipe._partial else ""
     return None
 
 
-def _fold(pipe: Channel) -> None:
-    """Make bytes of a stream of the message, or the part of one, that was read."""
-    if pipe._parts:
-        data = b"".join(pipe._parts)
-        pipe._partial += data
-        pipe._parts, pipe._ahead = [], "bytes" if pipe._partial else ""
-
-
 def _unread(pipe: Channel) -> PipeError:
-    what = "an unread message waits" if pipe.is_message else "unread bytes wait"
+    what = "unread bytes wait" if pipe._partial or not pipe.is_message else "an unread message waits"
     return error_for(WinError.PIPE_BUSY, f"{what}: receive first", "TransactNamedPipe", pipe.pipe)
 
 

@@ -82,6 +82,15 @@ class PipeSecurity(NamedTuple):
             words = sddl.dacl_in_words(self.dacl, account_name)
         return [*words, *([sddl.label_in_words(self.label)] if self.label else [])]
 
+    def admitted(self) -> list[str]:
+        """Return the names of those whom entries of the access list let in, this user as `you`."""
+        if self.dacl is None or self.dacl.is_null:
+            return ["this user's default" if self.dacl is None else "Everyone"]
+        me = current_user_sid()
+        accounts = [entry.account for entry in self.dacl.effective if entry.kind is sddl.Kind.ALLOW]
+        names = ["you" if account == me else sids.name_of(account, account_name) for account in accounts]
+        return list(dict.fromkeys(names)) or ["nobody"]
+
     def lets_everyone_in(self) -> bool:
         """Return whether the access list lets every user of the computer open the pipe."""
         return self.dacl is not None and sddl.is_open_to_everyone(self.dacl)

@@ -28,6 +28,10 @@ _Pair = HANDLE * 2
 _UNSET = object()
 # In seconds, what is for ever: longer than Win32's milliseconds have room for, 49 days.
 _FOR_EVER = (INFINITE - 1) / 1000
+# What Windows tells a handler of a console's events.
+_CTRL_C, _CTRL_BREAK = 0, 1
+# How long, in seconds, a process may go on after its console was closed; Windows ends it after 5.
+_LAST_SECONDS = 4.5
 _AT_ONCE = byref(c_int64(0))
 
 
@@ -114,6 +118,28 @@ def _sigint_event() -> int:
     function = ctypes.pythonapi._PyOS_SigintEvent
     function.restype = HANDLE
     return int(function())
+
+
+@cache
+def heed_break() -> object:
+    """Have Ctrl+Break, and the end of the console or the session, interrupt this process as Ctrl+C does.
+
+    Windows would end it at once, without a word to its clients. At the end of a console it still does, 5 s later.
+    """
+
+    def interrupt(event: int) -> bool:
+        if event == _CTRL_C:
+            return False  # Python's own handler has it
+        from signal import SIGINT, raise_signal
+
+        raise_signal(SIGINT)
+        if event != _CTRL_BREAK:
+            time.sleep(_LAST_SECONDS)  # when this returns, the process is ended
+        return True
+
+    handler = winapi.CtrlHandler(interrupt)
+    winapi.SetConsoleCtrlHandler(handler, True)
+    return handler  # kept, because Windows has no more than its address
 
 
 class Waiter:

@@ -5,12 +5,14 @@ Names are those of Win32 in snake_case, times are seconds. All raise the errors 
 
 import ctypes
 from collections.abc import Callable
+from contextlib import suppress
 from ctypes import byref
 from ctypes.wintypes import DWORD
 from typing import TYPE_CHECKING
 
 from pipectl.core.constants import PipeConfiguration, PipeFlags, PipeMode, PipeState, WinError, instance_limit
 from pipectl.core.deadline import milliseconds
+from pipectl.core.errors import PipeError
 
 from . import winapi
 from .handle import Handle
@@ -19,6 +21,22 @@ if TYPE_CHECKING:
     from pipectl.core.models import HandleState, LocalInfo, PipeInfo
 
 _FILE_PIPE_LOCAL_INFORMATION = 24
+_OBJECT_TYPE_INFORMATION = 2
+
+
+def is_file(handle: int | None) -> bool:
+    """Return whether a handle is open, and one of a file, which is what pipes, consoles and devices are too.
+
+    The kernel answers from the handle alone. GetFileType asks the file, and so waits as long as any thread or process
+    is in a read or write of a file that was opened without OVERLAPPED.
+    """
+    # OBJECT_TYPE_INFORMATION begins with the name of the type, whose text follows it: far less than this.
+    answer = ctypes.create_string_buffer(1024)
+    with suppress(PipeError):
+        winapi.NtQueryObject(handle, _OBJECT_TYPE_INFORMATION, answer, len(answer), None)
+        name = winapi.UNICODE_STRING.from_buffer(answer)
+        return ctypes.wstring_at(name.Buffer, name.Length // 2) == "File"
+    return False
 
 
 def get_named_pipe_info(pipe: Handle) -> "PipeInfo":

@@ -110,6 +110,9 @@ class ENUM_SERVICE_STATUS_PROCESSW(Structure):
     )
 
 
+CtrlHandler = ctypes.WINFUNCTYPE(BOOL, DWORD)
+
+
 class JOBOBJECT_BASIC_LIMIT_INFORMATION(Structure):
     _fields_ = (
         ("PerProcessUserTimeLimit", c_int64),
@@ -298,6 +301,7 @@ CancelSynchronousIo          = _declare(_KERNEL32, "CancelSynchronousIo", BOOL, 
 CloseHandle                  = _declare(_KERNEL32, "CloseHandle", BOOL, HANDLE, check=_ok())
 DuplicateHandle              = _declare(_KERNEL32, "DuplicateHandle", BOOL, HANDLE, HANDLE, HANDLE, POINTER(HANDLE), DWORD, BOOL, DWORD, check=_ok())
 SetHandleInformation         = _declare(_KERNEL32, "SetHandleInformation", BOOL, HANDLE, DWORD, DWORD, check=_ok())
+GetFileInformationByHandleEx = _declare(_KERNEL32, "GetFileInformationByHandleEx", BOOL, HANDLE, DWORD, c_void_p, DWORD, check=_ok())
 GetFileType                  = _declare(_KERNEL32, "GetFileType", DWORD, HANDLE, check=_plain)
 
 # The same once more, without Win32's layer, which gives a place in the file too
@@ -318,7 +322,8 @@ WaitForMultipleObjects       = _declare(_KERNEL32, "WaitForMultipleObjects", DWO
 CreateIoCompletionPort       = _declare(_KERNEL32, "CreateIoCompletionPort", HANDLE, HANDLE, HANDLE, c_size_t, DWORD, check=_handle)
 PostQueuedCompletionStatus   = _declare(_KERNEL32, "PostQueuedCompletionStatus", BOOL, HANDLE, DWORD, c_size_t, c_void_p, check=_ok())
 
-# What the kernel knows of an open pipe, and of the directory of pipes
+# What the kernel knows of handles, of an open pipe, and of the directory of pipes
+NtQueryObject                = _declare(_NTDLL, "NtQueryObject", c_int32, HANDLE, ULONG, c_void_p, ULONG, _PDWORD, check=_status)
 NtQueryInformationFile       = _declare(_NTDLL, "NtQueryInformationFile", c_int32, HANDLE, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, check=_status)
 NtQueryDirectoryFile         = _declare(_NTDLL, "NtQueryDirectoryFile", c_int32, HANDLE, HANDLE, c_void_p, c_void_p, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, ctypes.c_ubyte, POINTER(UNICODE_STRING), ctypes.c_ubyte, check=_plain)
 RtlNtStatusToDosError        = _declare(_NTDLL, "RtlNtStatusToDosError", ULONG, ULONG, check=_plain)
@@ -329,6 +334,10 @@ GetCurrentProcessId          = _declare(_KERNEL32, "GetCurrentProcessId", DWORD,
 GetCurrentThread             = _declare(_KERNEL32, "GetCurrentThread", HANDLE, check=_plain)
 OpenProcess                  = _declare(_KERNEL32, "OpenProcess", HANDLE, DWORD, BOOL, DWORD, check=_handle)
 GetConsoleOutputCP           = _declare(_KERNEL32, "GetConsoleOutputCP", UINT, check=_plain)
+GetConsoleMode               = _declare(_KERNEL32, "GetConsoleMode", BOOL, HANDLE, _PDWORD, check=_ok())
+SetConsoleMode               = _declare(_KERNEL32, "SetConsoleMode", BOOL, HANDLE, DWORD, check=_ok())
+SetConsoleCtrlHandler        = _declare(_KERNEL32, "SetConsoleCtrlHandler", BOOL, CtrlHandler, BOOL, check=_ok())
+GetOEMCP                     = _declare(_KERNEL32, "GetOEMCP", UINT, check=_plain)
 GetStdHandle                 = _declare(_KERNEL32, "GetStdHandle", HANDLE, DWORD, check=_plain)
 CreateJobObjectW             = _declare(_KERNEL32, "CreateJobObjectW", HANDLE, _PSA, LPCWSTR, check=_handle)
 SetInformationJobObject      = _declare(_KERNEL32, "SetInformationJobObject", BOOL, HANDLE, DWORD, c_void_p, DWORD, check=_ok())
@@ -358,7 +367,7 @@ ConvertSecurityDescriptorToStringSecurityDescriptorW = _declare(_ADVAPI32, "Conv
 GetSecurityInfo              = _declare(_ADVAPI32, "GetSecurityInfo", DWORD, HANDLE, DWORD, DWORD, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(c_void_p), check=_code)
 InitializeSecurityDescriptor = _declare(_ADVAPI32, "InitializeSecurityDescriptor", BOOL, c_void_p, DWORD, check=_ok())
 SetSecurityDescriptorDacl    = _declare(_ADVAPI32, "SetSecurityDescriptorDacl", BOOL, c_void_p, BOOL, c_void_p, BOOL, check=_ok())
-RtlValidRelativeSecurityDescriptor = _declare(_NTDLL, "RtlValidRelativeSecurityDescriptor", ctypes.c_ubyte, c_void_p, ULONG, ULONG, check=_plain)
+IsValidSecurityDescriptor    = _declare(_ADVAPI32, "IsValidSecurityDescriptor", BOOL, c_void_p, check=_plain)
 GetSecurityDescriptorLength  = _declare(_ADVAPI32, "GetSecurityDescriptorLength", DWORD, c_void_p, check=_plain)
 LocalFree                    = _declare(_KERNEL32, "LocalFree", c_void_p, c_void_p, check=_plain)
 # fmt: on

@@ -70,7 +70,7 @@ def test_a_glance_tells_what_the_directory_says(pipe_name: str) -> None:
         "pipe": pipe_name,
         "is": "free",
         "instances": 3,
-        "max_instances": "unlimited",
+        "unlimited": True,
         "pid_hint": None,
     }
 

@@ -10,7 +10,8 @@ import pytest
 
 from pipectl.core.errors import PeerMismatchError, UnsupportedError
 from pipectl.core.inventory import peers
-from pipectl.core.inventory.peers import Expected, client_computer, client_of, server_of
+from pipectl.core.inventory.peers import ClientProcess, Expected, server_of
+from pipectl.core.inventory.processes import Glimpse
 from pipectl.core.models import Process
 from pipectl.core.names import short
 from pipectl.core.pipe.connection import connect
@@ -35,9 +36,9 @@ def test_both_ends_are_told_from_each_other(pipe_name: str) -> None:
         subprocess.Popen([sys.executable, "-S", "-c", program, pipe_name], stdin=subprocess.PIPE) as client,
     ):
         connect_named_pipe(server, 20)
-        found = client_of(server)
+        found = ClientProcess(server)
         client.communicate()
-        assert (found.pid, found.program) == (client.pid, EXE)
+        assert (found.process.pid, found.process.program) == (client.pid, EXE)
 
 
 def test_the_server_of_a_client_is_told(pipe_name: str) -> None:
@@ -50,7 +51,7 @@ def test_the_server_of_a_client_is_told(pipe_name: str) -> None:
 
 def test_a_client_of_this_computer_has_no_other_computer(pipe_name: str) -> None:
     with create_named_pipe(pipe_name) as server, connect(pipe_name):
-        assert client_computer(server) is None
+        assert ClientProcess(server).computer is None
 
 
 def test_where_the_system_cannot_tell_the_computer_there_is_none(
@@ -61,15 +62,16 @@ def test_where_the_system_cannot_tell_the_computer_there_is_none(
 
     monkeypatch.setattr(peers, "get_named_pipe_client_computer_name", unknown)
     with create_named_pipe(pipe_name) as server, connect(pipe_name):
-        assert client_computer(server) is None
-        assert client_of(server).image == sys.executable
+        client = ClientProcess(server)
+        assert client.computer is None
+        assert client.process.image == sys.executable
 
 
 def test_of_another_computers_client_only_the_number_is_told(pipe_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "get_named_pipe_client_computer_name", lambda _pipe: "FAR")
     with create_named_pipe(pipe_name) as server, connect(pipe_name):
-        assert client_of(server) == Process(os.getpid())
-        assert client_computer(server) == "FAR"
+        client = ClientProcess(server)
+        assert (client.process, client.computer) == (Process(os.getpid()), "FAR")
 
 
 def test_of_another_computers_server_only_the_number_is_told(pipe_name: str) -> None:
@@ -162,14 +164,14 @@ def test_the_owner_of_the_pipe_decides_who_the_user_is(
 def test_a_server_whose_process_tells_nothing_is_known_by_its_pipe(
     pipe_name: str, owned_by: "Callable[[str], None]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peers, "describe", Process)  # as of a service, or of an elevated program
+    monkeypatch.setattr(peers, "glimpse", Glimpse)  # as of a service, or of an elevated program
     owned_by(SYSTEM)
     with create_named_pipe(pipe_name), connect(pipe_name) as client:
         Expected(user=account_name(SYSTEM)).check(client.handle)
 
 
 def test_what_cannot_be_known_does_not_match(pipe_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "describe", Process)
+    monkeypatch.setattr(peers, "glimpse", Glimpse)
     with create_named_pipe(pipe_name), connect(pipe_name) as client:
         for expected in (Expected(exe=EXE), Expected(user=USER)):
             with pytest.raises(PeerMismatchError, match="an unknown program, run by an unknown user"):

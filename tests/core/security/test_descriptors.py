@@ -190,6 +190,14 @@ def test_a_list_is_told_line_by_line() -> None:
     assert pipe_security(["sddl:O:SY"]).in_words()
 
 
+def test_those_who_are_let_in_have_short_names() -> None:
+    assert pipe_security([f"sddl:D:P(D;;GA;;;NU)(A;;GA;;;{ME})(A;;GR;;;{ME})(A;;0x12019b;;;AU)"]).admitted() == [
+        "you",
+        "Authenticated Users",
+    ]
+    assert pipe_security(["sddl:D:NO_ACCESS_CONTROL"]).admitted() == ["Everyone"]
+
+
 def test_the_label_is_told_too() -> None:
     assert pipe_security(["appcontainer"]).in_words()[-1].startswith("Low integrity")
 
