@@ -34,6 +34,14 @@ class Mode(StrEnum):
     RAW = "raw"
 
 
+class Color(StrEnum):
+    """When messages and tables are colored: `--color`. `auto` is at a terminal, unless NO_COLOR or TERM forbid it."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class Form(StrEnum):
     """How a payload is shown: `--as`."""
 
@@ -330,6 +338,7 @@ class Output:
 
     def __init__(self) -> None:
         self.mode: Mode | None = None
+        self.color = Color.AUTO
         self.verbosity = 0
         self.quiet = False
         self.debug = False
@@ -398,7 +407,7 @@ class Output:
     def _screen(self) -> "Screen":
         from .tables import Screen
 
-        return Screen(self._stdout.is_msys, self.stderr.is_msys)
+        return Screen(self._stdout.is_msys, self.stderr.is_msys, self.color)
 
     # Messages
 
@@ -471,7 +480,7 @@ class Output:
         from .text import printable
 
         text = printable(text)
-        if self.stderr.is_terminal and (style or self._is_live):
+        if (self.stderr.is_terminal or self.color is Color.ALWAYS) and (style or self._is_live):
             self._screen.say(text, label, style)
             return
         prefix = f"{label}: " if label else ""

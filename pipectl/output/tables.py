@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Timer
-from typing import TextIO, cast
+from typing import Literal, TextIO, cast
 
 from rich.console import Console
 from rich.live import Live
@@ -21,7 +21,8 @@ _LEAST = 30
 class Screen:
     """The terminals behind stdout and stderr; for those of MSYS, which are pipes, say so."""
 
-    def __init__(self, stdout_is_msys: bool = False, stderr_is_msys: bool = False) -> None:
+    def __init__(self, stdout_is_msys: bool = False, stderr_is_msys: bool = False, color: str = "auto") -> None:
+        self._color = color
         self._is_msys = {False: stdout_is_msys, True: stderr_is_msys}
         self._consoles: dict[bool, Console] = {}
         self._live: Live | None = None
@@ -90,22 +91,28 @@ class Screen:
 
     def _console(self, *, to_stderr: bool) -> Console:
         if to_stderr not in self._consoles:
-            self._consoles[to_stderr] = _console(to_stderr=to_stderr, is_msys=self._is_msys[to_stderr])
+            self._consoles[to_stderr] = _console(
+                to_stderr=to_stderr, is_msys=self._is_msys[to_stderr], color=self._color
+            )
         return self._consoles[to_stderr]
 
 
-def _console(*, to_stderr: bool, is_msys: bool) -> Console:
+def _console(*, to_stderr: bool, is_msys: bool, color: str) -> Console:
     """Make the console of a stream; rich asks only stdout what a terminal of Windows can do, which may be a file."""
     stream = cast("TextIO", sys.stderr if to_stderr else sys.stdout)
     if is_msys:
         stream.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[attr-defined]
-    knows_colors = is_msys or takes_escapes(stream)
+    is_forced = color == "always"
+    knows_colors = is_msys or takes_escapes(stream) or is_forced
+    colors: Literal["auto", "standard"] | None = None if color == "never" else "standard" if is_forced else "auto"
     return Console(
         file=stream,
         markup=False,
         emoji=False,
         highlight=False,
-        force_terminal=True if is_msys else None,
+        color_system=colors,
+        no_color=False if is_forced else None,
+        force_terminal=True if is_msys or is_forced else None,
         legacy_windows=False if knows_colors else None,
     )
 

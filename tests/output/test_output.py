@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipectl.output import Form, Mode, Output, OutputClosedError, OutputFailedError, Record, View
+from pipectl.output import Color, Form, Mode, Output, OutputClosedError, OutputFailedError, Record, View
 from tests.streams import Stream, Streams
 
 ON_WINDOWS = pytest.mark.skipif(sys.platform != "win32", reason="needs Windows")
@@ -281,6 +281,26 @@ def test_details_are_for_the_verbose(streams: Streams) -> None:
 def test_an_error_is_never_cut_and_controls_nothing(streams: Streams) -> None:
     streams.output().error(f"\x1b[31m[bold]{'x' * 200}\u202e")
     assert streams.stderr.text == f"error: \\x1b[31m[bold]{'x' * 200}\\u202e\n"
+
+
+@either
+@pytest.mark.parametrize("color", Color)
+@pytest.mark.parametrize(("name", "value"), [("TERM", "xterm-256color"), ("TERM", "dumb"), ("NO_COLOR", "1")])
+def test_a_color_option_decides_before_the_environment(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, color: Color, name: str, value: str
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv(name, value)
+    made = streams.output()
+    made.color = color
+    made.error("it failed")
+    by_itself = streams.stderr.isatty() and value == "xterm-256color"
+    assert ("\x1b[" in streams.stderr.text and "31m" in streams.stderr.text) == {
+        Color.ALWAYS: True,
+        Color.NEVER: False,
+        Color.AUTO: by_itself,
+    }[color]
 
 
 def test_errors_are_coloured_on_a_terminal_unless_no_color_says_otherwise(
