@@ -30,6 +30,8 @@ _INTERRUPTED = 130
 _TEAR_DOWN, _MOMENT = 5.0, 0.01
 
 
+# What a shell asks for by it, click answers before anything else.
+_COMPLETE = "_PIPECTL_COMPLETE"
 # Options of the root itself, and those of all commands that take a value.
 _OF_THE_ROOT = ("-h", "--help", "-V", "--version")
 _WITH_A_VALUE = ("--output", "--format", "-o", "--color")
@@ -86,6 +88,10 @@ class LazyGroup(click.Group):
         """Run a command line; tell what goes wrong, and return the exit code."""
         output = Output()
         args = _in_our_order(args)
+        if _COMPLETE in os.environ:
+            from .options.completion import register
+
+            register()
         options = {"obj": output, "windows_expand_args": False, **options, "standalone_mode": False}
         try:
             code = super().main(args, *arguments, **options)

@@ -246,6 +246,13 @@ def test_options_of_the_output_may_stand_before_the_command(
     assert pipectl(*before, "nothing").error["exit_code"] == 2
 
 
+@pytest.mark.parametrize("line", [["--color", "always", "wait", "x"], ["wait", "x", "--color=always"]], ids=" ".join)
+def test_color_is_forced_where_errors_are_redirected(pipectl: Pipectl, failing: Failing, line: list[str]) -> None:
+    failing(errors.PipeBusyError("busy"))
+    assert pipectl(*line).stderr.startswith("\x1b[")
+    assert "\x1b" not in pipectl("wait", "x").stderr
+
+
 def test_short_options_are_those_of_other_tools(pipectl: Pipectl) -> None:
     for name in ("call", "wait", "popen", "peek"):
         assert "-t, --timeout SECONDS " in pipectl(name, "--help").text

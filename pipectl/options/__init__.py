@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import click
 
-from pipectl.output import Mode, Output, OutputClosedError
+from pipectl.output import Color, Mode, Output, OutputClosedError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -209,14 +209,14 @@ def _output_options() -> list[click.Parameter]:
     def set_json(output: Output, _value: Any) -> None:
         output.mode = Mode.JSON
 
+    def set_color(output: Output, value: Any) -> None:
+        output.color = Color(value)
+
     def set_verbosity(output: Output, value: Any) -> None:
         output.verbosity = value
 
     def set_quiet(output: Output, _value: Any) -> None:
         output.quiet = True
-
-    def set_color(output: Output, value: Any) -> None:
-        output.color = value
 
     def set_debug(output: Output, _value: Any) -> None:
         output.debug = True
@@ -238,13 +238,13 @@ def _output_options() -> list[click.Parameter]:
             "text otherwise]",
         ),
         stored("--json", apply=set_json, is_flag=True, help="Short for `--format json`."),
-        stored("-v", "--verbose", apply=set_verbosity, count=True, help="More detail on stderr."),
-        stored("-q", "--quiet", apply=set_quiet, is_flag=True, help="Only errors and warnings on stderr."),
         stored(
             "--color",
             apply=set_color,
-            type=click.Choice(["auto", "always", "never"]),
+            type=click.Choice([color.value for color in Color]),
             help="Color messages and tables.  [default: auto, on a terminal unless NO_COLOR is set]",
         ),
+        stored("-v", "--verbose", apply=set_verbosity, count=True, help="More detail on stderr."),
+        stored("-q", "--quiet", apply=set_quiet, is_flag=True, help="Only errors and warnings on stderr."),
         stored("--debug", apply=set_debug, is_flag=True, help="Show a traceback with an error."),
     ]

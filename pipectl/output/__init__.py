@@ -37,6 +37,14 @@ class Mode(StrEnum):
     RAW = "raw"
 
 
+class Color(StrEnum):
+    """When messages and tables are colored: `--color`. `auto` is at a terminal, unless NO_COLOR or TERM forbid it."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class Form(StrEnum):
     """How a payload is shown: `--as`."""
 
@@ -148,11 +156,9 @@ class Stream:
             return "utf-8"
         if sys.platform != "win32" or stream not in (sys.stdout, sys.stderr):
             return stream.encoding
-        from pipectl.core.win32.winapi import GetConsoleOutputCP
+        from pipectl.core.win32.consoles import console_encoding
 
-        with suppress(LookupError):  # there is no console, or no codec for its code page
-            return codecs.lookup(f"cp{GetConsoleOutputCP()}").name
-        return "utf-8"
+        return console_encoding()
 
     def _fail(self, stream: TextIO, error: OSError) -> None:
         """Raise what a failure to write means; nothing where the stream was closed before pipectl began."""
@@ -333,11 +339,10 @@ class Output:
 
     def __init__(self) -> None:
         self.mode: Mode | None = None
+        self.color = Color.AUTO
         self.verbosity = 0
         self.quiet = False
         self.debug = False
-        # `auto`, `always` or `never`.
-        self.color = "auto"
         # The file of `-o`, which `open` opens.
         self.path: str | None = None
         # Whether what it holds stays.
@@ -480,15 +485,13 @@ class Output:
         if (style and self._is_colored) or self._is_live:
             self._screen.say(text, label, style)
             return
-        prefix = f"{label}: " if label else ""
         with suppress(OutputClosedError, OutputFailedError):
-            self.stderr.write(f"{prefix}{text}\n")
+            self.stderr.write(f"{label}: {text}\n" if label else f"{text}\n")
 
     @property
     def _is_colored(self) -> bool:
-        if self.color == "auto":
-            return self.stderr.is_terminal or bool(os.environ.get("FORCE_COLOR"))
-        return self.color == "always"
+        is_likely = self.stderr.is_terminal or bool(os.environ.get("FORCE_COLOR"))
+        return is_likely if self.color is Color.AUTO else self.color is Color.ALWAYS
 
     def _object(self, record: Record) -> None:
         from .text import json_line

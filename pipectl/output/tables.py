@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Timer
-from typing import TextIO, cast
+from typing import Literal, TextIO, cast
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -21,6 +21,7 @@ _LEAST = 30
 
 class Screen:
     """The terminals behind stdout and stderr; for those of MSYS, which are pipes, say so.
+
 
     `color` is `auto`, `always` or `never`: the first asks the terminal, and NO_COLOR.
     """
@@ -108,16 +109,18 @@ def _console(*, to_stderr: bool, is_msys: bool, color: str) -> Console:
     stream = cast("TextIO", sys.stderr if to_stderr else sys.stdout)
     if is_msys:
         stream.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[attr-defined]
-    knows_colors = is_msys or takes_escapes(stream)
+    is_forced = color == "always"
+    knows_colors = is_msys or takes_escapes(stream) or is_forced
+    colors: Literal["auto", "standard"] | None = None if color == "never" else "standard" if is_forced else "auto"
     return Console(
         file=stream,
         markup=False,
         emoji=False,
         highlight=False,
-        force_terminal=True if is_msys or color == "always" else None,
-        color_system="standard" if color == "always" else "auto",
-        no_color={"always": False, "never": True}.get(color),
-        legacy_windows=False if knows_colors or color == "always" else None,
+        color_system=colors,
+        no_color=False if is_forced else None,
+        force_terminal=True if is_msys or is_forced else None,
+        legacy_windows=False if knows_colors else None,
     )
 
 

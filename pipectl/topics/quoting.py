@@ -98,6 +98,10 @@ order mark at the beginning is removed, and text in UTF-16 that has one becomes
 UTF-8; `--encoding` and `--escapes` read them as UTF-8 text; `--hex` and
 `--base64` decode them. A line of `transact` never has its line ending.
 
+Replies have the same trouble on their way back: the `>` of Windows PowerShell
+5.1 decodes them and writes UTF-16. `-o FILE` writes their bytes, whatever the
+shell is.
+
 Git Bash changes arguments that begin with a slash
 
 MSYS2 converts them to Windows paths

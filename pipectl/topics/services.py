@@ -9,7 +9,7 @@ A scheduled task
 
 In an elevated PowerShell:
 
-    $run = New-ScheduledTaskAction -Execute C:\tools\pipectl\pipectl.exe -Argument 'serve svc --reply pong --allow users -q'
+    $run = New-ScheduledTaskAction -Execute C:\tools\pipectl\pipectl.exe -Argument 'serve svc --reply pong --allow users -q --log-file C:\logs\svc.log'
     $start = New-ScheduledTaskTrigger -AtStartup
     $forever = New-ScheduledTaskSettingsSet -ExecutionTimeLimit 0 -AllowStartIfOnBatteries -RestartCount 3 -RestartInterval 0:1
     Register-ScheduledTask pipectl-svc -Action $run -Trigger $start -Settings $forever -User SYSTEM
@@ -30,10 +30,10 @@ What to know
   Administrators only: say `--allow users`, or an account. See access.
 - Which build. Use the folder build (`pipectl-x64.zip`). The single exe unpacks
   itself into `TEMP` at each start.
-- Log. `--json` writes a line for each event, with the time, to stdout;
-  redirect it with `cmd /c "C:\tools\pipectl\pipectl.exe serve svc --json >
-  C:\logs\svc.jsonl"`. `-q` leaves only warnings and errors, and `--log none`
-  writes no event.
+- Log. `--log-file C:\logs\svc.log` appends a dated line for each event to a
+  file, with `--json` an object. `--log clients` leaves out the messages.
+  Nobody sees what a task writes to stderr; `-q` reduces that to warnings and
+  errors.
 - When it ends. Never by itself, unless `--once`, `--count`, `--messages` or
   `--idle-timeout` say so. Stopping the task ends the process at once, and
   answers under way are lost.

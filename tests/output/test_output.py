@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from pipectl import output as module
-from pipectl.output import Form, Mode, Output, OutputClosedError, OutputFailedError, Record, View
+from pipectl.output import Color, Form, Mode, Output, OutputClosedError, OutputFailedError, Record, View
 from tests.streams import Stream, Streams
 
 ON_WINDOWS = pytest.mark.skipif(sys.platform != "win32", reason="needs Windows")
@@ -297,6 +297,26 @@ def test_an_error_is_never_cut_and_controls_nothing(streams: Streams) -> None:
     assert streams.stderr.text == f"error: \\x1b[31m[bold]{'x' * 200}\\u202e\n"
 
 
+@either
+@pytest.mark.parametrize("color", Color)
+@pytest.mark.parametrize(("name", "value"), [("TERM", "xterm-256color"), ("TERM", "dumb"), ("NO_COLOR", "1")])
+def test_a_color_option_decides_before_the_environment(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, color: Color, name: str, value: str
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv(name, value)
+    made = streams.output()
+    made.color = color
+    made.error("it failed")
+    by_itself = streams.stderr.isatty() and value == "xterm-256color"
+    assert ("\x1b[" in streams.stderr.text and "31m" in streams.stderr.text) == {
+        Color.ALWAYS: True,
+        Color.NEVER: False,
+        Color.AUTO: by_itself,
+    }[color]
+
+
 def test_errors_are_coloured_on_a_terminal_unless_no_color_says_otherwise(
     streams: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,14 +333,14 @@ def test_errors_are_coloured_on_a_terminal_unless_no_color_says_otherwise(
 @pytest.mark.parametrize(
     ("color", "environment", "colored"),
     [
-        ("always", {"NO_COLOR": "1", "TERM": "dumb"}, True),
-        ("never", {"TERM": "xterm-256color", "FORCE_COLOR": "1"}, False),
-        ("auto", {"TERM": "xterm-256color", "FORCE_COLOR": "1"}, True),
-        ("auto", {"TERM": "dumb"}, False),
+        (Color.ALWAYS, {"NO_COLOR": "1", "TERM": "dumb"}, True),
+        (Color.NEVER, {"TERM": "xterm-256color", "FORCE_COLOR": "1"}, False),
+        (Color.AUTO, {"TERM": "xterm-256color", "FORCE_COLOR": "1"}, True),
+        (Color.AUTO, {"TERM": "dumb"}, False),
     ],
 )
 def test_colors_can_be_chosen(
-    streams: Streams, monkeypatch: pytest.MonkeyPatch, color: str, environment: dict[str, str], colored: bool
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, color: Color, environment: dict[str, str], colored: bool
 ) -> None:
     for name in ("NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)

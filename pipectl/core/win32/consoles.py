@@ -1,7 +1,9 @@
 """Which streams are terminals that Windows does not call so, and what a console can do."""
 
+import codecs
 import msvcrt
 import re
+from contextlib import suppress
 from ctypes import byref, create_string_buffer
 from ctypes.wintypes import DWORD
 from typing import IO
@@ -48,3 +50,10 @@ def _name_of(handle: int) -> str:
     winapi.GetFileInformationByHandleEx(handle, _FILE_NAME_INFO, buffer, len(buffer))
     size = int.from_bytes(buffer.raw[:4], "little")
     return buffer.raw[4 : 4 + size].decode("utf-16-le", "replace")
+
+
+def console_encoding() -> str:
+    """Return the encoding of the console's code page for output; UTF-8 without a console, or a codec for the page."""
+    with suppress(LookupError):
+        return codecs.lookup(f"cp{winapi.GetConsoleOutputCP()}").name
+    return "utf-8"
