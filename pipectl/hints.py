@@ -84,6 +84,8 @@ _BY_TOPIC: dict[str, str] = {
     "message size": "Allow more with `--max-message SIZE`",
     "system": "Run pipectl on Windows, or with a Windows Python under Wine",
     "directory": "Wine cannot; ask for one by its name: `pipectl wait PIPE --for exists --timeout 0`",
+    "handles": "Open the pipe and ask it: `pipectl info {subject}`",
+    "who": "Run it as administrator, or ask the pipe itself, which takes an instance: `pipectl who {subject} --open`",
     "remote directory": "Run `pipectl list` on that computer",
     "own instances": "Add this user to the list with FILE_CREATE_PIPE_INSTANCE, as in `(A;;GA;;;SID)`",
     "name": _FORMS,

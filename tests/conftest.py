@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from pipectl.cli import cli
 
-from .runner import Pipectl, Result, Running, run_process
+from .runner import Holding, Pipectl, Result, Running, run_process
 
 
 def _on_wine() -> bool:
@@ -186,7 +186,7 @@ def running(program: list[str]) -> Iterator[Callable[..., Running]]:
 
 
 @pytest.fixture
-def holding() -> Iterator[Callable[..., tuple[Running, str]]]:
+def holding() -> Iterator[Holding]:
     """Start a program that holds ends of a pipe, see tests/core/inventory/programs; give it, and what it wrote."""
     started: list[Running] = []
 

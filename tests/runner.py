@@ -155,3 +155,7 @@ class _Lines:
         with self._stream:
             for line in self._stream:
                 self._lines.put(line)
+
+
+# Starts a program that holds ends of a pipe: the fixture `holding`.
+Holding = Callable[..., tuple[Running, str]]

@@ -160,13 +160,19 @@ class _Worker(Generic[_Q, _A]):
     def __init__(self, walk: _Walk[_Q, _A]) -> None:
         # When it began with its question, of perf_counter.
         self.since = time.perf_counter()
-        self.is_done = False
         self._walk = walk
         self._lock = Lock()
         self._question: _Q | None = None
         self._duplicate: Handle | None = None
         self._is_left = False
+        self._has_ended = False
         Thread(target=self._run, name="Asks about pipes", daemon=True).start()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended, and told the walk so."""
+        with self._lock:
+            return self._has_ended
 
     def leave(self, latest: float | None = None) -> _Q | None:
         """Take the worker's question from it, and close its duplicate; return the question.
@@ -194,7 +200,7 @@ class _Worker(Generic[_Q, _A]):
         with self._lock:
             self._give_back()
             self._question = None
-            self.is_done = True
+            self._has_ended = True
             if not self._is_left:
                 self._walk.ended(failure)
 

@@ -34,7 +34,7 @@ def inspect(pipe: Handle) -> Record:
         "direction": local.get("configuration"),
         "state": local.get("state"),
         "instances": local.get("current_instances"),
-        "max_instances": _limit(made.max_instances),
+        "max_instances": limit_in_words(made.max_instances),
         "out_buffer_size": made.out_buffer_size,
         "in_buffer_size": made.in_buffer_size,
         "rejects_remote": local.get("rejects_remote"),
@@ -62,7 +62,7 @@ def glance(pipe: str) -> Record:
 
 def listing(entry: PipeEntry) -> Record:
     """Tell what the directory of pipes says of one."""
-    return {**entry._asdict(), "max_instances": _limit(entry.max_instances), "pid_hint": pid_hint(entry.name)}
+    return {**entry._asdict(), "max_instances": limit_in_words(entry.max_instances), "pid_hint": pid_hint(entry.name)}
 
 
 def handle_state(pipe: Handle) -> Record:
@@ -114,5 +114,6 @@ def _security(pipe: Handle) -> Record:
     }
 
 
-def _limit(instances: int | None) -> int | str:
+def limit_in_words(instances: int | None) -> int | str:
+    """Return a limit of instances as records have it."""
     return "unlimited" if instances is None else instances

@@ -1,15 +1,28 @@
 """Who holds the ends of pipes, by what the handles of processes say; and what of it is proved, and what is missing."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from fractions import Fraction
 from math import ceil
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pipectl.core.models import PipeEntry
 from pipectl.core.names import upper
 
 from .handles import OpenHandle
+from .processlist import ListedProcess
+
+
+class Source(StrEnum):
+    """What says that a process holds an end."""
+
+    HANDLE = "handle"
+    # The other end.
+    PEER = "peer"
+    # The pipe, which was opened and asked.
+    PIPE = "pipe"
 
 
 class End(NamedTuple):
@@ -35,6 +48,7 @@ class End(NamedTuple):
     client_pid: int | None = None
     # Where the client is, unless on this computer.
     computer: str | None = None
+    source: Source = Source.HANDLE
 
     @property
     def opened_by(self) -> int | None:
@@ -57,8 +71,8 @@ class Walk(NamedTuple):
     unseen: Sequence[int] = ()
     # Handles that were not reached in time.
     unasked: int = 0
-    # All that ran when the walk began.
-    running: frozenset[int] = frozenset()
+    # All that ran when the walk began, by their numbers.
+    running: Mapping[int, ListedProcess] = MappingProxyType({})
 
 
 class Holders(NamedTuple):
@@ -76,13 +90,15 @@ class Holders(NamedTuple):
         """The processes that made the instances, each once, in the order of their numbers."""
         return sorted({end.opened_by for end in self.ends if end.is_server and end.opened_by is not None})
 
-    def kept(self, running: Iterable[int]) -> dict[int, list[int]]:
+    def kept(self, running: Container[int]) -> dict[int, list[int]]:
         """Return the makers of instances that have ended, each with the processes that keep its instances."""
-        alive = set(running)
         kept: dict[int, set[int]] = {}
         for end in self.ends:
-            if end.is_server and end.handle is not None and end.opened_by not in (None, end.pid, *alive):
-                kept.setdefault(end.opened_by or 0, set()).add(end.pid)
+            maker = end.opened_by
+            if not end.is_server or end.handle is None or maker is None:
+                continue
+            if maker != end.pid and maker not in running:
+                kept.setdefault(maker, set()).add(end.pid)
         return {maker: sorted(keepers) for maker, keepers in sorted(kept.items())}
 
 
@@ -96,9 +112,14 @@ def by_pipe(walk: Walk, directory: Iterable[PipeEntry] = ()) -> list[Holders]:
 
 
 def entries_of(walk: Walk) -> list[PipeEntry]:
-    """Return the pipes that were found, as the directory of pipes would have them."""
+    """Return the pipes that were found, as the directory of pipes would have them.
+
+    A name of which only a client is left may have no instance any more: then it is no pipe.
+    """
     return [
-        PipeEntry(holders.pipe, holders.instances or holders.found, holders.max_instances) for holders in by_pipe(walk)
+        PipeEntry(holders.pipe, holders.instances or holders.found, holders.max_instances)
+        for holders in by_pipe(walk)
+        if holders.instances != 0
     ]
 
 
@@ -165,6 +186,7 @@ def _end_told_by(other: End) -> End:
         server_pid=other.server_pid,
         client_pid=other.client_pid,
         computer=other.computer,
+        source=Source.PEER,
     )
 
 

@@ -71,7 +71,7 @@ def walk(timeout: Timeout = 5.0, *, every_process: bool = False) -> Walk:
         busy=asked.hung,
         unseen=sorted(wanted - opened.keys() - gone),
         unasked=len(asked.unasked),
-        running=frozenset(running),
+        running=running,
     )
 
 

@@ -25,9 +25,7 @@ from pipectl.core.win32 import system, winapi
 from pipectl.core.win32.calls import create_named_pipe
 from pipectl.core.win32.processes import TokenAccess
 from tests.nt.layer import RefusedProcesses, Rule
-from tests.runner import Background, Running
-
-Holding = Callable[..., tuple[Running, str]]
+from tests.runner import Background, Holding
 
 # A walk on a busy machine, in seconds.
 PATIENCE = 30.0
