@@ -83,7 +83,7 @@ _BY_TOPIC: dict[str, str] = {
     "peer": "Nothing was sent. See who serves the pipe: `pipectl info {subject}`",
     "message size": "Allow more with `--max-message SIZE`",
     "system": "Run pipectl on Windows, or with a Windows Python under Wine",
-    "directory": "Wine cannot; ask for one by its name: `pipectl wait PIPE --for exists --timeout 0`",
+    "directory": "Ask for one by its name: `pipectl wait PIPE --for exists --timeout 0`",
     "handles": "Open the pipe and ask it: `pipectl info {subject}`",
     "who": "Run it as administrator, or ask the pipe itself, which takes an instance: `pipectl who {subject} --open`",
     "remote directory": "Run `pipectl list` on that computer",

@@ -121,7 +121,7 @@ if sys.platform == "win32":
         pipe_name: str, pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch, is_listed: bool
     ) -> None:
         name = pipe_name.rpartition("\\")[2]
-        monkeypatch.setattr(details, "list_pipes", lambda: [PipeEntry(name, 1, None)] if is_listed else [])
+        monkeypatch.setattr(details, "known_pipes", lambda: [PipeEntry(name, 1, None)] if is_listed else [])
         with PipeServer(pipe_name, echo):
             check("info", [pipectl("info", pipe_name, "--no-open", "--json").object])
 

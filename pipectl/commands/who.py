@@ -79,7 +79,7 @@ def command(
             for text in _warnings(record):
                 output.warning(text)
         if found.shortfall is None and len(found.records) == 1:
-            output.note(f"all {counted(found.records[0]['instances'], 'instance')} found")
+            output.note(f"all instances found ({found.records[0]['instances']})")
     if found.shortfall is not None:
         raise found.shortfall
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipectl.core.inventory import directory
 from pipectl.core.inventory import who as who_module
 from pipectl.core.inventory.processes import describe_all
 from pipectl.core.models import PipeEntry, Process
@@ -46,7 +47,7 @@ def test_a_table_shows_each_end_with_its_process(pipe_name: str, pipectl: Pipect
         [name, "server", str(os.getpid()), program],
         [name, "client", str(client.pid), program],
     ]
-    assert (result.exit_code, result.stderr) == (0, "all 1 instance found\n")
+    assert (result.exit_code, result.stderr) == (0, "all instances found (1)\n")
 
 
 def test_bytes_that_wait_and_with_verbose_the_session_have_columns(pipe_name: str, pipectl: Pipectl) -> None:
@@ -155,7 +156,7 @@ def test_a_pipe_of_the_directory_is_shown_without_an_end_too(
     pipe_name: str, pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = pipe_name.removeprefix("\\\\.\\pipe\\")
-    monkeypatch.setattr(who_module, "list_pipes", lambda: [PipeEntry(f"{name}-pgsignal_42", 3, None)])
+    monkeypatch.setattr(directory, "list_pipes", lambda: [PipeEntry(f"{name}-pgsignal_42", 3, None)])
     result = pipectl("who", f"{pipe_name}*", "--json")
     assert result.exit_code == 10
     assert (result.object["instances"], result.object["found"], result.object["complete"]) == (3, 0, False)

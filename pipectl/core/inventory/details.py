@@ -18,7 +18,7 @@ from pipectl.core.win32.queries import (
     set_named_pipe_handle_state,
 )
 
-from .directory import list_pipes, pid_hint
+from .directory import known_pipes, pid_hint
 from .peers import server_of
 
 Record = dict[str, Any]
@@ -54,7 +54,7 @@ def glance(pipe: str) -> Record:
     if state is Availability.ABSENT:
         raise error_for(WinError.FILE_NOT_FOUND, "there is no such pipe", "WaitNamedPipeW", pipe)
     found: Record = {"pipe": pipe, "is": state, "pid_hint": pid_hint(short(pipe))}
-    for entry in if_allowed(list_pipes) or []:
+    for entry in known_pipes():
         if upper(entry.name) == upper(short(pipe)):
             found |= {name: value for name, value in listing(entry).items() if name != "name"}
     return found

@@ -22,8 +22,9 @@ from pipectl.core.pipe.availability import Availability, probe
 from pipectl.core.pipe.connection import TO_ASK, open_pipe
 from pipectl.core.win32.queries import get_named_pipe_server_process_id
 
+from . import directory
 from .details import Record, limit_in_words
-from .directory import list_pipes, matching, pid_hint
+from .directory import matching, pid_hint
 from .holders import End, Holders, Source, Walk, by_pipe
 from .processes import describe_all
 from .processlist import ListedProcess
@@ -95,7 +96,7 @@ def who(wanted: Wanted, timeout: float | None = 5.0, *, opens: bool = False, eve
 
 def _matching(pattern: str, walked: Walk) -> list[Holders]:
     """Return who holds the pipes that match, also those of which nobody is known to hold an end."""
-    pipes = by_pipe(walked, if_allowed(list_pipes) or ())
+    pipes = by_pipe(walked, if_allowed(directory.list_pipes) or ())
     entries = [PipeEntry(holders.pipe, holders.instances or 0, holders.max_instances) for holders in pipes]
     names = {entry.name for entry in matching(pattern, entries)}
     found = [holders for holders in pipes if holders.pipe in names]
