@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from pipectl.cli import cli
 
-from .runner import Pipectl, Result, Running, run_process
+from .runner import Holding, Pipectl, Result, Running, run_process
 
 
 def _on_wine() -> bool:
@@ -33,9 +33,11 @@ if sys.platform != "win32":
     collect_ignore_glob = [
         "commands/*",
         "core/children/*",
+        "core/inventory/test_bounded.py",
         "core/inventory/test_details.py",
         "core/inventory/test_pe*.py",
         "core/inventory/test_processes.py",
+        "core/inventory/test_walk.py",
         "core/pipe/test_[!fm]*.py",
         "core/security/test_descriptors.py",
         "core/security/test_tokens.py",
@@ -181,6 +183,21 @@ def running(program: list[str]) -> Iterator[Callable[..., Running]]:
 
     yield start
     for process in started:
+        process.kill()
+
+
+@pytest.fixture
+def holding() -> Iterator[Holding]:
+    """Start a program that holds ends of a pipe, see tests/core/inventory/programs; give it, and what it wrote."""
+    started: list[Running] = []
+
+    def start(role: str, pipe: str, *arguments: str) -> tuple[Running, str]:
+        started.append(Running([sys.executable, "-m", "tests.core.inventory.programs.ends", role, pipe, *arguments]))
+        return started[-1], started[-1].wrote().decode().strip()
+
+    yield start
+    for process in started:
+        process.end_stdin()  # which a child has too
         process.kill()
 
 

@@ -113,6 +113,11 @@ class Running:
         code = self._process.wait(_PATIENCE)
         return Result(code, self._stdout.rest(), self._stderr.rest().decode())
 
+    def crash(self) -> None:
+        """End it at once, and leave its stdin to its children."""
+        self._process.kill()
+        self._process.wait(_PATIENCE)
+
     def kill(self) -> None:
         """End it, if it has not ended."""
         self._process.kill()
@@ -150,3 +155,7 @@ class _Lines:
         with self._stream:
             for line in self._stream:
                 self._lines.put(line)
+
+
+# Starts a program that holds ends of a pipe: the fixture `holding`.
+Holding = Callable[..., tuple[Running, str]]

@@ -47,6 +47,9 @@ CORE_ROOMS = {
 VOCABULARY = {"constants", "errors", "deadline", "names", "models"}
 # What runs on any system, because nothing that it imports, ever, comes to the border.
 PURE = [f"core.{name}" for name in VOCABULARY] + [
+    "core.inventory.handles",
+    "core.inventory.holders",
+    "core.inventory.processlist",
     "core.security.sids",
     "core.security.sddl",
     "core.security.access_check",

@@ -9,7 +9,7 @@ import pytest
 
 from pipectl.commands import COMMANDS
 from tests import schema
-from tests.runner import Background, Pipectl
+from tests.runner import Background, Holding, Pipectl
 
 FILES = sorted(path.name for path in schema.DIRECTORY.glob("*.json"))
 
@@ -104,12 +104,24 @@ if sys.platform == "win32":
         with PipeServer(pipe_name, echo):
             check(line[0], [pipectl(line[0], pipe_name, *line[1:], "--json").object])
 
+    def test_who_holds_a_pipe_fits(pipe_name: str, pipectl: Pipectl, holding: Holding) -> None:
+        with PipeServer(pipe_name, echo), connect(pipe_name):
+            check("who", [pipectl("who", pipe_name, "--json").object])
+        parent, _ = holding("bequeath", pipe_name)
+        parent.crash()
+        other, _ = holding("listen", pipe_name, "2")
+        holding("listen", pipe_name, "1")
+        found = pipectl("who", pipe_name, "--json").object
+        check("who", [found])
+        assert [warning["kind"] for warning in found["warnings"]] == ["server-ended", "several-servers"]
+        assert other.pid in found["warnings"][1]["pids"]
+
     @pytest.mark.parametrize("is_listed", [True, False])
     def test_what_is_seen_without_opening_fits(
         pipe_name: str, pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch, is_listed: bool
     ) -> None:
         name = pipe_name.rpartition("\\")[2]
-        monkeypatch.setattr(details, "list_pipes", lambda: [PipeEntry(name, 1, None)] if is_listed else [])
+        monkeypatch.setattr(details, "known_pipes", lambda: [PipeEntry(name, 1, None)] if is_listed else [])
         with PipeServer(pipe_name, echo):
             check("info", [pipectl("info", pipe_name, "--no-open", "--json").object])
 

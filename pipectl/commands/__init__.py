@@ -15,6 +15,7 @@ COMMANDS = {
     "call": Entry("pipectl.commands.call", "Send one request to a pipe and print the reply."),
     "serve": Entry("pipectl.commands.serve", "Serve a pipe: echo, a fixed reply, or a program's answers."),
     "list": Entry("pipectl.commands.list", "List the pipes of this computer, with their instances."),
+    "who": Entry("pipectl.commands.who", "Show which processes hold a pipe's ends: its server and its clients."),
     "info": Entry("pipectl.commands.info", "Show how a pipe was made, who serves it, and who may open it."),
     "wait": Entry("pipectl.commands.wait", "Wait until a pipe is free, exists, or is gone."),
     "transact": Entry(

@@ -31,6 +31,7 @@ _TOUR = (
     Step("Talk to a byte pipe, whose replies end with a line", "call {n}-byte ping --newline --until newline"),
     Step("Look at what a server says unasked, and leave it there", "peek {n}-greeting --as text --timeout 2"),
     Step("See all about a pipe", "info {n}"),
+    Step("See who holds a pipe, without opening it", "who {n}"),
     Step("See how a handle reads and waits", "state {n} --read-mode message"),
     Step("Wait until a pipe is free, without opening it", "wait {n}"),
     Step("Serve a pipe: here somebody calls it, and it ends", "serve {n}-served --reply pong --once", client=True),

@@ -1,10 +1,18 @@
 """`pipectl list`: the pipes there are."""
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from pipectl.options import option, with_examples
 from pipectl.output import Output
 from pipectl.output.text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Seconds that the search for servers may take.
+_SEARCH = 2.0
 
 
 @with_examples(
@@ -25,16 +33,37 @@ from pipectl.output.text import counted
     show_default=True,
     help="Sort by name, or by number of instances (highest first).",
 )
+@option("--pid", type=click.IntRange(0), metavar="PID", help="Only pipes that this process serves.")
+@option("--exe", metavar="PROGRAM", help="Only pipes that this program, a file name or a path, serves.")
 @click.pass_obj
-def command(output: Output, /, glob: str, sort: str) -> None:
+def command(output: Output, /, glob: str, sort: str, pid: int | None, exe: str | None) -> None:
     """List the pipes of this computer, with their instances.
 
-    Opens no pipe: it reads the directory of pipes. `pid hint` is a process id guessed from the name; it may be wrong.
-    If no pipe matches, the exit code is 3.
+    Opens no pipe: it reads the directory of pipes, and finds servers by the handles of the processes that this user may
+    look into. Where the directory cannot be read, those handles alone show the pipes, and others may be missing. `pid
+    hint` is a process id guessed from the name; it may be wrong. If no pipe matches, the exit code is 3.
     """
-    from pipectl.core.inventory.details import listing
-    from pipectl.core.inventory.directory import list_pipes, some_matching, sorted_by
+    from pipectl.core.inventory.catalog import catalog
+    from pipectl.core.inventory.directory import some_matching, sorted_by
 
-    records = [listing(entry) for entry in sorted_by(sort, some_matching(glob, list_pipes()))]
-    columns = ("name", "instances", "max_instances", "pid_hint")
+    pipes = catalog(_SEARCH, pid=pid, exe=exe)
+    records = [pipes.record(entry) for entry in sorted_by(sort, some_matching(glob, pipes.entries))]
+    if not output.is_json:
+        records = [{**record, "server": _servers(record)} for record in records]
+    server = ("server",) if any(record["servers"] for record in records) else ()
+    columns = ("name", "instances", "max_instances", "pid_hint", *server)
     output.data.records(records, columns, title=counted(len(records), "pipe"))
+    if pipes.by_handles is not None:
+        output.note(
+            "the directory of pipes cannot be read: these are from the handles of "
+            f"{pipes.by_handles} processes, and others may be missing"
+        )
+
+
+def _servers(record: "Mapping[str, Any]") -> str | None:
+    """Return the servers of a pipe in words."""
+    found = (
+        " ".join(filter(None, (str(server["pid"]), server.get("image", "").rpartition("\\")[2])))
+        for server in record["servers"]
+    )
+    return ", ".join(found) or None

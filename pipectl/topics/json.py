@@ -39,6 +39,9 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
 `list`
     objects: one for each pipe
     schema: list
+`who`
+    objects: one for each pipe, with its ends and what could not be looked into
+    schema: who
 `popen`
     objects: one for the lines of output that come together, and one at the end
     schema: popen

@@ -1,12 +1,16 @@
 """Shell completion: what the shells' scripts get from pipectl."""
 
 import os
+import time
 
 import pytest
 
+from pipectl.core.errors import UnsupportedError
 from pipectl.core.inventory import directory
 from pipectl.core.models import PipeEntry
+from pipectl.core.win32.calls import create_named_pipe
 from pipectl.options.types import PIPE
+from tests.core.inventory.test_walk import SilentPipe
 from tests.runner import Pipectl
 
 
@@ -41,6 +45,22 @@ def test_names_of_pipes_are_completed_from_the_directory(monkeypatch: pytest.Mon
     entries = [PipeEntry("svc", 1, None), PipeEntry("svc-log", 1, 1), PipeEntry("other", 1, 1)]
     monkeypatch.setattr(directory, "list_pipes", lambda: entries)
     assert [item.value for item in PIPE.shell_complete(None, None, "sv")] == ["svc", "svc-log"]  # type: ignore[arg-type]
+
+
+def test_where_the_directory_cannot_be_read_names_are_completed_from_handles_in_time(
+    pipe_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise UnsupportedError("no")
+
+    monkeypatch.setattr(directory, "list_pipes", refuse)
+    bare = pipe_name.removeprefix("\\\\.\\pipe\\")
+    with create_named_pipe(pipe_name):
+        assert directory.names_beginning(bare.upper()[:-4]) == [bare]
+        begun = time.perf_counter()
+        with SilentPipe(pipe_name):
+            directory.names_beginning(bare)
+            assert time.perf_counter() - begun < 0.5  # 0.3, and a machine that is busy
 
 
 def test_where_pipes_cannot_be_listed_nothing_is_completed_or_said(pipectl_process: Pipectl) -> None:

@@ -7,11 +7,10 @@ import pytest
 
 from pipectl.commands import COMMANDS
 from pipectl.commands.demo import _TOUR
-from tests.conftest import ON_WINE
 from tests.runner import Pipectl
 
-# What the steps that fail on purpose end with: a list that Wine cannot give, no such pipe, a busy one.
-_FAILURES = ["11", "3", "4"] if ON_WINE else ["3", "4"]
+# What the steps that fail on purpose end with: no such pipe, a busy one.
+_FAILURES = ["3", "4"]
 
 
 def test_the_tour_shows_every_command_but_itself() -> None:

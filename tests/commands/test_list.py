@@ -1,13 +1,18 @@
 """`pipectl list`: the directory of pipes; its reading is tested with `core.inventory.directory`."""
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 
-from pipectl.core.inventory import directory
+from pipectl.commands import list as list_command
+from pipectl.core.errors import UnsupportedError
+from pipectl.core.inventory import catalog, directory
 from pipectl.core.models import PipeEntry
 from pipectl.core.pipe.connection import connect
 from pipectl.core.win32.calls import create_named_pipe
-from tests.conftest import ON_WINE
-from tests.runner import Pipectl
+from tests.runner import Holding, Pipectl
 
 
 @pytest.fixture
@@ -70,14 +75,75 @@ def test_another_computer_cannot_be_asked(pipectl: Pipectl) -> None:
     assert pipectl("list", r"\\server\pipe\*").exit_code == 11
 
 
-@pytest.mark.skipif(not ON_WINE, reason="Windows can list its pipes")
-def test_a_system_that_cannot_list_is_exit_code_11(pipectl: Pipectl) -> None:
+def test_a_system_that_lists_neither_pipes_nor_handles_is_exit_code_11(
+    pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise UnsupportedError("no", topic="directory")
+
+    monkeypatch.setattr(directory, "list_pipes", refuse)
+    monkeypatch.setattr(catalog, "walk", refuse)
     result = pipectl("list", "--json")
     assert (result.exit_code, result.stdout, result.error["exit_code"]) == (11, b"", 11)
 
 
-@pytest.mark.windows(reason="Wine cannot list pipes")
-def test_a_real_pipe_is_listed(pipe_name: str, pipectl: Pipectl) -> None:
-    with create_named_pipe(pipe_name, max_instances=2), connect(pipe_name):
+def test_a_real_pipe_is_listed_with_its_server_and_stays_free(pipe_name: str, pipectl: Pipectl) -> None:
+    with create_named_pipe(pipe_name, max_instances=2):
         told = pipectl("list", pipe_name, "--json").object
+        connect(pipe_name).close()
     assert (told["instances"], told["max_instances"]) == (1, 2)
+    (server,) = told["servers"]
+    assert server["pid"] == os.getpid()
+    assert Path(server["image"]).samefile(sys.executable)
+
+
+def test_where_the_directory_cannot_be_read_the_handles_show_the_pipes_and_it_says_so(
+    pipe_name: str, pipectl: Pipectl, holding: Holding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise UnsupportedError("no")
+
+    monkeypatch.setattr(directory, "list_pipes", refuse)
+    holding("listen", pipe_name, "3")
+    assert pipectl("list", pipe_name, "--json").object["source"] == "handles"
+    result = pipectl("list", pipe_name)
+    assert result.exit_code == 0
+    assert "others may be missing" in result.stderr
+    assert result.text.splitlines()[1].split()[1] == "3"
+    assert pipectl("list", pipe_name, "--quiet").stderr == ""
+
+
+@pytest.mark.usefixtures("some_pipes")
+def test_a_directory_that_can_be_read_is_all_there_is(pipe_name: str, pipectl: Pipectl) -> None:
+    with create_named_pipe(pipe_name):
+        assert pipectl("list", pipe_name, "--json")[:2] == (3, b"")
+
+
+def test_a_process_chooses_the_pipes_that_it_serves(pipe_name: str, pipectl: Pipectl, holding: Holding) -> None:
+    server, _ = holding("listen", f"{pipe_name}-theirs")
+    ours = {"pid": str(os.getpid()), "exe": Path(sys.executable).name.upper()}
+    with create_named_pipe(f"{pipe_name}-ours"), connect(f"{pipe_name}-theirs"):
+
+        def names(*options: str) -> list[str]:
+            found = pipectl("list", f"{pipe_name}*", *options, "--json").objects
+            return [one["name"].rpartition("-")[2] for one in found]
+
+        assert names("--pid", str(server.pid)) == ["theirs"]
+        assert names("--pid", ours["pid"]) == ["ours"]
+        assert names("--exe", ours["exe"]) == names("--exe", sys.executable) == ["ours", "theirs"]
+        assert names("--exe", "other.exe") == []
+
+
+def test_a_process_that_is_not_there_is_exit_code_3(pipectl: Pipectl) -> None:
+    assert pipectl("list", "--pid", str(0xFFFF_FFFC)).exit_code == 3
+
+
+def test_a_list_without_time_for_servers_has_none(
+    pipe_name: str, pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(list_command, "_SEARCH", 0)
+    entry = PipeEntry(pipe_name.removeprefix("\\\\.\\pipe\\"), 1, 1)
+    monkeypatch.setattr(directory, "list_pipes", lambda: [entry])
+    with create_named_pipe(pipe_name):
+        result = pipectl("list", pipe_name, "--format", "raw")
+    assert result.text == f"{entry.name}\t1\t1\t\n"

@@ -2,15 +2,16 @@
 
 What differs from run to run is replaced by words in capitals.
 
-All of it is what the commands say of real pipes and programs, but for three parts, whose facts patches make up; only
+All of it is what the commands say of real pipes and programs, but for four parts, whose facts patches make up; only
 words, order and tables are real there:
 
 * `list`, and hints at near names: PIPES, because Wine cannot list its pipes and no two systems have the same.
 * `info`: INFO, because the user, the program, the access list and the number of instances differ from run to run.
+* `who`: WHO, for the same reason.
 * `state`: STATE, because Wine has collection values and a user's name where Windows has none; with `--read-mode`, what
   is told after it is made up too.
 
-Whether the facts are true is asked in test_list.py, test_info.py and test_state.py.
+Whether the facts are true is asked in test_list.py, test_info.py, test_who.py and test_state.py.
 """
 
 import re
@@ -23,8 +24,8 @@ import pytest
 from pipectl.cli import cli
 from pipectl.commands import COMMANDS
 from pipectl.core.constants import Wait
-from pipectl.core.errors import PipeClosedError
-from pipectl.core.inventory import details, directory
+from pipectl.core.errors import PartialResultError, PipeClosedError
+from pipectl.core.inventory import details, directory, who
 from pipectl.core.models import PipeEntry
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
@@ -49,6 +50,21 @@ INFO = {
         "access": ["Network: denied", "SYSTEM: full control", "Users: connect, read and write"],
         "sddl": "O:BAG:SYD:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;0x12019b;;;BU)",
     },
+}
+WHO = {
+    "pipe": r"\\.\pipe\svc",
+    "instances": 2,
+    "ends": [
+        {
+            "end": "server",
+            "process": {"pid": 4312, "image": r"C:\Svc\svc.exe", "user": r"VM\svc", "services": ("SvcHost",)},
+            "state": "connected",
+            "opened_by": 4312,
+            "source": "handle",
+        },
+        {"end": "client", "process": {"pid": 7001}, "state": "connected", "source": "peer"},
+    ],
+    "warnings": [],
 }
 PIPES = [PipeEntry("docker_engine", 3, None), PipeEntry("dotnet-diagnostic-1234", 1, 1), PipeEntry("a\x1b[31m", 2, 4)]
 
@@ -205,6 +221,21 @@ security sddl     O:BAG:SYD:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;0x12019b;;;BU)
 """,
         server=serving,
     ),
+    "who": Scene(
+        "who svc",
+        r"""
+1 pipe
+pipe  end      pid  program            user    state      note
+svc   server  4312  svc.exe (SvcHost)  VM\svc  connected
+svc   client  7001                             connected  told by the other end
+""",
+        r"""
+error: \\.\pipe\svc: 1 of 2 instances found: 14 processes may not be looked into
+hint: Run it as administrator, or ask the pipe itself, which takes an instance: `pipectl who svc --open`
+""",
+        exit_code=10,
+        server=serving,
+    ),
     "state": Scene(
         "state svc",
         r"""
@@ -282,6 +313,10 @@ def test_a_person_sees_just_this(
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr(directory, "list_pipes", lambda: PIPES)
     monkeypatch.setattr(details, "inspect", lambda _pipe: INFO)
+    missing = "1 of 2 instances found: 14 processes may not be looked into"
+    monkeypatch.setattr(
+        who, "who", lambda *_, **__: who.Found([WHO], PartialResultError(missing, pipe=pipe_name, topic="who"))
+    )
     states = iter([STATE, {**STATE, "read_mode": "message"} if "--read-mode" in scene.line else STATE])
     monkeypatch.setattr(details, "handle_state", lambda _pipe: next(states))
     streams = Streams(monkeypatch, are_terminals=True)

@@ -24,6 +24,8 @@ from pipectl.core import names
 from pipectl.core.constants import Access
 from pipectl.core.errors import InvalidPipeNameError, error_for
 from pipectl.core.inventory.directory import parse_directory
+from pipectl.core.inventory.handles import parse_handles, type_of
+from pipectl.core.inventory.processlist import parse_processes
 from pipectl.core.pipe.framing import Framing, parse
 from pipectl.core.security import sddl
 from pipectl.core.security.access_check import allowed
@@ -289,6 +291,36 @@ def directories(draw: st.DrawFn) -> bytes:
 def test_any_directory_is_read_or_is_a_value_error(memory: bytes) -> None:
     with suppress(ValueError):
         assert len(parse_directory(memory)) * 64 <= len(memory)
+
+
+# The tables of handles and processes
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[bytes, int]:
+    """A table as the system writes it, with a count or bytes that it did not write; and the size of a pointer."""
+    pointer = draw(st.sampled_from([4, 8]))
+    entry = {4: 28, 8: 40}[pointer]
+    count = draw(st.integers(0, 4))
+    said = draw(st.just(count) | st.integers(0, (1 << 8 * pointer) - 1))
+    body = draw(st.binary(min_size=count * entry, max_size=count * entry + 8))
+    return said.to_bytes(pointer, "little") + bytes(pointer) + body, pointer
+
+
+@given(tables() | st.tuples(st.binary(max_size=200), st.sampled_from([4, 8])), st.integers(0, 0xFFFF))
+def test_any_table_of_handles_is_read_or_is_a_value_error(table: tuple[bytes, int], kind: int) -> None:
+    data, pointer = table
+    with suppress(ValueError):
+        assert len(list(parse_handles(memoryview(data), kind, pointer))) * 28 <= len(data)
+    with suppress(ValueError):
+        found = type_of(memoryview(data), 1, 1, pointer)
+        assert found is None or 0 <= found <= 0xFFFF
+
+
+@given(st.binary(max_size=400), st.integers(-8, 400), st.sampled_from([4, 8]))
+def test_any_list_of_processes_is_read_or_is_a_value_error(data: bytes, address: int, pointer: int) -> None:
+    with suppress(ValueError):
+        assert len(parse_processes(memoryview(data), address, pointer)) * 84 <= len(data)
 
 
 # Output

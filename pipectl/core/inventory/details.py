@@ -20,7 +20,7 @@ from pipectl.core.win32.queries import (
     set_named_pipe_handle_state,
 )
 
-from .directory import list_pipes, pid_hint
+from .directory import known_pipes, pid_hint
 from .peers import server_of
 
 Record = dict[str, Any]
@@ -36,7 +36,7 @@ def inspect(pipe: Handle) -> Record:
         "direction": local.get("configuration"),
         "state": local.get("state"),
         "instances": local.get("current_instances"),
-        **_limit(made.max_instances),
+        **limit(made.max_instances),
         "out_buffer_size": made.out_buffer_size,
         "in_buffer_size": made.in_buffer_size,
         "rejects_remote": local.get("rejects_remote"),
@@ -61,7 +61,7 @@ def glance(pipe: str) -> Record:
     if state is Availability.ABSENT:
         raise error_for(WinError.FILE_NOT_FOUND, "there is no such pipe", "WaitNamedPipeW", pipe)
     found: Record = {"pipe": pipe, "is": state, "pid_hint": pid_hint(short(pipe))}
-    for entry in if_allowed(list_pipes) or []:
+    for entry in known_pipes():
         if upper(entry.name) == upper(short(pipe)):
             found |= {name: value for name, value in listing(entry).items() if name != "name"}
     return found
@@ -72,7 +72,7 @@ def listing(entry: PipeEntry) -> Record:
     return {
         "name": entry.name,
         "instances": entry.instances,
-        **_limit(entry.max_instances),
+        **limit(entry.max_instances),
         "pid_hint": pid_hint(entry.name),
     }
 
@@ -132,6 +132,6 @@ def _you_may(info: SecurityInfo) -> str | None:
     return judge(Descriptor(info.owner, info.group, info.dacl, info.label), tokens.current()).in_words()
 
 
-def _limit(instances: int | None) -> Record:
-    """Return the most instances that a pipe may have, or that there is no limit."""
+def limit(instances: int | None) -> Record:
+    """Return the most instances that a pipe may have, or that there is no limit, as records have it."""
     return {"unlimited": True} if instances is None else {"max_instances": instances}

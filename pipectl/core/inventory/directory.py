@@ -18,6 +18,8 @@ from pipectl.core.names import LOCAL_PREFIX, display, from_directory, full_name,
 
 _FILE_DIRECTORY_INFORMATION = 1
 _STATUS_NO_MORE_FILES = 0x8000_0006
+# How long, in seconds, what only makes a suggestion may look for pipes.
+_BRIEFLY = 0.2
 
 # FILE_DIRECTORY_INFORMATION up to the name: NextEntryOffset, EndOfFile, AllocationSize and FileNameLength, without the
 # upper halves of the sizes.
@@ -35,6 +37,23 @@ def list_pipes() -> list[PipeEntry]:
     entries = (entry for buffer in _read_directory() for entry in parse_directory(buffer))
     # As it is no snapshot, a name can come twice.
     return list({entry.name: entry for entry in entries}.values())
+
+
+def known_pipes(timeout: float = _BRIEFLY) -> list[PipeEntry]:
+    """Return the pipes of the directory; where it cannot be read, those that the handles of processes show in time.
+
+    An empty list where neither can be had.
+    """
+    entries = if_allowed(list_pipes)
+    return (if_allowed(_by_handles, timeout) or []) if entries is None else entries
+
+
+def _by_handles(timeout: float) -> list[PipeEntry]:
+    # Off Windows this import raises UnsupportedError, which is a refusal like any other.
+    from .holders import entries_of
+    from .walk import walk
+
+    return entries_of(walk(timeout))
 
 
 def parse_directory(buffer: bytes) -> list[PipeEntry]:
@@ -71,9 +90,9 @@ def matching(glob: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
 
 
 def some_matching(glob: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
-    """Return the same as `matching`; raises PipeNotFoundError if that is none."""
+    """Return the same as `matching`; raises PipeNotFoundError if a pattern for some pipes finds none."""
     found = matching(glob, entries)
-    if not found:
+    if not found and glob != "*":
         raise PipeNotFoundError("no pipe matches", subject=glob, topic="pattern")
     return found
 
@@ -108,8 +127,7 @@ def pid_hint(name: str) -> int | None:
 
 
 def _known_names() -> list[str]:
-    # Off Windows the import of the border raises UnsupportedError, which is a refusal like any other.
-    return [entry.name for entry in if_allowed(list_pipes) or []]
+    return [entry.name for entry in known_pipes()]
 
 
 def _read_directory() -> Iterator[bytes]:

@@ -6,7 +6,7 @@ of identity: the process may have ended since, and another may have its number.
 
 import ctypes
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from ctypes import byref
 from ctypes.wintypes import DWORD
@@ -14,10 +14,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from pipectl.core.constants import WinError
-from pipectl.core.errors import PipeError, if_allowed
+from pipectl.core.deadline import Deadline
+from pipectl.core.errors import PipeError, PipeTimeoutError, if_allowed
 from pipectl.core.models import Process
 from pipectl.core.security.accounts import account_name, user_sid
 from pipectl.core.win32 import winapi
+from pipectl.core.win32.blocking import run_brief
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.processes import ProcessAccess, ServiceManagerAccess, ServiceState, ServiceType
 
@@ -59,6 +61,15 @@ def identify(seen: Glimpse) -> Process:
 def describe(pid: int) -> Process:
     """Return what this user may know of a process: its program, user, session and services."""
     return identify(glimpse(pid))
+
+
+def describe_all(pids: Iterable[int], deadline: Deadline) -> dict[int, Process]:
+    """Return what this user may know of processes; users whose names are not known in time are SIDs."""
+    seen = {pid: glimpse(pid) for pid in pids}
+    try:
+        return run_brief(lambda: {pid: identify(found) for pid, found in seen.items()}, deadline)
+    except PipeTimeoutError:
+        return {pid: Process(pid, found.image, found.user_sid, found.session) for pid, found in seen.items()}
 
 
 def running_services() -> dict[int, tuple[str, ...]]:

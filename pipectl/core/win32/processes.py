@@ -15,6 +15,7 @@ class ThreadAccess(IntFlag):
 class ProcessAccess(IntFlag):
     """`dwDesiredAccess` of OpenProcess."""
 
+    DUP_HANDLE = 0x0000_0040
     # Also given on the processes of other users, except those that Windows protects.
     QUERY_LIMITED_INFORMATION = 0x0000_1000
 
@@ -56,6 +57,7 @@ class TokenAccess(IntFlag):
     """`DesiredAccess` of OpenProcessToken."""
 
     QUERY = 0x0008
+    ADJUST_PRIVILEGES = 0x0020
 
 
 class TokenInformation(IntEnum):

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from pipectl.core.models import HandleState, LocalInfo, PipeInfo
 
 _FILE_PIPE_LOCAL_INFORMATION = 24
+_FILE_FS_DEVICE_INFORMATION = 4
+_OBJECT_BASIC_INFORMATION = 0
+_OBJECT_NAME_INFORMATION = 1
 _OBJECT_TYPE_INFORMATION = 2
+
+# FILE_DEVICE_NAMED_PIPE, and how many characters of a name there is room for at first and at most.
+_NAMED_PIPE = 0x11
+_NAME_SIZES = (1024, 66 << 10)
 
 
 def is_file(handle: int | None) -> bool:
@@ -37,6 +44,40 @@ def is_file(handle: int | None) -> bool:
         name = winapi.UNICODE_STRING.from_buffer(answer)
         return ctypes.wstring_at(name.Buffer, name.Length // 2) == "File"
     return False
+
+
+def is_pipe(file: Handle) -> bool:
+    """Return whether the file behind a handle is a pipe, named or anonymous; no right on it is needed."""
+    answer = (DWORD * 2)()  # FILE_FS_DEVICE_INFORMATION: the type of the device, its characteristics
+    winapi.NtQueryVolumeInformationFile(
+        file, byref(winapi.IO_STATUS_BLOCK()), answer, ctypes.sizeof(answer), _FILE_FS_DEVICE_INFORMATION
+    )
+    return bool(answer[0] == _NAMED_PIPE)
+
+
+def get_object_name(file: Handle) -> str:
+    """Return the name of the file behind a handle as the kernel has it: `\\Device\\NamedPipe\\NAME` of a pipe.
+
+    It is empty where there is none.
+    """
+    for size in _NAME_SIZES:
+        answer = ctypes.create_string_buffer(size)
+        try:
+            winapi.NtQueryObject(file, _OBJECT_NAME_INFORMATION, answer, size, None)
+        except PipeError:
+            if size == _NAME_SIZES[-1]:
+                raise
+            continue
+        name = winapi.UNICODE_STRING.from_buffer(answer)
+        return ctypes.wstring_at(name.Buffer, name.Length // 2) if name.Length else ""
+    return ""
+
+
+def get_handle_count(file: Handle) -> int:
+    """Return how many handles all processes together have on the file behind a handle, this one included."""
+    answer = (DWORD * 14)()  # OBJECT_BASIC_INFORMATION, whose third number it is
+    winapi.NtQueryObject(file, _OBJECT_BASIC_INFORMATION, answer, ctypes.sizeof(answer), None)
+    return int(answer[2])
 
 
 def get_named_pipe_info(pipe: Handle) -> "PipeInfo":

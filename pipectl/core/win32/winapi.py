@@ -105,6 +105,12 @@ class TOKEN_USER(Structure):
     _fields_ = (("Sid", c_void_p), ("Attributes", DWORD), ("SidBytes", ctypes.c_ubyte * 68))  # SECURITY_MAX_SID_SIZE
 
 
+class TOKEN_PRIVILEGE(Structure):
+    """TOKEN_PRIVILEGES with one."""
+
+    _fields_ = (("PrivilegeCount", DWORD), ("Luid", DWORD * 2), ("Attributes", DWORD))
+
+
 class SERVICE_STATUS_PROCESS(Structure):
     _fields_ = (
         ("dwServiceType", DWORD),
@@ -342,6 +348,8 @@ PostQueuedCompletionStatus   = _declare(_KERNEL32, "PostQueuedCompletionStatus",
 # What the kernel knows of handles, of an open pipe, and of the directory of pipes
 NtQueryObject                = _declare(_NTDLL, "NtQueryObject", c_int32, HANDLE, ULONG, c_void_p, ULONG, _PDWORD, check=_status)
 NtQueryInformationFile       = _declare(_NTDLL, "NtQueryInformationFile", c_int32, HANDLE, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, check=_status)
+NtQueryVolumeInformationFile = _declare(_NTDLL, "NtQueryVolumeInformationFile", c_int32, HANDLE, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, check=_status)
+NtQuerySystemInformation     = _declare(_NTDLL, "NtQuerySystemInformation", c_int32, ULONG, c_void_p, ULONG, _PDWORD, check=_plain)
 NtQueryDirectoryFile         = _declare(_NTDLL, "NtQueryDirectoryFile", c_int32, HANDLE, HANDLE, c_void_p, c_void_p, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, ctypes.c_ubyte, POINTER(UNICODE_STRING), ctypes.c_ubyte, check=_plain)
 RtlNtStatusToDosError        = _declare(_NTDLL, "RtlNtStatusToDosError", ULONG, ULONG, check=_plain)
 
@@ -368,6 +376,8 @@ GetProcessHandleCount        = _declare(_KERNEL32, "GetProcessHandleCount", BOOL
 OpenProcessToken             = _declare(_ADVAPI32, "OpenProcessToken", BOOL, HANDLE, DWORD, POINTER(HANDLE), check=_ok())
 OpenThreadToken              = _declare(_ADVAPI32, "OpenThreadToken", BOOL, HANDLE, DWORD, BOOL, POINTER(HANDLE), check=_ok())
 GetTokenInformation          = _declare(_ADVAPI32, "GetTokenInformation", BOOL, HANDLE, DWORD, c_void_p, DWORD, _PDWORD, check=_ok(WinError.INSUFFICIENT_BUFFER))
+AdjustTokenPrivileges        = _declare(_ADVAPI32, "AdjustTokenPrivileges", BOOL, HANDLE, BOOL, c_void_p, DWORD, c_void_p, _PDWORD, check=_ok())
+LookupPrivilegeValueW        = _declare(_ADVAPI32, "LookupPrivilegeValueW", BOOL, LPCWSTR, LPCWSTR, c_void_p, check=_ok())
 LookupAccountSidW            = _declare(_ADVAPI32, "LookupAccountSidW", BOOL, LPCWSTR, c_void_p, LPWSTR, _PDWORD, LPWSTR, _PDWORD, _PDWORD, check=_ok(WinError.NONE_MAPPED))
 LookupAccountNameW           = _declare(_ADVAPI32, "LookupAccountNameW", BOOL, LPCWSTR, LPCWSTR, c_void_p, _PDWORD, LPWSTR, _PDWORD, _PDWORD, check=_ok(WinError.NONE_MAPPED))
 

@@ -106,7 +106,7 @@ def test_a_pipe_of_one_direction_can_be_told(pipe_name: str, open_mode: OpenMode
 def directory(pipe_name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Have the pipe, in another case, in the directory of pipes."""
     name = pipe_name.rpartition("\\")[2].upper()
-    monkeypatch.setattr(details, "list_pipes", lambda: [PipeEntry("other", 9, 9), PipeEntry(name, 3, None)])
+    monkeypatch.setattr(details, "known_pipes", lambda: [PipeEntry("other", 9, 9), PipeEntry(name, 3, None)])
     return name
 
 
@@ -124,7 +124,7 @@ def test_a_glance_tells_what_the_directory_says(pipe_name: str) -> None:
 
 
 def test_a_glance_needs_no_directory(pipe_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(details, "list_pipes", fail)
+    monkeypatch.setattr(details, "known_pipes", list)
     with create_named_pipe(pipe_name, max_instances=1), connect(pipe_name):
         assert glance(pipe_name) == {"pipe": pipe_name, "is": "busy", "pid_hint": None}
 

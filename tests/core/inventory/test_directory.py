@@ -168,6 +168,7 @@ def test_where_nothing_can_be_listed_nobody_was_meant(monkeypatch: pytest.Monkey
         raise UnsupportedError("no")
 
     monkeypatch.setattr(directory, "list_pipes", refuse)
+    monkeypatch.setattr(directory, "_by_handles", lambda _timeout: refuse())
     assert did_you_mean(r"\\.\pipe\svc") == []
     assert names_beginning("s") == []
 

@@ -1,0 +1,173 @@
+r"""The walk through the handles of all processes, which finds who holds the ends of pipes without opening a pipe.
+
+Of each handle on a file there is a duplicate for a moment, with the right to read attributes and with none to data, and
+the system is asked about that. It disturbs nobody: the owner's handle stays as it is, nothing is read from a pipe, and
+no instance is taken. What one end says names the process at the other too.
+
+A process that this user may not look into is counted and not guessed at. An administrator sees all but those that
+Windows protects, with SeDebugPrivilege, which is enabled for the walk alone.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
+from ctypes import byref
+from ctypes.wintypes import HANDLE
+
+from pipectl.core.constants import Access, PipeState, ShareMode, WinError
+from pipectl.core.deadline import Timeout, deadline_of
+from pipectl.core.errors import PipeAccessError, PipeError, error_for, if_allowed
+from pipectl.core.models import LocalInfo
+from pipectl.core.security.privileges import debugging
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.calls import create_file
+from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.processes import ProcessAccess
+from pipectl.core.win32.queries import (
+    get_handle_count,
+    get_local_info,
+    get_named_pipe_client_computer_name,
+    get_named_pipe_client_process_id,
+    get_named_pipe_server_process_id,
+    get_object_name,
+    is_pipe,
+)
+from pipectl.core.win32.system import SystemInformation, query_system
+
+from .bounded import ask_each
+from .handles import OpenHandle, parse_handles, type_of
+from .holders import End, Walk
+from .processlist import ListedProcess, parse_processes
+
+_DEVICE = "\\Device\\NamedPipe\\"
+# The idle process, and the kernel's own.
+_IDLE = 0
+_SYSTEM = 4
+# Windows protects them, so that even an administrator is refused; and to ask for lsass raises an alarm in software that
+# guards the computer. `walk` leaves them alone unless it is to look into every process.
+_PROTECTED = {"csrss.exe", "lsass.exe", "msmpeng.exe", "smss.exe", "wininit.exe"}
+_CONNECTED = (PipeState.CONNECTED.name.lower(), PipeState.CLOSING.name.lower())
+
+
+def walk(timeout: Timeout = 5.0, *, every_process: bool = False) -> Walk:
+    """Find the ends of all named pipes, and who holds them; what is not asked in time is counted.
+
+    `every_process` also tries those that Windows protects. Raises PipeAccessError where this process may not list
+    handles, as in an AppContainer, and UnsupportedError where the system cannot.
+    """
+    deadline = deadline_of(timeout)
+    with ExitStack() as stack:
+        stack.enter_context(debugging())
+        running = list_processes()
+        handles = file_handles()
+        wanted = {handle.pid for handle in handles}
+        left_alone = set() if every_process else _left_alone(wanted, running)
+        opened = _open(wanted - left_alone, stack)
+        questions = [handle for handle in handles if handle.pid in opened]
+        asked = ask_each(questions, _Lender(opened), _Examiner(running), deadline)
+    gone = wanted - opened.keys() - list_processes().keys()
+    return Walk(
+        ends=[end for _, end in asked.answers],
+        busy=asked.hung,
+        unseen=sorted(wanted - opened.keys() - gone),
+        unasked=len(asked.unasked),
+        running=running,
+    )
+
+
+def file_handles() -> list[OpenHandle]:
+    """Return the handles of all processes on files, which is what pipes, consoles and devices are too.
+
+    Raises PipeAccessError where this process may not see them, as in an AppContainer, and UnsupportedError where the
+    system cannot list handles.
+    """
+    # The index of a type differs from one Windows to the next. A file of our own tells it.
+    with create_file("NUL", Access.NONE, share=ShareMode.READ | ShareMode.WRITE) as ours:
+        table = query_system(SystemInformation.EXTENDED_HANDLES)
+        kind = type_of(table.data, os.getpid(), ours.value)
+    if kind is None:
+        raise error_for(WinError.ACCESS_DENIED, "this process may not list handles", "NtQuerySystemInformation")
+    return list(parse_handles(table.data, kind))
+
+
+def list_processes() -> dict[int, ListedProcess]:
+    """Return all processes by their numbers."""
+    table = query_system(SystemInformation.PROCESSES)
+    return {process.pid: process for process in parse_processes(table.data, table.address)}
+
+
+def _left_alone(pids: Iterable[int], running: Mapping[int, ListedProcess]) -> set[int]:
+    protected = {pid for pid, process in running.items() if process.program.lower() in _PROTECTED}
+    return {pid for pid in pids if pid in protected or pid in (_IDLE, _SYSTEM)}
+
+
+def _open(pids: Iterable[int], stack: ExitStack) -> dict[int, Handle | int]:
+    """Open the processes that let us; this one is open anyway."""
+    opened: dict[int, Handle | int] = {}
+    for pid in pids:
+        if pid == os.getpid():
+            opened[pid] = winapi.GetCurrentProcess()
+            continue
+        with suppress(PipeError):
+            opened[pid] = stack.enter_context(Handle(winapi.OpenProcess(ProcessAccess.DUP_HANDLE, False, pid)))
+    return opened
+
+
+class _Lender:
+    """Makes a duplicate of a handle, with which data can be neither read nor written."""
+
+    def __init__(self, opened: Mapping[int, Handle | int]) -> None:
+        self._opened = opened
+        self._own = winapi.GetCurrentProcess()
+
+    def __call__(self, handle: OpenHandle) -> Handle:
+        try:
+            return self._duplicate(handle, Access.FILE_READ_ATTRIBUTES)
+        except PipeAccessError:  # the server of an outbound pipe does not have this right itself
+            return self._duplicate(handle, Access.NONE)
+
+    def _duplicate(self, handle: OpenHandle, access: Access) -> Handle:
+        duplicate = HANDLE()
+        winapi.DuplicateHandle(self._opened[handle.pid], handle.handle, self._own, byref(duplicate), access, False, 0)
+        return Handle(duplicate.value)
+
+
+class _Examiner:
+    """Asks what a handle is, until it is found to be no end of a named pipe."""
+
+    def __init__(self, running: Mapping[int, ListedProcess]) -> None:
+        self._running = running
+
+    def __call__(self, handle: OpenHandle, duplicate: Handle) -> End | None:
+        if not is_pipe(duplicate):
+            return None
+        name = get_object_name(duplicate)
+        if not name.startswith(_DEVICE) or name == _DEVICE:  # an anonymous pipe, or the directory
+            return None
+        local = if_allowed(get_local_info, duplicate)
+        client, computer = self._client(duplicate, local)
+        return End(
+            pipe=name.removeprefix(_DEVICE),
+            pid=handle.pid,
+            is_server=local and local.is_server_end,
+            handle=handle.handle,
+            access=handle.access,
+            is_inheritable=handle.is_inheritable,
+            handles=max(1, get_handle_count(duplicate) - 1),
+            state=local and local.state,
+            unread=local and local.read_data_available,
+            instances=local and local.current_instances,
+            max_instances=local and local.max_instances,
+            server_pid=if_allowed(get_named_pipe_server_process_id, duplicate),
+            client_pid=client,
+            computer=computer,
+        )
+
+    def _client(self, duplicate: Handle, local: LocalInfo | None) -> tuple[int | None, str | None]:
+        """Return the client's process, and its computer where that is another one."""
+        if local is None or local.state not in _CONNECTED:  # of an instance that listens, Wine gives any number
+            return None, None
+        pid = if_allowed(get_named_pipe_client_process_id, duplicate)
+        if pid in self._running and pid != _SYSTEM:
+            return pid, None
+        return pid, if_allowed(get_named_pipe_client_computer_name, duplicate)

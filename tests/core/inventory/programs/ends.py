@@ -1,0 +1,85 @@
+"""Holds ends of a pipe as its arguments say, writes a line when it has them, and ends with its stdin.
+
+listen NAME COUNT    that many instances, overlapped
+block NAME           an instance without OVERLAPPED, in a read that nothing ends; a client of its own makes it wait
+accept NAME          an instance without OVERLAPPED that waits for a client, likewise
+connect NAME COUNT   that many clients
+bequeath NAME        an instance that a child inherits, which has our stdin too; the line is the child's process id
+"""
+
+import os
+import subprocess
+import sys
+from contextlib import ExitStack, suppress
+from ctypes.wintypes import DWORD
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from pipectl.core.constants import OpenMode
+from pipectl.core.errors import PipeError
+from pipectl.core.pipe.connection import connect
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.calls import create_file, create_named_pipe
+
+if TYPE_CHECKING:
+    from pipectl.core.win32.handle import Handle
+
+
+def listen(name: str, count: str = "1") -> None:
+    """Hold instances."""
+    for _ in range(int(count)):
+        held.enter_context(create_named_pipe(name))
+
+
+def connect_to(name: str, count: str = "1") -> None:
+    """Hold clients."""
+    for _ in range(int(count)):
+        held.enter_context(connect(name, 10))
+
+
+def block(name: str) -> None:
+    """Hold an instance whose read waits."""
+    server = held.enter_context(create_named_pipe(name, OpenMode.DUPLEX))
+    held.enter_context(create_file(name))
+    in_background(lambda: winapi.ReadFile(server, bytes(16), 16, DWORD(), None))
+
+
+def accept(name: str) -> None:
+    """Hold an instance that waits for a client."""
+    server = held.enter_context(create_named_pipe(name, OpenMode.DUPLEX))
+    in_background(lambda: winapi.ConnectNamedPipe(server, None))
+
+
+def bequeath(name: str) -> str:
+    """Hold an instance together with a child."""
+    server: Handle = held.enter_context(create_named_pipe(name))
+    os.set_handle_inheritable(server.value, True)
+    child = subprocess.Popen(
+        [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        close_fds=False,
+    )
+    held.callback(child.wait)
+    return str(child.pid)
+
+
+def in_background(call: object) -> None:
+    """Make a call that is not expected to return."""
+
+    def run() -> None:
+        with suppress(PipeError):
+            call()  # type: ignore[operator]
+
+    Thread(target=run, daemon=True).start()
+
+
+held = ExitStack()
+roles = {"listen": listen, "block": block, "accept": accept, "connect": connect_to, "bequeath": bequeath}
+child = roles[sys.argv[1]](*sys.argv[2:])
+sys.stdout.write(f"{child or 'ready'}\n")
+sys.stdout.flush()
+if child is None:
+    sys.stdin.read()
+    os._exit(0)  # whatever a thread waits for
+held.close()
