@@ -158,21 +158,21 @@ class Waiter:
 
     def wait(self, timeout: Timeout) -> bool:
         """Return whether the handle was signalled before the deadline; lets KeyboardInterrupt through."""
-        if timeout is not self._timeout:
-            self._set(timeout)
         begun = time.perf_counter()
-        result = self._in_main_thread(self._due) if get_ident() == _MAIN else self._here(self._due)
-        if not result:
-            return True
-        if result not in (WinError.WAIT_TIMEOUT, _INTERRUPTED):
-            raise winapi.native_error(result, winapi.NtWaitForSingleObject, self._handle)
-        deadline = timeout if isinstance(timeout, Deadline | None) else Deadline(timeout, begun)
-        if result == _INTERRUPTED:
-            winapi.ResetEvent(self._handles[1])
-        elif deadline is None or deadline.passed:
-            return False
-        # NT ends a wait up to 15.6 ms early, and a program's own handler for Ctrl+C may raise nothing: both go on.
-        return self.wait(deadline)
+        while True:
+            if timeout is not self._timeout:
+                self._set(timeout)
+            result = self._in_main_thread(self._due) if get_ident() == _MAIN else self._here(self._due)
+            if not result:
+                return True
+            if result not in (WinError.WAIT_TIMEOUT, _INTERRUPTED):
+                raise winapi.native_error(result, winapi.NtWaitForSingleObject, self._handle)
+            # NT ends a wait up to 15.6 ms early, and a program's own handler for Ctrl+C may raise nothing: both go on.
+            timeout = timeout if isinstance(timeout, Deadline | None) else Deadline(timeout, begun)
+            if result == _INTERRUPTED:
+                winapi.ResetEvent(self._handles[1])
+            elif timeout is None or timeout.passed:
+                return False
 
     def _set(self, timeout: Timeout) -> None:
         # Unset first and set last: Ctrl+C may come between, and what is kept must never be another timeout's.
