@@ -1,10 +1,9 @@
 """What a server tells while it runs: who comes, what they say, who leaves, and a count of it all."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from queue import Full, Queue
+from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -36,25 +35,24 @@ class _Lines:
 
     def __init__(self, on_error: Callable[[BaseException], None]) -> None:
         self._on_error = on_error
-        self._waiting: Queue[Callable[[], None] | None] = Queue(_MOST_WAITING)
+        # Its `put` waits for no lock, which Ctrl+C could leave taken.
+        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._lost = 0
         self._thread = Thread(target=self._run, name="Server log", daemon=True)
         self._thread.start()
 
     def put(self, write: Callable[[], None]) -> int:
         """Have an event written after those before it; return how many were lost before it, because none was read."""
-        try:
-            self._waiting.put_nowait(write)
-        except Full:
+        if self._waiting.qsize() >= _MOST_WAITING:
             self._lost += 1
             return 0
+        self._waiting.put(write)
         lost, self._lost = self._lost, 0
         return lost
 
     def close(self) -> None:
         """Wait until all is written, but not for ever."""
-        with suppress(Full):
-            self._waiting.put(None, timeout=_PATIENCE)
+        self._waiting.put(None)
         self._thread.join(_PATIENCE)
 
     def _run(self) -> None:
