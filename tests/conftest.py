@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from pipectl.cli import cli
 
 from .runner import Holding, Pipectl, Result, Running, run_process
+from .timelimit import TimeLimit
 
 
 def _on_wine() -> bool:
@@ -54,6 +55,10 @@ if sys.platform != "win32":
         "test_exit_codes.py",
     ]
 
+# What a test may take, in seconds, on a busy machine; and with --long.
+TIME_LIMIT = 120
+LONG_TIME_LIMIT = 3600
+
 # ERROR_INTERNAL_ERROR, which Wine's CreateProcess gives about once in ten thousand times.
 WINES_OWN_ERROR = 1359
 NOT_STARTED: list[OSError] = []
@@ -89,6 +94,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    seconds = LONG_TIME_LIMIT if config.getoption("--long") else TIME_LIMIT
+    config.pluginmanager.register(TimeLimit(config, seconds))
     if ON_WINE:
         _start_again_what_wine_did_not()
     if config.getoption("--long"):
