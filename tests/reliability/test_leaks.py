@@ -179,7 +179,8 @@ def a_call(s: Scene) -> None:
 @covers(
     "get_named_pipe_info", "get_named_pipe_handle_state", "set_named_pipe_handle_state", "get_local_info",
     "get_named_pipe_client_process_id", "get_named_pipe_server_process_id",
-    "get_named_pipe_client_computer_name", "wait_named_pipe", "is_file", "is_pipe", "get_object_name", "get_handle_count",
+    "get_named_pipe_client_computer_name", "wait_named_pipe", "is_file", "is_pipe", "get_object_name",
+    "get_handle_count",
 )  # fmt: skip
 def questions(s: Scene) -> None:
     queries.get_named_pipe_info(s.client)
