@@ -42,6 +42,7 @@ ENDS = {
     errors.InvalidPipeNameError: 2,
     errors.ProgramNotFoundError: 2,
     errors.UnsupportedError: 11,
+    errors.CheckFailedError: 12,
 }
 
 

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Self
+from unittest.mock import patch
 
 import pytest
 
+from pipectl.core.checks import ask_names
 from pipectl.core.constants import OpenMode
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig
@@ -70,6 +72,11 @@ def serving(
     return lambda pipe: PipeServer(pipe, answer, config=config)
 
 
+def surprised(_pipe: str) -> AbstractContextManager[object]:
+    """Have a claim of the self-test differ."""
+    return patch.object(ask_names, "unlimited", lambda _ground: "something else")
+
+
 Situation = Callable[[str], AbstractContextManager[object]]
 
 SITUATIONS: list[tuple[ExitCode, Situation, list[str]]] = [
@@ -88,6 +95,7 @@ SITUATIONS: list[tuple[ExitCode, Situation, list[str]]] = [
     (ExitCode.PARTIAL, serving(hang_up_at_two), ["transact", "PIPE", "one", "two"]),
     (ExitCode.PARTIAL, serving(echo), ["call", "PIPE", "too long", "--max-message", "4"]),
     (ExitCode.UNSUPPORTED, nothing, ["list", r"\\server\pipe\*"]),
+    (ExitCode.FAILED_CHECK, surprised, ["selftest", "--only", "W63"]),
     (ExitCode.INTERRUPTED, serving(interrupted), ["call", "PIPE", "x"]),
 ]
 
@@ -103,8 +111,8 @@ def test_each_exit_code_is_met(
     situation: Situation,
     line: list[str],
 ) -> None:
-    if code is ExitCode.INTERRUPTED and request.config.getoption("--exe"):
-        pytest.skip("gives Ctrl+C to this process")
+    if code in (ExitCode.INTERRUPTED, ExitCode.FAILED_CHECK) and request.config.getoption("--exe"):
+        pytest.skip("needs something done to this process")
     with situation(pipe_name):
         assert pipectl(*(pipe_name if word == "PIPE" else word for word in line)).exit_code == code
 

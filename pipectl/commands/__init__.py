@@ -26,5 +26,6 @@ COMMANDS = {
         "pipectl.commands.client_pid", "Tell who connects to a pipe: process, program, user, session, computer."
     ),
     "popen": Entry("pipectl.commands.popen", "Run a command over anonymous pipes, and stream what it writes."),
+    "selftest": Entry("pipectl.commands.selftest", "Check what pipectl assumes about Windows, claim by claim."),
     "demo": Entry("pipectl.commands.demo", "Take a tour: a server, and each command against it."),
 }

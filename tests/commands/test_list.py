@@ -62,7 +62,7 @@ def test_a_system_that_cannot_list_is_exit_code_11(pipectl: Pipectl) -> None:
     assert (result.exit_code, result.stdout, result.error["exit_code"]) == (11, b"", 11)
 
 
-@pytest.mark.windows(reason="Wine cannot list pipes")
+@pytest.mark.windows(reason="Wine cannot list pipes", claim="W08")
 def test_a_real_pipe_is_listed(pipe_name: str, pipectl: Pipectl) -> None:
     with create_named_pipe(pipe_name, max_instances=2), connect(pipe_name):
         told = pipectl("list", pipe_name, "--json").object

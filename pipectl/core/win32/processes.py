@@ -15,6 +15,7 @@ class ThreadAccess(IntFlag):
 class ProcessAccess(IntFlag):
     """`dwDesiredAccess` of OpenProcess."""
 
+    DUPLICATE_HANDLE = 0x0000_0040
     # Also given on the processes of other users, except those that Windows protects.
     QUERY_LIMITED_INFORMATION = 0x0000_1000
 
@@ -55,7 +56,11 @@ class JobLimit(IntFlag):
 class TokenAccess(IntFlag):
     """`DesiredAccess` of OpenProcessToken."""
 
+    DUPLICATE = 0x0002
+    IMPERSONATE = 0x0004
     QUERY = 0x0008
+    # What a token of one's own making may need besides: ADJUST_PRIVILEGES, ADJUST_GROUPS and ADJUST_DEFAULT.
+    ALL = 0x000F_01FF
 
 
 class TokenInformation(IntEnum):
@@ -64,6 +69,13 @@ class TokenInformation(IntEnum):
     USER = 1
     GROUPS = 2
     OWNER = 4
+    IMPERSONATION_LEVEL = 9
+    SESSION_ID = 12
+    ELEVATION_TYPE = 18
+    LINKED_TOKEN = 19
+    ELEVATION = 20
+    INTEGRITY_LEVEL = 25
+    IS_APP_CONTAINER = 29
 
 
 class GroupAttributes(IntFlag):

@@ -1,0 +1,132 @@
+"""What the answers of `ask_*` stand on: names of pipes, a child as the other process, and the codes of calls."""
+
+import ctypes
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from itertools import count
+from typing import Any, NamedTuple
+
+from pipectl.core.constants import OpenMode
+from pipectl.core.deadline import Deadline
+from pipectl.core.errors import PipeError
+from pipectl.core.names import LOCAL_PREFIX
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.handle import Closing, Handle
+from pipectl.core.win32.overlapped import Buffer, Overlapped, address_of
+
+# How long, in seconds, an operation may take that should end at once.
+SOON = 3.0
+FIRST = OpenMode.DUPLEX | OpenMode.OVERLAPPED | OpenMode.FIRST_PIPE_INSTANCE
+
+_numbers = count(1)
+
+
+class NotTried(Exception):  # noqa: N818 - it is no error
+    """This system, or this user, does not let a claim be asked; the text says why, and names nobody."""
+
+
+class Observed(NamedTuple):
+    """An answer, and what else is worth knowing of it; neither names a user, a computer, a path or a foreign pipe."""
+
+    answer: str
+    note: str = ""
+
+
+class Ground(ExitStack):
+    """What one claim is asked on; at its end, what it has made is closed and its children are killed."""
+
+    def __init__(self, part: Sequence[str]) -> None:
+        super().__init__()
+        self._part = part
+
+    def name(self) -> str:
+        """Return the full name of a pipe that nobody else uses."""
+        return f"{LOCAL_PREFIX}pipectl-selftest-{os.getpid()}-{next(_numbers)}"
+
+    def child(self, part: str, pipe: str = "-", *, flags: int = 0) -> "Companion":
+        """Start a process of pipectl's own that plays a part of `companion`."""
+        program = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "pipectl"]
+        child = Companion([*program, *self._part, part, pipe], flags)
+        self.callback(child.kill)
+        return child
+
+
+class Companion:
+    """A child that plays a part: it says lines on its stdout, and ends with its stdin or when it is killed."""
+
+    def __init__(self, command: Sequence[str], flags: int) -> None:
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            creationflags=flags or (0 if winapi.GetConsoleOutputCP() else subprocess.CREATE_NO_WINDOW),
+        )
+        self.pid = self._process.pid
+
+    @property
+    def stdin(self) -> Any:
+        """Where it reads."""
+        return self._process.stdin
+
+    def said(self) -> str:
+        """Return the next line that it says, "" at its end; the bound of the claim bounds this, by killing it."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().decode("ascii", "replace").strip()
+
+    def kill(self) -> None:
+        """End it, and wait for its end."""
+        self._process.kill()
+        self._process.wait(SOON)
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+
+
+def code_of(function: Callable[..., Any], *arguments: Any, **options: Any) -> int:
+    """Return the Win32 code that a call fails with, or 0; what it opens is closed."""
+    try:
+        result = function(*arguments, **options)
+    except PipeError as error:
+        if not error.code:
+            raise
+        return error.code
+    if isinstance(result, Closing):
+        result.close()
+    return 0
+
+
+def codes(*numbers: int) -> str:
+    """Write codes one after the other."""
+    return ", ".join(map(str, numbers))
+
+
+def transfer(
+    function: Callable[..., int], pipe: Handle, *arguments: Any, timeout: float | None = SOON
+) -> tuple[int, int]:
+    """Run one operation on a pipe to its end; return its bytes, and 0 or MORE_DATA."""
+    with Overlapped(pipe) as operation:
+        operation.start(function, *arguments)
+        return operation.result(Deadline(timeout))
+
+
+def read(pipe: Handle, size: int = 4096, timeout: float = SOON) -> bytes:
+    """Read once; what does not fit in stays there."""
+    buffer = ctypes.create_string_buffer(size)
+    read_bytes, _ = transfer(winapi.ReadFile, pipe, buffer, size, None, timeout=timeout)
+    return buffer.raw[:read_bytes]
+
+
+def write(pipe: Handle, data: Buffer, timeout: float = SOON) -> int:
+    """Write once, and return how many bytes were taken."""
+    memory = address_of(data)
+    return transfer(winapi.WriteFile, pipe, memory, len(memory), None, timeout=timeout)[0]
+
+
+def listen(pipe: Handle, timeout: float | None = SOON) -> None:
+    """Wait until a client is connected."""
+    transfer(winapi.ConnectNamedPipe, pipe, timeout=timeout)

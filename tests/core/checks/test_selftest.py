@@ -1,0 +1,232 @@
+"""What the self-test finds on this machine, and that nothing that a claim does ends the rest."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipectl.core.checks import ask_names, tokens
+from pipectl.core.checks.claim import Claim, Need
+from pipectl.core.checks.claims import CLAIMS, NOT_ON_WINE, STRICT, WINE, WINE_VERSION, chosen
+from pipectl.core.checks.ground import Companion, Ground, NotTried, Observed
+from pipectl.core.checks.selftest import _FILES, Result, Summary, Verdict, run
+from pipectl.core.checks.system import wine_version
+from pipectl.core.constants import WinError
+from pipectl.core.deadline import Stopwatch
+from pipectl.core.errors import CheckFailedError, error_for
+from tests import conftest
+
+PART = ("selftest", "--part")
+# Whether it is asked depends on whether the tests have a console.
+CONSOLE = {"W47"}
+NEEDING = {claim.id for claim in CLAIMS if claim.needs}
+
+ON_WINE = pytest.mark.skipif(
+    not (wine_version() or "").startswith(f"{WINE_VERSION}."), reason=f"the tables are those of Wine {WINE_VERSION}"
+)
+
+Question = Callable[[Ground], Observed | str]
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Result]:
+    """All claims, checked once."""
+    return {result.claim.id: result for result in run(CLAIMS, PART)}
+
+
+def having(results: dict[str, Result], verdict: Verdict) -> set[str]:
+    return {name for name, result in results.items() if result.verdict is verdict} - CONSOLE
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Result]]:
+    """Check a claim that a function answers, and another one after it."""
+
+    def checked(question: Question, *, offered: tuple[Need, ...] = (), **changes: Any) -> list[Result]:
+        monkeypatch.setattr(ask_names, "first_instance", question)
+        claim = chosen(["W02"])[0]._replace(expected="yes", **changes)
+        return list(run([claim, *chosen(["W63"])], PART, offered))
+
+    return checked
+
+
+# What is known
+
+
+@ON_WINE
+def test_what_differs_under_wine_is_exactly_what_is_known(results: dict[str, Result]) -> None:
+    assert having(results, Verdict.DIFFERS) == (set(WINE) - STRICT if conftest.STRICT else set(WINE))
+
+
+@ON_WINE
+def test_what_is_not_tried_under_wine_is_exactly_what_is_known(results: dict[str, Result]) -> None:
+    assert having(results, Verdict.NOT_TRIED) == {*NOT_ON_WINE, *NEEDING} - CONSOLE
+
+
+@ON_WINE
+def test_what_is_known_to_differ_is_marked_with_its_reason(results: dict[str, Result]) -> None:
+    differing = having(results, Verdict.DIFFERS)
+    assert {name for name, result in results.items() if result.is_known} - CONSOLE == differing
+    assert all(WINE[name] in (results[name].note or "") for name in differing)
+
+
+def test_all_claims_are_checked_in_less_than_twenty_seconds() -> None:
+    watch = Stopwatch()
+    assert len(list(run(CLAIMS, PART))) == len(CLAIMS)
+    assert watch.seconds < 20
+
+
+def test_every_claim_is_asked_by_a_function_of_its_own() -> None:
+    asked = [claim.ask for claim in CLAIMS]
+    assert len(set(asked)) == len({claim.id for claim in CLAIMS}) == len(CLAIMS)
+    for ask in asked:
+        file, _, name = ask.partition(".")
+        assert callable(getattr(_FILES[file], name))
+
+
+def test_the_tables_of_wine_name_claims_and_none_twice() -> None:
+    assert {*WINE, *NOT_ON_WINE} <= {claim.id for claim in CLAIMS}
+    assert not set(WINE) & set(NOT_ON_WINE)
+    assert set(WINE) > STRICT
+    assert not {*WINE, *NOT_ON_WINE} & NEEDING
+
+
+# What comes of one claim
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        ("yes", (Verdict.HOLDS, "yes", None)),
+        ("no", (Verdict.DIFFERS, "no", None)),
+        (Observed("yes", "in 2 ms"), (Verdict.HOLDS, "yes", "in 2 ms")),
+    ],
+)
+def test_an_answer_is_compared_with_the_expected_one(
+    check: Callable[..., list[Result]],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Observed | str,
+    result: tuple[object, ...],
+) -> None:
+    monkeypatch.setattr("pipectl.core.checks.selftest.WINE", {})
+    found, _ = check(lambda _: answer)
+    assert (found.verdict, found.observed, found.note) == result
+
+
+@pytest.mark.parametrize(
+    ("error", "note"),
+    [
+        (NotTried("there is no such thing here"), "there is no such thing here"),
+        (
+            error_for(WinError.ACCESS_DENIED, "Access to C:/Users/me is denied", "OpenProcess", subject="C:/Users/me"),
+            "OpenProcess failed with ERROR_ACCESS_DENIED",
+        ),
+        (FileNotFoundError(2, "not found", "C:/Users/me"), "FileNotFoundError 2"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_a_machine_forbids_is_not_tried_and_names_nobody(
+    check: Callable[..., list[Result]], error: Exception, note: str
+) -> None:
+    def forbidden(_ground: Ground) -> str:
+        raise error
+
+    result, after = check(forbidden)
+    assert (result.verdict, result.observed, result.note) == (Verdict.NOT_TRIED, None, note)
+    assert after.verdict is Verdict.HOLDS
+
+
+def test_a_mistake_in_a_claim_differs_and_ends_no_other(check: Callable[..., list[Result]]) -> None:
+    def mistaken(_ground: Ground) -> str:
+        raise KeyError("C:/Users/me")
+
+    result, after = check(mistaken)
+    assert (result.verdict, result.observed) == (Verdict.DIFFERS, "unexpected: KeyError")
+    assert after.verdict is Verdict.HOLDS
+
+
+def test_a_claim_that_hangs_is_left_behind_and_ends_no_other(check: Callable[..., list[Result]]) -> None:
+    released = threading.Event()
+    watch = Stopwatch()
+    try:
+        result, after = check(lambda _: str(released.wait(60)), bound=0.2)
+    finally:
+        released.set()
+    assert (result.verdict, result.observed) == (Verdict.DIFFERS, "no answer within 0.2 s")
+    assert after.verdict is Verdict.HOLDS
+    assert watch.seconds < 5
+
+
+def test_the_child_of_a_claim_that_hangs_is_ended(check: Callable[..., list[Result]]) -> None:
+    children: list[Companion] = []
+
+    def hang(ground: Ground) -> str:
+        children.append(ground.child("close-stdin"))
+        return children[0].said() + children[0].said()  # which it does not say
+
+    result, _ = check(hang, bound=2)
+    assert result.observed == "no answer within 2 s"
+    assert children[0]._process.poll() is not None
+
+
+@pytest.mark.parametrize(("need", "option"), [(Need.ADMIN, "--admin"), (Need.NETWORK, "--network")])
+def test_what_needs_an_option_is_tried_only_with_it(
+    check: Callable[..., list[Result]], monkeypatch: pytest.MonkeyPatch, need: Need, option: str
+) -> None:
+    monkeypatch.setattr(tokens, "is_elevated", lambda: True)
+    result, _ = check(lambda _: "yes", needs=need)
+    assert (result.verdict, result.note) == (Verdict.NOT_TRIED, f"needs {option}")
+    result, _ = check(lambda _: "yes", needs=need, offered=(need,))
+    assert result.verdict is Verdict.HOLDS
+
+
+def test_what_needs_elevation_is_not_tried_without_it(
+    check: Callable[..., list[Result]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "is_elevated", lambda: False)
+    result, _ = check(lambda _: "yes", needs=Need.ADMIN, offered=(Need.ADMIN,))
+    assert (result.verdict, result.note) == (Verdict.NOT_TRIED, "this process is not elevated")
+
+
+def test_a_claim_runs_with_the_own_token_whatever_the_one_before_did(check: Callable[..., list[Result]]) -> None:
+    with tokens.own_token() as token:
+        group = "S-1-1-0"
+
+        def keep_a_weaker_token(_ground: Ground) -> str:
+            with tokens.without_group(group) as weaker, tokens.as_token(weaker):
+                return "yes"
+
+        assert [result.verdict for result in check(keep_a_weaker_token)] == [Verdict.HOLDS] * 2
+        assert tokens.has_group(group)
+    assert token.closed
+
+
+def test_a_selftest_leaves_no_handle_behind(handle_count: Callable[[], int]) -> None:
+    quick = [claim for claim in CLAIMS if claim.bound == Claim._field_defaults["bound"]]
+    list(run(quick, PART))
+    before = handle_count()
+    list(run(quick, PART))
+    deadline = time.monotonic() + 5
+    while handle_count() > before and time.monotonic() < deadline:
+        time.sleep(0.05)  # threads that end
+    assert handle_count() <= before
+
+
+# What it comes to
+
+
+def test_a_summary_names_every_claim_that_does_not_hold() -> None:
+    summary = Summary()
+    for name, verdict in (("W02", Verdict.DIFFERS), ("W12", Verdict.HOLDS), ("W07", Verdict.NOT_TRIED)):
+        summary.add(Result(chosen([name])[0], verdict))
+    assert str(summary) == "1 hold, 1 differ (W02), 1 not tried (W07)"
+    with pytest.raises(CheckFailedError):
+        summary.verify()
+
+
+def test_what_is_not_tried_is_no_failure() -> None:
+    summary = Summary()
+    summary.add(Result(chosen(["W07"])[0], Verdict.NOT_TRIED))
+    summary.verify()
