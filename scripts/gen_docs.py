@@ -78,22 +78,24 @@ def _errors(code: int) -> str:
     return ", ".join(f"`{kind.__name__}`" for kind in kinds if exit_code_for(kind("")) == code)
 
 
+_CLAIMS = f"""{_GENERATED}
+# What pipectl assumes about Windows
+
+pipectl is developed under Wine. What it assumes about Windows is written down as claims, and `pipectl selftest` checks
+them on the computer that it runs on. None has been checked on Windows yet: until then, the last column says `not yet`.
+
+*Wine* is Wine {WINE_VERSION}. *Strict* is the same with a server that is edited to follow rules of NT, which is a model
+and no proof; see [CONTRIBUTING.md](../CONTRIBUTING.md).
+
+| claim | what is assumed | Wine | strict | Windows |
+| --- | --- | --- | --- | --- |"""
+
+
 def windows() -> str:
     """Give the claims about Windows and where each was shown, as a page."""
     return "\n".join(
         [
-            _GENERATED,
-            "# What pipectl assumes about Windows",
-            "",
-            "pipectl is developed under Wine. What it assumes about Windows is written down as claims, and `pipectl",
-            "selftest` checks them on the computer that it runs on. None has been checked on Windows yet: until then, the",
-            "last column says `not yet`.",
-            "",
-            f"*Wine* is Wine {WINE_VERSION}. *Strict* is the same with a server that is edited to follow rules of NT, which is",
-            "a model and no proof; see [CONTRIBUTING.md](../CONTRIBUTING.md).",
-            "",
-            "| claim | what is assumed | Wine | strict | Windows |",
-            "| --- | --- | --- | --- | --- |",
+            _CLAIMS,
             *(f"| {c.id} | {c.sentence} | {_on_wine(c)} | {_on_strict_wine(c)} | not yet |" for c in CLAIMS),
             "",
             "## How each is checked, and what rests on it",

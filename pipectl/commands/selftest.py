@@ -1,6 +1,6 @@
 """`pipectl selftest`: what pipectl assumes about Windows, checked on this system."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -8,7 +8,7 @@ from pipectl.options import option, with_examples
 from pipectl.output import Output, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pipectl.core.checks.claim import Claim
 
@@ -106,6 +106,14 @@ def _check(output: Output, claims: "Sequence[Claim]", offered: "Sequence[str]", 
     if as_report:
         write_text(markdown(f"pipectl selftest: {summary}", system, records))
     else:
-        output.data.records(records, ("id", "verdict", "claim", "expected", "observed", "note"))
+        rows = records if output.is_json else [{**record, "answer": _answer(record)} for record in records]
+        output.data.records(rows, ("id", "verdict", "claim", "answer", "note"))
         output.summary("summary", {**summary.counts(), "system": system})
     summary.verify()
+
+
+def _answer(record: "Mapping[str, Any]") -> str | None:
+    """Return the answer of this system, and with it what was expected where that is another."""
+    if record["verdict"] != "differs":
+        return record["observed"]  # type: ignore[no-any-return]
+    return f"{record['observed']} (expected: {record['expected']})"

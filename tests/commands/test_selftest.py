@@ -40,6 +40,14 @@ def test_a_claim_that_differs_is_exit_code_12(pipectl: Pipectl) -> None:
 
 
 @ON_WINE
+def test_a_table_shows_what_was_expected_where_it_differs(pipectl: Pipectl) -> None:
+    text = pipectl("selftest", "--only", DIFFERS, "--only", HOLDS, "--output", "table").text
+    assert "(expected: the same)" in text
+    assert text.count("expected") == 1
+    assert "known under Wine" in text
+
+
+@ON_WINE
 def test_it_says_that_wine_proves_nothing_about_windows(pipectl: Pipectl) -> None:
     assert "this is Wine" in pipectl("selftest", "--only", HOLDS).stderr
     assert "wine" in pipectl("selftest", "--only", HOLDS, "--json").objects[-1]["system"]

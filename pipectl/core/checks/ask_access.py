@@ -8,7 +8,7 @@ from ctypes.wintypes import BOOL, DWORD, HANDLE
 from functools import partial
 from itertools import product
 
-from pipectl.core.constants import Access, FileFlags, OpenMode, PipeMode, Sqos, WinError
+from pipectl.core.constants import Access, OpenMode, PipeMode, Sqos, WinError
 from pipectl.core.errors import PipeError
 from pipectl.core.security import sddl, sids
 from pipectl.core.security.accounts import current_owner_sid, current_sids, current_user_sid
@@ -20,10 +20,11 @@ from pipectl.core.win32.processes import TokenAccess, TokenInformation
 from pipectl.core.win32.queries import set_named_pipe_handle_state
 
 from . import tokens
-from .ground import Ground, NotTried, code_of, codes, read, write
+from .ground import Ground, NotTried, Observed, code_of, codes, read, write
 
 _LOW = "S:(ML;;NW;;;LW)"
 _NETWORK = "S-1-5-2"
+_MEDIUM = 8192
 _LONG_SID = "S-1-0xFFFFFFFFFFFF-1-4294967295"
 # TOKEN_ELEVATION_TYPE: a token that is one half of two.
 _SPLIT = (2, 3)
@@ -50,13 +51,12 @@ def foreign_list(ground: Ground) -> str:
 
 
 def restricted_token(ground: Ground) -> str:
-    """Return the codes of opening what Everyone may, with the group and without it."""
-    text = "D:P(A;;GA;;;WD)"
-    before = _open(_pipe(ground, text))
-    server = _pipe(ground, text)
+    """Return the codes of opening what Everyone may, with the group and without it, and what the user may."""
+    for_everyone, for_user = "D:P(A;;GA;;;WD)", f"D:P(A;;GA;;;{current_user_sid()})"
+    with_group = _open(_pipe(ground, for_everyone))
+    servers = [_pipe(ground, text) for text in (for_everyone, for_user)]
     with tokens.without_group(sids.EVERYONE) as token, tokens.as_token(token):
-        after = _open(server)
-    return f"{before}, then {after}"
+        return codes(with_group, *map(_open, servers))
 
 
 def client_rights(ground: Ground) -> str:
@@ -109,6 +109,8 @@ def owner_rights(ground: Ground) -> str:
 
 def judged_alike(_ground: Ground) -> str:
     """Return whether AccessCheck and `sddl.allowed` give the same rights, for lists made of few entries."""
+    if tokens.integrity() < _MEDIUM:
+        raise NotTried("this process is below medium integrity")
     own = current_sids()
     everyone, stranger = sids.EVERYONE, "S-1-5-21-9-9-9-9"
     group = min(own.enabled - {everyone})
@@ -249,16 +251,19 @@ def _level_of_client(server: Handle) -> int:
         return tokens.number_in(owner, TokenInformation.IMPERSONATION_LEVEL)
 
 
-def impersonation_before_read(ground: Ground) -> str:
+def impersonation_before_read(ground: Ground) -> Observed:
     """Return the codes of impersonating a client before and after something of it is read."""
-    pipe = ground.name()
+    found = {}
+    for sqos in (Sqos(0), Sqos.IDENTIFICATION):
+        pipe = ground.name()
+        with create_named_pipe(pipe) as server, create_file(pipe, sqos=sqos) as client:
+            before = code_of(_impersonate, server)
+            write(client, b"x")
+            read(server)
+            found[sqos] = codes(before, code_of(_impersonate, server))
+    return Observed(found[Sqos(0)], f"with SECURITY_IDENTIFICATION: {found[Sqos.IDENTIFICATION]}")
 
-    def impersonate() -> None:
-        with tokens.as_client(server):
-            pass
 
-    with create_named_pipe(pipe) as server, create_file(pipe, flags=FileFlags.OVERLAPPED) as client:
-        before = code_of(impersonate)
-        write(client, b"x")
-        read(server)
-        return codes(before, code_of(impersonate))
+def _impersonate(server: Handle) -> None:
+    with tokens.as_client(server):
+        pass

@@ -187,10 +187,7 @@ def _serving_child(ground: Ground) -> tuple[Companion, str, int]:
     """Start a child that serves a pipe; return it, the pipe, and the handle that it has."""
     pipe = ground.name()
     child = ground.child("serve", pipe)
-    handle = child.said()
-    if not handle:
-        raise NotTried("the child did not start")
-    return child, pipe, int(handle)
+    return child, pipe, int(child.said())
 
 
 def _copy_from(child: Companion, handle: int) -> Handle:

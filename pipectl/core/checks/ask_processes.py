@@ -29,8 +29,9 @@ _SYSTEM_PROCESS_ID_INFORMATION = 88
 def closed_stdin(ground: Ground) -> str:
     """Return what a write to a child gives that has closed its stdin and lives on."""
     child = ground.child("close-stdin")
-    if child.said() != "closed":
-        raise NotTried("the child did not start")
+    if not child.is_alone:
+        raise NotTried("the process that unpacks the exe has the stream too")
+    child.said()
     try:
         child.stdin.write(b"x")
         child.stdin.flush()
@@ -119,21 +120,26 @@ def whoami(_ground: Ground) -> str:
 
 
 def console(ground: Ground) -> str:
-    """Return how many processes share the console of a child without a window, and of one that shares ours."""
+    """Return whether a child without a window, and one that was not told so, share this process's console."""
     if not winapi.GetConsoleOutputCP():
         raise NotTried("this process has no console")
-    alone = ground.child("console", flags=subprocess.CREATE_NO_WINDOW).said()
-    shared = ground.child("console").said()
-    return f"{alone}, {'more' if shared.isdecimal() and int(shared) > 1 else shared}"
+    answers = []
+    for flags in (subprocess.CREATE_NO_WINDOW, 0):
+        on_console = ground.child("console", flags=flags).said().split()
+        answers.append("shared" if str(os.getpid()) in on_console else "its own")
+    return ", ".join(answers)
 
 
-def peers(ground: Ground) -> str:
+def peers(ground: Ground) -> Observed:
     """Return whom a server and its client, which is a child, take each other for."""
     pipe = ground.name()
+    watch = Stopwatch()
     with create_named_pipe(pipe) as server:
         child = ground.child("connect", pipe)
+        seconds = watch.seconds
         listen(server, None)  # the bound of the claim bounds this
         client_pid = get_named_pipe_client_process_id(server)
         server_pid = child.said()
     client = "the child" if client_pid == child.pid else "another"
-    return f"{client}, {'this process' if server_pid == str(os.getpid()) else 'another'}"
+    answer = f"{client}, {'this process' if server_pid == str(os.getpid()) else 'another'}"
+    return Observed(answer, f"the child needed {seconds:.2f} s to start")

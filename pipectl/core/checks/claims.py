@@ -58,7 +58,6 @@ NOT_ON_WINE = {
     "W26": "it has no aliases",
     "W40": "all processes are one user's, who is an administrator",
     "W45": "it has no AppContainers",
-    "W47": "its consoles are those of Unix",
     "W62": "no question waits",
 }
 

@@ -105,8 +105,8 @@ OPENING = (
     Claim(
         "W31",
         "A group that a token has for denials only lets nobody in.",
-        "Open a pipe that lets Everyone in, with a token in which Everyone is disabled.",
-        "0, then 5",
+        "Open a pipe that lets Everyone in, with and without the group in the token, and one that lets the user in.",
+        "0, 5, 0",
         "access.restricted_token",
         rests="who is let in when `serve` is elevated and its client is not",
     ),
@@ -196,8 +196,8 @@ OPENING = (
     ),
     Claim(
         "W59",
-        "A client cannot be impersonated before something of it is read.",
-        "Impersonate a client before and after the first read.",
+        "A client that sets no security quality of service cannot be impersonated before something of it is read.",
+        "Impersonate such a client before and after the first read; the note has one that sets it, before.",
         "1368, 0",
         "access.impersonation_before_read",
         rests="the hint for ERROR_CANNOT_IMPERSONATE",

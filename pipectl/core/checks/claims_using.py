@@ -271,8 +271,8 @@ USING = (
     Claim(
         "W47",
         "A child without a window has a console of its own.",
-        "Count the processes on the console of a child with CREATE_NO_WINDOW and of one without it.",
-        "1, more",
+        "Look for this process on the console of a child with CREATE_NO_WINDOW, and of one without it.",
+        "its own, shared",
         "processes.console",
         rests="`popen` gives a child a hidden console only where there is none",
         bound=CHILD,
@@ -280,7 +280,7 @@ USING = (
     Claim(
         "W65",
         "A server learns the process of its client, and a client that of its server.",
-        "Connect with a child, and compare the process ids.",
+        "Connect with a child, and compare the process ids; the note has the time that the child took to start.",
         "the child, this process",
         "processes.peers",
         rests="`--expect-pid` and `client-pid`",

@@ -22,12 +22,13 @@ _BEFORE_CTRL_C, _PROMPT = 0.2, 1.0
 
 
 def play(part: str, pipe: str) -> None:
-    """Play a part to its end; raises KeyError for one that is not in the table."""
+    """Say the id of this process, and play a part to its end; raises KeyError for one that is not in the table."""
+    _say(os.getpid())
     _PARTS[part](pipe)
 
 
-def _say(line: object) -> None:
-    os.write(1, f"{line}\n".encode())
+def _say(*words: object) -> None:
+    os.write(1, f"{' '.join(map(str, words))}\n".encode())
 
 
 def _until_stdin_ends() -> None:
@@ -77,9 +78,9 @@ def _end_of(waiting: Callable[[], object]) -> str:
 
 
 def _console(_pipe: str) -> None:
-    """Say how many processes are on this one's console."""
-    pids = (DWORD * 64)()
-    _say(winapi.GetConsoleProcessList(pids, len(pids)))
+    """Say which processes are on this one's console."""
+    pids = (DWORD * 1024)()
+    _say(*pids[: winapi.GetConsoleProcessList(pids, len(pids))])
     _until_stdin_ends()
 
 

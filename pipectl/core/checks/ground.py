@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -51,11 +52,15 @@ class Ground(ExitStack):
         program = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "pipectl"]
         child = Companion([*program, *self._part, part, pipe], flags)
         self.callback(child.kill)
+        child.start()
         return child
 
 
 class Companion:
-    """A child that plays a part: it says lines on its stdout, and ends with its stdin or when it is killed."""
+    """A child that plays a part: it writes lines to its stdout, and ends with its stdin or when it is killed.
+
+    Its `pid` is not that of the process that was started where that unpacks an exe and starts another.
+    """
 
     def __init__(self, command: Sequence[str], flags: int) -> None:
         self._process = subprocess.Popen(
@@ -67,18 +72,33 @@ class Companion:
         )
         self.pid = self._process.pid
 
+    def start(self) -> None:
+        """Wait until it runs; raises NotTried if it does not."""
+        line = self.said()
+        if not line.isdecimal():
+            raise NotTried("no child of this program can be started")
+        self.pid = int(line)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other process has its streams too."""
+        return self.pid == self._process.pid
+
     @property
     def stdin(self) -> Any:
-        """Where it reads."""
+        """What it reads from."""
         return self._process.stdin
 
     def said(self) -> str:
-        """Return the next line that it says, "" at its end; the bound of the claim bounds this, by killing it."""
+        """Return the next line that it writes, "" at its end; the bound of the claim bounds this, by killing it."""
         assert self._process.stdout is not None
         return self._process.stdout.readline().decode("ascii", "replace").strip()
 
     def kill(self) -> None:
         """End it, and wait for its end."""
+        if not self.is_alone:
+            with suppress(OSError):  # it has ended
+                os.kill(self.pid, signal.SIGTERM)
         self._process.kill()
         self._process.wait(SOON)
         for stream in (self._process.stdin, self._process.stdout):
