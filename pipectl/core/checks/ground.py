@@ -81,7 +81,7 @@ class Companion:
 
     @property
     def is_alone(self) -> bool:
-        """Whether no other process has its streams too."""
+        """Whether no other process has its streams too, as that does which unpacks an exe."""
         return self.pid == self._process.pid
 
     @property
@@ -95,16 +95,19 @@ class Companion:
         return self._process.stdout.readline().decode("ascii", "replace").strip()
 
     def kill(self) -> None:
-        """End it, and wait for its end."""
-        if not self.is_alone:
-            with suppress(OSError):  # it has ended
+        """End it, and wait for its end; the process that unpacked an exe is left to tidy up and end by itself."""
+        with suppress(OSError):  # it reads no more
+            self.stdin.close()
+        if self._process.poll() is None:  # else the id may be another's by now
+            with suppress(OSError):
                 os.kill(self.pid, signal.SIGTERM)
-        self._process.kill()
-        self._process.wait(SOON)
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
+        try:
+            self._process.wait(SOON)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(SOON)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
 
 def code_of(function: Callable[..., Any], *arguments: Any, **options: Any) -> int:
