@@ -74,7 +74,7 @@ def serving(
 
 def surprised(_pipe: str) -> AbstractContextManager[object]:
     """Have a claim of the self-test differ."""
-    return patch.object(ask_names, "unlimited", lambda _ground: "something else")
+    return patch.object(ask_names, "unlimited", lambda _fixture: "something else")
 
 
 Situation = Callable[[str], AbstractContextManager[object]]

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pipectl.core.checks.claim import Claim
 
 _NAME = "selftest"
-# The hidden option that makes a child play a part.
-_PART = "--part"
+# The hidden option that starts a child in a role.
+_ROLE = "--role"
 
 
 class ClaimId(click.ParamType[str]):
@@ -42,7 +42,7 @@ class ClaimId(click.ParamType[str]):
     "--network", is_flag=True, help="Also check what needs SMB: \\\\localhost, and an address where nobody answers."
 )
 @option("--report", is_flag=True, help="Print a report in Markdown instead of a table.")
-@option(_PART, nargs=2, hidden=True, help="Play a part for another selftest: its name, and a pipe.")
+@option(_ROLE, nargs=2, hidden=True, help="Play a role for another selftest: its name, and a pipe.")
 @click.pass_obj
 def command(
     output: Output,
@@ -52,7 +52,7 @@ def command(
     admin: bool,
     network: bool,
     report: bool,
-    part: tuple[str, str] | None,
+    role: tuple[str, str] | None,
 ) -> None:
     """Check what pipectl assumes about Windows, claim by claim.
 
@@ -67,10 +67,10 @@ def command(
     from pipectl.core.checks.claim import Need
     from pipectl.core.checks.claims import chosen
 
-    if part:
+    if role:
         from pipectl.core.checks.companion import play
 
-        play(*part)
+        play(*role)
     elif lists:
         _list(output, chosen(only))
     elif report and output.mode is not None:
@@ -97,7 +97,7 @@ def _check(output: Output, claims: "Sequence[Claim]", offered: "Sequence[str]", 
     if "wine" in system:
         output.note("this is Wine: what differs here says nothing about Windows")
     with output.live():
-        for result in run(claims, (_NAME, _PART), offered):
+        for result in run(claims, (_NAME, _ROLE), offered):
             summary.add(result)
             output.progress(f"{summary}, {result.claim.id}")
     # Before the data, so that a stdout which is full or closed loses no verdict.

@@ -3,15 +3,19 @@
 import getpass
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from pipectl.core.checks import ask_names
 from pipectl.core.checks.claims import CLAIMS
 from pipectl.core.checks.system import wine_version
+from pipectl.core.deadline import Stopwatch
 from pipectl.core.security.accounts import account_name, current_sids, current_user_sid
 from pipectl.exitcodes import ExitCode
 from tests import schema
@@ -89,6 +93,18 @@ def test_what_needs_an_option_says_which(pipectl: Pipectl) -> None:
 
 def test_a_child_is_this_program_again(pipectl: Pipectl) -> None:
     assert pipectl("selftest", "--only", "W65", "--json").objects[0]["verdict"] == "holds"
+
+
+def test_ctrl_c_ends_it_with_exit_code_130(pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_fixture: object) -> str:
+        signal.raise_signal(signal.SIGINT)
+        return "too late" if threading.Event().wait(3) else ""
+
+    monkeypatch.setattr(ask_names, "unlimited", interrupt)
+    watch = Stopwatch()
+    result = pipectl("selftest", "--only", "W63", "--only", HOLDS)
+    assert (result.exit_code, result.stdout) == (130, b"")
+    assert watch.seconds < 2
 
 
 # What it never tells

@@ -1,1 +1,1 @@
-"""Whether something is as it should be: what pipectl believes of Windows, asked of this system."""
+"""Checks of this system: whether Windows behaves as pipectl assumes."""

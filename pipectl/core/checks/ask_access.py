@@ -1,4 +1,4 @@
-"""Who may open a pipe on this system, and what a server may do as its client: the answers for `claims`."""
+"""Checks claims about access lists, integrity levels and impersonation; each function returns what it observed."""
 
 import ctypes
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from pipectl.core.win32.processes import TokenAccess, TokenInformation
 from pipectl.core.win32.queries import set_named_pipe_handle_state
 
 from . import tokens
-from .ground import Ground, NotTried, Observed, code_of, codes, read, write
+from .fixture import Fixture, NotTried, Observed, code_of, codes, read, write
 
 _LOW = "S:(ML;;NW;;;LW)"
 _NETWORK = "S-1-5-2"
@@ -30,9 +30,9 @@ _LONG_SID = "S-1-0xFFFFFFFFFFFF-1-4294967295"
 _SPLIT = (2, 3)
 
 
-def _pipe(ground: Ground, text: str, open_mode: OpenMode = OpenMode.DUPLEX | OpenMode.OVERLAPPED) -> Handle:
-    """Create an instance with a descriptor; it is closed with the ground."""
-    return ground.enter_context(create_named_pipe(ground.name(), open_mode, security=security_attributes(text)))
+def _pipe(fixture: Fixture, text: str, open_mode: OpenMode = OpenMode.DUPLEX | OpenMode.OVERLAPPED) -> Handle:
+    """Create an instance with a descriptor; it is closed with the fixture."""
+    return fixture.enter_context(create_named_pipe(fixture.name(), open_mode, security=security_attributes(text)))
 
 
 def _open(server: Handle, access: Access = Access.DUPLEX) -> int:
@@ -43,57 +43,57 @@ def _open(server: Handle, access: Access = Access.DUPLEX) -> int:
 # Access lists
 
 
-def foreign_list(ground: Ground) -> str:
+def foreign_list(fixture: Fixture) -> str:
     """Return the code of opening what only SYSTEM may open."""
     if current_user_sid() == sids.SYSTEM:
         raise NotTried("this process runs as SYSTEM")
-    return codes(_open(_pipe(ground, "D:P(A;;GA;;;SY)")))
+    return codes(_open(_pipe(fixture, "D:P(A;;GA;;;SY)")))
 
 
-def restricted_token(ground: Ground) -> str:
+def restricted_token(fixture: Fixture) -> str:
     """Return the codes of opening what Everyone may, with the group and without it, and what the user may."""
     for_everyone, for_user = "D:P(A;;GA;;;WD)", f"D:P(A;;GA;;;{current_user_sid()})"
-    with_group = _open(_pipe(ground, for_everyone))
-    servers = [_pipe(ground, text) for text in (for_everyone, for_user)]
+    with_group = _open(_pipe(fixture, for_everyone))
+    servers = [_pipe(fixture, text) for text in (for_everyone, for_user)]
     with tokens.without_group(sids.EVERYONE) as token, tokens.as_token(token):
         return codes(with_group, *map(_open, servers))
 
 
-def client_rights(ground: Ground) -> str:
+def client_rights(fixture: Fixture) -> str:
     """Return the code of opening for reading and writing with the rights of a client."""
-    return codes(_open(_pipe(ground, f"D:P(A;;{Access.PIPE_CLIENT:#x};;;{current_user_sid()})")))
+    return codes(_open(_pipe(fixture, f"D:P(A;;{Access.PIPE_CLIENT:#x};;;{current_user_sid()})")))
 
 
-def further_instance(ground: Ground) -> str:
+def further_instance(fixture: Fixture) -> str:
     """Return the code of a second instance without the right to it."""
-    server = _pipe(ground, f"D:P(A;;{Access.PIPE_CLIENT:#x};;;{current_user_sid()})")
+    server = _pipe(fixture, f"D:P(A;;{Access.PIPE_CLIENT:#x};;;{current_user_sid()})")
     return codes(code_of(create_named_pipe, server.name))
 
 
-def order_of_checks(ground: Ground) -> str:
+def order_of_checks(fixture: Fixture) -> str:
     """Return the codes of opening a pipe that is taken, in the wrong direction and in the right one."""
-    server = ground.enter_context(create_named_pipe(ground.name(), OpenMode.OUTBOUND | OpenMode.OVERLAPPED))
+    server = fixture.enter_context(create_named_pipe(fixture.name(), OpenMode.OUTBOUND | OpenMode.OVERLAPPED))
     with create_file(str(server.name), Access.GENERIC_READ):
         return codes(_open(server, Access.GENERIC_WRITE), _open(server, Access.GENERIC_READ))
 
 
-def set_state(ground: Ground) -> str:
+def set_state(fixture: Fixture) -> str:
     """Return the codes of setting message read mode without and with FILE_WRITE_ATTRIBUTES."""
     found = []
     for more in (Access.NONE, Access.FILE_WRITE_ATTRIBUTES):
-        pipe = ground.name()
+        pipe = fixture.name()
         with create_named_pipe(pipe), create_file(pipe, Access.GENERIC_READ | more) as client:
             found.append(code_of(set_named_pipe_handle_state, client, PipeMode.READ_MESSAGE))
     return codes(*found)
 
 
-def null_dacl(ground: Ground) -> str:
+def null_dacl(fixture: Fixture) -> str:
     """Return whether a pipe without an access list has none."""
-    dacl = get_security(_pipe(ground, "D:NO_ACCESS_CONTROL")).dacl
+    dacl = get_security(_pipe(fixture, "D:NO_ACCESS_CONTROL")).dacl
     return "no list" if dacl is not None and dacl.is_null else "a list"
 
 
-def owner_rights(ground: Ground) -> str:
+def owner_rights(fixture: Fixture) -> str:
     """Return which standard rights the owner of a pipe has whose list grants none of them."""
     owner = current_owner_sid()
     # CreateFile asks for these two, whatever else it is asked for.
@@ -101,13 +101,13 @@ def owner_rights(ground: Ground) -> str:
     asked = (Access.DELETE, Access.READ_CONTROL, Access.WRITE_DAC, Access.WRITE_OWNER)
     allowed = []
     for right in asked:
-        server = _pipe(ground, f"O:{owner}D:P(A;;{least:#x};;;{owner})(A;;{least:#x};;;{current_user_sid()})")
+        server = _pipe(fixture, f"O:{owner}D:P(A;;{least:#x};;;{owner})(A;;{least:#x};;;{current_user_sid()})")
         if _open(server, right) == 0:
             allowed.append(str(right.name))
     return ", ".join(allowed)
 
 
-def judged_alike(_ground: Ground) -> str:
+def judged_alike(_fixture: Fixture) -> str:
     """Return whether AccessCheck and `sddl.allowed` give the same rights, for lists made of few entries."""
     if tokens.integrity() < _MEDIUM:
         raise NotTried("this process is below medium integrity")
@@ -160,7 +160,7 @@ def _access_check(text: str, token: Handle) -> Iterator[tuple[Access, bool]]:
             yield right, bool(status)
 
 
-def long_authority(_ground: Ground) -> str:
+def long_authority(_fixture: Fixture) -> str:
     """Return whether the system's binary form of a SID is pipectl's."""
     binary = c_void_p()
     winapi.ConvertStringSidToSidW(_LONG_SID, byref(binary))
@@ -174,27 +174,27 @@ def long_authority(_ground: Ground) -> str:
 # Integrity, AppContainers and kinds of logon
 
 
-def label_kept(ground: Ground) -> str:
+def label_kept(fixture: Fixture) -> str:
     """Return the label that a pipe has which was created with a low one."""
-    label = get_security(_pipe(ground, f"D:P(A;;GA;;;{current_user_sid()}){_LOW}")).label
+    label = get_security(_pipe(fixture, f"D:P(A;;GA;;;{current_user_sid()}){_LOW}")).label
     if label is None:
         return "none"
     return "low, no write up" if label == sddl.parse(_LOW).label else "another"
 
 
-def low_integrity(ground: Ground) -> str:
+def low_integrity(fixture: Fixture) -> str:
     """Return the codes of reading and of writing from low integrity a pipe without a label."""
     text = f"D:P(A;;GA;;;{current_user_sid()})"
-    readable, writable = _pipe(ground, text), _pipe(ground, text)
+    readable, writable = _pipe(fixture, text), _pipe(fixture, text)
     with tokens.at_low_integrity() as token, tokens.as_token(token):
         return codes(_open(readable, Access.GENERIC_READ), _open(writable, Access.GENERIC_WRITE))
 
 
-def app_container(ground: Ground) -> str:
+def app_container(fixture: Fixture) -> str:
     """Return the codes of opening a pipe from an AppContainer, without and with an entry for such."""
     for_user = f"(A;;GA;;;{current_user_sid()})"
-    closed = _pipe(ground, f"D:P{for_user}{_LOW}")
-    opened = _pipe(ground, f"D:P{for_user}(A;;GA;;;AC){_LOW}")
+    closed = _pipe(fixture, f"D:P{for_user}{_LOW}")
+    opened = _pipe(fixture, f"D:P{for_user}(A;;GA;;;AC){_LOW}")
     try:
         with tokens.of_app_container() as token, tokens.as_token(token):
             return codes(_open(closed), _open(opened))
@@ -202,14 +202,14 @@ def app_container(ground: Ground) -> str:
         raise NotTried(f"no token of an AppContainer can be made: {error.function}, {error.code}") from error
 
 
-def network_logon(ground: Ground) -> str:
+def network_logon(fixture: Fixture) -> str:
     """Return whether a list that denies NETWORK refuses this process exactly if its token has that group."""
-    code = _open(_pipe(ground, f"D:P(D;;GA;;;NU)(A;;GA;;;{current_user_sid()})"))
+    code = _open(_pipe(fixture, f"D:P(D;;GA;;;NU)(A;;GA;;;{current_user_sid()})"))
     is_remote = tokens.has_group(_NETWORK)
     return "as the token says" if is_remote == (code == WinError.ACCESS_DENIED) else f"{code}"
 
 
-def linked_token(_ground: Ground) -> str:
+def linked_token(_fixture: Fixture) -> str:
     """Return whether the other half of a split token can be read."""
     with tokens.own_token() as own, ExitStack() as stack:
         if tokens.number_in(own, TokenInformation.ELEVATION_TYPE) not in _SPLIT:
@@ -226,7 +226,7 @@ def linked_token(_ground: Ground) -> str:
 # What a server may do as its client
 
 
-def impersonation_levels(ground: Ground) -> str:
+def impersonation_levels(fixture: Fixture) -> str:
     """Return the level of the token that a server gets, for each that a client may allow."""
     found = []
     for label, open_client in (
@@ -235,7 +235,7 @@ def impersonation_levels(ground: Ground) -> str:
         ("delegation", partial(create_file, sqos=Sqos.DELEGATION)),
         ("default", create_file),
     ):
-        pipe = ground.name()
+        pipe = fixture.name()
         with create_named_pipe(pipe) as server, open_client(pipe) as client:
             write(client, b"x")
             read(server)
@@ -251,11 +251,11 @@ def _level_of_client(server: Handle) -> int:
         return tokens.number_in(owner, TokenInformation.IMPERSONATION_LEVEL)
 
 
-def impersonation_before_read(ground: Ground) -> Observed:
+def impersonation_before_read(fixture: Fixture) -> Observed:
     """Return the codes of impersonating a client before and after something of it is read."""
     found = {}
     for sqos in (Sqos(0), Sqos.IDENTIFICATION):
-        pipe = ground.name()
+        pipe = fixture.name()
         with create_named_pipe(pipe) as server, create_file(pipe, sqos=sqos) as client:
             before = code_of(_impersonate, server)
             write(client, b"x")

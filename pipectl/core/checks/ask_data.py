@@ -1,4 +1,4 @@
-"""What goes through a pipe on this system, with which codes, and what its ends tell: the answers for `claims`."""
+"""Checks claims about reads, writes, their error codes, and queries; each function returns what it observed."""
 
 import ctypes
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from pipectl.core.win32.queries import (
     set_named_pipe_handle_state,
 )
 
-from .ground import SOON, Ground, Observed, code_of, codes, read, transfer, write
+from .fixture import SOON, Fixture, Observed, code_of, codes, read, transfer, write
 
 _BYTE = PipeMode.TYPE_BYTE | PipeMode.REJECT_REMOTE_CLIENTS
 _MESSAGE = PipeMode.MESSAGE | PipeMode.REJECT_REMOTE_CLIENTS
@@ -29,9 +29,9 @@ _LARGE = 64 << 20
 
 
 @contextmanager
-def _pair(ground: Ground, mode: PipeMode = _MESSAGE, *, buffer: int = 4096) -> Iterator[tuple[Handle, Handle]]:
+def _pair(fixture: Fixture, mode: PipeMode = _MESSAGE, *, buffer: int = 4096) -> Iterator[tuple[Handle, Handle]]:
     """Give both ends of a pipe; the client reads messages where there are any."""
-    pipe = ground.name()
+    pipe = fixture.name()
     with (
         create_named_pipe(pipe, pipe_mode=mode, out_buffer_size=buffer, in_buffer_size=buffer) as server,
         create_file(pipe) as client,
@@ -44,10 +44,10 @@ def _pair(ground: Ground, mode: PipeMode = _MESSAGE, *, buffer: int = 4096) -> I
 # Codes
 
 
-def situations(ground: Ground) -> str:
+def situations(fixture: Fixture) -> str:
     """Return the codes of nine situations."""
-    absent = code_of(create_file, ground.name())
-    with _pair(ground) as (server, client):
+    absent = code_of(create_file, fixture.name())
+    with _pair(fixture) as (server, client):
         busy = code_of(create_file, server.name)
         set_named_pipe_handle_state(client, PipeMode.READ_BYTE)
         wrong_mode = code_of(_transact, client)
@@ -57,13 +57,13 @@ def situations(ground: Ground) -> str:
         connected = _connect_code(server)
         winapi.DisconnectNamedPipe(server)
         disconnected = code_of(read, client)
-    with _pair(ground) as (server, client):
+    with _pair(fixture) as (server, client):
         client.close()
         gone = _connect_code(server)
-    with _pair(ground) as (server, client):
+    with _pair(fixture) as (server, client):
         server.close()
         closed = code_of(read, client)
-    with create_named_pipe(ground.name()) as server:
+    with create_named_pipe(fixture.name()) as server:
         listening = code_of(read, server)
     found = (absent, busy, wrong_mode, longer, gone, disconnected, closed, connected, listening)
     return " ".join(map(str, found))
@@ -83,18 +83,18 @@ def _connect_code(server: Handle) -> int:
             return error.code
 
 
-def nowait(ground: Ground) -> str:
+def nowait(fixture: Fixture) -> str:
     """Return the codes of reading an empty and a closed pipe with a handle that does not wait."""
-    with _pair(ground, _BYTE) as (server, client):
+    with _pair(fixture, _BYTE) as (server, client):
         set_named_pipe_handle_state(client, PipeMode.NOWAIT)
         empty = code_of(read, client)
         server.close()
         return codes(empty, code_of(read, client))
 
 
-def peek_on_a_byte_pipe(ground: Ground) -> str:
+def peek_on_a_byte_pipe(fixture: Fixture) -> str:
     """Return what is left of the message, as PeekNamedPipe counts it after 4 bytes."""
-    with _pair(ground, _BYTE) as (server, client):
+    with _pair(fixture, _BYTE) as (server, client):
         write(server, b"0123456789")
         buffer, left = ctypes.create_string_buffer(4), DWORD()
         winapi.PeekNamedPipe(client, buffer, len(buffer), byref(DWORD()), byref(DWORD()), byref(left))
@@ -104,9 +104,9 @@ def peek_on_a_byte_pipe(ground: Ground) -> str:
 # Operations
 
 
-def empty_write(ground: Ground) -> str:
+def empty_write(fixture: Fixture) -> str:
     """Return what a pending read of a byte pipe gets from a write of no bytes."""
-    with _pair(ground, _BYTE) as (server, client), Overlapped(client) as operation:
+    with _pair(fixture, _BYTE) as (server, client), Overlapped(client) as operation:
         operation.start(winapi.ReadFile, ctypes.create_string_buffer(10), 10, None)
         write(server, b"")
         if not operation.ended(SOON / 3):
@@ -114,9 +114,9 @@ def empty_write(ground: Ground) -> str:
         return f"{operation.result(SOON)[0]} bytes"
 
 
-def packets_of_a_part(ground: Ground) -> str:
+def packets_of_a_part(fixture: Fixture) -> str:
     """Return how many packets come of a read that ends at once with ERROR_MORE_DATA."""
-    with _pair(ground) as (server, client), CompletionPort("a port") as port, Overlapped(client) as operation:
+    with _pair(fixture) as (server, client), CompletionPort("a port") as port, Overlapped(client) as operation:
         port.add(client, 1)
         write(server, b"0123456789")
         operation.start(winapi.ReadFile, ctypes.create_string_buffer(4), 4, None)
@@ -127,12 +127,12 @@ def packets_of_a_part(ground: Ground) -> str:
         return str(found)
 
 
-def cancelled_write(ground: Ground) -> Observed:
+def cancelled_write(fixture: Fixture) -> Observed:
     """Return whether a reader gets no more than the beginning of a write that was cancelled."""
     data = bytes(range(256)) * 4096
     found = []
     for label, mode in (("byte", _BYTE), ("message", _MESSAGE)):
-        with _pair(ground, mode) as (server, client):
+        with _pair(fixture, mode) as (server, client):
             try:
                 write(server, data, 0.1)
             except PipeTimeoutError:
@@ -151,9 +151,9 @@ def _waiting(client: Handle) -> bytes:
     return read(client, available.value) if available.value else b""
 
 
-def large_write(ground: Ground) -> Observed:
+def large_write(fixture: Fixture) -> Observed:
     """Return whether a pipe works after a write of 64 MiB that nobody has read."""
-    with _pair(ground, _BYTE) as (server, client):
+    with _pair(fixture, _BYTE) as (server, client):
         try:
             note = f"{write(server, bytes(_LARGE), 0.2):,} bytes taken"
         except PipeTimeoutError:
@@ -167,9 +167,9 @@ def large_write(ground: Ground) -> Observed:
         return Observed("works on" if read(client) == b"on" else "is disturbed", note)
 
 
-def write_quota(ground: Ground) -> str:
+def write_quota(fixture: Fixture) -> str:
     """Return how the write quota of a server's end is before a write, after it, and when all is read."""
-    with _pair(ground) as (server, client):
+    with _pair(fixture) as (server, client):
         found = [_quota(server)]
         write(server, bytes(100))
         found.append(_quota(server))
@@ -186,24 +186,24 @@ def _quota(server: Handle) -> str:
 # What is known of the ends
 
 
-def collection_values(ground: Ground) -> str:
+def collection_values(fixture: Fixture) -> str:
     """Return the codes of asking for and of setting the collection values of a local pipe."""
-    with _pair(ground) as (_, client):
+    with _pair(fixture) as (_, client):
         return codes(
             code_of(get_named_pipe_handle_state, client, collection_data=True),
             code_of(set_named_pipe_handle_state, client, max_collection_count=100),
         )
 
 
-def computer_name(ground: Ground) -> str:
+def computer_name(fixture: Fixture) -> str:
     """Return the code of asking for the computer of a local client."""
-    with _pair(ground) as (server, _):
+    with _pair(fixture) as (server, _):
         name = ctypes.create_unicode_buffer(256)
         return codes(winapi.GetNamedPipeClientComputerNameW(server, name, ctypes.sizeof(name)))
 
 
-def client_of_a_listener(ground: Ground) -> Observed:
+def client_of_a_listener(fixture: Fixture) -> Observed:
     """Return whether an instance without a client tells a client's process."""
-    with create_named_pipe(ground.name()) as server:
+    with create_named_pipe(fixture.name()) as server:
         code = code_of(get_named_pipe_client_process_id, server)
     return Observed("refused" if code else "answered", f"code {code}")

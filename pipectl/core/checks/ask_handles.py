@@ -1,4 +1,4 @@
-"""What the handles of this system tell, and when they do not answer: the answers for `claims`."""
+"""Checks claims about handles, also those of other processes; each function returns what it observed."""
 
 import ctypes
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from pipectl.core.win32.processes import ProcessAccess, ThreadAccess
 from pipectl.core.win32.queries import get_local_info, get_named_pipe_server_process_id
 
 from . import tokens
-from .ground import SOON, Companion, Ground, NotTried, Observed, code_of, write
+from .fixture import SOON, Companion, Fixture, NotTried, Observed, code_of, write
 
 _SYSTEM_EXTENDED_HANDLE_INFORMATION = 64
 _OBJECT_NAME_INFORMATION = 1
@@ -47,7 +47,7 @@ def _list_handles() -> tuple[int, "ctypes.Array[ctypes.c_char]"]:
         memory = ctypes.create_string_buffer(max(2 * len(memory), size.value + size.value // 4))
 
 
-def listed(_ground: Ground) -> Observed:
+def listed(_fixture: Fixture) -> Observed:
     """Return whether the list of all handles has one of this process."""
     watch = Stopwatch()
     status, memory = _list_handles()
@@ -61,7 +61,7 @@ def listed(_ground: Ground) -> Observed:
     return Observed("found" if own else "not found", note)
 
 
-def listed_at_low_integrity(_ground: Ground) -> str:
+def listed_at_low_integrity(_fixture: Fixture) -> str:
     """Return the status of asking for all handles from low integrity."""
     with tokens.at_low_integrity() as token, tokens.as_token(token):
         return f"{_list_handles()[0]:08X}"
@@ -108,9 +108,9 @@ class _Question:
 
 
 @contextmanager
-def _read_synchronously(ground: Ground) -> Iterator[Handle]:
+def _read_synchronously(fixture: Fixture) -> Iterator[Handle]:
     """Give a handle that a thread reads from without OVERLAPPED, and let the read end afterwards."""
-    pipe = ground.name()
+    pipe = fixture.name()
     with (
         create_named_pipe(pipe, pipe_mode=PipeMode.TYPE_BYTE | PipeMode.REJECT_REMOTE_CLIENTS) as server,
         create_file(pipe, flags=FileFlags.NONE) as client,
@@ -148,10 +148,10 @@ _QUESTIONS: dict[str, Callable[[Handle], object]] = {
 }
 
 
-def questions_during_a_read(ground: Ground) -> str:
+def questions_during_a_read(fixture: Fixture) -> str:
     """Return which questions about a duplicate wait while its owner reads; all are answered when that ends."""
     with ExitStack() as stack:
-        with _read_synchronously(ground) as client:
+        with _read_synchronously(fixture) as client:
             asked = {}
             for name, ask in _QUESTIONS.items():
                 copy = _duplicate(winapi.GetCurrentProcess(), client.value, 0, _SAME_ACCESS)
@@ -163,9 +163,9 @@ def questions_during_a_read(ground: Ground) -> str:
     return f"{', '.join(waiting) or 'none'} wait"
 
 
-def question_left_behind(ground: Ground) -> str:
+def question_left_behind(fixture: Fixture) -> str:
     """Return what cancelling does to a question that waits, and how long its handle takes to be closed."""
-    with _read_synchronously(ground) as client:
+    with _read_synchronously(fixture) as client:
         copy = _duplicate(winapi.GetCurrentProcess(), client.value, 0, _SAME_ACCESS)
         question = _Question(partial(winapi.GetFileType, copy.value))
         try:
@@ -183,10 +183,10 @@ def question_left_behind(ground: Ground) -> str:
 # The handles of another process
 
 
-def _serving_child(ground: Ground) -> tuple[Companion, str, int]:
+def _serving_child(fixture: Fixture) -> tuple[Companion, str, int]:
     """Start a child that serves a pipe; return it, the pipe, and the handle that it has."""
-    pipe = ground.name()
-    child = ground.child("serve", pipe)
+    pipe = fixture.name()
+    child = fixture.child("serve", pipe)
     return child, pipe, int(child.said())
 
 
@@ -197,9 +197,9 @@ def _copy_from(child: Companion, handle: int) -> Handle:
         return _duplicate(process, handle, access)
 
 
-def duplicate(ground: Ground) -> str:
+def duplicate(fixture: Fixture) -> str:
     """Return what a duplicate of a child's end tells that has no right to data."""
-    child, pipe, handle = _serving_child(ground)
+    child, pipe, handle = _serving_child(fixture)
     with _copy_from(child, handle) as copy:
         told = {
             "pipe": winapi.GetFileType(copy) == _FILE_TYPE_PIPE,
@@ -218,9 +218,9 @@ def _holds(question: Callable[[], bool]) -> bool:
         return False
 
 
-def killed_server(ground: Ground) -> Observed:
+def killed_server(fixture: Fixture) -> Observed:
     """Return what is left of the pipe of a killed server, when a duplicate of its end is closed too."""
-    child, pipe, handle = _serving_child(ground)
+    child, pipe, handle = _serving_child(fixture)
     with _copy_from(child, handle):
         child.kill()
         held = code_of(winapi.WaitNamedPipeW, pipe, 1)
@@ -229,9 +229,9 @@ def killed_server(ground: Ground) -> Observed:
     return Observed("gone" if code == 2 else f"code {code}", note)
 
 
-def users_of_a_file(ground: Ground) -> Observed:
+def users_of_a_file(fixture: Fixture) -> Observed:
     """Return whether asking for the processes that use a pipe, the device or the directory is answered."""
-    pipe = ground.name()
+    pipe = fixture.name()
     share = ShareMode.READ | ShareMode.WRITE
     found = {}
     with create_named_pipe(pipe) as server:

@@ -1,4 +1,4 @@
-"""Names and instances of pipes, as this system has them: the answers for `claims`."""
+"""Checks claims about names and instances of pipes on this system; each function returns what it observed."""
 
 from functools import partial
 
@@ -11,21 +11,21 @@ from pipectl.core.win32.calls import create_file, create_named_pipe
 from pipectl.core.win32.overlapped import Overlapped
 from pipectl.core.win32.queries import get_local_info, get_named_pipe_info
 
-from .ground import FIRST, Ground, NotTried, code_of, codes
+from .fixture import FIRST, Fixture, NotTried, code_of, codes
 
 _ALIASES = r"SYSTEM\CurrentControlSet\Services\Npfs\Aliases"
 
 
-def first_instance(ground: Ground) -> str:
+def first_instance(fixture: Fixture) -> str:
     """Return the code of a second first instance."""
-    pipe = ground.name()
+    pipe = fixture.name()
     with create_named_pipe(pipe, FIRST):
         return str(code_of(create_named_pipe, pipe, FIRST))
 
 
-def directory(ground: Ground) -> str:
+def directory(fixture: Fixture) -> str:
     """Return how many instances the directory has of a pipe with one and with two."""
-    pipe = ground.name()
+    pipe = fixture.name()
     bare = pipe.removeprefix(LOCAL_PREFIX)
 
     def instances() -> int:
@@ -40,7 +40,7 @@ def directory(ground: Ground) -> str:
             return codes(alone, instances())
 
 
-def alias(_ground: Ground) -> str:
+def alias(_fixture: Fixture) -> str:
     """Return what the registry and the directory say of `lsarpc`."""
     aliases = npfs_aliases()
     if "lsarpc" not in aliases:
@@ -64,9 +64,9 @@ def npfs_aliases() -> list[str]:
     return [name.lower() for _, names, kind in values if kind == winreg.REG_MULTI_SZ for name in names]
 
 
-def instance_of_a_lingering_client(ground: Ground) -> str:
+def instance_of_a_lingering_client(fixture: Fixture) -> str:
     """Return what comes of a new instance while the client of a closed one stays, and when it has gone."""
-    pipe = ground.name()
+    pipe = fixture.name()
     create = partial(create_named_pipe, pipe, max_instances=1)
     with create() as server, create_file(pipe):
         server.close()
@@ -75,33 +75,33 @@ def instance_of_a_lingering_client(ground: Ground) -> str:
     return f"{lingering}, then {gone or 'created'}"
 
 
-def pipe_without_server(ground: Ground) -> str:
+def pipe_without_server(fixture: Fixture) -> str:
     """Return the codes of a wait and of an open, while a client holds a pipe that no server has."""
-    pipe = ground.name()
+    pipe = fixture.name()
     with create_named_pipe(pipe) as server, create_file(pipe):
         server.close()
         return codes(code_of(winapi.WaitNamedPipeW, pipe, 1), code_of(create_file, pipe))
 
 
-def names_to_wait_for(ground: Ground) -> str:
+def names_to_wait_for(fixture: Fixture) -> str:
     """Return the codes of waits for two spellings of a name."""
-    pipe = ground.name()
+    pipe = fixture.name()
     with create_named_pipe(pipe):
         spellings = (pipe, pipe.replace("\\\\.\\", "\\\\?\\", 1))
         return codes(*(code_of(winapi.WaitNamedPipeW, name, 1) for name in spellings))
 
 
-def name_below_a_pipe(ground: Ground) -> str:
+def name_below_a_pipe(fixture: Fixture) -> str:
     """Return the codes of opening and creating a name below that of a pipe."""
-    pipe = ground.name()
+    pipe = fixture.name()
     with create_named_pipe(pipe):
         below = rf"{pipe}\below"
         return codes(code_of(create_file, below), code_of(create_named_pipe, below))
 
 
-def place_of_an_instance(ground: Ground) -> str:
+def place_of_an_instance(fixture: Fixture) -> str:
     """Return which instance a client gets, of one that was used before and one that is newer and was not."""
-    pipe = ground.name()
+    pipe = fixture.name()
     with create_named_pipe(pipe) as first, create_named_pipe(pipe) as second:
         create_file(pipe).close()
         winapi.DisconnectNamedPipe(first)
@@ -112,25 +112,25 @@ def place_of_an_instance(ground: Ground) -> str:
                 return states.get("connected", "neither")
 
 
-def reject_remote(ground: Ground) -> str:
+def reject_remote(fixture: Fixture) -> str:
     """Return whether the kernel knows that a pipe rejects remote clients."""
-    with create_named_pipe(ground.name()) as server:
+    with create_named_pipe(fixture.name()) as server:
         return "rejects remote clients" if get_local_info(server).rejects_remote else "accepts remote clients"
 
 
-def unlimited(ground: Ground) -> str:
+def unlimited(fixture: Fixture) -> str:
     """Return the limit of a pipe without one, from both functions that tell it."""
-    with create_named_pipe(ground.name()) as server:
+    with create_named_pipe(fixture.name()) as server:
         limits = (get_named_pipe_info(server).max_instances, get_local_info(server).max_instances)
     return ", ".join("unlimited" if limit is None else str(limit) for limit in limits)
 
 
-def localhost(ground: Ground) -> str:
+def localhost(fixture: Fixture) -> str:
     """Return whether a pipe with and one without PIPE_REJECT_REMOTE_CLIENTS lets a client through SMB in."""
     share = ShareMode.READ | ShareMode.WRITE
 
     def open_remotely(mode: PipeMode) -> int:
-        pipe = ground.name()
+        pipe = fixture.name()
         with create_named_pipe(pipe, OpenMode.DUPLEX | OpenMode.OVERLAPPED, mode):
             remote = pipe.replace("\\\\.\\", "\\\\localhost\\", 1)
             return code_of(create_file, remote, Access.GENERIC_READ, share=share)

@@ -1,4 +1,4 @@
-"""Other processes on this system, and what a plain user may know of them: the answers for `claims`."""
+"""Checks claims about other processes and accounts on this system; each function returns what it observed."""
 
 import ctypes
 import ntpath
@@ -21,14 +21,14 @@ from pipectl.core.win32.processes import ProcessAccess
 from pipectl.core.win32.queries import get_named_pipe_client_process_id
 
 from . import tokens
-from .ground import SOON, Ground, NotTried, Observed, listen
+from .fixture import SOON, Fixture, NotTried, Observed, listen
 
 _SYSTEM_PROCESS_ID_INFORMATION = 88
 
 
-def closed_stdin(ground: Ground) -> str:
+def closed_stdin(fixture: Fixture) -> str:
     """Return what a write to a child gives that has closed its stdin and lives on."""
-    child = ground.child("close-stdin")
+    child = fixture.child("close-stdin")
     if not child.is_alone:
         raise NotTried("the process that unpacks the exe has the stream too")
     child.said()
@@ -40,7 +40,7 @@ def closed_stdin(ground: Ground) -> str:
     return "taken"
 
 
-def image(_ground: Ground) -> Observed:
+def image(_fixture: Fixture) -> Observed:
     """Return whether the system tells the image of a process by its id alone."""
     memory = ctypes.create_unicode_buffer(32768)
     question = winapi.SYSTEM_PROCESS_ID_INFORMATION(os.getpid())
@@ -68,7 +68,7 @@ def _processes_of_services(access: ProcessAccess) -> Iterator[Handle | None]:
             yield process
 
 
-def foreign_token(_ground: Ground) -> Observed:
+def foreign_token(_fixture: Fixture) -> Observed:
     """Return whether the tokens of services' processes are refused."""
     if tokens.is_elevated():
         raise NotTried("this process is elevated")
@@ -87,13 +87,13 @@ def foreign_token(_ground: Ground) -> Observed:
     return Observed("refused" if not opened else "some are not refused", f"{refused} refused, {opened} opened")
 
 
-def dup_handle(_ground: Ground) -> Observed:
+def dup_handle(_fixture: Fixture) -> Observed:
     """Return whether processes of services let handles be duplicated."""
     answers = [process is not None for process in _processes_of_services(ProcessAccess.DUPLICATE_HANDLE)]
     return Observed("some" if any(answers) else "none", f"{sum(answers)} of {len(answers)}")
 
 
-def account_name_in_time(_ground: Ground) -> Observed:
+def account_name_in_time(_fixture: Fixture) -> Observed:
     """Return whether the name of the own account is found in time."""
     sid = current_user_sid()
     watch = Stopwatch()
@@ -103,7 +103,7 @@ def account_name_in_time(_ground: Ground) -> Observed:
     return Observed(answer, f"{seconds * 1000:.1f} ms")
 
 
-def whoami(_ground: Ground) -> str:
+def whoami(_fixture: Fixture) -> str:
     """Return whether `whoami` has the SID that the token has."""
     try:
         done = subprocess.run(
@@ -119,23 +119,23 @@ def whoami(_ground: Ground) -> str:
     return "the same" if current_user_sid().encode() in done.stdout else "another, or none"
 
 
-def console(ground: Ground) -> str:
+def console(fixture: Fixture) -> str:
     """Return whether a child without a window, and one that was not told so, share this process's console."""
     if not winapi.GetConsoleOutputCP():
         raise NotTried("this process has no console")
     answers = []
     for flags in (subprocess.CREATE_NO_WINDOW, 0):
-        on_console = ground.child("console", flags=flags).said().split()
+        on_console = fixture.child("console", flags=flags).said().split()
         answers.append("shared" if str(os.getpid()) in on_console else "its own")
     return ", ".join(answers)
 
 
-def peers(ground: Ground) -> Observed:
+def peers(fixture: Fixture) -> Observed:
     """Return whom a server and its client, which is a child, take each other for."""
-    pipe = ground.name()
+    pipe = fixture.name()
     watch = Stopwatch()
     with create_named_pipe(pipe) as server:
-        child = ground.child("connect", pipe)
+        child = fixture.child("connect", pipe)
         seconds = watch.seconds
         listen(server, None)  # the bound of the claim bounds this
         client_pid = get_named_pipe_client_process_id(server)

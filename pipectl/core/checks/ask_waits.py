@@ -1,4 +1,4 @@
-"""How waits end on this system, and how long things take: the answers for `claims`."""
+"""Checks claims about waits, cancellation and times on this system; each function returns what it observed."""
 
 import ctypes
 import time
@@ -19,7 +19,7 @@ from pipectl.core.win32.handle import Handle, wait
 from pipectl.core.win32.overlapped import Overlapped
 from pipectl.core.win32.port import CompletionPort
 
-from .ground import SOON, Ground, NotTried, Observed, code_of, codes, write
+from .fixture import SOON, Fixture, NotTried, Observed, code_of, codes, write
 
 _FILE_NOTIFY_CHANGE_FILE_NAME = 0x1
 _CLIENTS = 300
@@ -32,19 +32,19 @@ def _echo(_client: Client, data: bytes) -> bytes:
     return data
 
 
-def nothing_to_cancel(ground: Ground) -> str:
+def nothing_to_cancel(fixture: Fixture) -> str:
     """Return the code of cancelling where there is nothing to cancel."""
-    with create_named_pipe(ground.name()) as server:
+    with create_named_pipe(fixture.name()) as server:
         return codes(winapi.CancelIoEx(server, None))
 
 
-def ctrl_c(ground: Ground) -> str:
+def ctrl_c(fixture: Fixture) -> str:
     """Return whether SIGINT ends three kinds of waits in a child."""
-    child = ground.child("interrupt", ground.name())
+    child = fixture.child("interrupt", fixture.name())
     return ", ".join(child.said() or "died" for _ in range(3))
 
 
-def ticks(_ground: Ground) -> Observed:
+def ticks(_fixture: Fixture) -> Observed:
     """Return whether waits take their time, and by how much they are late."""
     late = []
     with create_event() as event:
@@ -57,13 +57,13 @@ def ticks(_ground: Ground) -> Observed:
     return Observed("in time" if is_in_time else "early or late", note)
 
 
-def thread_that_ends(ground: Ground) -> str:
+def thread_that_ends(fixture: Fixture) -> str:
     """Return what becomes of reads whose thread has ended, on handles without and with a completion port."""
     with ExitStack() as stack:
         port = stack.enter_context(CompletionPort("a port"))
         found = []
         for label in ("without", "with"):
-            pipe = ground.name()
+            pipe = fixture.name()
             server = stack.enter_context(create_named_pipe(pipe))
             client = stack.enter_context(create_file(pipe))
             if label == "with":
@@ -91,7 +91,7 @@ def _fate(operation: Overlapped, server: Handle) -> str:
     return "ended"
 
 
-def directory_changes(ground: Ground) -> Observed:
+def directory_changes(fixture: Fixture) -> Observed:
     """Return whether a wait for changes in the directory of pipes ends when a pipe is created."""
     share = ShareMode.READ | ShareMode.WRITE
     buffer = ctypes.create_string_buffer(4096)
@@ -109,7 +109,7 @@ def directory_changes(ground: Ground) -> Observed:
         except PipeError as error:
             return Observed("refused", f"code {error.code}")
         was_pending = not operation.ended(0.1)
-        pipe = ground.name()
+        pipe = fixture.name()
         with create_named_pipe(pipe):
             if not operation.ended(1):
                 return Observed("does not end", "a pipe was created")
@@ -124,7 +124,7 @@ def _read_changes(directory: Handle, *arguments: object) -> int:
     return int(winapi.ReadDirectoryChangesW(directory, *arguments, None))
 
 
-def silent_computer(_ground: Ground) -> Observed:
+def silent_computer(_fixture: Fixture) -> Observed:
     """Return whether an open that waits for a computer is cancelled at its deadline."""
     remote = r"\\192.0.2.1\pipe\x"
     begun = time.perf_counter()
@@ -138,9 +138,9 @@ def silent_computer(_ground: Ground) -> Observed:
     raise NotTried("somebody answers at an address that nobody has")
 
 
-def hasty_clients(ground: Ground) -> Observed:
+def hasty_clients(fixture: Fixture) -> Observed:
     """Return whether a server answers after many clients that have left at once."""
-    pipe = ground.name()
+    pipe = fixture.name()
     begun = time.perf_counter()
     with PipeServer(pipe, _echo):
         came = sum(code_of(connect, pipe, SOON) == 0 for _ in range(_CLIENTS))
@@ -151,9 +151,9 @@ def hasty_clients(ground: Ground) -> Observed:
     return Observed("answers" if answer == b"still here" else "answers wrong", note)
 
 
-def latency(ground: Ground) -> Observed:
+def latency(fixture: Fixture) -> Observed:
     """Return how many of 200 requests were answered, and how long that took."""
-    pipe = ground.name()
+    pipe = fixture.name()
     times = []
     with PipeServer(pipe, _echo), connect(pipe, SOON) as client:
         for number in range(_REQUESTS):

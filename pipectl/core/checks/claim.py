@@ -1,4 +1,4 @@
-"""What a claim about Windows is: a sentence, how it is asked, and the answer that is expected."""
+"""What a claim about Windows is: a sentence, how it is checked, and the expected observation."""
 
 from enum import StrEnum
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 """All that pipectl assumes about Windows, claim by claim, and what is known to differ under Wine. Runs on any system.
 
-A claim is what the design of pipectl rests on and what no test on Linux can prove. `selftest` asks it of this system,
-by the functions in the files `ask_*` beside this one.
+A claim is something that pipectl depends on and that no test on Linux can prove. `selftest` checks the claims, with
+the functions in the files `ask_*` beside this one.
 """
 
 from collections.abc import Collection

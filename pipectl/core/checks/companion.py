@@ -1,4 +1,4 @@
-"""The other process of a claim: pipectl itself, started again to play a part. It writes lines, and ends with stdin."""
+"""The child process of a claim: pipectl, started again in a role. It writes lines, and ends when its stdin does."""
 
 import os
 import signal
@@ -21,10 +21,10 @@ _LIFE = 30.0
 _BEFORE_CTRL_C, _PROMPT = 0.2, 1.0
 
 
-def play(part: str, pipe: str) -> None:
-    """Say the id of this process, and play a part to its end; raises KeyError for one that is not in the table."""
+def play(role: str, pipe: str) -> None:
+    """Write the id of this process, and play a role to its end; raises KeyError for an unknown one."""
     _say(os.getpid())
-    _PARTS[part](pipe)
+    _ROLES[role](pipe)
 
 
 def _say(*words: object) -> None:
@@ -84,7 +84,7 @@ def _console(_pipe: str) -> None:
     _until_stdin_ends()
 
 
-_PARTS: dict[str, Callable[[str], None]] = {
+_ROLES: dict[str, Callable[[str], None]] = {
     "serve": _serve,
     "connect": _connect,
     "close-stdin": _close_stdin,

@@ -1,4 +1,4 @@
-"""Asks this system what `claims` believe of Windows, one claim after the other, each for a bounded time."""
+"""Checks the claims on this system, one after the other, each within a time limit."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -12,7 +12,7 @@ from pipectl.core.win32.blocking import run_blocking
 from . import ask_access, ask_data, ask_handles, ask_names, ask_processes, ask_waits, tokens
 from .claim import Claim, Need
 from .claims import WINE, described
-from .ground import Ground, NotTried, Observed
+from .fixture import Fixture, NotTried, Observed
 from .system import wine_version
 
 _FILES = {
@@ -102,30 +102,30 @@ def recorded(result: Result) -> dict[str, Any]:
     }
 
 
-def run(claims: Sequence[Claim], part: Sequence[str], offered: Sequence[str] = ()) -> Iterator[Result]:
-    """Ask one claim after the other, and give each result when it is there; nothing that a claim does ends the rest.
+def run(claims: Sequence[Claim], role_arguments: Sequence[str], offered: Sequence[str] = ()) -> Iterator[Result]:
+    """Check one claim after the other, and yield each result at once; no claim can end the others.
 
-    `part` are the arguments that make a child of this program play a part of `companion`, before the part and a pipe.
+    `role_arguments` are the arguments of this program that come before a role of `companion` and the name of a pipe.
     `offered` are the needs that may be met.
     """
     known = WINE if wine_version() else {}
     for claim in claims:
         watch = Stopwatch()
-        result = _ask(claim, part, offered)
+        result = _ask(claim, role_arguments, offered)
         if result.verdict is Verdict.DIFFERS and claim.id in known:
             result = result._replace(note=f"known under Wine: {known[claim.id]}", is_known=True)
         yield result._replace(seconds=watch.seconds)
 
 
-def _ask(claim: Claim, part: Sequence[str], offered: Sequence[str]) -> Result:
+def _ask(claim: Claim, role_arguments: Sequence[str], offered: Sequence[str]) -> Result:
     file, _, name = claim.ask.partition(".")
-    question: Callable[[Ground], Observed | str] = getattr(_FILES[file], name)
+    question: Callable[[Fixture], Observed | str] = getattr(_FILES[file], name)
     deadline = Deadline(claim.bound)
     answer: Observed | NotTried | str = Observed(f"no answer within {claim.bound:g} s")
     try:
         _check_needs(claim, offered)
-        with suppress(PipeTimeoutError), Ground(part) as ground:
-            found = run_blocking(lambda: _caught(question, ground), deadline)
+        with suppress(PipeTimeoutError), Fixture(role_arguments) as fixture:
+            found = run_blocking(lambda: _caught(question, fixture), deadline)
             if not deadline.passed:  # else it is what became of a call that was cancelled
                 answer = found
     except NotTried as reason:
@@ -137,10 +137,10 @@ def _ask(claim: Claim, part: Sequence[str], offered: Sequence[str]) -> Result:
     return Result(claim, verdict, observed, note=note or None)
 
 
-def _caught(question: Callable[[Ground], Observed | str], ground: Ground) -> Observed | NotTried | str:
-    """Return the answer to a question, or why there is none; an error never names its subject."""
+def _caught(question: Callable[[Fixture], Observed | str], fixture: Fixture) -> Observed | NotTried | str:
+    """Return what was observed, or why nothing was; an error never names its subject."""
     try:
-        return question(ground)
+        return question(fixture)
     except NotTried as reason:
         return reason
     except PipeError as error:

@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
+from ctypes import byref
+from ctypes.wintypes import HANDLE
 from typing import Any
 
 import pytest
@@ -10,15 +12,19 @@ import pytest
 from pipectl.core.checks import ask_names, tokens
 from pipectl.core.checks.claim import Claim, Need
 from pipectl.core.checks.claims import CLAIMS, NOT_ON_WINE, STRICT, WINE, WINE_VERSION, chosen
-from pipectl.core.checks.ground import Companion, Ground, NotTried, Observed
+from pipectl.core.checks.fixture import Companion, Fixture, NotTried, Observed, code_of
 from pipectl.core.checks.selftest import _FILES, Result, Summary, Verdict, run
 from pipectl.core.checks.system import wine_version
 from pipectl.core.constants import WinError
 from pipectl.core.deadline import Stopwatch
 from pipectl.core.errors import CheckFailedError, error_for
+from pipectl.core.security.sids import EVERYONE
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.processes import TokenAccess
 from tests import conftest
 
-PART = ("selftest", "--part")
+ROLE = ("selftest", "--role")
 # It is asked where the tests have a console.
 CONSOLE = {"W47"}
 NEEDING = {claim.id for claim in CLAIMS if claim.needs}
@@ -27,13 +33,15 @@ ON_WINE = pytest.mark.skipif(
     not (wine_version() or "").startswith(f"{WINE_VERSION}."), reason=f"the tables are those of Wine {WINE_VERSION}"
 )
 
-Question = Callable[[Ground], Observed | str]
+ERROR_NO_TOKEN = 1008
+
+Question = Callable[[Fixture], Observed | str]
 
 
 @pytest.fixture(scope="module")
 def results() -> dict[str, Result]:
     """All claims, checked once."""
-    return {result.claim.id: result for result in run(CLAIMS, PART)}
+    return {result.claim.id: result for result in run(CLAIMS, ROLE)}
 
 
 def having(results: dict[str, Result], verdict: Verdict) -> set[str]:
@@ -47,7 +55,7 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Result]]:
     def checked(question: Question, *, offered: tuple[Need, ...] = (), **changes: Any) -> list[Result]:
         monkeypatch.setattr(ask_names, "first_instance", question)
         claim = chosen(["W02"])[0]._replace(expected="yes", **changes)
-        return list(run([claim, *chosen(["W63"])], PART, offered))
+        return list(run([claim, *chosen(["W63"])], ROLE, offered))
 
     return checked
 
@@ -74,7 +82,7 @@ def test_what_is_known_to_differ_is_marked_with_its_reason(results: dict[str, Re
 
 def test_all_claims_are_checked_in_less_than_twenty_seconds() -> None:
     watch = Stopwatch()
-    assert len(list(run(CLAIMS, PART))) == len(CLAIMS)
+    assert len(list(run(CLAIMS, ROLE))) == len(CLAIMS)
     assert watch.seconds < 20
 
 
@@ -130,7 +138,7 @@ def test_an_answer_is_compared_with_the_expected_one(
 def test_what_a_machine_forbids_is_not_tried_and_names_nobody(
     check: Callable[..., list[Result]], error: Exception, note: str
 ) -> None:
-    def forbidden(_ground: Ground) -> str:
+    def forbidden(_fixture: Fixture) -> str:
         raise error
 
     result, after = check(forbidden)
@@ -139,7 +147,7 @@ def test_what_a_machine_forbids_is_not_tried_and_names_nobody(
 
 
 def test_a_mistake_in_a_claim_differs_and_ends_no_other(check: Callable[..., list[Result]]) -> None:
-    def mistaken(_ground: Ground) -> str:
+    def mistaken(_fixture: Fixture) -> str:
         raise KeyError("C:/Users/me")
 
     result, after = check(mistaken)
@@ -162,8 +170,8 @@ def test_a_claim_that_hangs_is_left_behind_and_ends_no_other(check: Callable[...
 def test_the_child_of_a_claim_that_hangs_is_ended(check: Callable[..., list[Result]]) -> None:
     children: list[Companion] = []
 
-    def hang(ground: Ground) -> str:
-        children.append(ground.child("serve", ground.name()))
+    def hang(fixture: Fixture) -> str:
+        children.append(fixture.child("serve", fixture.name()))
         return children[0].said() + children[0].said()  # which it does not say
 
     result, _ = check(hang, bound=2)
@@ -190,24 +198,24 @@ def test_what_needs_elevation_is_not_tried_without_it(
     assert (result.verdict, result.note) == (Verdict.NOT_TRIED, "this process is not elevated")
 
 
-def test_a_claim_runs_with_the_own_token_whatever_the_one_before_did(check: Callable[..., list[Result]]) -> None:
-    with tokens.own_token() as token:
-        group = "S-1-1-0"
+def test_a_weaker_token_is_given_back_at_the_end_of_its_block() -> None:
+    def code_of_thread_token() -> int:
+        token = HANDLE()
+        code = code_of(winapi.OpenThreadToken, winapi.GetCurrentThread(), TokenAccess.QUERY, True, byref(token))
+        if not code:
+            Handle(token.value).close()
+        return code
 
-        def keep_a_weaker_token(_ground: Ground) -> str:
-            with tokens.without_group(group) as weaker, tokens.as_token(weaker):
-                return "yes"
-
-        assert [result.verdict for result in check(keep_a_weaker_token)] == [Verdict.HOLDS] * 2
-        assert tokens.has_group(group)
-    assert token.closed
+    with tokens.without_group(EVERYONE) as weaker, tokens.as_token(weaker):
+        assert code_of_thread_token() == 0
+    assert code_of_thread_token() == ERROR_NO_TOKEN
 
 
 def test_a_selftest_leaves_no_handle_behind(handle_count: Callable[[], int]) -> None:
     quick = [claim for claim in CLAIMS if claim.bound == Claim._field_defaults["bound"]]
-    list(run(quick, PART))
+    list(run(quick, ROLE))
     before = handle_count()
-    list(run(quick, PART))
+    list(run(quick, ROLE))
     deadline = time.monotonic() + 5
     while handle_count() > before and time.monotonic() < deadline:
         time.sleep(0.05)  # threads that end

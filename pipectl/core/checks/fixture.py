@@ -1,4 +1,4 @@
-"""What the answers of `ask_*` stand on: names of pipes, a child as the other process, and the codes of calls."""
+"""What the checks in `ask_*` share: names of pipes, child processes, and the codes of calls."""
 
 import ctypes
 import os
@@ -26,38 +26,38 @@ _numbers = count(1)
 
 
 class NotTried(Exception):  # noqa: N818 - it is no error
-    """This system, or this user, does not let a claim be asked; the text says why, and names nobody."""
+    """This system, or this user, does not allow a check; the text says why, and names nobody."""
 
 
 class Observed(NamedTuple):
-    """An answer, and what else is worth knowing of it; neither names a user, a computer, a path or a foreign pipe."""
+    """What was observed, and a note; neither names a user, a computer, a path, or a pipe of another program."""
 
     answer: str
     note: str = ""
 
 
-class Ground(ExitStack):
-    """What one claim is asked on; at its end, what it has made is closed and its children are killed."""
+class Fixture(ExitStack):
+    """What one claim works with; at the end, everything it opened is closed and its children are ended."""
 
-    def __init__(self, part: Sequence[str]) -> None:
+    def __init__(self, role_arguments: Sequence[str]) -> None:
         super().__init__()
-        self._part = part
+        self._role_arguments = role_arguments
 
     def name(self) -> str:
         """Return the full name of a pipe that nobody else uses."""
         return f"{LOCAL_PREFIX}pipectl-selftest-{os.getpid()}-{next(_numbers)}"
 
-    def child(self, part: str, pipe: str = "-", *, flags: int = 0) -> "Companion":
-        """Start a process of pipectl's own that plays a part of `companion`."""
+    def child(self, role: str, pipe: str = "-", *, flags: int = 0) -> "Companion":
+        """Start this program again in a role of `companion`, and wait until it runs; raises NotTried if it does not."""
         program = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "pipectl"]
-        child = Companion([*program, *self._part, part, pipe], flags)
+        child = Companion([*program, *self._role_arguments, role, pipe], flags)
         self.callback(child.kill)
         child.start()
         return child
 
 
 class Companion:
-    """A child that plays a part: it writes lines to its stdout, and ends with its stdin or when it is killed.
+    """A child in a role: it writes lines to its stdout, and ends with its stdin or when it is killed.
 
     Its `pid` is not that of the process that was started where that unpacks an exe and starts another.
     """
