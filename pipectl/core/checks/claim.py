@@ -12,11 +12,11 @@ class Need(StrEnum):
 
 
 class Claim(NamedTuple):
-    """A sentence about Windows, how it is asked, and the answer that is expected.
+    """A sentence about Windows, how it is checked, and what is expected to be observed.
 
-    `ask` is a function, as `FILE.NAME` without the `ask_` of the file. `rules` are the numbered rules of NT that the
-    tests' models of Windows keep; `rests` says what in pipectl the claim stands for where there is neither a rule nor
-    a test that only Windows can run. `bound` is in seconds.
+    `ask` is the function that checks it, as `FILE.NAME` without the `ask_` of the file. `rules` are the numbered rules
+    of NT that the tests' models of Windows keep; `rests` says what in pipectl the claim stands for where there is
+    neither a rule nor a test that only Windows can run. `bound` is in seconds.
     """
 
     id: str

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from enum import StrEnum
+from subprocess import SubprocessError
 from typing import Any, NamedTuple
 
 from pipectl.core.deadline import Deadline, Stopwatch
@@ -130,6 +131,8 @@ def _ask(claim: Claim, role_arguments: Sequence[str], offered: Sequence[str]) ->
                 answer = found
     except NotTried as reason:
         answer = reason
+    except (OSError, SubprocessError) as error:  # from the end of the fixture
+        answer = Observed(f"cannot be cleaned up: {type(error).__name__}")
     if isinstance(answer, NotTried):
         return Result(claim, Verdict.NOT_TRIED, note=str(answer))
     observed, note = answer if isinstance(answer, Observed) else Observed(answer)

@@ -155,6 +155,16 @@ def test_a_mistake_in_a_claim_differs_and_ends_no_other(check: Callable[..., lis
     assert after.verdict is Verdict.HOLDS
 
 
+def test_what_cannot_be_cleaned_up_differs_and_ends_no_other(check: Callable[..., list[Result]]) -> None:
+    def leave_a_mess(fixture: Fixture) -> str:
+        fixture.callback(Handle(0xBAD0).close)  # which is no handle
+        return "yes"
+
+    result, after = check(leave_a_mess)
+    assert (result.verdict, result.observed) == (Verdict.DIFFERS, "cannot be cleaned up: PipeError")
+    assert after.verdict is Verdict.HOLDS
+
+
 def test_a_claim_that_hangs_is_left_behind_and_ends_no_other(check: Callable[..., list[Result]]) -> None:
     released = threading.Event()
     watch = Stopwatch()
