@@ -12,6 +12,7 @@ from pipectl import __version__
 from pipectl.cli import cli
 from pipectl.commands import COMMANDS
 from pipectl.core import errors
+from pipectl.core.checks.claims import CLAIMS
 from pipectl.core.constants import WinError
 from pipectl.core.inventory import directory
 from pipectl.core.pipe.framing import IDLE
@@ -309,11 +310,17 @@ def test_a_thread_is_waited_for() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="what Windows can")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_elsewhere_a_command_says_that_it_needs_windows(pipectl: Pipectl, name: str) -> None:
-    arguments = {"popen": ["ls"], "list": [], "demo": []}.get(name, ["svc"])
+    arguments = {"popen": ["ls"], "list": [], "selftest": [], "demo": []}.get(name, ["svc"])
     result = pipectl(name, *arguments, *(["x"] if name in ("call", "transact") else []))
     assert (result.exit_code, result.stdout) == (11, b"")
     assert "Windows" in result.stderr.splitlines()[0]
     assert "Wine" in result.stderr
+
+
+def test_the_claims_of_the_selftest_are_listed_on_any_system(pipectl: Pipectl) -> None:
+    result = pipectl("selftest", "--list", "--json")
+    assert result.exit_code == 0
+    assert len(result.objects) == len(CLAIMS)
 
 
 def test_exit_codes_follow_the_nearest_kind_of_error() -> None:
