@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .core import win32pipe
     from .core.constants import Sqos, Wait
     from .core.errors import (
+        CheckFailedError,
         ConnectionUnusableError,
         InvalidPipeNameError,
         MessageTooLongError,
@@ -41,6 +42,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LATER",
+    "CheckFailedError",
     "Client",
     "Connection",
     "ConnectionUnusableError",

@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
     STATE = 9
     PARTIAL = 10
     UNSUPPORTED = 11
+    FAILED_CHECK = 12
     INTERRUPTED = 130
 
 
@@ -37,6 +38,7 @@ MEANINGS = {
     ExitCode.STATE: "not possible in the mode or state of the pipe",
     ExitCode.PARTIAL: "partial result",
     ExitCode.UNSUPPORTED: "this system cannot do that",
+    ExitCode.FAILED_CHECK: "checked, and not as it should be",
     ExitCode.INTERRUPTED: "interrupted by Ctrl+C or Ctrl+Break",
 }
 
@@ -74,6 +76,7 @@ _BY_ERROR: dict[type[errors.PipeError], ExitCode] = {
     errors.InvalidPipeNameError: ExitCode.USAGE,
     errors.ProgramNotFoundError: ExitCode.USAGE,
     errors.UnsupportedError: ExitCode.UNSUPPORTED,
+    errors.CheckFailedError: ExitCode.FAILED_CHECK,
 }
 
 

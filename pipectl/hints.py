@@ -88,6 +88,7 @@ _BY_CALL: dict[str, dict[int, str]] = {
 _BY_TOPIC: dict[str, str] = {
     "empty request": "Send at least one byte, such as a line feed: `--newline`",
     "connection": "The requests before it are done: send the rest with another `pipectl transact {subject}`",
+    "selftest": "Print a report to paste into an issue: `pipectl selftest --report`",
     "peer": "Nothing was sent. See who serves the pipe: `pipectl info {subject}`",
     "message size": "Allow more with `--max-message SIZE`",
     "system": "Run pipectl on Windows, or with a Windows Python under Wine",

@@ -1,4 +1,4 @@
-"""Write what docs/ repeats of the code (help, exit codes, rooms), and what the code repeats of docs/ (topics).
+"""Write what docs/ repeats of the code (help, exit codes, rooms, claims), and what the code repeats of docs/ (topics).
 
 `gen_docs.py` writes; `gen_docs.py --check` writes nothing, and fails if something would change.
 """
@@ -17,6 +17,8 @@ import click  # noqa: E402 - after the path is set
 from pipectl.cli import cli  # noqa: E402
 from pipectl.commands import COMMANDS, TOPICS  # noqa: E402
 from pipectl.core import errors  # noqa: E402
+from pipectl.core.checks.claim import Claim  # noqa: E402
+from pipectl.core.checks.claims import CLAIMS, NOT_ON_WINE, STRICT, WINE, WINE_VERSION  # noqa: E402
 from pipectl.exitcodes import MEANINGS, PROGRAM_MEANINGS, exit_code_for  # noqa: E402
 from plain_text import plain_text  # noqa: E402
 
@@ -104,6 +106,52 @@ def _read(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
 
 
+_CLAIMS = f"""{_GENERATED}
+# What pipectl assumes about Windows
+
+pipectl is developed under Wine. What it assumes about Windows is written down as claims, and `pipectl selftest` checks
+them on the computer that it runs on. None has been checked on Windows yet: until then, the last column says `not yet`.
+
+*Wine* is Wine {WINE_VERSION}. *Strict* is the same with a server that is edited to follow rules of NT, which is a model
+and no proof; see [CONTRIBUTING.md](../CONTRIBUTING.md).
+
+| claim | what is assumed | Wine | strict | Windows |
+| --- | --- | --- | --- | --- |"""
+
+
+def windows() -> str:
+    """Give the claims about Windows and where each was shown, as a page."""
+    return "\n".join(
+        [
+            _CLAIMS,
+            *(f"| {c.id} | {c.sentence} | {_on_wine(c)} | {_on_strict_wine(c)} | not yet |" for c in CLAIMS),
+            "",
+            "## How each is checked, and what rests on it",
+            "",
+            *(line for claim in CLAIMS for line in _claim(claim)),
+        ]
+    )
+
+
+def _on_wine(claim: Claim) -> str:
+    if claim.needs:
+        return f"needs `--{claim.needs}`"
+    if claim.id in NOT_ON_WINE:
+        return f"not tried: {NOT_ON_WINE[claim.id]}"
+    return f"differs: {WINE[claim.id]}" if claim.id in WINE else "holds"
+
+
+def _on_strict_wine(claim: Claim) -> str:
+    return "holds" if claim.id in STRICT else "as Wine"
+
+
+def _claim(claim: Claim) -> Iterator[str]:
+    yield f"**{claim.id}** {claim.how} Expected: `{claim.expected}`."
+    if claim.rests:
+        yield f"What rests on it: {claim.rests}."
+    yield ""
+
+
 _ROOMS = "<!-- The rooms: written by scripts/gen_docs.py from the first lines of the docstrings. -->"
 _END = "<!-- End of the rooms. -->"
 
@@ -136,6 +184,7 @@ def _first_line(path: Path) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "docs/commands.md": commands,
     "docs/exit-codes.md": exit_codes,
+    "docs/windows.md": windows,
     **{f"{entry.module.replace('.', '/')}.py": partial(topic, name) for name, entry in TOPICS.items()},
     "docs/architecture.md": architecture,
 }

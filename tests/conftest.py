@@ -33,6 +33,7 @@ STRICT = (os.environ.pop("PIPECTL_STRICT", "") == "1" and ON_WINE) or (sys.platf
 if sys.platform != "win32":
     collect_ignore_glob = [
         "commands/*",
+        "core/checks/test_selftest.py",
         "core/children/*",
         "core/inventory/test_bounded.py",
         "core/inventory/test_details.py",

@@ -5,14 +5,17 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 
 import pipectl
 from pipectl.commands import COMMANDS
+from pipectl.core.checks.claims import CLAIMS
 from pipectl.options import Command
 
 ROOT = Path(pipectl.__file__).parent
+TESTS = Path(__file__).parent
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").rstrip("."): path
     for path in ROOT.rglob("*.py")
@@ -43,6 +46,7 @@ CORE_ROOMS = {
     "inventory": {"security", "pipe", "win32"},
     "traffic": {"pipe", "children", "win32"},
     "win32pipe": {"children", "win32"},
+    "checks": {"inventory", "security", "pipe", "children", "win32"},
 }
 VOCABULARY = {"constants", "errors", "deadline", "names", "models"}
 # What runs on any system, because nothing that it imports, ever, comes to the border.
@@ -55,6 +59,7 @@ PURE = [f"core.{name}" for name in VOCABULARY] + [
     "core.security.access_check",
     "core.pipe.framing",
     "core.pipe.memory",
+    "core.checks.claims",
 ]
 
 
@@ -256,3 +261,56 @@ def test_a_command_that_opens_a_pipe_says_so_at_once(name: str) -> None:
     opens = {parameter.name for parameter in command.params} & {"sqos", "timeout"} == {"sqos", "timeout"}
     if opens or name in ("wait", "list", "demo"):
         assert re.search(r"\bopens?\b", (command.help or "").split("\n\n")[1].lower())
+
+
+# What only Windows can prove
+
+CLAIMED = {claim.id: claim for claim in CLAIMS}
+STRICT_EDITS = run_path(str(TESTS.parent / "scripts" / "setup_" / "strict_edits.py"))
+
+
+def marked_tests() -> Iterator[tuple[str, dict[str, str]]]:
+    """The place of each `windows` mark in the tests, with its arguments."""
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.windows":
+                place = f"{path.relative_to(TESTS).as_posix()}:{node.lineno}"
+                yield place, {str(word.arg): ast.literal_eval(word.value) for word in node.keywords}
+
+
+def modelled_rules() -> dict[str, str]:
+    """Each rule of NT that the tests' models keep, with the claim that stands for it."""
+    rules: dict[str, str] = dict(STRICT_EDITS["CLAIMS"])
+    tree = ast.parse((TESTS / "nt" / "layer.py").read_text(encoding="utf-8"))
+    for node in (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name != "Rule"):
+        rule = re.match(r"(N\d+):|FILE_FLAG_(FIRST_PIPE_INSTANCE):", ast.get_docstring(node) or "")
+        claims = [
+            line.value for line in node.body if isinstance(line, ast.Assign) and ast.unparse(line).startswith("claim")
+        ]
+        assert rule, node.name
+        assert claims, node.name
+        rules[rule[1] or rule[2]] = ast.literal_eval(claims[0])
+    return rules
+
+
+def test_every_test_that_only_windows_can_run_has_a_claim_of_the_selftest() -> None:
+    marks = dict(marked_tests())
+    assert marks
+    assert {place: mark.get("claim") for place, mark in marks.items() if mark.get("claim") not in CLAIMED} == {}
+    assert all(mark["reason"] for mark in marks.values())
+
+
+def test_every_rule_of_the_strict_server_has_a_claim() -> None:
+    rules = {rule for edit in STRICT_EDITS["EDITS"] for rule in edit.rules.split(", ")}
+    assert rules == set(STRICT_EDITS["CLAIMS"])
+
+
+def test_the_rules_of_the_models_and_the_claims_name_one_another() -> None:
+    rules = modelled_rules()
+    assert {rule: claim for rule, claim in rules.items() if rule not in CLAIMED[claim].rules} == {}
+    assert {rule for claim in CLAIMS for rule in claim.rules} == set(rules)
+
+
+def test_every_claim_stands_for_a_rule_a_test_or_something_that_rests_on_it() -> None:
+    tested = {mark["claim"] for _, mark in marked_tests()}
+    assert [claim.id for claim in CLAIMS if not (claim.rules or claim.rests or claim.id in tested)] == []

@@ -13,6 +13,7 @@ from pipectl import __version__
 from pipectl.cli import cli
 from pipectl.commands import COMMANDS, TOPICS
 from pipectl.core import errors
+from pipectl.core.checks.claims import CLAIMS
 from pipectl.core.constants import WinError
 from pipectl.core.inventory import directory
 from pipectl.core.pipe.framing import IDLE
@@ -43,6 +44,7 @@ ENDS = {
     errors.InvalidPipeNameError: 2,
     errors.ProgramNotFoundError: 2,
     errors.UnsupportedError: 11,
+    errors.CheckFailedError: 12,
 }
 
 
@@ -418,11 +420,17 @@ def test_without_standard_streams_a_command_still_does_its_work(
 @pytest.mark.skipif(sys.platform == "win32", reason="what Windows can")
 @pytest.mark.parametrize("name", COMMANDS.keys() - {"help"})
 def test_elsewhere_a_command_says_that_it_needs_windows(pipectl: Pipectl, name: str) -> None:
-    arguments = {"popen": ["ls"], "list": [], "demo": []}.get(name, ["svc"])
+    arguments = {"popen": ["ls"], "list": [], "selftest": [], "demo": []}.get(name, ["svc"])
     result = pipectl(name, *arguments, *(["x"] if name in ("call", "transact") else []))
     assert (result.exit_code, result.stdout) == (125 if name == "popen" else 11, b"")
     assert "Windows" in result.stderr.splitlines()[0]
     assert "Wine" in result.stderr
+
+
+def test_the_claims_of_the_selftest_are_listed_on_any_system(pipectl: Pipectl) -> None:
+    result = pipectl("selftest", "--list", "--json")
+    assert result.exit_code == 0
+    assert len(result.objects) == len(CLAIMS)
 
 
 def test_exit_codes_follow_the_nearest_kind_of_error() -> None:

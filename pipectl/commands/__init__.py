@@ -28,6 +28,7 @@ COMMANDS = {
         "Listen on a pipe, and report who connects: process, program, user, session, computer.",
     ),
     "popen": Entry("pipectl.commands.popen", "Run a command over anonymous pipes, and stream what it writes."),
+    "selftest": Entry("pipectl.commands.selftest", "Check what pipectl assumes about Windows, claim by claim."),
     "demo": Entry("pipectl.commands.demo", "Take a tour: a server, and each command against it."),
     "help": Entry("pipectl.commands.help", "Show the help of a command, or a page about a topic."),
 }

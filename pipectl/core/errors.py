@@ -17,6 +17,7 @@ The tree; in brackets the built-in class that an error is too, so that `except F
   + InvalidPipeNameError (ValueError)           that cannot be the name of a pipe
   + ProgramNotFoundError (FileNotFoundError)    no program of that name
   + UnsupportedError                            this system cannot do that
+  + CheckFailedError                            a check was made, and something is not as it should be
 
 An error knows the Win32 function that failed, the pipe or other subject, the code and its symbol. What to try next is
 for whoever talks to the person: `pipectl.hints` for the command line.
@@ -147,6 +148,10 @@ class ProgramNotFoundError(PipeError, FileNotFoundError):
 
 class UnsupportedError(PipeError):
     """This system, or this version of it, cannot do that."""
+
+
+class CheckFailedError(PipeError):
+    """A check was made to its end, and something is not as it should be."""
 
 
 class PartialResultError(PipeError):

@@ -29,6 +29,8 @@ Every command but `popen` ends with one of these.
     meaning: partial result
 11
     meaning: this system cannot do that
+12
+    meaning: checked, and not as it should be
 130
     meaning: interrupted by Ctrl+C or Ctrl+Break
 

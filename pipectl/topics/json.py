@@ -45,6 +45,9 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
 `popen`
     objects: one for the lines of output that come together, and one at the end
     schema: popen
+`selftest`
+    objects: one for each claim, and a summary
+    schema: selftest
 any
     objects: a note or a warning, on stderr
     schema: message

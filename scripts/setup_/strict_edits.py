@@ -29,6 +29,18 @@ class Edit(NamedTuple):
     text: str
 
 
+# The claim of `pipectl selftest` that asks Windows for each rule.
+CLAIMS = {
+    "N1": "W32",
+    "N2": "W33",
+    "N4": "W09",
+    "N5": "W35",
+    "N6": "W36",
+    "N7": "W37",
+    "N19": "W49",
+    "N21": "W50",
+}
+
 # An edit with these words comes before the whole function.
 WHOLE = ""
 

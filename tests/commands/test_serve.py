@@ -155,7 +155,7 @@ def test_a_client_in_node_gets_its_echo(serve: Serve, pipe_name: str, client: Cl
     assert result.result(10).exit_code == 0
 
 
-@pytest.mark.windows(reason="Wine does not enforce FILE_FLAG_FIRST_PIPE_INSTANCE")
+@pytest.mark.windows(reason="Wine does not enforce FILE_FLAG_FIRST_PIPE_INSTANCE", claim="W02")
 def test_a_name_that_is_served_already_is_exit_code_5(pipectl: Pipectl, serve: Serve, client: Client) -> None:
     serve("--once")
     with client() as connection:

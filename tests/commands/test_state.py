@@ -72,7 +72,7 @@ def test_absent_and_busy_pipes_have_their_exit_codes(pipe_name: str, pipectl: Pi
         assert pipectl("state", pipe_name, "--timeout", "0").exit_code == 4
 
 
-@pytest.mark.windows(reason="Wine takes collection values for a local pipe")
+@pytest.mark.windows(reason="Wine takes collection values for a local pipe", claim="W15")
 def test_collection_values_of_a_local_pipe_are_exit_code_9(pipe_name: str, pipectl: Pipectl) -> None:
     with create_named_pipe(pipe_name):
         assert pipectl("state", pipe_name, "--collect-count", "100").exit_code == 9

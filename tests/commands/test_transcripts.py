@@ -2,12 +2,13 @@
 
 What differs from run to run is replaced by words in capitals.
 
-All of it is what the commands say of real pipes and programs, but for four parts, whose facts patches make up; only
+All of it is what the commands say of real pipes and programs, but for five parts, whose facts patches make up; only
 words, order and tables are real there:
 
 * `list`, and hints at near names: PIPES, because Wine cannot list its pipes and no two systems have the same.
 * `info`: INFO, because the user, the program, the access list and the number of instances differ from run to run.
 * `who`: WHO, for the same reason.
+* `selftest`: what it says of the system, which is left out.
 * `state`: STATE, because Wine has collection values and a user's name where Windows has none; with `--read-mode`, what
   is told after it is made up too.
 
@@ -23,6 +24,7 @@ import pytest
 
 from pipectl.cli import cli
 from pipectl.commands import COMMANDS
+from pipectl.core.checks import system
 from pipectl.core.constants import Wait
 from pipectl.core.errors import PartialResultError, PipeClosedError
 from pipectl.core.inventory import details, directory, who
@@ -221,6 +223,14 @@ security sddl     O:BAG:SYD:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;0x12019b;;;BU)
 """,
         server=serving,
     ),
+    "selftest": Scene(
+        "selftest --only W12",
+        """
+id   verdict  answer                             note  claim
+W12  holds    2 231 230 234 232 233 109 535 536        Nine situations have the codes that pipectl's errors stand for.
+""",
+        "1 hold\n",
+    ),
     "who": Scene(
         "who svc",
         r"""
@@ -313,6 +323,7 @@ def test_a_person_sees_just_this(
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr(directory, "list_pipes", lambda: PIPES)
     monkeypatch.setattr(details, "inspect", lambda _pipe: INFO)
+    monkeypatch.setattr(system, "facts", dict)
     missing = "1 of 2 instances found: 14 processes may not be looked into"
     monkeypatch.setattr(
         who, "who", lambda *_, **__: who.Found([WHO], PartialResultError(missing, pipe=pipe_name, topic="who"))

@@ -203,3 +203,11 @@ def test_temp_that_takes_no_file_is_told_with_an_exit_code_of_its_own(exe: Path,
     result = _run(exe, "--version", env=_temp(file))
     assert (result.exit_code, result.stdout) == (_LOADER_FAILED, b"")
     assert result.stderr
+
+
+def test_a_selftest_and_its_children_leave_no_unpacked_folder(exe: Path, tmp_path: Path) -> None:
+    claims = {"W20", "W21", "W65"}  # which start children, and kill one
+    options = [word for claim in claims for word in ("--only", claim)]
+    result = _run(exe, "selftest", *options, "--json", env=_temp(tmp_path))
+    assert {one["id"] for one in result.objects if one.get("verdict", "not tried") != "not tried"} == claims
+    assert list(tmp_path.iterdir()) == []

@@ -45,8 +45,11 @@ _STATUS_INSUFFICIENT_RESOURCES = 0xC000_009A
 class Rule:
     """A rule: each method with the name of a function of `winapi` stands in for it while the rule is in force.
 
-    `real` calls what it stands in for, which may be another rule.
+    `real` calls what it stands in for, which may be another rule. `claim` is that of `pipectl selftest` which asks
+    Windows for the rule.
     """
+
+    claim: str
 
     def __init__(self) -> None:
         self._real: dict[str, Any] = {}
@@ -103,6 +106,8 @@ class FirstInstance(Rule):
     pass the flag on. Here the name is asked for first, so that of two who come at once both may be let in.
     """
 
+    claim = "W02"
+
     def CreateNamedPipeW(self, pipe: str, open_mode: int, *arguments: Any) -> int:
         """Refuse a first instance that is not the first."""
         if open_mode & OpenMode.FIRST_PIPE_INSTANCE and _exists(pipe):
@@ -127,6 +132,8 @@ class WaitableNames(Rule):
     WaitNamedPipeW; libuv's issue 3914.
     """
 
+    claim = "W34"
+
     def WaitNamedPipeW(self, pipe: str, timeout: int) -> int:
         """Refuse other names, and take these as they are."""
         plain = pipe.replace("/", "\\")
@@ -143,6 +150,8 @@ class Ticks(Rule):
     So it takes up to 15.6 ms more than asked, or less; only one of exactly 0 returns at once. Source: NT,
     KiInsertTreeTimer and KiTimerExpiration, which know the time of the last tick only; Microsoft's page on Sleep.
     """
+
+    claim = "W39"
 
     TICK = 0.015625
 
@@ -191,6 +200,8 @@ class Silence(Rule):
     open_files; libuv's issue 1313.
     """
 
+    claim = "W19"
+
     def __init__(self) -> None:
         super().__init__()
         # Set when somebody has asked.
@@ -229,6 +240,8 @@ class RefusedTokens(Rule):
     by the handle of GetCurrentProcess, is answered.
     """
 
+    claim = "W40"
+
     def OpenProcessToken(self, process: Any, *arguments: Any) -> int:
         """Refuse, but not one's own."""
         own = winapi.GetCurrentProcess()
@@ -243,6 +256,8 @@ class RefusedProcesses(RefusedTokens):
     Source: Microsoft's page on process security and access rights.
     """
 
+    claim = "W40"
+
     def OpenProcess(self, *arguments: Any) -> int:
         """Refuse."""
         return int(_refuse(WinError.ACCESS_DENIED, "OpenProcess", arguments))
@@ -253,6 +268,8 @@ class SlowNames(Rule):
 
     Source: Microsoft's page on LookupAccountSid.
     """
+
+    claim = "W41"
 
     def __init__(self, seconds: float = _NEVER) -> None:
         super().__init__()
@@ -283,6 +300,8 @@ class Quota(Rule):
     how much is too much is not documented.
     """
 
+    claim = "W42"
+
     MOST = 8 << 20
 
     def WriteFile(self, pipe: Any, data: Any, size: int, *arguments: Any) -> int:
@@ -303,6 +322,8 @@ class SilentComputer(Rule):
     Then it is ERROR_OPERATION_ABORTED, and else ERROR_BAD_NETPATH in the end. Source: the SMB redirector, whose time
     for a computer that does not answer is some 20 s and more; Microsoft's page on CancelSynchronousIo.
     """
+
+    claim = "W43"
 
     def __init__(self, seconds: float = 20.0) -> None:
         super().__init__()
@@ -370,6 +391,8 @@ class Directory(Rule):
     An entry has the instances where a file has its size, and their limit where it has its allocation. Source: npfs
     fileinfo.c and dirctl.c, NpQueryDirectory; Microsoft's page on NtQueryDirectoryFile.
     """
+
+    claim = "W08"
 
     _ENTRY = struct.Struct("<II4q2q2I")  # FILE_DIRECTORY_INFORMATION up to the name
 

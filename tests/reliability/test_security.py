@@ -156,13 +156,13 @@ def test_a_server_takes_the_first_instance_and_rejects_other_computers(
     assert {bool(mode & PipeMode.REJECT_REMOTE_CLIENTS) for _, _, mode, *_ in calls} == {not allow_remote}
 
 
-@pytest.mark.windows(reason="Wine does not keep the flag")
+@pytest.mark.windows(reason="Wine does not keep the flag", claim="W51")
 def test_the_kernel_knows_that_other_computers_are_rejected(pipe_name: str) -> None:
     with create_named_pipe(pipe_name) as server:
         assert get_local_info(server).rejects_remote
 
 
-@pytest.mark.windows(reason="Wine does not enforce FILE_FLAG_FIRST_PIPE_INSTANCE")
+@pytest.mark.windows(reason="Wine does not enforce FILE_FLAG_FIRST_PIPE_INSTANCE", claim="W02")
 def test_a_name_that_somebody_else_has_is_not_served(pipe_name: str) -> None:
     with create_named_pipe(pipe_name), pytest.raises(PipeAccessError):
         PipeServer(pipe_name, lambda _, data: data).start()
@@ -194,7 +194,7 @@ def level_of_client(pipe: Handle) -> int:
     return level.value
 
 
-@pytest.mark.windows(reason="Wine gives a server the level impersonation, whatever its client allows")
+@pytest.mark.windows(reason="Wine gives a server the level impersonation, whatever its client allows", claim="W04")
 @pytest.mark.parametrize("options", [{}, *({"sqos": sqos} for sqos in LEVELS)], ids=str)
 def test_a_server_gets_the_level_that_its_client_allows(pipe_name: str, options: dict[str, Sqos]) -> None:
     with create_named_pipe(pipe_name) as server, connect(pipe_name, **options) as client:  # type: ignore[arg-type]

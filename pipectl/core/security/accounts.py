@@ -43,14 +43,15 @@ def account_name(sid: str) -> str | None:
     """
     name, when = _names.get(sid, (None, 0.0))
     if name is None and (sid not in _names or time.monotonic() >= when + _NAMELESS_FOR):
-        name = _look_up(sid)
+        name = look_up(sid)
         if len(_names) >= _MOST_NAMES:
             _names.clear()
         _names[sid] = (name, time.monotonic())
     return name
 
 
-def _look_up(sid: str) -> str | None:
+def look_up(sid: str) -> str | None:
+    """Return the name of an account as `account_name` does, and ask the system in any case."""
     name, domain = ctypes.create_unicode_buffer(_MAX_NAME), ctypes.create_unicode_buffer(_MAX_NAME)
     sizes = byref(DWORD(_MAX_NAME)), byref(DWORD(_MAX_NAME))
     # That a domain cannot be reached is as good as a name that nobody knows.

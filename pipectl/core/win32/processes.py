@@ -56,8 +56,12 @@ class JobLimit(IntFlag):
 class TokenAccess(IntFlag):
     """`DesiredAccess` of OpenProcessToken."""
 
+    DUPLICATE = 0x0002
+    IMPERSONATE = 0x0004
     QUERY = 0x0008
     ADJUST_PRIVILEGES = 0x0020
+    # What a token of one's own making may need besides: ADJUST_PRIVILEGES, ADJUST_GROUPS and ADJUST_DEFAULT.
+    ALL = 0x000F_01FF
 
 
 class TokenInformation(IntEnum):
@@ -67,10 +71,12 @@ class TokenInformation(IntEnum):
     GROUPS = 2
     PRIVILEGES = 3
     OWNER = 4
+    IMPERSONATION_LEVEL = 9
     RESTRICTED_SIDS = 11
     SESSION_ID = 12
     ELEVATION_TYPE = 18
     LINKED_TOKEN = 19
+    ELEVATION = 20
     ACCESS_INFORMATION = 22
     INTEGRITY_LEVEL = 25
     MANDATORY_POLICY = 27

@@ -136,6 +136,14 @@ class ENUM_SERVICE_STATUS_PROCESSW(Structure):
 CtrlHandler = ctypes.WINFUNCTYPE(BOOL, DWORD)
 
 
+class SYSTEM_PROCESS_ID_INFORMATION(Structure):
+    _fields_ = (("ProcessId", c_void_p), ("ImageName", UNICODE_STRING))
+
+
+class GENERIC_MAPPING(Structure):
+    _fields_ = (("GenericRead", DWORD), ("GenericWrite", DWORD), ("GenericExecute", DWORD), ("GenericAll", DWORD))
+
+
 class JOBOBJECT_BASIC_LIMIT_INFORMATION(Structure):
     _fields_ = (
         ("PerProcessUserTimeLimit", c_int64),
@@ -351,6 +359,7 @@ NtQueryInformationFile       = _declare(_NTDLL, "NtQueryInformationFile", c_int3
 NtQueryVolumeInformationFile = _declare(_NTDLL, "NtQueryVolumeInformationFile", c_int32, HANDLE, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, check=_status)
 NtQuerySystemInformation     = _declare(_NTDLL, "NtQuerySystemInformation", c_int32, ULONG, c_void_p, ULONG, _PDWORD, check=_plain)
 NtQueryDirectoryFile         = _declare(_NTDLL, "NtQueryDirectoryFile", c_int32, HANDLE, HANDLE, c_void_p, c_void_p, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, ctypes.c_ubyte, POINTER(UNICODE_STRING), ctypes.c_ubyte, check=_plain)
+ReadDirectoryChangesW        = _declare(_KERNEL32, "ReadDirectoryChangesW", BOOL, HANDLE, c_void_p, DWORD, BOOL, DWORD, _PDWORD, _POV, c_void_p, check=_ok(_PENDING))
 RtlNtStatusToDosError        = _declare(_NTDLL, "RtlNtStatusToDosError", ULONG, ULONG, check=_plain)
 
 # Processes and their tokens
@@ -380,6 +389,20 @@ AdjustTokenPrivileges        = _declare(_ADVAPI32, "AdjustTokenPrivileges", BOOL
 LookupPrivilegeValueW        = _declare(_ADVAPI32, "LookupPrivilegeValueW", BOOL, LPCWSTR, LPCWSTR, c_void_p, check=_ok())
 LookupAccountSidW            = _declare(_ADVAPI32, "LookupAccountSidW", BOOL, LPCWSTR, c_void_p, LPWSTR, _PDWORD, LPWSTR, _PDWORD, _PDWORD, check=_ok(WinError.NONE_MAPPED))
 LookupAccountNameW           = _declare(_ADVAPI32, "LookupAccountNameW", BOOL, LPCWSTR, LPCWSTR, c_void_p, _PDWORD, LPWSTR, _PDWORD, _PDWORD, check=_ok(WinError.NONE_MAPPED))
+CreateRestrictedToken        = _declare(_ADVAPI32, "CreateRestrictedToken", BOOL, HANDLE, DWORD, DWORD, POINTER(SID_AND_ATTRIBUTES), DWORD, c_void_p, DWORD, c_void_p, POINTER(HANDLE), check=_ok())
+DuplicateTokenEx             = _declare(_ADVAPI32, "DuplicateTokenEx", BOOL, HANDLE, DWORD, _PSA, DWORD, DWORD, POINTER(HANDLE), check=_ok())
+SetTokenInformation          = _declare(_ADVAPI32, "SetTokenInformation", BOOL, HANDLE, DWORD, c_void_p, DWORD, check=_ok())
+SetThreadToken               = _declare(_ADVAPI32, "SetThreadToken", BOOL, c_void_p, HANDLE, check=_ok())
+NtCreateLowBoxToken          = _declare(_NTDLL, "NtCreateLowBoxToken", c_int32, POINTER(HANDLE), HANDLE, DWORD, c_void_p, c_void_p, ULONG, c_void_p, ULONG, c_void_p, check=_status)
+AccessCheck                  = _declare(_ADVAPI32, "AccessCheck", BOOL, c_void_p, HANDLE, DWORD, POINTER(GENERIC_MAPPING), c_void_p, _PDWORD, _PDWORD, POINTER(BOOL), check=_ok())
+GetConsoleProcessList        = _declare(_KERNEL32, "GetConsoleProcessList", DWORD, _PDWORD, DWORD, check=_plain)
+
+# The system itself
+NtQueryTimerResolution       = _declare(_NTDLL, "NtQueryTimerResolution", c_int32, POINTER(ULONG), POINTER(ULONG), POINTER(ULONG), check=_status)
+IsWow64Process2              = _declare(_KERNEL32, "IsWow64Process2", BOOL, HANDLE, POINTER(USHORT), POINTER(USHORT), check=_ok())
+GetACP                       = _declare(_KERNEL32, "GetACP", UINT, check=_plain)
+GetOEMCP                     = _declare(_KERNEL32, "GetOEMCP", UINT, check=_plain)
+wine_get_version             = _declare(_NTDLL, "wine_get_version", ctypes.c_char_p, check=_plain)
 
 # Services
 OpenSCManagerW               = _declare(_ADVAPI32, "OpenSCManagerW", HANDLE, LPCWSTR, LPCWSTR, DWORD, check=_handle)

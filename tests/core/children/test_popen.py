@@ -190,7 +190,7 @@ def test_after_a_write_that_nobody_reads_the_status_still_comes() -> None:
     assert close(stdin, stdout) == [None, 7]
 
 
-@pytest.mark.windows(reason="Wine's console host of a child holds the child's streams until its end")
+@pytest.mark.windows(reason="Wine's console host of a child holds the child's streams until its end", claim="W16")
 def test_a_write_to_a_child_that_closed_its_stdin_is_a_broken_pipe_at_once() -> None:
     stdin, stdout = popen2(python("import os, time; os.close(0); print('closed'); time.sleep(1)"), "b")
     assert stdout.readline() == b"closed\r\n"

@@ -152,7 +152,7 @@ def test_the_state_of_a_handle_is_told_in_words(pipe_name: str) -> None:
     assert (told["read_mode"], told["wait_mode"], told["instances"]) == ("message", "wait", 1)
 
 
-@pytest.mark.windows(reason="Wine tells collection values of a local pipe, and the user of any handle")
+@pytest.mark.windows(reason="Wine tells collection values of a local pipe, and the user of any handle", claim="W15")
 def test_what_only_other_handles_have_is_absent(pipe_name: str) -> None:
     with create_named_pipe(pipe_name), connect(pipe_name) as client:
         told = handle_state(client.handle)

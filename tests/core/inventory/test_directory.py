@@ -111,7 +111,7 @@ def test_what_no_system_has_written_is_refused(buffer: bytes) -> None:
 
 
 @needs_windows
-@pytest.mark.windows(reason="Wine cannot list its pipes")
+@pytest.mark.windows(reason="Wine cannot list its pipes", claim="W08")
 def test_a_pipe_is_listed_with_its_instances_and_is_not_touched(pipe_name: str) -> None:
     bare = pipe_name.removeprefix(LOCAL_PREFIX)
     with (

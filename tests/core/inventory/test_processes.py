@@ -97,7 +97,7 @@ def test_whoami_says_the_same_name() -> None:
     assert told.strip().lower() == (describe(os.getpid()).user or "").lower()
 
 
-@pytest.mark.windows(reason="Wine's `whoami` tells no SID")
+@pytest.mark.windows(reason="Wine's `whoami` tells no SID", claim="W52")
 def test_whoami_says_the_same_sid() -> None:
     told = subprocess.run(["whoami", "/user", "/fo", "csv", "/nh"], capture_output=True, text=True, check=True).stdout
     assert told.strip().strip('"').split('","')[1] == current_user_sid()

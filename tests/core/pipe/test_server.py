@@ -479,7 +479,7 @@ def test_a_name_that_is_served_by_a_single_instance_is_refused(pipe_name: str) -
         PipeServer(pipe_name, echo, config=PipeConfig(max_instances=1)).start()
 
 
-@pytest.mark.windows(reason="Wine lets a second first instance be created")
+@pytest.mark.windows(reason="Wine lets a second first instance be created", claim="W02")
 def test_a_name_that_is_served_is_refused(pipe_name: str) -> None:
     with PipeServer(pipe_name, echo), pytest.raises(PermissionError):
         PipeServer(pipe_name, echo).start()

@@ -51,13 +51,13 @@ def test_an_empty_list_is_found_empty(pipe_name: str) -> None:
         assert get_security(server).dacl == Dacl()
 
 
-@pytest.mark.windows(reason="Wine makes an empty list of none")
+@pytest.mark.windows(reason="Wine makes an empty list of none", claim="W10")
 def test_a_missing_list_is_found_missing(pipe_name: str) -> None:
     with calls.create_named_pipe(pipe_name, security=security_attributes("D:NO_ACCESS_CONTROL")) as server:
         assert get_security(server).dacl == Dacl(is_null=True)
 
 
-@pytest.mark.windows(reason="Wine keeps no label on a pipe")
+@pytest.mark.windows(reason="Wine keeps no label on a pipe", claim="W05")
 def test_a_label_is_read_back(pipe_name: str) -> None:
     text = f"D:P(A;;GA;;;{ME})S:(ML;;NW;;;LW)"
     with calls.create_named_pipe(pipe_name, security=security_attributes(text)) as server:
@@ -159,7 +159,7 @@ def test_the_system_accepts_every_preset_and_so_does_a_second_instance(pipe_name
         assert get_security(first).dacl == parse(sddl_for(allow)).dacl
 
 
-@pytest.mark.windows(reason="Wine lets everybody open every pipe")
+@pytest.mark.windows(reason="Wine lets everybody open every pipe", claim="W06")
 def test_a_client_that_may_read_and_write_can_connect_and_cannot_serve(pipe_name: str) -> None:
     first = OpenMode.DUPLEX | OpenMode.OVERLAPPED | OpenMode.FIRST_PIPE_INSTANCE
     attributes = security_attributes(f"D:P(A;;0x12019b;;;{ME})")
@@ -242,7 +242,7 @@ def test_what_is_no_account_is_not_found() -> None:
 
 _LONG_SID = pytest.param(
     "S-1-0xFFFFFFFFFFFF-1-4294967295",
-    marks=pytest.mark.windows(reason="Wine reads no more than 32 bits of an authority"),
+    marks=pytest.mark.windows(reason="Wine reads no more than 32 bits of an authority", claim="W53"),
 )
 
 

@@ -99,7 +99,7 @@ def test_a_list_without_items_may_end_after_its_count(monkeypatch: pytest.Monkey
     assert tokens.current().restricted == frozenset()
 
 
-@pytest.mark.windows(reason="Wine restricts no token")
+@pytest.mark.windows(reason="Wine restricts no token", claim="W17")
 @pytest.mark.parametrize("flags", [0, 0x8])  # WRITE_RESTRICTED
 def test_restricting_sids_are_told(flags: int) -> None:
     with oracle.token_without([], [EVERYONE], flags) as handle:
@@ -207,7 +207,7 @@ def test_what_we_find_allowed_is_what_the_system_allows(system_allows: Callable[
     assert ours(text, _MINE) == system_allows(text)
 
 
-@pytest.mark.windows(reason="Wine gives an owner every standard right, and not only two")
+@pytest.mark.windows(reason="Wine gives an owner every standard right, and not only two", claim="W11")
 @given(entries=st.lists(_ENTRIES, max_size=3).map("".join))
 def test_what_we_find_allowed_to_an_owner_is_what_the_system_allows(
     system_allows: Callable[[str], Access], entries: str
@@ -241,7 +241,7 @@ def test_what_we_find_allowed_without_some_groups_is_what_the_system_allows(
 _LABELS = st.sampled_from(["", "S:(ML;;NW;;;LW)", "S:(ML;;NW;;;SI)", "S:(ML;;NWNR;;;SI)", "S:(ML;;NWNRNX;;;SI)"])
 
 
-@pytest.mark.windows(reason="Wine asks no label, and a group that only denies is not looked for")
+@pytest.mark.windows(reason="Wine asks no label, and a group that only denies is not looked for", claim="W17")
 @given(entries=st.lists(_entries("AD", [*_MY_SIDS, *_STRANGERS]), max_size=5).map("".join), label=_LABELS)
 def test_labels_and_groups_that_only_deny_are_judged_as_the_system_judges(
     disabled: tuple[Token, Callable[[str], Access]], entries: str, label: str
@@ -251,7 +251,7 @@ def test_labels_and_groups_that_only_deny_are_judged_as_the_system_judges(
     assert ours(text, token) == system_allows(text)
 
 
-@pytest.mark.windows(reason="Wine restricts no token")
+@pytest.mark.windows(reason="Wine restricts no token", claim="W17")
 @pytest.mark.parametrize("flags", [0, 0x8], ids=["restricted", "write-restricted"])
 def test_restricted_tokens_are_judged_as_the_system_judges(flags: int) -> None:
     with (

@@ -275,7 +275,7 @@ def test_message_mode_on_a_byte_pipe_is_a_state_error(pipe_name: str) -> None:
     assert raised.value.symbol == "ERROR_INVALID_PARAMETER"
 
 
-@pytest.mark.windows(reason="Wine answers 0 and 0")
+@pytest.mark.windows(reason="Wine answers 0 and 0", claim="W15")
 def test_collection_data_of_a_local_pipe_is_a_state_error(pair: Pair) -> None:
     with pytest.raises(PipeStateError):
         queries.get_named_pipe_handle_state(pair.client, collection_data=True)
@@ -287,7 +287,7 @@ def test_both_ends_are_in_this_process(pair: Pair) -> None:
         assert queries.get_named_pipe_server_process_id(end) == os.getpid()
 
 
-@pytest.mark.windows(reason="Wine has no GetNamedPipeClientComputerName")
+@pytest.mark.windows(reason="Wine has no GetNamedPipeClientComputerName", claim="W07")
 def test_a_local_client_has_no_computer_name(pair: Pair) -> None:
     assert queries.get_named_pipe_client_computer_name(pair.server) is None
 
@@ -344,7 +344,7 @@ def test_a_cancelled_read_is_aborted(pair: Pair) -> None:
         assert raised.value.symbol == "ERROR_OPERATION_ABORTED"
 
 
-@pytest.mark.windows(reason="Wine says that it cancelled something when there was nothing")
+@pytest.mark.windows(reason="Wine says that it cancelled something when there was nothing", claim="W13")
 def test_nothing_to_cancel_is_told(pair: Pair) -> None:
     assert not pipes.cancel_io_ex(pair.server)
 

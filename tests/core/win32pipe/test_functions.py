@@ -359,7 +359,7 @@ def test_a_pipe_gets_the_access_list_of_sddl(pipe_name: str) -> None:
     assert dacl_of(create(pipe_name, sa)) == sddl
 
 
-@pytest.mark.windows(reason="Wine lets everyone in")
+@pytest.mark.windows(reason="Wine lets everyone in", claim="W01")
 def test_a_pipe_that_keeps_everyone_out_lets_everyone_in_without_its_list(pipe_name: str) -> None:
     sa = win32pipe.SECURITY_ATTRIBUTES()
     sa.SECURITY_DESCRIPTOR = win32pipe.ConvertStringSecurityDescriptorToSecurityDescriptor("D:(A;;FA;;;SY)", 1)

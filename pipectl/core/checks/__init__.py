@@ -1,0 +1,1 @@
+"""Checks of this system: whether Windows behaves as pipectl assumes."""

@@ -1,0 +1,145 @@
+"""Checks claims about other processes and accounts on this system; each function returns what it observed."""
+
+import ctypes
+import ntpath
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from ctypes import byref
+
+from pipectl.core.deadline import Stopwatch
+from pipectl.core.errors import PipeError
+from pipectl.core.inventory.processes import running_services
+from pipectl.core.security import accounts
+from pipectl.core.security.accounts import current_user_sid
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.calls import create_named_pipe
+from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.processes import ProcessAccess
+from pipectl.core.win32.queries import get_named_pipe_client_process_id
+
+from . import tokens
+from .fixture import SOON, Fixture, NotTried, Observed, listen
+
+_SYSTEM_PROCESS_ID_INFORMATION = 88
+
+
+def closed_stdin(fixture: Fixture) -> str:
+    """Return what a write to a child gives that has closed its stdin and lives on."""
+    child = fixture.child("close-stdin")
+    if not child.is_alone:
+        raise NotTried("the process that unpacks the exe has the stream too")
+    child.said()
+    try:
+        child.stdin.write(b"x")
+        child.stdin.flush()
+    except OSError:
+        return "broken pipe"
+    return "taken"
+
+
+def image(_fixture: Fixture) -> Observed:
+    """Return whether the system tells the image of a process by its id alone."""
+    memory = ctypes.create_unicode_buffer(32768)
+    question = winapi.SYSTEM_PROCESS_ID_INFORMATION(os.getpid())
+    question.ImageName.MaximumLength = 65534
+    question.ImageName.Buffer = ctypes.addressof(memory)
+    size = ctypes.sizeof(question)
+    status = winapi.NtQuerySystemInformation(_SYSTEM_PROCESS_ID_INFORMATION, byref(question), size, None)
+    if status:
+        return Observed("refused", f"status {status & 0xFFFF_FFFF:08X}")
+    is_ours = ntpath.basename(memory.value).lower() == ntpath.basename(sys.executable).lower()
+    return Observed("this program" if is_ours else "another program")
+
+
+def _processes_of_services(access: ProcessAccess) -> Iterator[Handle | None]:
+    """Open the process of each running service, one after the other; None for one that refuses."""
+    for pid in running_services():
+        if pid in (0, 4, os.getpid()):
+            continue
+        try:
+            process = Handle(winapi.OpenProcess(access, False, pid))
+        except PipeError:
+            yield None
+            continue
+        with process:
+            yield process
+
+
+def foreign_token(_fixture: Fixture) -> Observed:
+    """Return whether the tokens of services' processes are refused."""
+    if tokens.is_elevated():
+        raise NotTried("this process is elevated")
+    own = current_user_sid()
+    refused = opened = 0
+    for process in _processes_of_services(ProcessAccess.QUERY_LIMITED_INFORMATION):
+        sid = None
+        if process is not None:
+            with suppress(PipeError):
+                sid = accounts.user_sid(process)
+        if sid != own:  # a service may run as this user
+            refused += sid is None
+            opened += sid is not None
+    if not refused + opened:
+        raise NotTried("no service of another user runs here")
+    return Observed("refused" if not opened else "some are not refused", f"{refused} refused, {opened} opened")
+
+
+def dup_handle(_fixture: Fixture) -> Observed:
+    """Return whether processes of services let handles be duplicated."""
+    answers = [process is not None for process in _processes_of_services(ProcessAccess.DUP_HANDLE)]
+    return Observed("some" if any(answers) else "none", f"{sum(answers)} of {len(answers)}")
+
+
+def account_name_in_time(_fixture: Fixture) -> Observed:
+    """Return whether the name of the own account is found in time."""
+    sid = current_user_sid()
+    watch = Stopwatch()
+    name = accounts.look_up(sid)
+    seconds = watch.seconds
+    answer = "no name" if name is None else "in time" if seconds < 5 else "late"
+    return Observed(answer, f"{seconds * 1000:.1f} ms")
+
+
+def whoami(_fixture: Fixture) -> str:
+    """Return whether `whoami` has the SID that the token has."""
+    try:
+        done = subprocess.run(
+            ["whoami", "/user", "/fo", "csv", "/nh"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=SOON,
+            check=False,
+            creationflags=subprocess.CREATE_NO_WINDOW,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotTried("`whoami` cannot be run") from error
+    return "the same" if current_user_sid().encode() in done.stdout else "another, or none"
+
+
+def console(fixture: Fixture) -> str:
+    """Return whether a child without a window, and one that was not told so, share this process's console."""
+    if not winapi.GetConsoleOutputCP():
+        raise NotTried("this process has no console")
+    answers = []
+    for flags in (subprocess.CREATE_NO_WINDOW, 0):
+        on_console = fixture.child("console", flags=flags).said().split()
+        answers.append("shared" if str(os.getpid()) in on_console else "its own")
+    return ", ".join(answers)
+
+
+def peers(fixture: Fixture) -> Observed:
+    """Return whom a server and its client, which is a child, take each other for."""
+    pipe = fixture.name()
+    watch = Stopwatch()
+    with create_named_pipe(pipe) as server:
+        child = fixture.child("connect", pipe)
+        seconds = watch.seconds
+        listen(server, None)  # the bound of the claim bounds this
+        client_pid = get_named_pipe_client_process_id(server)
+        server_pid = child.said()
+    client = "the child" if client_pid == child.pid else "another"
+    answer = f"{client}, {'this process' if server_pid == str(os.getpid()) else 'another'}"
+    return Observed(answer, f"the child needed {seconds:.2f} s to start")

@@ -1,0 +1,35 @@
+"""What a claim about Windows is: a sentence, how it is checked, and the expected observation."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Need(StrEnum):
+    """What a claim needs that is not there by itself: an option, and for `ADMIN` a token that is elevated too."""
+
+    ADMIN = "admin"
+    NETWORK = "network"
+
+
+class Claim(NamedTuple):
+    """A sentence about Windows, how it is checked, and what is expected to be observed.
+
+    `ask` is the function that checks it, as `FILE.NAME` without the `ask_` of the file. `rules` are the numbered rules
+    of NT that the tests' models of Windows keep; `rests` says what in pipectl the claim stands for where there is
+    neither a rule nor a test that only Windows can run. `bound` is in seconds.
+    """
+
+    id: str
+    sentence: str
+    how: str
+    expected: str
+    ask: str
+    rules: tuple[str, ...] = ()
+    rests: str = ""
+    needs: Need | None = None
+    bound: float = 5.0
+
+
+FIRST_INSTANCE = "FIRST_PIPE_INSTANCE"
+# The bound of a claim that starts a child, which takes its time on a busy machine.
+CHILD = 15.0

@@ -1,0 +1,94 @@
+"""The child process of a claim: pipectl, started again in a role. It writes lines, and ends when its stdin does."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from ctypes.wintypes import DWORD
+from threading import Timer
+
+from pipectl.core.constants import Wait
+from pipectl.core.deadline import Deadline
+from pipectl.core.pipe.connection import connect
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.calls import create_event, create_file, create_named_pipe
+from pipectl.core.win32.handle import wait
+from pipectl.core.win32.queries import get_named_pipe_server_process_id
+
+# What bounds everything here, in seconds, should the parent hang.
+_LIFE = 30.0
+# After how many seconds a wait gets Ctrl+C, and how many it may go on.
+_BEFORE_CTRL_C, _PROMPT = 0.2, 1.0
+
+
+def play(role: str, pipe: str) -> None:
+    """Write the id of this process, and play a role to its end; raises KeyError for an unknown one."""
+    _say(os.getpid())
+    _ROLES[role](pipe)
+
+
+def _say(*words: object) -> None:
+    os.write(1, f"{' '.join(map(str, words))}\n".encode())
+
+
+def _until_stdin_ends() -> None:
+    sys.stdin.buffer.read()
+
+
+def _serve(pipe: str) -> None:
+    """Create an instance, say the number of its handle, and keep it."""
+    with create_named_pipe(pipe) as server:
+        _say(server.value)
+        _until_stdin_ends()
+
+
+def _connect(pipe: str) -> None:
+    """Connect, say the server's process, and stay connected."""
+    with create_file(pipe) as client:
+        _say(get_named_pipe_server_process_id(client))
+        _until_stdin_ends()
+
+
+def _close_stdin(_pipe: str) -> None:
+    """Close stdin, say so, and live on."""
+    os.close(0)
+    _say("closed")
+    with create_event() as never:
+        wait(never, Deadline(_LIFE))
+
+
+def _interrupt(pipe: str) -> None:
+    """Wait in three ways, each ended by SIGINT, and say how each ended."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the command line's own ignores all after the first
+    with create_named_pipe(pipe, in_buffer_size=0), connect(pipe) as client:
+        _say(_end_of(lambda: client.receive(_LIFE)))
+        _say(_end_of(lambda: client.send(bytes(1 << 20), _LIFE)))
+        _say(_end_of(lambda: connect(f"{pipe}-absent", _LIFE, wait=Wait.EXISTS)))
+
+
+def _end_of(waiting: Callable[[], object]) -> str:
+    """Return whether SIGINT ends a wait in time."""
+    timer = Timer(_BEFORE_CTRL_C, signal.raise_signal, (signal.SIGINT,))
+    deadline = Deadline(_BEFORE_CTRL_C + _PROMPT)
+    timer.start()
+    try:
+        waiting()
+    except KeyboardInterrupt:
+        return "late" if deadline.passed else "ended"
+    return "not ended"
+
+
+def _console(_pipe: str) -> None:
+    """Say which processes are on this one's console."""
+    pids = (DWORD * 1024)()
+    _say(*pids[: winapi.GetConsoleProcessList(pids, len(pids))])
+    _until_stdin_ends()
+
+
+_ROLES: dict[str, Callable[[str], None]] = {
+    "serve": _serve,
+    "connect": _connect,
+    "close-stdin": _close_stdin,
+    "interrupt": _interrupt,
+    "console": _console,
+}
