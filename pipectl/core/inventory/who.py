@@ -17,7 +17,7 @@ from pipectl.core.errors import (
     timed_out,
 )
 from pipectl.core.models import PipeEntry, Process
-from pipectl.core.names import from_directory, full_name, is_remote, upper
+from pipectl.core.names import from_directory, full_name, is_remote, short, upper
 from pipectl.core.pipe.availability import Availability, probe
 from pipectl.core.pipe.connection import TO_ASK, open_pipe
 from pipectl.core.win32.queries import get_named_pipe_server_process_id
@@ -105,11 +105,12 @@ def _matching(pattern: str, walked: Walk) -> list[Holders]:
 
 def _hidden(pipe: str) -> list[Holders]:
     """Return a pipe that exists, although neither an end of it is found nor a directory that would name it."""
-    if any(character in pipe.removeprefix("\\\\?\\") for character in "*?[") or is_remote(pipe):
+    name = short(pipe)
+    if is_remote(pipe) or any(character in name for character in "*?["):
         return []
     if if_allowed(probe, pipe) in (None, Availability.ABSENT):
         return []
-    return [Holders(pipe.rpartition("pipe\\")[2], None, None, 0, is_complete=False, ends=[])]
+    return [Holders(name, None, None, 0, is_complete=False, ends=[])]
 
 
 def _asked(holders: Holders, deadline: Deadline) -> Holders:
@@ -245,9 +246,7 @@ def _shortfall(pipes: list[Holders], walked: Walk, deadline: Deadline) -> PipeEr
     missing = _missing(walked) or "the pipe changed meanwhile"
     pipe = from_directory(partial[0].pipe) if len(pipes) == 1 else None
     if walked.unasked and deadline.timeout is not None:
-        error = timed_out(deadline.timeout, pipe)
-        error.topic = "who"
-        return error
+        return timed_out(deadline.timeout, pipe)
     if walked.unseen and not any(holders.ends for holders in pipes):
         return PipeAccessError(f"who holds it is not known: {missing}", pipe=pipe, topic="who")
     if pipe is None:
