@@ -136,6 +136,11 @@ def test_what_matches_nothing_is_exit_code_3(pipe_name: str, pipectl: Pipectl, l
     assert (result.exit_code, result.stdout, result.error["exit_code"]) == (3, b"", 3)
 
 
+def test_a_process_that_does_not_exist_is_named(pipectl: Pipectl) -> None:
+    error = pipectl("who", "--pid", str(NO_PROCESS), "--json").error
+    assert (error["exit_code"], error["subject"]) == (3, f"process {NO_PROCESS}")
+
+
 def test_pipes_of_another_computer_cannot_be_looked_into(pipectl: Pipectl) -> None:
     assert pipectl("who", r"\\server\pipe\svc").exit_code == 11
 
