@@ -51,6 +51,11 @@ class Wanted(NamedTuple):
         """Whether no process is asked for."""
         return (self.pid, self.exe, self.user) == (None, None, None)
 
+    def is_pipe(self, holders: Holders, processes: Mapping[int, Process]) -> bool:
+        """Return whether a pipe is wanted, by the processes that have its ends."""
+        ends = filter(self.is_end, holders.ends)
+        return self.is_any_process or any(self.is_process(processes[end.pid]) for end in ends)
+
     def is_end(self, end: End) -> bool:
         """Return whether an end is one that was asked for; one that may be either is."""
         return self.is_server is None or end.is_server in (None, self.is_server)
@@ -84,10 +89,10 @@ def who(wanted: Wanted, timeout: float | None = 5.0, *, opens: bool = False, eve
     if opens:
         pipes = [_asked(holders, deadline) for holders in pipes]
     processes = _describe({end.pid for holders in pipes for end in holders.ends}, walked.running, deadline)
-    pipes = [chosen for holders in pipes if (chosen := _chosen(holders, wanted, processes)) is not None]
+    pipes = [holders for holders in pipes if wanted.is_pipe(holders, processes)]
     if not pipes:
         raise _nothing(wanted, walked)
-    records = [_record(holders, walked, processes) for holders in pipes]
+    records = [_record(holders, wanted, walked, processes) for holders in pipes]
     return Found(records, _shortfall(pipes, walked, deadline))
 
 
@@ -129,14 +134,6 @@ def _server_by_opening(pipe: str, deadline: Deadline) -> int:
         return get_named_pipe_server_process_id(handle)
 
 
-def _chosen(holders: Holders, wanted: Wanted, processes: Mapping[int, Process]) -> Holders | None:
-    """Return a pipe with the ends that are wanted, or None if it is not wanted."""
-    ends = [end for end in holders.ends if wanted.is_end(end)]
-    if not wanted.is_any_process and not any(wanted.is_process(processes[end.pid]) for end in ends):
-        return None
-    return holders._replace(ends=ends)
-
-
 def _nothing(wanted: Wanted, walked: Walk) -> PipeError:
     if wanted.pid in walked.unseen:
         return PipeAccessError(
@@ -175,14 +172,14 @@ def _describe(pids: Iterable[int], running: Mapping[int, ListedProcess], deadlin
 # Records
 
 
-def _record(holders: Holders, walked: Walk, processes: Mapping[int, Process]) -> Record:
+def _record(holders: Holders, wanted: Wanted, walked: Walk, processes: Mapping[int, Process]) -> Record:
     return {
         "pipe": from_directory(holders.pipe),
         "instances": holders.instances,
         "max_instances": None if holders.instances is None else limit_in_words(holders.max_instances),
         "found": holders.found,
         "complete": holders.is_complete,
-        "ends": [_end(end, walked.running, processes[end.pid]) for end in holders.ends],
+        "ends": [_end(end, walked.running, processes[end.pid]) for end in holders.ends if wanted.is_end(end)],
         "warnings": list(_warnings(holders, walked.running, processes)),
         "unseen": {
             "processes": len(walked.unseen),
