@@ -210,6 +210,8 @@ def client_commands(pipe: str) -> dict[str, tuple[str, ...]]:
         commands["pywin32"] = python("pywin32_client.py", "pywin32")
     if node := node_program():
         commands["node"] = (node, str(folder / "node_client.js"), pipe)
+    if find_spec("dotnetcore2"):
+        commands[".NET"] = python("dotnet_client.py")
     return commands
 
 
@@ -217,7 +219,7 @@ def client_commands(pipe: str) -> dict[str, tuple[str, ...]]:
 SKIPPED = {
     (work, name)
     for work in ("transact_64", "open_transact_close")
-    for name in ("_winapi", "multiprocessing", "asyncio", "node")
+    for name in ("_winapi", "multiprocessing", "asyncio", "node", ".NET")
 }
 
 
@@ -252,6 +254,8 @@ def server_commands() -> dict[str, tuple[str, ...]]:
     }
     if node := node_program():
         commands["node"] = (node, str(PEERS / "node_echo.js"), "serve", "PIPE")
+    if find_spec("dotnetcore2"):
+        commands[".NET"] = (sys.executable, str(HERE / "servers" / "dotnet_server.py"), "PIPE")
     return commands
 
 
@@ -337,8 +341,8 @@ def startup(rounds: int) -> dict[str, Any]:
                 ("-c", "import click, ctypes"),
                 0.0,
             ),
-            "call --output table / import click, ctypes, rich.table": (
-                (*program, "call", pipe, "ping", "--output", "table"),
+            "call --format table / import click, ctypes, rich.table": (
+                (*program, "call", pipe, "ping", "--format", "table"),
                 ("-c", "import click, ctypes, rich.table"),
                 1 / 1.1,
             ),

@@ -1,17 +1,20 @@
 """The root of the command line: commands that are imported when they are called, and where their errors are caught."""
 
+import _signal  # type: ignore[import-not-found] # `signal` would be a module more, and half a millisecond
+import _thread
 import os
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from threading import active_count
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from . import __version__
-from .commands import COMMANDS
+from .commands import COMMANDS, TOPICS
 from .options import echo, telling
 from .output import Output
 
@@ -20,6 +23,18 @@ _OVERVIEW = r"""The tool for Windows named pipes: call them, serve them, look in
 A pipe is written NAME, \\.\pipe\NAME or \\HOST\pipe\NAME; in a POSIX shell, NAME alone needs no quotes. Data goes to
 stdout, everything else to stderr; `--json` makes objects of both.
 """
+
+# ExitCode.INTERRUPTED, which is imported only where a command fails.
+_INTERRUPTED = 130
+# The seconds that a command has to end after Ctrl+C, and that a destructor has in which Ctrl+C came.
+_TEAR_DOWN, _MOMENT = 5.0, 0.01
+
+
+# What a shell asks for by it, click answers before anything else.
+_COMPLETE = "_PIPECTL_COMPLETE"
+# Options of the root itself, and those of all commands that take a value.
+_OF_THE_ROOT = ("-h", "--help", "-V", "--version")
+_WITH_A_VALUE = ("--output", "--format", "-o", "--color")
 
 
 class LazyGroup(click.Group):
@@ -51,8 +66,10 @@ class LazyGroup(click.Group):
         """Write the overview from the table, without importing a command."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary.rstrip(".")) for name, entry in COMMANDS.items()])
+        with formatter.section("Topics"):
+            formatter.write_dl([(name, entry.summary.rstrip(".")) for name, entry in TOPICS.items()])
         formatter.write_paragraph()
-        formatter.write_text("See `pipectl COMMAND --help` for each, and `pipectl demo` for a tour.")
+        formatter.write_text("See `pipectl help COMMAND` or `pipectl help TOPIC`, and `pipectl demo` for a tour.")
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, and end its errors here: click would take that of a closed pipe for a closed stdout."""
@@ -70,6 +87,11 @@ class LazyGroup(click.Group):
     def run(self, args: list[str], *arguments: Any, **options: Any) -> int:
         """Run a command line; tell what goes wrong, and return the exit code."""
         output = Output()
+        args = _in_our_order(args)
+        if _COMPLETE in os.environ:
+            from .options.completion import register
+
+            register()
         options = {"obj": output, "windows_expand_args": False, **options, "standalone_mode": False}
         try:
             code = super().main(args, *arguments, **options)
@@ -84,8 +106,8 @@ class LazyGroup(click.Group):
     invoke_without_command=True,
     add_help_option=False,
     params=[
-        telling("--version", lambda _ctx: f"pipectl {__version__}", "Show the version and exit."),
-        telling("--help", click.Context.get_help, "Show this message and exit."),
+        telling("-V", "--version", text=lambda _ctx: f"pipectl {__version__}", summary="Show the version and exit."),
+        telling("-h", "--help", text=click.Context.get_help, summary="Show this message and exit."),
     ],
 )
 @click.pass_context
@@ -95,27 +117,90 @@ def cli(ctx: click.Context) -> None:
         echo(ctx.get_help())
 
 
+class _Interrupts:
+    """Makes KeyboardInterrupt of the first Ctrl+C, and ignores those after it: they would end the tear-down halfway.
+
+    What the tear-down waits for is bounded; if it takes long all the same, the process ends without it.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def listen(self) -> None:
+        """Take Ctrl+C from now on."""
+        sys.unraisablehook = self._again
+        _signal.signal(_signal.SIGINT, self._take)
+
+    def _take(self, *_: object) -> None:
+        # No call between these two, so that no other Ctrl+C comes between.
+        if self.came:
+            return
+        self.came = True
+        _thread.start_new_thread(_end_late, ())
+        raise KeyboardInterrupt
+
+    def _again(self, lost: Any) -> None:
+        """Have an interrupt again that came in a destructor, where Python only reports an exception and goes on."""
+        if lost.exc_type is KeyboardInterrupt:
+            _thread.start_new_thread(self._repeat, ())  # because here it would be lost too
+        else:
+            sys.__unraisablehook__(lost)
+
+    def _repeat(self) -> None:
+        time.sleep(_MOMENT)
+        self.came = False
+        _signal.raise_signal(_signal.SIGINT)  # also ends a wait, which `interrupt_main` does not
+
+
+def _end_late() -> None:
+    time.sleep(_TEAR_DOWN)
+    _end_interrupted()
+
+
+def _end_interrupted(*_: object) -> None:
+    os._exit(_INTERRUPTED)
+
+
 def main() -> None:
-    """Be the program: run its command line, and end the process."""
+    """Be the program: run its command line, and end the process with its exit code; 130 whenever Ctrl+C came."""
+    interrupts = _Interrupts()
+    try:
+        interrupts.listen()
+        code = _exit_code()
+        _leave(_INTERRUPTED if interrupts.came else code)
+    except KeyboardInterrupt:
+        _leave(_INTERRUPTED)
+
+
+def _exit_code() -> Any:
     try:
         cli(prog_name="pipectl")
     except SystemExit as leaving:
-        if isinstance(leaving.code, int):
-            _leave(leaving.code)
-        raise
+        return leaving.code
 
 
-def _leave(code: int) -> None:
+def _leave(code: Any) -> NoReturn:
     """End the process here, if nothing is left to do in it.
 
     The interpreter would free its memory piece by piece, which takes longer than a call; the system does it at once.
     """
-    if active_count() > 1:
-        return  # threads that it waits for, perhaps
-    with suppress(OSError):  # the interpreter's own flush will report it
-        for stream in filter(None, (sys.stdout, sys.stderr)):
-            stream.flush()
-        os._exit(code)
+    if active_count() == 1 and isinstance(code, int):  # else there are threads that the interpreter waits for, perhaps
+        with suppress(OSError):  # the interpreter's own flush will report it
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                stream.flush()
+            os._exit(code)
+    _signal.signal(_signal.SIGINT, _end_interrupted)
+    sys.exit(code)
+
+
+def _in_our_order(args: list[str]) -> list[str]:
+    """Return a command line with the options that stand before the command behind it, and `--help` for `/?`."""
+    count = 0
+    while args[count : count + 1] and args[count].startswith("-") and args[count] not in _OF_THE_ROOT:
+        count += 1 + (args[count] in _WITH_A_VALUE)
+    command = args[count : count + 1]
+    ours = [*command, *args[:count], *args[count + 1 :]] if command else args
+    return ["--help" if argument == "/?" and place < 2 else argument for place, argument in enumerate(ours)]
 
 
 def _end(output: Output, error: Exception, args: Sequence[str] = ()) -> int:

@@ -1,17 +1,26 @@
 """What to try next, for each error of the core, in the words of the command line. Imported when a command fails."""
 
+import re
+from contextlib import suppress
+
 from .core.constants import WinError
-from .core.errors import InvalidPipeNameError, PipeError
+from .core.errors import InvalidPipeNameError, PipeError, ProgramNotFoundError
+from .core.names import full_name, is_remote, short
 
 _SEE_LIST = "See which pipes there are: `pipectl list`"
+_SEE_LIST_THERE = "See which pipes there are: run `pipectl list` on that computer"
 _CLOSED = "The other end closed the connection: look at the server's log, or try again"
 _MORE_TIME = "Allow more time with `--timeout SECONDS`"
+_OTHER_RULE = (
+    "The reply may end otherwise: choose another rule, such as `--until idle:0.2`, or allow more time with "
+    "`--timeout SECONDS`"
+)
 _NOT_NATIVE = "CallNamedPipe needs a duplex message pipe: leave out `--native`"
 _IN_THE_WAY = (
     "There is a pipe whose name is the beginning of this one, up to a backslash; as long as it exists, Windows finds "
     "and makes no other below it: `pipectl list`"
 )
-_NO_PROGRAM = "Give its full path, or see if it can be found: `where {subject}`"
+_NO_PROGRAM = "Give its full path, or see whether it can be found: `where.exe {subject}`"
 _FORMS = r"A pipe's name is \\.\pipe\NAME, or NAME alone, or \\HOST\pipe\NAME for another computer"
 
 _BY_CODE: dict[int, str] = {
@@ -69,8 +78,6 @@ _BY_CALL: dict[str, dict[int, str]] = {
         WinError.INVALID_PARAMETER: "Collection values exist only at the client end of a remote pipe",
     },
     "CreateProcessW": {
-        WinError.FILE_NOT_FOUND: _NO_PROGRAM,
-        WinError.PATH_NOT_FOUND: _NO_PROGRAM,
         WinError.ACCESS_DENIED: "Windows or its policy forbids this user to run it",
         WinError.ELEVATION_REQUIRED: "Start pipectl as administrator",
         WinError.BAD_EXE_FORMAT: "It is no program: name the one that runs it first, as in `python script.py`",
@@ -79,6 +86,7 @@ _BY_CALL: dict[str, dict[int, str]] = {
 
 # What has no code.
 _BY_TOPIC: dict[str, str] = {
+    "empty request": "Send at least one byte, such as a line feed: `--newline`",
     "connection": "The requests before it are done: send the rest with another `pipectl transact {subject}`",
     "peer": "Nothing was sent. See who serves the pipe: `pipectl info {subject}`",
     "message size": "Allow more with `--max-message SIZE`",
@@ -87,6 +95,8 @@ _BY_TOPIC: dict[str, str] = {
     "handles": "Open the pipe and ask it: `pipectl info {subject}`",
     "who": "Run it as administrator, or ask the pipe itself, which takes an instance: `pipectl who {subject} --open`",
     "remote directory": "Run `pipectl list` on that computer",
+    "remote server": "Run pipectl on that computer, or leave out the name of this one",
+    "pattern": _SEE_LIST,
     "own instances": "Add this user to the list with FILE_CREATE_PIPE_INSTANCE, as in `(A;;GA;;;SID)`",
     "name": _FORMS,
     "waiting": "Try to open it instead: `pipectl info {subject}`",
@@ -98,11 +108,43 @@ def hint_for(error: PipeError) -> str | None:
     """Return what the person may try next, as one line; None where nothing useful can be said."""
     if isinstance(error, InvalidPipeNameError) and error.meant:
         return f"Write {' or '.join(error.meant)}"
+    if isinstance(error, ProgramNotFoundError):
+        return _program_hint(error.subject or "PROGRAM")
+    if error.partial and error.code == WinError.TIMEOUT:
+        return _OTHER_RULE
     hint = _BY_TOPIC.get(error.topic) or _BY_CALL.get(error.function, {}).get(error.code)
     hint = hint or _BY_CODE.get(error.code)
-    return hint and hint.replace("{subject}", quoted(error.subject or "PIPE"))
+    if hint == _SEE_LIST and error.pipe and is_remote(error.pipe):
+        return _SEE_LIST_THERE
+    return hint and hint.replace("{subject}", pasteable(error.subject or "PIPE"))
 
 
-def quoted(name: str) -> str:
-    """Return a name as it can be pasted to a prompt."""
-    return f'"{name}"' if any(character in " &()[]{}^=;!'+,`~$" for character in name) else name
+def _program_hint(program: str) -> str:
+    from .core.children.search import batch_file
+
+    batch = batch_file(program)
+    return f"Batch files need their ending: `{batch}`" if batch else _NO_PROGRAM.replace("{subject}", quoted(program))
+
+
+def pasteable(pipe: str) -> str:
+    r"""Return a pipe's name as it can be pasted to PowerShell, bash or cmd: short, and with slashes for backslashes.
+
+    A slash means the same to `full_name`, and bash removes a backslash.
+    """
+    shorter = short(pipe).replace("\\", "/")
+    with suppress(InvalidPipeNameError):
+        return quoted(shorter if full_name(shorter) == full_name(pipe) else pipe)
+    return quoted(pipe)
+
+
+def quoted(argument: str) -> str:
+    """Return an argument as it can be pasted to a shell.
+
+    Double quotes serve every shell. Where PowerShell and bash would expand something in them, single quotes serve these
+    two; in them, PowerShell wants a single quote doubled.
+    """
+    if re.fullmatch(r"[\w./:+-]+", argument):
+        return argument
+    if any(character in '$`"!' for character in argument):
+        return "'" + argument.replace("'", "''") + "'"
+    return f'"{argument}"'

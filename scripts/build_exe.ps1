@@ -13,13 +13,13 @@ Builds a folder, which starts quicker, and its zip, instead of one file.
 Signs the exe with this certificate of your store. Needs signtool, of the Windows SDK.
 
 .PARAMETER Output
-Where the results go, instead of `dist`.
+Where the results go, instead of `dist` in the checkout; relative to the current folder.
 
 .PARAMETER Python
 The Python to build with. The exe contains this Python.
 
 .EXAMPLE
-./scripts/build_exe.ps1
+powershell -ExecutionPolicy Bypass -File scripts\build_exe.ps1
 
 .EXAMPLE
 ./scripts/build_exe.ps1 -OneFolder -CertificateThumbprint 0123456789ABCDEF0123456789ABCDEF01234567
@@ -36,15 +36,21 @@ param(
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 
-if (-not (Get-Command $Python -CommandType Application -ErrorAction SilentlyContinue)) {
-    Write-Host "error: '$Python' is not found: install Python 3.11 or newer, or name it with -Python"
+# Without Python, `python` is a program of Windows that only tells of the Store, and ends with 9009.
+$isFound = Get-Command $Python -CommandType Application -ErrorAction SilentlyContinue
+if ($isFound) { & $Python -c 'import sys; sys.exit(sys.version_info < (3, 11))' }
+if (-not $isFound -or $LASTEXITCODE -ne 0) {
+    Write-Host "error: '$Python' is not Python 3.11 or newer: install that, or name it with -Python"
     exit 1
 }
 
 $build = @((Join-Path $PSScriptRoot 'dev.py'), 'build')
 if ($OneFolder) { $build += '--one-folder' }
 if ($CertificateThumbprint) { $build += '--sign', $CertificateThumbprint }
-if ($Output) { $build += '--output', $Output }
+if ($Output) {
+    # Relative to where this is called, and not to the checkout, where dev.py works.
+    $build += '--output', $ExecutionContext.SessionState.Path.GetUnresolvedProviderPathFromPSPath($Output)
+}
 
 & $Python $build
 exit $LASTEXITCODE

@@ -19,7 +19,17 @@ from pathlib import Path
 # Python itself does not look beside the script if it was told to use safe paths, with `-P` or PYTHONSAFEPATH.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from setup_.packages import CHECKING, LOCK_FILE, PYTHON, RUNNING, UV, UV_PROGRAM, VENV_PYTHON, package_environment
+from setup_.packages import (
+    CHECKING,
+    LOCK_FILE,
+    PYTHON,
+    RUNNING,
+    TO_RUN,
+    UV,
+    UV_PROGRAM,
+    VENV_PYTHON,
+    package_environment,
+)
 from setup_.steps import DEV, ROOT, Arguments, Command, DevError, say, set_up
 from setup_.streams import keep_standard_streams_open, launch
 from setup_.strict import PREFIX as STRICT_PREFIX
@@ -35,7 +45,7 @@ STRICT_OPTION = "--strict"
 
 def run(arguments: Arguments) -> int:
     """Run pipectl. ARGUMENTS are pipectl's: `run call svc ping`."""
-    return launch(PYTHON, "-P", "-m", "pipectl", *arguments)
+    return launch(PYTHON, "-P", "-m", "pipectl", *arguments, steps=TO_RUN)
 
 
 def test(arguments: Arguments) -> int:
@@ -122,8 +132,9 @@ Usage: {program} COMMAND [ARGUMENTS...]
 
 Run pipectl from this checkout, on Windows or on Linux (x86-64).
 
-What is missing is installed first: into `.dev` of the checkout, and on Linux Wine with apt-get. That takes a minute
-or two, once. Streams, arguments, signals and exit code are those of the program that is run.
+What is missing is installed first: into `.dev` of the checkout, and on Linux Wine with apt-get. For `run` that is what
+pipectl needs; the tools of the other commands take a minute or two, once. Streams, arguments, signals and exit code
+are those of the program that is run.
 
 Commands:
 {commands}
@@ -185,6 +196,11 @@ def pytest_options(cache: str) -> Arguments:
     return "-o", f"cache_dir={DEV.name}/{cache}"
 
 
+def exit_code(code: int) -> int:
+    """Return what `sys.exit` takes, a C long, for a code of Windows, such as 0xC000013A of Ctrl+C."""
+    return code - (1 << 32) if code >= 1 << 31 else code
+
+
 def main(arguments: Arguments) -> int:
     """Do one command, and tell what fails without a traceback."""
     name, *rest = arguments or ("--help",)
@@ -210,4 +226,4 @@ def main(arguments: Arguments) -> int:
 if __name__ == "__main__":
     if sys.platform != "win32":
         keep_standard_streams_open()
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(exit_code(main(sys.argv[1:])))

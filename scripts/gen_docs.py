@@ -1,11 +1,12 @@
-"""Write what the documentation repeats of the code: the help, the exit codes, and the list of rooms and files.
+"""Write what docs/ repeats of the code (help, exit codes, rooms), and what the code repeats of docs/ (topics).
 
 `gen_docs.py` writes; `gen_docs.py --check` writes nothing, and fails if something would change.
 """
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -14,9 +15,10 @@ sys.path.insert(0, str(ROOT))
 import click  # noqa: E402 - after the path is set
 
 from pipectl.cli import cli  # noqa: E402
-from pipectl.commands import COMMANDS  # noqa: E402
+from pipectl.commands import COMMANDS, TOPICS  # noqa: E402
 from pipectl.core import errors  # noqa: E402
-from pipectl.exitcodes import MEANINGS, exit_code_for  # noqa: E402
+from pipectl.exitcodes import MEANINGS, PROGRAM_MEANINGS, exit_code_for  # noqa: E402
+from plain_text import plain_text  # noqa: E402
 
 _GENERATED = "<!-- Written by scripts/gen_docs.py: change the code instead. -->"
 
@@ -53,19 +55,29 @@ def _help(name: str, command: click.Command, parent: click.Context | None) -> It
     yield ""
 
 
-def exit_codes() -> str:
-    """Give the table of exit codes, as a page."""
-    rows = [f"| {code.value} | {MEANINGS[code]} | {_errors(code)} |" for code in MEANINGS]
+def exit_codes(*, with_errors: bool = True) -> str:
+    """Return the table of exit codes, as a page; with the errors of the library that end in them."""
+    heads = "| code | meaning |"
+    rows = [f"| {code.value} | {MEANINGS[code]} |" for code in MEANINGS]
+    if with_errors:
+        heads += " error of the library |"
+        rows = [f"{row} {_errors(code)} |" for row, code in zip(rows, MEANINGS, strict=True)]
     return "\n".join(
         [
             _GENERATED,
             "# Exit codes",
             "",
-            "Every command ends with one of these; `popen` passes its child's own exit code on.",
+            "Every command but `popen` ends with one of these.",
             "",
-            "| code | meaning | error of the library |",
-            "| ---: | --- | --- |",
+            heads,
+            "| ---: | --- | --- |" if with_errors else "| ---: | --- |",
             *rows,
+            "",
+            "`popen` passes on the exit code of its program. For failures of its own it has these, and 130.",
+            "",
+            "| code | meaning |",
+            "| ---: | --- |",
+            *[f"| {code.value} | {meaning} |" for code, meaning in PROGRAM_MEANINGS.items()],
             "",
         ]
     )
@@ -76,13 +88,29 @@ def _errors(code: int) -> str:
     return ", ".join(f"`{kind.__name__}`" for kind in kinds if exit_code_for(kind("")) == code)
 
 
+def topic(name: str) -> str:
+    """Return the module that has a page of docs/ as plain text, in ASCII, which every code page can show."""
+    page = exit_codes(with_errors=False) if name == "exit-codes" else _read(f"docs/{name}.md")
+    text = plain_text(page).translate(_IN_ASCII)
+    assert text.isascii(), f"docs/{name}.md has characters that not every console can show"
+    docstring = f"`pipectl help {name}`. Written by scripts/gen_docs.py: change docs/{name}.md instead."
+    return f'"""{docstring}"""\n\nTEXT = r"""{text}"""\n'
+
+
+_IN_ASCII = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2019": "'", "\u2026": "..."})
+
+
+def _read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
 _ROOMS = "<!-- The rooms: written by scripts/gen_docs.py from the first lines of the docstrings. -->"
 _END = "<!-- End of the rooms. -->"
 
 
 def architecture() -> str:
     """Give the page about the architecture, with the list of rooms and files in it as they are now."""
-    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    page = _read("docs/architecture.md")
     before, _, rest = page.partition(_ROOMS)
     after = rest.partition(_END)[2]
     return "\n".join([f"{before}{_ROOMS}", "", *_rooms(ROOT / "pipectl", "pipectl/"), f"{_END}{after}"])
@@ -104,7 +132,13 @@ def _first_line(path: Path) -> str:
     return docstring.partition("\n\n")[0].replace("\n", " ")
 
 
-PAGES = {"docs/commands.md": commands, "docs/exit-codes.md": exit_codes, "docs/architecture.md": architecture}
+# The topics come after the pages that they are made of, and before the list of files.
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/commands.md": commands,
+    "docs/exit-codes.md": exit_codes,
+    **{f"{entry.module.replace('.', '/')}.py": partial(topic, name) for name, entry in TOPICS.items()},
+    "docs/architecture.md": architecture,
+}
 
 
 def main() -> int:

@@ -1,11 +1,13 @@
 """Write the manifests by which winget and Scoop install a release, from the templates in scripts/release.
 
-`gen_manifests.py OWNER/REPOSITORY DIRECTORY` reads pipectl-x64.exe and pipectl-arm64.exe in the directory, for their
-hashes, and writes winget's manifests and pipectl.json, Scoop's, beside them.
+`gen_manifests.py OWNER/REPOSITORY DIRECTORY` reads pipectl-x64.zip and pipectl-arm64.zip in the directory, for their
+hashes, and writes winget's manifests and pipectl.json, Scoop's, beside them. Both install the folder, which starts
+quicker than the one file and unpacks nothing.
 """
 
 import hashlib
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
 
@@ -18,14 +20,13 @@ from pipectl import __version__  # noqa: E402 - after the path is set
 
 def manifests(repository: str, released: Path) -> dict[str, str]:
     """Give each manifest by its file name."""
-    exes = {machine: released / f"pipectl-{machine}.exe" for machine in ("x64", "arm64")}
-    hashes = {machine: hashlib.sha256(exe.read_bytes()).hexdigest() for machine, exe in exes.items()}
+    files = {machine: released / f"pipectl-{machine}.zip" for machine in ("x64", "arm64")}
+    facts = {machine: hashlib.sha256(file.read_bytes()).hexdigest() for machine, file in files.items()}
+    facts |= {"version": __version__, "repository": repository, "owner": repository.partition("/")[0]}
+    facts["date"] = datetime.now(UTC).date().isoformat()
     templates = {path.name: path for path in sorted((TEMPLATES / "winget").iterdir())}
     templates["pipectl.json"] = TEMPLATES / "scoop.json"
-    return {
-        name: Template(path.read_text("utf-8")).substitute(hashes, version=__version__, repository=repository)
-        for name, path in templates.items()
-    }
+    return {name: Template(path.read_text("utf-8")).substitute(facts) for name, path in templates.items()}
 
 
 def main(repository: str, directory: str) -> None:

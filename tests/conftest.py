@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from pipectl.cli import cli
 
 from .runner import Holding, Pipectl, Result, Running, run_process
+from .timelimit import TimeLimit
 
 
 def _on_wine() -> bool:
@@ -40,6 +41,7 @@ if sys.platform != "win32":
         "core/inventory/test_walk.py",
         "core/pipe/test_[!fm]*.py",
         "core/security/test_descriptors.py",
+        "core/security/test_tokens.py",
         "core/traffic/*",
         "core/win32/*",
         "core/win32pipe/*",
@@ -52,6 +54,10 @@ if sys.platform != "win32":
         "reliability/test_faults.py",
         "test_exit_codes.py",
     ]
+
+# What a test may take, in seconds, on a busy machine; and with --long.
+TIME_LIMIT = 120
+LONG_TIME_LIMIT = 3600
 
 # ERROR_INTERNAL_ERROR, which Wine's CreateProcess gives about once in ten thousand times.
 WINES_OWN_ERROR = 1359
@@ -88,6 +94,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    seconds = LONG_TIME_LIMIT if config.getoption("--long") else TIME_LIMIT
+    config.pluginmanager.register(TimeLimit(config, seconds))
     if ON_WINE:
         _start_again_what_wine_did_not()
     if config.getoption("--long"):

@@ -1,6 +1,7 @@
 """The root of the command line: where every error ends, what is imported when, and how near a mistake was."""
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 
 from pipectl import __version__
 from pipectl.cli import cli
-from pipectl.commands import COMMANDS
+from pipectl.commands import COMMANDS, TOPICS
 from pipectl.core import errors
 from pipectl.core.constants import WinError
 from pipectl.core.inventory import directory
@@ -80,7 +81,7 @@ def test_an_error_tells_what_failed_why_and_what_to_try(pipectl: Pipectl, failin
     failing(errors.error_for(WinError.PIPE_BUSY, "All instances are busy", "CreateFileW", r"\\.\pipe\my pipe"))
     assert pipectl("wait", "x").stderr.splitlines() == [
         r"error: CreateFileW on \\.\pipe\my pipe: All instances are busy (ERROR_PIPE_BUSY, 231)",
-        r'hint: Wait for a free instance: `pipectl wait "\\.\pipe\my pipe"`',
+        r'hint: Wait for a free instance: `pipectl wait "my pipe"`',
     ]
 
 
@@ -93,7 +94,7 @@ def test_json_has_the_error_as_an_object(pipectl: Pipectl, failing: Failing) -> 
         "code": 231,
         "symbol": "ERROR_PIPE_BUSY",
         "exit_code": 4,
-        "hint": r"Wait for a free instance: `pipectl wait \\.\pipe\x`",
+        "hint": "Wait for a free instance: `pipectl wait x`",
     }
 
 
@@ -171,7 +172,7 @@ def test_a_pipe_that_does_not_exist_is_answered_with_the_near_ones(
 
 
 @pytest.mark.parametrize("line", [["call"], ["call", "svc"], ["wait", "svc", "--timeout", "soon"], ["frobnicate"]])
-@pytest.mark.parametrize("json", [["--json"], ["--output", "json"]], ids=" ".join)
+@pytest.mark.parametrize("json", [["--json"], ["--format", "json"], ["--format=json"]], ids=" ".join)
 def test_a_usage_error_is_json_too_if_the_line_asks_for_it(pipectl: Pipectl, line: list[str], json: list[str]) -> None:
     assert pipectl(*line, *json).error["exit_code"] == 2
 
@@ -192,8 +193,71 @@ def test_alone_it_shows_the_overview(pipectl: Pipectl) -> None:
         assert re.search(rf"^  {name}\s+{re.escape(entry.summary.split()[0])} ", alone.text, re.MULTILINE)
 
 
-def test_the_version_is_told(pipectl: Pipectl) -> None:
-    assert pipectl("--version").text == f"pipectl {__version__}\n"
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_told(pipectl: Pipectl, option: str) -> None:
+    assert pipectl(option).text == f"pipectl {__version__}\n"
+
+
+@pytest.mark.parametrize("line", [["-h"], ["/?"], ["help"]], ids=" ".join)
+def test_the_overview_is_asked_for_in_every_way_of_windows(pipectl: Pipectl, line: list[str]) -> None:
+    assert pipectl(*line) == pipectl("--help")
+
+
+@pytest.mark.parametrize("line", [["wait", "-h"], ["wait", "/?"], ["help", "wait"]], ids=" ".join)
+def test_a_commands_help_is_asked_for_in_every_way_of_windows(pipectl: Pipectl, line: list[str]) -> None:
+    assert pipectl(*line) == pipectl("wait", "--help")
+
+
+def test_what_looks_like_a_question_may_be_sent(pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipectl.options.payload import PayloadFormat
+
+    sent: list[str] = []
+
+    def encode(_self: PayloadFormat, text: str) -> bytes:
+        sent.append(text)
+        return b""
+
+    monkeypatch.setattr(PayloadFormat, "encode", encode)
+    pipectl("call", "pipectl-test-absent", "/?")
+    assert sent == ["/?"]
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_a_topic_is_a_page_of_its_own_in_ascii(pipectl: Pipectl, name: str) -> None:
+    result = pipectl("help", name)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.text.isascii()
+    assert len(result.text.splitlines()) > 10
+    assert f"\n  {name} " in pipectl("--help").text
+
+
+def test_neither_a_command_nor_a_topic_is_answered_with_near_ones(pipectl: Pipectl) -> None:
+    result = pipectl("help", "quotign")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[1] == "hint: Did you mean `quoting`? See `pipectl help`"
+
+
+@pytest.mark.parametrize("before", [["--json"], ["-q", "--json"], ["--json", "-vv"]], ids=" ".join)
+def test_options_of_the_output_may_stand_before_the_command(
+    pipectl: Pipectl, failing: Failing, before: list[str]
+) -> None:
+    failing(errors.PipeBusyError("busy"))
+    assert pipectl(*before, "wait", "x").error["exit_code"] == 4
+    assert pipectl(*before, "nothing").error["exit_code"] == 2
+
+
+@pytest.mark.parametrize("line", [["--color", "always", "wait", "x"], ["wait", "x", "--color=always"]], ids=" ".join)
+def test_color_is_forced_where_errors_are_redirected(pipectl: Pipectl, failing: Failing, line: list[str]) -> None:
+    failing(errors.PipeBusyError("busy"))
+    assert pipectl(*line).stderr.startswith("\x1b[")
+    assert "\x1b" not in pipectl("wait", "x").stderr
+
+
+def test_short_options_are_those_of_other_tools(pipectl: Pipectl) -> None:
+    for name in ("call", "wait", "popen", "peek"):
+        assert "-t, --timeout SECONDS " in pipectl(name, "--help").text
+    for name in ("serve", "client-pid"):
+        assert "-n, --count N " in pipectl(name, "--help").text
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -205,15 +269,18 @@ def test_every_command_has_its_help_within_80_columns(pipectl: Pipectl, name: st
 
 
 def test_help_names_the_rule_that_a_byte_pipe_has_without_a_choice(pipectl: Pipectl) -> None:
-    assert f"[default: {IDLE}]" in " ".join(pipectl("call", "--help").text.split())
+    assert f"[default: {IDLE} on a byte pipe, " in " ".join(pipectl("call", "--help").text.split())
 
 
 # Imports
 
 
 def imported_by(program: str) -> set[str]:
-    """The modules that a program leaves imported."""
-    done = run_python(f"import sys\n{program}\nprint('\\nIMPORTED', *sys.modules)", timeout=60)
+    """The modules that a program leaves imported, in a shell that is not Git Bash or alike, which sets TERM."""
+    done = run_python(
+        f"import os\nos.environ.pop('TERM', None)\nimport sys\n{program}\nprint('\\nIMPORTED', *sys.modules)",
+        timeout=60,
+    )
     done.check_returncode()
     names = done.stdout.rpartition("IMPORTED ")[2].split()
     return {name for name in names if not name.startswith("encodings.")}
@@ -267,7 +334,13 @@ def test_an_overview_imports_nothing_but_the_table_of_commands(line: list[str], 
 def test_the_help_of_every_command_together_imports_nothing_of_windows(of_click: set[str]) -> None:
     programs = "\n".join(running(name, "--help") for name in COMMANDS)
     ours = OVERVIEW | HELP | {f"pipectl.commands.{name.replace('-', '_')}" for name in COMMANDS}
-    more = {"pipectl.options.server", "pipectl.options.stdin", "pipectl.output.text", "binascii"}
+    more = {
+        "pipectl.options.replies",
+        "pipectl.options.server",
+        "pipectl.options.stdin",
+        "pipectl.output.text",
+        "binascii",
+    }
     assert imported_by(programs) - of_click - ours - more == set()
 
 
@@ -302,15 +375,52 @@ def test_a_thread_is_waited_for() -> None:
     assert program_that_first(last, "--version").stdout == f"pipectl {__version__}\nlast\n"
 
 
+@ON_WINDOWS
+@pytest.mark.parametrize(
+    ("line", "exit_code"),
+    [
+        (["call", "PIPE", "ping"], 0),
+        (["call", "PIPE", "--stdin"], 0),
+        (["transact", "PIPE"], 0),
+        (["wait", "PIPE"], 0),
+        (["info", "PIPE"], 0),
+        (["--help"], 0),
+        (["popen", "--", "cmd", "/c", "exit 3"], 3),
+        (["popen", "--", "cmd", "/c", "echo hello& exit 3"], 3),
+        (["call", "PIPE-absent", "ping"], 3),
+    ],
+    ids=str,
+)
+def test_without_standard_streams_a_command_still_does_its_work(
+    pipe_name: str, program: list[str], line: list[str], exit_code: int
+) -> None:
+    import _winapi
+    import subprocess
+
+    from pipectl.core.pipe.server import PipeServer
+
+    no_streams = subprocess.STARTUPINFO(dwFlags=subprocess.STARTF_USESTDHANDLES)
+    words = subprocess.list2cmdline([*program, *(word.replace("PIPE", pipe_name) for word in line)])
+    with PipeServer(pipe_name, lambda _client, data: data):
+        process, thread, _, _ = _winapi.CreateProcess(
+            None, words, None, None, False, 0, dict(os.environ), None, no_streams
+        )
+        _winapi.CloseHandle(thread)
+        _winapi.WaitForSingleObject(process, 30_000)
+        code = _winapi.GetExitCodeProcess(process)
+        _winapi.CloseHandle(process)
+    assert code == exit_code
+
+
 # Elsewhere than on Windows
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="what Windows can")
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", COMMANDS.keys() - {"help"})
 def test_elsewhere_a_command_says_that_it_needs_windows(pipectl: Pipectl, name: str) -> None:
     arguments = {"popen": ["ls"], "list": [], "demo": []}.get(name, ["svc"])
     result = pipectl(name, *arguments, *(["x"] if name in ("call", "transact") else []))
-    assert (result.exit_code, result.stdout) == (11, b"")
+    assert (result.exit_code, result.stdout) == (125 if name == "popen" else 11, b"")
     assert "Windows" in result.stderr.splitlines()[0]
     assert "Wine" in result.stderr
 

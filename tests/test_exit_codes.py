@@ -1,9 +1,11 @@
 """Every exit code, each from a situation that is real."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Self
+from uuid import uuid4
 
 import pytest
 
@@ -13,8 +15,11 @@ from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32.calls import create_named_pipe
-from pipectl.exitcodes import MEANINGS, ExitCode
+from pipectl.exitcodes import MEANINGS, PROGRAM_MEANINGS, ExitCode, ProgramCode
 from tests.runner import Pipectl
+
+WRITTEN = rf"\\.\pipe\pipectl-test-{uuid4().hex}"
+PYTHON = [sys.executable, "-c"]
 
 
 def echo(_client: Client, data: bytes) -> bytes:
@@ -70,12 +75,28 @@ def serving(
     return lambda pipe: PipeServer(pipe, answer, config=config)
 
 
+@contextmanager
+def unread(pipe: str) -> Iterator[None]:
+    """Serve a pipe, and one to write to, which nobody reads any more when there is a reply."""
+    with create_named_pipe(WRITTEN) as reader:
+
+        def answer(_client: Client, data: bytes) -> bytes:
+            reader.close()
+            return data
+
+        with PipeServer(pipe, answer):
+            yield
+
+
 Situation = Callable[[str], AbstractContextManager[object]]
 
-SITUATIONS: list[tuple[ExitCode, Situation, list[str]]] = [
+SITUATIONS: list[tuple[ExitCode | ProgramCode, Situation, list[str]]] = [
     (ExitCode.DONE, serving(echo), ["call", "PIPE", "x"]),
-    (ExitCode.USAGE, nothing, ["popen", "--mode", "r", "there-is-no-such-program"]),
-    (ExitCode.UNEXPECTED, nothing, ["popen", "--mode", "r", __file__]),
+    (ExitCode.UNEXPECTED, unread, ["call", "PIPE", "x", "-o", WRITTEN]),
+    (ProgramCode.TIMED_OUT, nothing, ["popen", "--timeout", "0.2", "--", *PYTHON, "import time; time.sleep(60)"]),
+    (ProgramCode.FAILED, nothing, ["popen"]),
+    (ProgramCode.NOT_RUN, nothing, ["popen", "--no-stdin", __file__]),
+    (ProgramCode.NOT_FOUND, nothing, ["popen", "--no-stdin", "there-is-no-such-program"]),
     (ExitCode.USAGE, nothing, ["call", "PIPE"]),
     (ExitCode.USAGE, nothing, ["call", r"C:\file", "x"]),
     (ExitCode.ABSENT, nothing, ["call", "PIPE", "x"]),
@@ -99,7 +120,7 @@ def test_each_exit_code_is_met(
     request: pytest.FixtureRequest,
     pipe_name: str,
     pipectl: Pipectl,
-    code: ExitCode,
+    code: ExitCode | ProgramCode,
     situation: Situation,
     line: list[str],
 ) -> None:
@@ -110,4 +131,6 @@ def test_each_exit_code_is_met(
 
 
 def test_the_table_above_has_every_code_and_every_code_has_a_meaning() -> None:
-    assert {code for code, _, _ in SITUATIONS} == set(ExitCode) == set(MEANINGS)
+    assert set(ExitCode) == set(MEANINGS)
+    assert set(ProgramCode) == set(PROGRAM_MEANINGS)
+    assert {code for code, _, _ in SITUATIONS} == {*ExitCode, *ProgramCode}

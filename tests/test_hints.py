@@ -3,7 +3,8 @@
 import pytest
 
 from pipectl.core.errors import error_for
-from pipectl.hints import hint_for
+from pipectl.core.names import full_name
+from pipectl.hints import hint_for, pasteable
 
 
 @pytest.mark.parametrize(
@@ -21,3 +22,32 @@ from pipectl.hints import hint_for
 )
 def test_the_same_code_is_advised_on_by_the_call(function: str, code: int, word: str) -> None:
     assert word in (hint_for(error_for(code, "it failed", function, r"\\.\pipe\svc")) or "")
+
+
+@pytest.mark.parametrize(
+    ("pipe", "pasted"),
+    [
+        (r"\\.\pipe\svc", "svc"),
+        (r"\\.\pipe\a\b", "a/b"),
+        (r"\\host\pipe\svc", "//host/pipe/svc"),
+        (r"\\.\pipe\my pipe", '"my pipe"'),
+        (r"\\.\pipe\MSSQL$SQLEXPRESS\sql\query", "'MSSQL$SQLEXPRESS/sql/query'"),
+        (r"\\.\pipe\it's $5", "'it''s $5'"),
+        (r"\\.\pipe\a;b", '"a;b"'),
+        (r"\\?\pipe\a.", r'"\\?\pipe\a."'),
+        (r"\\.\pipe\a\x1b", r'"\\.\pipe\a\x1b"'),
+    ],
+)
+def test_a_name_in_a_hint_survives_every_shell_that_can_have_it(pipe: str, pasted: str) -> None:
+    assert pasteable(pipe) == pasted
+    assert full_name(pasted.strip("'\"").replace("''", "'")) == full_name(pipe)
+
+
+def test_a_pipe_of_another_computer_is_listed_there() -> None:
+    assert "on that computer" in (hint_for(error_for(2, "not found", "CreateFileW", r"\\host\pipe\svc")) or "")
+    assert "on that computer" not in (hint_for(error_for(2, "not found", "CreateFileW", r"\\.\pipe\svc")) or "")
+
+
+def test_where_is_the_program_and_not_an_alias_of_powershell() -> None:
+    hint = hint_for(error_for(2, "not found", "CreateProcessW", subject="no such program")) or ""
+    assert '`where.exe "no such program"`' in hint

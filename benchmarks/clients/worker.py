@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import repeat
 
 SMALL = bytes(64)
@@ -12,12 +13,21 @@ LARGE = bytes(1 << 20)
 
 def run(works: Mapping[str, Callable[[], object]]) -> None:
     """Do works as often as standard input asks for them."""
+    run_loops({name: partial(_do, work) for name, work in works.items()})
+
+
+def _do(work: Callable[[], object], count: int) -> None:
+    for _ in repeat(None, count):
+        work()
+
+
+def run_loops(loops: Mapping[str, Callable[[int], object]]) -> None:
+    """Do works as often as standard input asks for them; each is a function of how often."""
     for line in sys.stdin:
         name, count = line.split()
-        work = works[name]
+        loop = loops[name]
         begun = time.perf_counter()
-        for _ in repeat(None, int(count)):
-            work()
+        loop(int(count))
         print(time.perf_counter() - begun, flush=True)
 
 

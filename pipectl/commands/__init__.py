@@ -1,10 +1,10 @@
-"""The table of commands, one file for each. Importing this imports none of them, so that `--help` costs nothing."""
+"""The tables of commands and topics, one file for each. Importing this imports none, so that `--help` costs nothing."""
 
 from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """A command's module, whose `command` it is, and the first sentence of its help."""
+    """The module of a command or a topic, and what it is about in one sentence: the first of a command's help."""
 
     module: str
     summary: str
@@ -25,8 +25,20 @@ COMMANDS = {
     "peek": Entry("pipectl.commands.peek", "Show what waits to be read from a pipe, without consuming it."),
     "state": Entry("pipectl.commands.state", "Show how a handle on a pipe reads and waits, and set it."),
     "client-pid": Entry(
-        "pipectl.commands.client_pid", "Tell who connects to a pipe: process, program, user, session, computer."
+        "pipectl.commands.client_pid",
+        "Listen on a pipe, and report who connects: process, program, user, session, computer.",
     ),
     "popen": Entry("pipectl.commands.popen", "Run a command over anonymous pipes, and stream what it writes."),
     "demo": Entry("pipectl.commands.demo", "Take a tour: a server, and each command against it."),
+    "help": Entry("pipectl.commands.help", "Show the help of a command, or a page about a topic."),
+}
+
+# The pages of `pipectl help TOPIC`: docs/TOPIC.md, whose text is the module's TEXT.
+TOPICS = {
+    "quoting": Entry("pipectl.topics.quoting", "Quotes, stdin and paths in PowerShell, cmd, Git Bash and WSL."),
+    "framing": Entry("pipectl.topics.framing", "Where a reply ends on a byte pipe."),
+    "access": Entry("pipectl.topics.access", "Who may open a pipe: ACLs, elevation, sessions, services, SSH."),
+    "services": Entry("pipectl.topics.services", "How to run a server in the background."),
+    "json": Entry("pipectl.topics.json", "What the commands print with `--json`."),
+    "exit-codes": Entry("pipectl.topics.exit_codes", "What the exit code of a command means."),
 }

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from pipectl.core.deadline import Deadline, Stopwatch
 from pipectl.options import CONNECTION, option, with_examples
@@ -12,6 +13,8 @@ from pipectl.output import Output, View
 
 if TYPE_CHECKING:
     from pipectl.core.pipe.connection import Reply
+
+_NOT_NATIVE = ("wait", "until", "max_message", "sqos", "expect_pid", "expect_exe", "expect_user")
 
 
 @with_examples(
@@ -25,28 +28,43 @@ if TYPE_CHECKING:
     "--native",
     is_flag=True,
     section=CONNECTION,
-    help="Use CallNamedPipe itself: message pipes alone, at most 64 KiB of reply, no `--sqos`, no `--expect-*`.",
+    help="Use the CallNamedPipe API: message pipes only, at most 64 KiB of reply, and the server may impersonate you. "
+    "Excludes `--wait`, `--until`, `--max-message`, `--sqos` and `--expect-*`.",
 )
 @click.pass_obj
 def command(output: Output, /, pipe: str, payload: bytes, view: View, request: RequestOptions, native: bool) -> None:
     """Send one request to a pipe and print the reply.
 
-    Opens the pipe: it takes one instance, and leaves when the reply is there. On a message pipe the reply is one whole
-    message, of any size; on a byte pipe it ends where `--until` says.
+    Opens the pipe: it takes one instance, and leaves when the reply is there. The reply ends where `--until` says;
+    without it, a message pipe's reply is one whole message, of any size.
     """
     request.checked(payload)
+    if native:
+        _refuse_what_native_ignores()
     watch = Stopwatch()
     reply = _call_native(pipe, payload, request) if native else _call(output, pipe, payload, request)
     seconds = watch.seconds
-    output.data.payload(reply.data, view, {"pipe": pipe, "ended_by": reply.ended_by, "seconds": seconds})
+    # Before the reply, which may have no line feed at its end.
     output.detail(f"{len(reply.data)} bytes in {seconds * 1000:.1f} ms, ended by {reply.ended_by}")
+    output.data.payload(reply.data, view, {"pipe": pipe, "ended_by": reply.ended_by, "seconds": seconds})
+
+
+def _refuse_what_native_ignores() -> None:
+    """Raise UsageError for an option of the command line that CallNamedPipe has no place for."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        is_given = parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+        if is_given and parameter.name in _NOT_NATIVE:
+            raise click.UsageError(f"`--native` and `{parameter.opts[-1]}` exclude each other")
 
 
 def _call(output: Output, pipe: str, payload: bytes, request: RequestOptions) -> "Reply":
     from pipectl.core.pipe.connection import connect
 
     deadline = Deadline(request.open.timeout)
-    with connect(pipe, deadline, max_message=request.max_message, **request.open.opening()) as connection:
+    with output.waiting(f"a free instance of {pipe}"):
+        connection = connect(pipe, deadline, max_message=request.max_message, **request.open.opening())
+    with connection, output.waiting(f"the reply of {pipe}"):
         output.detail(f"connected to {pipe}, a {'message' if connection.is_message else 'byte'} pipe")
         return connection.ask(payload, request.until, deadline)
 

@@ -1,44 +1,52 @@
 """`pipectl client-pid`: who connects to a pipe."""
 
 from contextlib import closing
+from functools import partial
 
 import click
 
+from pipectl.core.errors import timed_out
 from pipectl.options import option, with_examples
-from pipectl.options.client import OpenOptions, pipe_argument
+from pipectl.options.client import pipe_argument
 from pipectl.options.server import AccessOptions
+from pipectl.options.types import DURATION
 from pipectl.output import Output
 
 
 @with_examples(
-    ("pipectl client-pid svc --count 1", "Listen on a pipe, and tell who is the first to connect."),
+    ("pipectl client-pid svc --count 1 --timeout 10", "Wait for the first client, up to ten seconds, and show it."),
     ("pipectl client-pid svc --json", "Print an object for each client, until Ctrl+C."),
     ("pipectl client-pid svc --allow users", "Let other users of this computer connect."),
-    groups={"access": AccessOptions, "opening": OpenOptions},
+    groups={"access": AccessOptions},
 )
 @pipe_argument
-@option("--count", type=click.IntRange(1), metavar="N", help="End after this many clients.")
+@option("-n", "--count", type=click.IntRange(1), metavar="N", help="Exit after N clients.")
+@option(
+    "-t",
+    "--timeout",
+    type=DURATION,
+    default="none",
+    show_default=True,
+    help="Exit after this time, with exit code 6 (2.5, 500ms, 2m; none = no limit).",
+)
 @click.pass_obj
-def command(output: Output, /, pipe: str, count: int | None, access: AccessOptions, opening: OpenOptions) -> None:
-    """Tell who connects to a pipe: process, program, user, session, computer.
+def command(output: Output, /, pipe: str, count: int | None, access: AccessOptions, timeout: float | None) -> None:
+    """Listen on a pipe, and report who connects: process, program, user, session, computer.
 
-    Takes the name and listens; each client is told, and let go. If another process serves the pipe already, it opens
-    the pipe, which takes one instance, and tells who serves it.
+    Takes the name, which must be free, prints each client that connects, and disconnects it. `info` shows who serves a
+    pipe that exists already.
     """
-    from pipectl.core.inventory.peers import find_server
     from pipectl.core.pipe.config import PipeConfig, StopAfter
     from pipectl.core.pipe.server import PipeServer
     from pipectl.output.serverlog import VisitorLog
 
-    server_process = find_server(pipe, opening.timeout, **opening.opening())
-    if server_process is not None:
-        output.note(f"{pipe} is served already; this is its server")
-        output.data.record({"pipe": pipe, "server": server_process._asdict()})
-        return
-    config = PipeConfig(security=access.security().attributes, allow_remote=access.allow_remote)
-    log = VisitorLog(output, announce=lambda: output.note(f"listening on {pipe}; end with Ctrl+C"))
+    security = access.security()
+    config = PipeConfig(security=security.attributes, allow_remote=access.allow_remote)
+    announce = partial(output.note, f"listening on {pipe}; end with Ctrl+C")
+    log = VisitorLog(output, announce=announce, access=security.in_words)
     server = PipeServer(
         pipe, lambda _client, _data: None, events=log, config=config, stop_after=StopAfter(clients=count)
     )
     with closing(log), server:
-        server.wait()
+        if not server.wait(timeout):
+            raise timed_out(timeout, pipe)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pipectl.options import with_examples
+from pipectl.options import option, with_examples
 
 if TYPE_CHECKING:
     from pipectl.core.pipe.client import Client
@@ -23,7 +23,7 @@ class Step(NamedTuple):
     client: bool = False
 
 
-# {n} is a name that no other tour uses. Each line, with `svc` for {n}, is one that a person can type.
+# {n} is a name that no other tour uses.
 _TOUR = (
     Step("Send a request to a message pipe, and see the reply", "call {n} ping --as text"),
     Step("See bytes as they are", "call {n} --hex 0001ff41 --as hex"),
@@ -53,29 +53,43 @@ _TRY_NEXT = (
 
 
 @with_examples(
-    ("pipectl demo", "Take the tour."),
-    ("pipectl demo --output json", "Take it with every command's output as JSON."),
-    ("pipectl demo --quiet", "Take it without what the commands say on stderr."),
+    ("pipectl demo --pause", "Take the tour step by step."),
+    ("pipectl demo --json", "Take it with every command's output as JSON."),
+    ("pipectl demo --quiet", "Show only the output of the commands, and their errors."),
 )
+@option("--pause", is_flag=True, help="Wait for a key after each command; only on a terminal.")
 @click.pass_context
-def command(ctx: click.Context) -> None:
+def command(ctx: click.Context, pause: bool) -> None:
     """Take a tour: a server, and each command against it.
 
-    Opens only pipes of its own. Each command runs as it would at a prompt, with its output and its exit code.
+    Opens only pipes of its own, which others can call while it runs. Each command runs as it would at a prompt, with
+    its output and its exit code.
     """
     output: Output = ctx.obj
     root: Any = ctx.find_root().command
-    options = [*(["--output", output.mode.value] if output.mode else []), *(["--quiet"] if output.quiet else [])]
+    options = [*(["--format", output.mode.value] if output.mode else []), *(["--quiet"] if output.quiet else [])]
     name = f"pipectl-demo-{os.getpid()}"
     with _servers(name):
         for step in _TOUR:
             line = step.arguments.format(n=name)
-            output.heading(step.shows, f"pipectl {step.arguments.format(n='svc')}")
+            _heading(output, step.shows, f"pipectl {line}")
             with _caller(line.split()[1]) if step.client else nullcontext():
                 code = root.run([*_with(line.split(), options)])
             if code:
                 output.note(f"exit code {code}")
-    output.heading("That was the tour. Try next", *_TRY_NEXT)
+            if pause:
+                click.pause("Press any key for the next command ...", err=True)
+    _heading(output, "That was the tour. Try next", *_TRY_NEXT)
+
+
+def _heading(output: "Output", title: str, *lines: str) -> None:
+    """Begin a part of the tour; with JSON its output speaks for itself."""
+    if output.is_json:
+        return
+    output.note("")
+    output.note(title, style="bold")
+    for line in lines:
+        output.note(f"> {line}" if len(lines) == 1 else f"  {line}", style="cyan")
 
 
 def _with(line: list[str], options: list[str]) -> list[str]:

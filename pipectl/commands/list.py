@@ -17,16 +17,21 @@ _SEARCH = 2.0
 
 @with_examples(
     ("pipectl list", "See all pipes of this computer."),
-    ('pipectl list "*docker*" --sort instances', "See the pipes whose name has docker in it, the busiest first."),
+    ("pipectl list docker --sort instances", "List the pipes whose name contains docker, the busiest first."),
     ("pipectl list --json", "Print an object for each pipe."),
 )
-@click.argument("glob", default="*", help="A name in which `*` and `?` stand for what you do not know.")
+@click.argument(
+    "glob",
+    default="*",
+    metavar="[PATTERN]",
+    help="A part of the name, or the whole name with `*` and `?` as wildcards.",
+)
 @option(
     "--sort",
     type=click.Choice(["name", "instances"]),
     default="name",
     show_default=True,
-    help="Put them in the order of their names, or the busiest first.",
+    help="Sort by name, or by number of instances (highest first).",
 )
 @option("--pid", type=click.IntRange(0), metavar="PID", help="Only pipes that this process serves.")
 @option("--exe", metavar="PROGRAM", help="Only pipes that this program, a file name or a path, serves.")
@@ -36,13 +41,13 @@ def command(output: Output, /, glob: str, sort: str, pid: int | None, exe: str |
 
     Opens no pipe: it reads the directory of pipes, and finds servers by the handles of the processes that this user may
     look into. Where the directory cannot be read, those handles alone show the pipes, and others may be missing. `pid
-    hint` is the process that a name speaks of, and may be wrong.
+    hint` is a process id guessed from the name; it may be wrong. If no pipe matches, the exit code is 3.
     """
     from pipectl.core.inventory.catalog import catalog
-    from pipectl.core.inventory.directory import matching, sorted_by
+    from pipectl.core.inventory.directory import some_matching, sorted_by
 
     pipes = catalog(_SEARCH, pid=pid, exe=exe)
-    records = [pipes.record(entry) for entry in sorted_by(sort, matching(glob, pipes.entries))]
+    records = [pipes.record(entry) for entry in sorted_by(sort, some_matching(glob, pipes.entries))]
     if not output.is_json:
         records = [{**record, "server": _servers(record)} for record in records]
     server = ("server",) if any(record["servers"] for record in records) else ()

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipectl.core.constants import BUFFER_SIZE
+from pipectl.core.constants import BUFFER_SIZE, size_text
 from pipectl.core.deadline import Deadline
 from pipectl.options import option, with_examples
 from pipectl.options.client import ImpatientOpenOptions, OpenOptions, pipe_argument
 from pipectl.options.payload import ViewOptions
-from pipectl.options.types import SIZE, size_text
+from pipectl.options.types import SIZE
 from pipectl.output import Output, View
 from pipectl.output.text import counted
 
@@ -35,7 +35,10 @@ def command(output: Output, /, pipe: str, size: int, view: View, opening: OpenOp
     from pipectl.core.pipe.connection import ANY_DIRECTION, connect
 
     deadline = Deadline(opening.timeout)
-    with connect(pipe, deadline, access=ANY_DIRECTION, **opening.opening()) as connection:
+    with (
+        output.waiting(f"something to read from {pipe}"),
+        connect(pipe, deadline, access=ANY_DIRECTION, **opening.opening()) as connection,
+    ):
         found = connection.await_data(size, deadline)
     facts = {"pipe": pipe, "available": found.available, "left_in_message": found.left_in_message}
     output.note(_in_words(found))

@@ -4,61 +4,85 @@ from functools import partial
 
 import click
 
-from pipectl.options import option, stdin, with_examples
-from pipectl.options.types import DURATION
+from pipectl.options import Command, option, stdin, with_examples
+from pipectl.options.types import DURATION, ENCODING
 from pipectl.output import Output
+
+
+class PopenCommand(Command):
+    """Has exit codes for its own failures that a program seldom has."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Say so before anything can fail."""
+        ctx.ensure_object(Output).runs_program = True
+        return super().parse_args(ctx, args)
 
 
 @with_examples(
     ("pipectl popen -- ipconfig /all", "Run a command without a window, and pass on what it writes."),
     (
-        "pipectl popen --mode 4 --timeout 10 -- net start",
+        "pipectl popen --merge-stderr --timeout 10 -- net start",
         "Put stderr into stdout; end it, and all it started, after 10 s.",
     ),
-    ("pipectl popen --mode w -- sort /r < names.txt", "Feed a command from stdin."),
+    ("pipectl popen --no-stdin --json -- cmd /c dir", "Give it an empty stdin, and print each line as JSON."),
+    cls=PopenCommand,
     context_settings={"allow_interspersed_args": False},
 )
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGS]...")
+@option("--no-stdin", is_flag=True, help="Give it an empty stdin instead of this command's own.")
+@option("--merge-stderr", is_flag=True, help="Put its stderr into its stdout.")
 @option(
-    "-m",
-    "--mode",
-    type=click.Choice(["r", "w", "2", "3", "4"]),
-    default="3",
-    show_default=True,
-    help="Connect its stdout (r), stdin (w), both (2), stderr apart too (3), or stderr into stdout (4).",
+    "--encoding",
+    type=ENCODING,
+    help="Encoding of what it writes, for a terminal and JSON.  [default: UTF-8; on a terminal also the console's code "
+    "page]",
 )
 @option(
+    "-t",
     "--timeout",
     type=DURATION,
     default="none",
     show_default=True,
-    help="End it, and all that it started, after so long.",
+    help="Kill it, and all that it started, after this time.",
 )
 @click.pass_obj
-def command(output: Output, /, arguments: tuple[str, ...], mode: str, timeout: float | None) -> int:
+def command(
+    output: Output,
+    /,
+    arguments: tuple[str, ...],
+    no_stdin: bool,
+    merge_stderr: bool,
+    encoding: str | None,
+    timeout: float | None,
+) -> int:
     """Run a command over anonymous pipes, and stream what it writes.
 
     Runs PROGRAM itself, without a shell and without a window. Its stdout and stderr are passed on as they come, stdin
-    is passed to it, and its exit code is this command's own. Ctrl+C ends it and all that it has started.
+    is passed to it, and its exit code is this command's own. If it could not be run to its end, the exit code is 124
+    (timed out), 125 (another failure of pipectl), 126 (it cannot be run) or 127 (not found). Ctrl+C ends it and all
+    that it has started.
     """
     from pipectl.core.children.child import Child
+    from pipectl.output.programs import ProgramOutput
 
+    passed_on = ProgramOutput(output, encoding)
     with Child(
         arguments,
-        stdin=() if mode == "r" else stdin.chunks(),
-        on_stdout=partial(output.data.stream, "stdout"),
-        on_stderr=None if mode == "4" else partial(output.data.stream, "stderr"),
+        stdin=() if no_stdin else stdin.chunks(),
+        on_stdout=partial(passed_on.write, "stdout"),
+        on_stderr=None if merge_stderr else partial(passed_on.write, "stderr"),
     ) as child:
         exit_code = child.wait(timeout)
     stats = child.stats
-    output.summary(
-        "exit",
-        {
-            "exit_code": exit_code,
-            "seconds": round(stats.seconds, 3),
-            "stdin_bytes": stats.stdin,
-            "stdout_bytes": stats.stdout,
-            "stderr_bytes": stats.stderr,
-        },
+    passed_on.finish(
+        exit_code=exit_code,
+        seconds=round(stats.seconds, 3),
+        stdin_bytes=stats.stdin,
+        stdout_bytes=stats.stdout,
+        stderr_bytes=stats.stderr,
+    )
+    output.detail(
+        f"exit code {exit_code} after {stats.seconds:.3f} s; {stats.stdin} bytes to stdin, {stats.stdout} from stdout, "
+        f"{stats.stderr} from stderr"
     )
     return exit_code

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pipectl.options import EXEC, OUTPUT, Command, Option, option, with_examples
+from pipectl.options import EXEC, OUTPUT, Command, Option, UsageError, option, with_examples
 from pipectl.options.client import pipe_argument
-from pipectl.options.payload import PayloadFormat, ViewOptions, file_content
+from pipectl.options.payload import PayloadFormat, ViewOptions
+from pipectl.options.replies import FileReply, TextReply
 from pipectl.options.server import EndOptions, PipeOptions
-from pipectl.options.types import FILE
+from pipectl.options.types import DURATION, FILE
 from pipectl.output import Output, View
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pipectl.core.pipe.contract import Answer
     from pipectl.core.security.descriptors import PipeSecurity
     from pipectl.core.traffic.programs import ProgramAnswers
+    from pipectl.options.replies import Reply
     from pipectl.output.serverlog import ServerLog
 
 _ANSWERS = "What is answered"
@@ -40,8 +42,9 @@ class ServeCommand(Command):
 class AnswerOptions(NamedTuple):
     """What a server answers: an echo, if nothing else."""
 
-    reply: bytes | None
+    reply: "Reply | None"
     program: tuple[str, ...]
+    program_timeout: float | None
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
@@ -55,7 +58,7 @@ class AnswerOptions(NamedTuple):
                 type=FILE,
                 metavar="FILE",
                 section=_ANSWERS,
-                help="Answer with what a file holds now.",
+                help="Answer with the content of a file, which is read again for each message.",
             ),
             Option(
                 [EXEC, "execute"],
@@ -64,6 +67,15 @@ class AnswerOptions(NamedTuple):
                 help="Answer with the stdout of PROGRAM ARGS, run for each message, which is its stdin, without a "
                 "shell; PIPECTL_CLIENT_PID, _EXE, _USER and _SESSION tell it the client. A batch file must not take "
                 "what a client has sent or chosen into a command line: cmd would run it.",
+            ),
+            Option(
+                ["--exec-timeout"],
+                type=DURATION,
+                default="60",
+                show_default=True,
+                section=_ANSWERS,
+                help="Time limit for PROGRAM, which is ended then, together with everything that it has started; its "
+                "client is disconnected (500ms, 2m; none = no limit). Write it before `--exec`.",
             ),
             *PayloadFormat.parameters(),
         ]
@@ -74,12 +86,24 @@ class AnswerOptions(NamedTuple):
         written = PayloadFormat.from_params(params)
         text, file, execute = params["reply"], params["reply_file"], params["execute"]
         if (text is not None) + (file is not None) + execute + params["echo"] > 1:
-            raise click.UsageError("`--echo`, `--reply`, `--reply-file` and `--exec` exclude one another")
-        if bool(params["program"]) != execute:
-            raise click.UsageError("`--exec` goes with PROGRAM, and PROGRAM with `--exec`")
+            raise click.UsageError("use only one of `--echo`, `--reply`, `--reply-file` and `--exec`")
+        if execute and not params["program"]:
+            raise click.UsageError("`--exec` needs a PROGRAM")
+        if params["program"] and not execute:
+            stray = params["program"][0]
+            raise UsageError(f"unexpected argument `{stray}`", f"Write `--reply {stray}` or `--exec {stray}`")
+        timeout = params["exec_timeout"]
+        if timeout == 0:
+            raise click.UsageError("`--exec-timeout 0` would end every program at once; `none` is no limit")
         if text is not None:
-            return cls(written.encode(text), ())
-        return cls(None if file is None else written.finish(file_content(file)), params["program"])
+            return cls(TextReply(written.encode(text)), (), timeout)
+        return cls(None if file is None else FileReply(file, written), params["program"], timeout)
+
+
+def _append_to(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        output = ctx.ensure_object(Output)
+        output.path, output.appends = value, True
 
 
 @with_examples(
@@ -96,7 +120,16 @@ class AnswerOptions(NamedTuple):
     default="all",
     show_default=True,
     section=OUTPUT,
-    help="Write a line for every message, for comings and goings alone, or for nothing.",
+    help="What to log: every message, only connects and disconnects, or nothing.",
+)
+@option(
+    "--log-file",
+    type=FILE,
+    metavar="FILE",
+    section=OUTPUT,
+    expose_value=False,
+    callback=_append_to,
+    help="Append the log to this file, instead of writing it to stdout.",
 )
 @click.pass_obj
 def command(
@@ -118,36 +151,56 @@ def command(
     from pipectl.output.serverlog import ServerLog
 
     security = made.access.security()
-    announce = partial(_announce, output, pipe, security)
-    events = ServerLog(output, view, announce=announce, clients=log != "none", messages=log == "all")
+    announce = partial(_announce, output, pipe, made, security, answers.program)
+    events = ServerLog(
+        output, view, announce=announce, access=security.in_words, clients=log != "none", messages=log == "all"
+    )
     with ExitStack() as stack:
         answer = _answer(stack, events, output, answers)
         server = PipeServer(pipe, answer, events=events, config=made.config(security), stop_after=stop_after)
-        stack.callback(events.summarize)
         stack.enter_context(output.live())
-        stack.callback(events.close)
+        stack.callback(events.summarize)
         stack.enter_context(server)
         server.wait()
 
 
-def _announce(output: Output, pipe: str, security: "PipeSecurity") -> None:
-    output.note(f"serving {pipe}; end with Ctrl+C")
+def _announce(output: Output, pipe: str, made: PipeOptions, security: "PipeSecurity", program: tuple[str, ...]) -> None:
+    kind = "message" if made.is_message else "byte"
+    network = "" if made.access.allow_remote else "; no network"
+    output.note(f"serving {pipe} ({kind}, access: {', '.join(security.admitted())}{network}); end with Ctrl+C")
+    if program:
+        _announce_program(output, program)
     for words in security.in_words():
-        output.note(f"access: {words}")
+        output.detail(f"access: {words}")
     if security.lets_everyone_in():
         output.warning("everyone may connect, guests and services included")
+
+
+def _announce_program(output: Output, program: tuple[str, ...]) -> None:
+    """Show the whole command line, which has all options after `--exec`, and warn if there is no such program."""
+    from subprocess import list2cmdline
+
+    from pipectl.core.children.search import batch_file, is_program
+
+    output.note(f"for each message: {list2cmdline(program)}")
+    if not is_program(program[0]):
+        batch = batch_file(program[0])
+        output.warning(
+            f"`{program[0]}` is not found" + (f"; a batch file needs its ending: `{batch}`" if batch else "")
+        )
 
 
 def _answer(stack: ExitStack, events: "ServerLog", output: Output, answers: AnswerOptions) -> "Answer":
     """Return the handler that the options ask for."""
     if answers.program:
-        return stack.enter_context(closing(_program(events, output, answers.program)))
-    if answers.reply is None:
+        return stack.enter_context(closing(_program(events, output, answers)))
+    reply = answers.reply
+    if reply is None:
         return lambda _client, data: data
-    return lambda _client, _data: answers.reply
+    return lambda _client, _data: reply.current(output.warning)
 
 
-def _program(events: "ServerLog", output: Output, arguments: tuple[str, ...]) -> "ProgramAnswers":
+def _program(events: "ServerLog", output: Output, answers: AnswerOptions) -> "ProgramAnswers":
     from pipectl.core.traffic.programs import Failure, ProgramAnswers
 
     def environment(client: "Client") -> dict[str, str]:
@@ -159,7 +212,10 @@ def _program(events: "ServerLog", output: Output, arguments: tuple[str, ...]) ->
         return {f"PIPECTL_CLIENT_{name}": "" if fact is None else str(fact) for name, fact in facts.items()}
 
     def failed(client: "Client", failure: Failure) -> None:
-        what = "could not be run" if failure.exit_code is None else f"ended with exit code {failure.exit_code}"
-        output.warning(f"#{events.visitor(client).number}: `{arguments[0]}` {what}: {failure.text}".removesuffix(": "))
+        what = f"ended with exit code {failure.exit_code}"
+        if failure.exit_code is None:
+            what = "was ended" if failure.was_ended else "could not be run"
+        program = answers.program[0]
+        output.warning(f"#{events.visitor(client).number}: `{program}` {what}: {failure.text}".removesuffix(": "))
 
-    return ProgramAnswers(arguments, environment, failed)
+    return ProgramAnswers(answers.program, environment, failed, timeout=answers.program_timeout)

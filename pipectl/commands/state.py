@@ -21,7 +21,7 @@ _SET = "What is set"
 @option("--read-mode", type=Word(ReadMode), section=_SET, help="Read messages, or bytes.")
 @option("--wait-mode", type=Word(WaitMode), section=_SET, help="Block, or return at once.")
 @option("--collect-count", type=SIZE, section=_SET, help="Collect this many bytes before sending; remote pipes only.")
-@option("--collect-timeout", type=DURATION, section=_SET, help="Collect for so long at most; remote pipes alone.")
+@option("--collect-timeout", type=DURATION, section=_SET, help="Collect for at most this time; remote pipes only.")
 @click.pass_obj
 def command(
     output: Output,
@@ -43,8 +43,14 @@ def command(
 
     is_set = (read_mode, wait_mode, collect_count, collect_timeout) != (None, None, None, None)
     access = TO_SET if is_set else TO_ASK
-    with open_pipe(pipe, opening.timeout, access=access, **opening.opening()) as handle:
+    with (
+        output.waiting(f"a free instance of {pipe}"),
+        open_pipe(pipe, opening.timeout, access=access, **opening.opening()) as handle,
+    ):
         before = handle_state(handle)
+        if not is_set:
+            output.data.record({"pipe": pipe, **before})
+            return
         change_state(
             handle,
             read_mode=read_mode,
@@ -53,7 +59,4 @@ def command(
             collect_timeout=collect_timeout,
         )
         after = handle_state(handle)
-    if after != before or is_set:
-        output.data.change({"pipe": pipe}, before, after)
-    else:
-        output.data.record({"pipe": pipe, **before})
+    output.data.change({"pipe": pipe}, before, after)

@@ -1,5 +1,6 @@
 """The numbers of Win32's pipe interface: one enum for each parameter, and the error codes that pipes give."""
 
+import re
 from enum import IntEnum, IntFlag, StrEnum
 
 
@@ -57,6 +58,8 @@ class Access(IntFlag):
     WRITE_DAC = 0x0004_0000
     WRITE_OWNER = 0x0008_0000
     SYNCHRONIZE = 0x0010_0000
+    ACCESS_SYSTEM_SECURITY = 0x0100_0000
+    MAXIMUM_ALLOWED = 0x0200_0000
     # What the generic rights become on a pipe.
     FILE_GENERIC_READ = 0x0012_0089
     FILE_GENERIC_WRITE = 0x0012_0116
@@ -251,3 +254,24 @@ def symbol_of(code: int) -> str | None:
         return WinError(code).symbol
     except ValueError:
         return None
+
+
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_TOO_LARGE = 1 << 32  # for a DWORD: ctypes would cut off the rest
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of a size such as `65536`, `64k` or `1MiB`, below 4 GiB; raises ValueError."""
+    match = re.fullmatch(r"(\d{1,10})\s*([bkmg]?)(?:i?b)?", text.strip().lower(), re.ASCII)
+    size = int(match[1]) * _UNITS[match[2]] if match else _TOO_LARGE
+    if size >= _TOO_LARGE:
+        raise ValueError(f"invalid size {text!r}: use bytes (65536), or 64k, 1MiB; the maximum is just below 4 GiB")
+    return size
+
+
+def size_text(size: int) -> str:
+    """Return a size as `parse_size` reads it, in the largest unit that says it exactly: `64k`, `64m`."""
+    for unit in ("g", "m", "k"):
+        if size and size % _UNITS[unit] == 0:
+            return f"{size // _UNITS[unit]}{unit}"
+    return str(size)

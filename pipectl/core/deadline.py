@@ -1,5 +1,6 @@
-"""A point in time that bounds a whole operation, however many Win32 calls it takes."""
+"""A point in time that bounds a whole operation, however many Win32 calls it takes, and how a duration is written."""
 
+import re
 import time
 
 from .constants import INFINITE
@@ -61,3 +62,20 @@ def deadline_of(timeout: Timeout) -> Deadline:
 def milliseconds(seconds: float) -> int:
     """Return a time as Win32 takes it: whole milliseconds, rounded up, and never INFINITE."""
     return -int(-min(INFINITE - 1, max(0, seconds * 1000)) // 1)
+
+
+_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
+_DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?|{_NUMBER}", re.ASCII)
+_SECONDS = (3600, 60, 1, 0.001, 1)
+
+
+def parse_duration(text: str) -> float | None:
+    """Return the seconds of a duration such as `2.5`, `500ms` or `1h30m`; None for `none`. Raises ValueError."""
+    spelled = text.strip().lower()
+    if spelled == "none":
+        return None
+    match = _DURATION.fullmatch(spelled)
+    if match is None or not spelled:
+        raise ValueError(f"invalid duration {text!r}: use seconds (2.5), or 500ms, 2m, 1h30m, none")
+    parts = zip(match.groups(), _SECONDS, strict=True)
+    return sum(float(number) * seconds for number, seconds in parts if number is not None)

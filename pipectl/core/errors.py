@@ -35,7 +35,8 @@ class PipeError(OSError):
     """A Win32 call on a pipe that failed.
 
     `pipe` is the pipe's full name; `subject` what failed where that is no pipe, such as a program, and else the pipe.
-    `topic` names what went wrong where no code does, so that advice can be looked up by it.
+    `topic` names what went wrong where no code does, so that advice can be looked up by it. `partial` is what had come
+    of a result that is not whole.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class PipeError(OSError):
         self.pipe = pipe
         self.subject = subject or pipe
         self.topic = topic
+        self.partial = b""
 
     @property
     def symbol(self) -> str | None:
@@ -110,7 +112,7 @@ class MessageTooLongError(PipeError):
         topic: str = "",
     ) -> None:
         super().__init__(reason, code=WinError.MORE_DATA, function=function, pipe=pipe, subject=subject, topic=topic)
-        self.data = data
+        self.data = self.partial = data
 
 
 class PeerMismatchError(PipeError):
@@ -153,7 +155,7 @@ class PartialResultError(PipeError):
     @classmethod
     def after(cls, cause: PipeError) -> "PartialResultError":
         """Return the error for a result that another error has cut short; it reads the same."""
-        return cls(
+        error = cls(
             cause.reason,
             code=cause.code,
             function=cause.function,
@@ -161,6 +163,8 @@ class PartialResultError(PipeError):
             subject=cause.subject,
             topic=cause.topic,
         )
+        error.partial = cause.partial
+        return error
 
 
 _BY_CODE: dict[int, type[PipeError]] = {

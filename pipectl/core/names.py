@@ -39,7 +39,7 @@ def full_name(text: str) -> str:
     r"""Give the one full name of a pipe that is written in any way, also as a URL or with its backslashes doubled.
 
     For what a person wrote: a full name that holds a real backslash before `x01` must go through `display` first. A
-    name may be longer than a new pipe's may be: see `check_length`. Raises InvalidPipeNameError.
+    name may be longer than a new pipe's may be: see `check_new`. Raises InvalidPipeNameError.
     """
     undoubled = _undoubled(text)
     host, rest, is_verbatim = _split(undoubled or _without_scheme(text), text)
@@ -49,11 +49,15 @@ def full_name(text: str) -> str:
     return _full(host, name if is_verbatim else _normalised(name))
 
 
-def check_length(name: str) -> None:
-    """Raise InvalidPipeNameError for a full name that is longer than Microsoft allows a new pipe.
+def check_new(name: str) -> None:
+    """Raise InvalidPipeNameError for a full name under which no pipe can be made here: remote, or too long.
 
-    Windows itself does not count, so that a pipe of a longer name may well exist, and can be opened.
+    Windows itself does not count: a pipe of a longer name than Microsoft allows may well exist, and can be opened.
     """
+    if is_remote(name):
+        raise InvalidPipeNameError(
+            "a pipe can be served only on this computer", pipe=escape(name), topic="remote server"
+        )
     if _utf16_length(name) > MAX_LENGTH:
         raise InvalidPipeNameError(
             f"the name is longer than the {MAX_LENGTH} characters that Windows allows", pipe=escape(name)
@@ -184,6 +188,8 @@ def _refuse_path(text: str) -> None:
     first, _, rest = text.replace("/", "\\").removeprefix(".\\").lstrip("\\").partition("\\")
     if first.lower() == "pipe" and rest.strip("\\"):
         raise _invalid(text, "it has only the end of a pipe's prefix", meant=_either(escape(rest.lstrip("\\"))))
+    if text[:6].lower() == "\\.pipe" and "\\" not in text[1:]:
+        raise _invalid(text, "the shell has removed its backslashes", meant=(escape(text[6:]),))
     if text.startswith("/") or (text.startswith("\\") and not _escape_at(text, 0)):
         raise _invalid(text, "it starts like a path, and not like a pipe's", topic="path")
 

@@ -3,12 +3,14 @@
 The other files hold what several commands share: click types, payloads, how a pipe is opened, how it is served.
 """
 
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import click
 
-from pipectl.output import Mode, Output, OutputClosedError
+from pipectl.output import Color, Mode, Output, OutputClosedError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -33,6 +35,14 @@ class Example(NamedTuple):
     does: str
 
 
+class UsageError(click.UsageError):
+    """A wrong command line, with a hint of its own in the place of the way to the help."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 class Option(click.Option):
     """An option that stands in a section of the help."""
 
@@ -54,7 +64,7 @@ def echo(text: str) -> None:
         raise OutputClosedError from error
 
 
-def telling(name: str, text: Callable[[click.Context], str], summary: str) -> Option:
+def telling(*names: str, text: Callable[[click.Context], str], summary: str) -> Option:
     """Make an option that prints a text and ends the command line there.
 
     In the place of click's own, which look for a translation of their help at every start, and import `locale` for it.
@@ -66,7 +76,7 @@ def telling(name: str, text: Callable[[click.Context], str], summary: str) -> Op
             ctx.exit()
 
     return Option(
-        [name], is_flag=True, is_eager=True, expose_value=False, callback=callback, section=OUTPUT, help=summary
+        names, is_flag=True, is_eager=True, expose_value=False, callback=callback, section=OUTPUT, help=summary
     )
 
 
@@ -107,7 +117,7 @@ class Command(click.Command):
             *shared,
             *(parameter for parameter in own if not isinstance(parameter, click.Argument)),
             *_output_options(),
-            telling("--help", click.Context.get_help, "Show this message and exit."),
+            telling("-h", "--help", text=click.Context.get_help, summary="Show this message and exit."),
         ]
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -117,8 +127,27 @@ class Command(click.Command):
         except click.UsageError as error:
             error.ctx = error.ctx or ctx
             raise
+        if "MSYSTEM" in os.environ:
+            self._note_changed_arguments(ctx)
         ctx.params = {name: value for name, value in ctx.params.items() if name not in self._shared} | values
+        _open_file(ctx, ctx.ensure_object(Output))
+        if sys.platform == "win32":
+            from pipectl.core.win32.handle import heed_break
+
+            heed_break()
         return super().invoke(ctx)
+
+    def _note_changed_arguments(self, ctx: click.Context) -> None:
+        """Tell which arguments this shell has probably changed; what is the path of a file, it is to change."""
+        from .msys import changed_arguments
+
+        given = [ctx.params.get(parameter.name or "") for parameter in self.params if parameter.type.name != "path"]
+        texts = [text for value in given for text in (value if isinstance(value, tuple) else (value,))]
+        for changed, written in changed_arguments(text for text in texts if isinstance(text, str)):
+            ctx.ensure_object(Output).note(
+                f"this shell has probably changed `{written}` to `{changed}`: write `/{written}`, or set "
+                "MSYS2_ARG_CONV_EXCL='*'"
+            )
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options section by section."""
@@ -149,8 +178,20 @@ def with_examples(*examples: tuple[str, str], **attributes: Any) -> Callable[[Ca
     return click.command(**{"cls": Command, "examples": examples, **attributes})  # type: ignore[no-any-return]
 
 
+def _open_file(ctx: click.Context, output: Output) -> None:
+    """Open the file of `-o`, before anything is sent whose reply it is for; raises UsageError if that cannot be."""
+    if output.path is None:
+        return
+    try:
+        output.open(output.path)
+    except OSError as error:
+        raise click.UsageError(f"`{output.path}` cannot be written: {error.strerror}", ctx) from None
+    ctx.call_on_close(output.close)
+
+
 def _output_options() -> list[click.Parameter]:
     """Make the options that every command has; their values go to the command's Output."""
+    from .types import FILE  # which the overview does without
 
     def stored(*names: str, apply: Callable[[Output, Any], None], **attributes: Any) -> Option:
         def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
@@ -162,8 +203,14 @@ def _output_options() -> list[click.Parameter]:
     def set_mode(output: Output, mode: Any) -> None:
         output.mode = Mode(mode)
 
+    def set_file(output: Output, value: Any) -> None:
+        output.path = value
+
     def set_json(output: Output, _value: Any) -> None:
         output.mode = Mode.JSON
+
+    def set_color(output: Output, value: Any) -> None:
+        output.color = Color(value)
 
     def set_verbosity(output: Output, value: Any) -> None:
         output.verbosity = value
@@ -176,13 +223,28 @@ def _output_options() -> list[click.Parameter]:
 
     return [
         stored(
+            "-o",
             "--output",
+            apply=set_file,
+            type=FILE,
+            metavar="FILE",
+            help="Write the data to this file, whatever the shell does with stdout; binary data stays as it is.",
+        ),
+        stored(
+            "--format",
             apply=set_mode,
             type=click.Choice([mode.value for mode in Mode]),
-            help="Write a table, JSON (one object a line), or the raw values.  [default: what suits the stream]",
+            help="Write a table, JSON (one object a line), or the raw values.  [default: table on a terminal, plain "
+            "text otherwise]",
         ),
-        stored("--json", apply=set_json, is_flag=True, help="The same as `--output json`."),
-        stored("-v", "--verbose", apply=set_verbosity, count=True, help="Tell more on stderr."),
-        stored("-q", "--quiet", apply=set_quiet, is_flag=True, help="Tell only errors and warnings on stderr."),
+        stored("--json", apply=set_json, is_flag=True, help="Short for `--format json`."),
+        stored(
+            "--color",
+            apply=set_color,
+            type=click.Choice([color.value for color in Color]),
+            help="Color messages and tables.  [default: auto, on a terminal unless NO_COLOR is set]",
+        ),
+        stored("-v", "--verbose", apply=set_verbosity, count=True, help="More detail on stderr."),
+        stored("-q", "--quiet", apply=set_quiet, is_flag=True, help="Only errors and warnings on stderr."),
         stored("--debug", apply=set_debug, is_flag=True, help="Show a traceback with an error."),
     ]

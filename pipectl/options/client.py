@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import click
 
-from pipectl.core.constants import MAX_MESSAGE, Sqos, Wait
+from pipectl.core.constants import MAX_MESSAGE, Sqos, Wait, size_text
 
 from . import CONNECTION, REPLY, Option
-from .types import DURATION, FRAMING, PIPE, SIZE, Word, size_text
+from .types import DURATION, FRAMING, PIPE, SIZE, Word
 
 if TYPE_CHECKING:
     from pipectl.core.inventory.peers import Expected
@@ -47,7 +47,7 @@ class OpenOptions(NamedTuple):
         levels = [name.lower() for name in Sqos.__members__]
         return [
             Option(
-                ["--timeout"],
+                ["-t", "--timeout"],
                 type=DURATION,
                 default=cls.default_timeout(),
                 show_default=True,
@@ -125,7 +125,7 @@ class RequestOptions(NamedTuple):
 
     open: OpenOptions
     max_message: int
-    # None: what a byte pipe has without a choice. A message pipe needs no rule.
+    # None: one message on a message pipe, silence on a byte pipe.
     until: "Framing | None"
 
     @classmethod
@@ -144,8 +144,9 @@ class RequestOptions(NamedTuple):
                 ["--until"],
                 type=FRAMING,
                 section=REPLY,
-                help="Where a reply ends on a byte pipe: newline, eof, idle:SECONDS, bytes:N or frame:u32le "
-                "(u16 or u32, le or be).  [default: idle:0.2]",
+                help="Where a reply ends: newline, eof, idle:SECONDS, bytes:SIZE or frame:u32le (u16 or u32, le or "
+                "be). On a message pipe the messages are joined until then, and an empty one ends `eof`.  [default: "
+                "idle:0.2 on a byte pipe, one message on a message pipe]",
             ),
             *OpenOptions.parameters(),
         ]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import click
@@ -9,7 +10,7 @@ import click
 from pipectl.core.errors import PipeError, PipeTimeoutError
 from pipectl.output import Form, View
 
-from . import REPLY, SENT, Option
+from . import REPLY, SENT, Option, UsageError
 from .types import ENCODING, FILE, Word
 
 
@@ -34,7 +35,7 @@ class ViewOptions:
                 default="utf-8",
                 show_default=True,
                 section=REPLY,
-                help="The encoding of text that is sent or shown.",
+                help="Encoding of DATA and of replies shown as text; stdin and files are UTF-8 and converted.",
             ),
         ]
 
@@ -50,6 +51,7 @@ class PayloadFormat(NamedTuple):
     is_hex: bool
     is_base64: bool
     escapes: bool
+    chomp: bool
     newline: bool
     encoding: str
 
@@ -57,10 +59,26 @@ class PayloadFormat(NamedTuple):
     def parameters(cls) -> list[click.Parameter]:
         """Return the options that say how DATA is written."""
         return [
-            Option(["--hex", "is_hex"], is_flag=True, section=SENT, help="Read what to send as hexadecimal digits."),
-            Option(["--base64", "is_base64"], is_flag=True, section=SENT, help="Read what to send as base64."),
-            Option(["--escapes"], is_flag=True, section=SENT, help=r"Read \n, \t, \0, \\, \xNN and \uNNNN in text."),
-            Option(["--newline"], is_flag=True, section=SENT, help="End what is sent with a line feed."),
+            Option(
+                ["-x", "--hex", "is_hex"],
+                is_flag=True,
+                section=SENT,
+                help="Read hexadecimal digits: `deadbeef`, `DE-AD-BE-EF`, `0xde, 0xad`.",
+            ),
+            Option(["--base64", "is_base64"], is_flag=True, section=SENT, help="Read base64."),
+            Option(
+                ["--escapes"],
+                is_flag=True,
+                section=SENT,
+                help=r"Interpret \n, \r, \t, \0, \\, \xNN and \uNNNN in text.",
+            ),
+            Option(
+                ["--chomp"],
+                is_flag=True,
+                section=SENT,
+                help="Remove one line ending from the end, such as the one that PowerShell adds.",
+            ),
+            Option(["--newline"], is_flag=True, section=SENT, help="Append a line feed (LF)."),
         ]
 
     @classmethod
@@ -68,40 +86,35 @@ class PayloadFormat(NamedTuple):
         """Return the format; raises UsageError for two at once."""
         written = cls(*(params[name] for name in cls._fields))
         if written.is_hex + written.is_base64 + written.escapes > 1:
-            raise click.UsageError("`--hex`, `--base64` and `--escapes` exclude one another")
+            raise click.UsageError("use only one of `--hex`, `--base64` and `--escapes`")
         return written
 
     def encode(self, text: str) -> bytes:
         """Return the bytes that a text stands for; raises UsageError if it stands for none."""
-        if self.is_hex or self.is_base64:
-            return self.finish(text.encode("ascii", "replace"))
+        if self.is_hex:
+            return self._ended(_from_hex(text))
+        if self.is_base64:
+            return self._ended(_from_base64(text))
+        text = _chomped(text) if self.chomp else text
         try:
-            data = _unescape(text, self.encoding) if self.escapes else text.encode(self.encoding)
+            return self._ended(_unescape(text, self.encoding) if self.escapes else text.encode(self.encoding))
         except UnicodeError as error:
-            raise click.UsageError(f"{self.encoding} cannot say this text: {error}") from None
-        return self._ended(data)
+            raise click.UsageError(f"this text cannot be encoded as {self.encoding}: {error}") from None
 
-    def line(self, line: bytes) -> bytes:
-        """Return the bytes that a line of stdin stands for: its own, or those of its text, which is UTF-8."""
-        if self.is_hex or self.is_base64 or (self.encoding == "utf-8" and not self.escapes):
-            return self.finish(line)
-        try:
-            return self.encode(line.decode())
-        except UnicodeDecodeError:
-            raise click.UsageError("a line of stdin is not UTF-8") from None
+    def convert(self, data: bytes) -> bytes:
+        """Return the bytes that a line or the whole of stdin or of a file stands for, without a byte order mark.
 
-    def finish(self, data: bytes) -> bytes:
-        """Return the bytes that the bytes of a file stand for: themselves, or what their digits say."""
-        import binascii
+        They are UTF-8 text where an option reads or converts text, and else are sent as they are.
+        """
+        if data[:2] in _BEGIN_OF_MARKS:
+            from .marks import unmarked
 
-        compact = b"".join(data.split()) if self.is_hex or self.is_base64 else data
-        try:
-            if self.is_hex:
-                data = binascii.unhexlify(compact)
-            elif self.is_base64:
-                data = binascii.a2b_base64(compact, strict_mode=True)
-        except ValueError as error:
-            raise click.UsageError(f"this is not {'hex' if self.is_hex else 'base64'}: {error}") from None
+            data = unmarked(data)
+        if self.is_hex or self.is_base64:
+            return self.encode(data.decode("ascii", "replace"))
+        if self.encoding != "utf-8" or self.escapes:
+            return self.encode(_from_utf_8(data, "--escapes" if self.escapes else f"--encoding {self.encoding}"))
+        data = data.removesuffix(b"\n").removesuffix(b"\r") if self.chomp else data
         return self._ended(data)
 
     def _ended(self, data: bytes) -> bytes:
@@ -117,7 +130,13 @@ class Payload:
         return [
             click.Argument(["data"], required=False, help="What to send; `-` is stdin."),
             Option(["--stdin", "from_stdin"], is_flag=True, section=SENT, help="Send stdin, as `-` does."),
-            Option(["--data-file"], type=FILE, metavar="FILE", section=SENT, help="Send what a file holds."),
+            Option(["-f", "--data-file"], type=FILE, metavar="FILE", section=SENT, help="Send the content of a file."),
+            Option(
+                ["--empty"],
+                is_flag=True,
+                section=SENT,
+                help='Send an empty message: PowerShell up to 7.2 drops the argument "".',
+            ),
             *PayloadFormat.parameters(),
         ]
 
@@ -127,16 +146,22 @@ class Payload:
         written = PayloadFormat.from_params(params)
         data, data_file = params["data"], params["data_file"]
         from_stdin = params["from_stdin"] or data == "-"
-        text = None if data == "-" else data
-        if (text is not None) + from_stdin + (data_file is not None) != 1:
-            raise click.UsageError("say once what to send: DATA, `-` for stdin, or `--data-file FILE`")
-        if text is not None:
-            return written.encode(text)
-        if data_file is not None:
-            return written.finish(file_content(data_file, params["timeout"]))
-        from .stdin import read_all
+        text = "" if params["empty"] else data
+        sources = (data not in (None, "-")) + from_stdin + (data_file is not None) + params["empty"]
+        if not sources:
+            raise UsageError(
+                "nothing to send: give DATA, `-` (stdin), `--data-file FILE` or `--empty`",
+                'PowerShell up to 7.2 drops the argument "": use `--empty`',
+            )
+        if sources > 1:
+            raise click.UsageError("use only one of DATA, `-` (stdin), `--data-file` and `--empty`")
+        if from_stdin:
+            from .stdin import read_all
 
-        return written.finish(read_all())
+            return written.convert(read_all())
+        if data_file is not None:
+            return written.convert(file_content(data_file, params["timeout"]))
+        return written.encode(text)
 
 
 def file_content(path: str, timeout: float | None = None) -> bytes:
@@ -153,6 +178,55 @@ def file_content(path: str, timeout: float | None = None) -> bytes:
     except OSError as error:
         reason = error.reason if isinstance(error, PipeError) else error.strerror
         raise click.UsageError(f"`{path}` cannot be read: {reason}") from None
+
+
+_BEGIN_OF_MARKS = (b"\xef\xbb", b"\xff\xfe", b"\xfe\xff")
+
+# As tools write them: `dead beef`, `de:ad`, `DE-AD`, `0xde, 0xad`, `\xde\xad`, `{0xde}`.
+_HEX = re.compile(r"(0x|\\x)?([0-9a-f]+)|[\s:,;_{}()\[\]-]+|(.)", re.IGNORECASE | re.DOTALL)
+
+
+def _from_hex(text: str) -> bytes:
+    """Return the bytes that hexadecimal digits stand for; raises UsageError, which tells the position."""
+    with suppress(ValueError):
+        return bytes.fromhex(text)
+    found = list(_HEX.finditer(text))
+    for match in found:
+        if match[3]:
+            raise click.UsageError(f"invalid hex: {match[3]!r} at position {match.start() + 1} is not a digit")
+    return b"".join(map(_from_digits, found))
+
+
+def _from_digits(match: re.Match[str]) -> bytes:
+    """Return the bytes of one group of hexadecimal digits; a single digit after `0x` is a byte, others go in pairs."""
+    prefix, digits, _ = match.groups(default="")
+    if len(digits) % 2 and not (prefix and len(digits) == 1):
+        position = match.start() + 1
+        raise click.UsageError(f"invalid hex: {match[0]!r} at position {position} has an odd number of digits")
+    return bytes.fromhex(digits.rjust(2, "0") if digits else "")
+
+
+def _from_base64(text: str) -> bytes:
+    """Return the bytes that base64 stands for; raises UsageError."""
+    import binascii
+
+    try:
+        return binascii.a2b_base64("".join(text.split()), strict_mode=True)
+    except ValueError as error:
+        raise click.UsageError(f"invalid base64: {error}") from None
+
+
+def _from_utf_8(data: bytes, option: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(
+            f"`{option}` reads stdin and files as UTF-8, which the byte at position {error.start + 1} is not"
+        ) from None
+
+
+def _chomped(text: str) -> str:
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.?))", re.DOTALL)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pipectl.core.constants import BUFFER_SIZE, MAX_MESSAGE, UNLIMITED_INSTANCES
+from pipectl.core.constants import BUFFER_SIZE, MAX_MESSAGE, UNLIMITED_INSTANCES, size_text
 
 from . import WHO, Option
-from .types import DURATION, SIZE, size_text
+from .types import DURATION, SIZE
 
 if TYPE_CHECKING:
     from pipectl.core.pipe.config import PipeConfig, StopAfter
@@ -149,7 +149,13 @@ class EndOptions:
         """Return the options of the end."""
         return [
             Option(["--once"], is_flag=True, section=_END, help="End after one client: the same as `--count 1`."),
-            Option(["--count"], type=click.IntRange(1), metavar="N", section=_END, help="End after this many clients."),
+            Option(
+                ["-n", "--count"],
+                type=click.IntRange(1),
+                metavar="N",
+                section=_END,
+                help="End after this many clients.",
+            ),
             Option(
                 ["--messages"], type=click.IntRange(1), metavar="N", section=_END, help="End after this many answers."
             ),

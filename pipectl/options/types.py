@@ -1,12 +1,13 @@
 """The click types: a pipe's name, a time, a size, an encoding, a framing, a word of an enum, the path of a file."""
 
 import codecs
-import re
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pipectl.core.constants import parse_size
+from pipectl.core.deadline import parse_duration
 from pipectl.core.errors import InvalidPipeNameError
 from pipectl.core.names import full_name
 
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from pipectl.core.pipe.framing import Framing
 
 _E = TypeVar("_E", bound=Enum)
-
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_SIZES = 1 << 32  # how many a DWORD can tell apart; ctypes would cut off the rest
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}
 
 
 class PipeName(click.ParamType[str]):
@@ -48,19 +45,17 @@ class PipeName(click.ParamType[str]):
 
 
 class Duration(click.ParamType[float | None]):
-    """A time: seconds, or with a unit such as `500ms` or `2m`; `none` is for ever, and its value None."""
+    """A duration in seconds, or with units such as `500ms` or `1h30m`; `none` is no limit, and its value None."""
 
     name = "seconds"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
         if not isinstance(value, str):
             return value  # type: ignore[no-any-return] # a default
-        if value.lower() == "none":
-            return None
-        match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h|)", value.strip().lower(), re.ASCII)
-        if match is None:
-            self.fail(f"{value!r} is no time: write seconds such as 2.5, or 500ms, 2m, none", param, ctx)
-        return float(match[1]) * _SECONDS[match[2]]
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Size(click.ParamType[int]):
@@ -71,19 +66,10 @@ class Size(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"(\d{1,10})\s*([bkmg]?)(?:i?b)?", value.strip().lower(), re.ASCII)
-        size = int(match[1]) * _UNITS[match[2]] if match else _SIZES
-        if size >= _SIZES:
-            self.fail(f"{value!r} is no size: write bytes such as 65536, or 64k, 1MiB, of less than 4 GiB", param, ctx)
-        return size
-
-
-def size_text(size: int) -> str:
-    """Return a size as `Size` reads it, in the largest unit that says it exactly: `64k`, `64m`."""
-    for unit in ("g", "m", "k"):
-        if size and size % _UNITS[unit] == 0:
-            return f"{size // _UNITS[unit]}{unit}"
-    return str(size)
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Encoding(click.ParamType[str]):
@@ -101,7 +87,7 @@ class Encoding(click.ParamType[str]):
 
 
 class FramingRule(click.ParamType["Framing"]):
-    """The rule by which a reply on a byte pipe ends."""
+    """The rule by which a reply ends."""
 
     name = "rule"
 

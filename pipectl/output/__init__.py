@@ -1,35 +1,48 @@
-"""Where everything that a command says goes: data to stdout, talk to stderr.
+"""Where everything that a command says goes: data to stdout or to the file of `-o`, messages to stderr.
 
-There are three forms of data. `table` is for people; `json` is one ASCII object a line; `raw` is the values alone.
-Without a choice, a terminal gets tables, and a file or a pipe gets a payload's own bytes and plain columns, which are
-never cut to a width. The form is chosen once: `Output.data` is the writer that has it.
+There are three formats of data. `table` is for people; `json` is one ASCII object a line; `raw` is the values alone.
+By default a terminal gets tables, and a file or a pipe gets a payload's own bytes and plain columns, which are never
+cut to a width. The format is chosen once: `Output.data` is the writer that has it.
 
-Everything that comes from outside is neutralized before a terminal gets it: see `text`. What this file does not need to
+Everything that comes from outside is escaped before a terminal gets it: see `text`. What this file does not need to
 write a redirected payload is imported when it is used: `text`, `json` and `tables`, which alone knows rich.
 """
 
 import codecs
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypedDict, Unpack
 
 if TYPE_CHECKING:
     from .tables import Screen
 
-SCHEMA = 1
+# The variable that chooses the encoding of redirected text.
+ENCODING = "PIPECTL_ENCODING"
+
+# Seconds of waiting after which a person is told what for.
+_PATIENCE = 1.0
 
 Record = Mapping[str, Any]
 
 
 class Mode(StrEnum):
-    """The forms of data: `--output`."""
+    """The formats of data: `--format`."""
 
     TABLE = "table"
     JSON = "json"
     RAW = "raw"
+
+
+class Color(StrEnum):
+    """When messages and tables are colored: `--color`. `auto` is at a terminal, unless NO_COLOR or TERM forbid it."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 class Form(StrEnum):
@@ -49,8 +62,118 @@ class View(NamedTuple):
     encoding: str = "utf-8"
 
 
+class How(TypedDict, total=False):
+    """What is special about a payload: its name in JSON, `reply` by default, and how it differs for others."""
+
+    field: str
+    # Whether a person sees even text as a hex dump.
+    as_dump: bool
+    # What follows a payload that is not the only one, for a program to tell them apart.
+    end: bytes
+
+
 class OutputClosedError(Exception):
     """Nobody reads stdout any more, as after `| head -1`."""
+
+
+class OutputFailedError(Exception):
+    """What was to be written could not be, as on a disk that is full; the text says where and why."""
+
+
+class Stream:
+    """What output is written to: stdout, stderr or a file. A stream of None takes everything and keeps nothing."""
+
+    def __init__(self, stream: TextIO | None, warn: Callable[[str], object] = lambda _text: None) -> None:
+        self._stream = stream
+        self._warn = warn
+
+    @cached_property
+    def is_terminal(self) -> bool:
+        """Whether a person sees at once what is written."""
+        return self._stream is not None and (self._stream.isatty() or self.is_msys)
+
+    @cached_property
+    def is_msys(self) -> bool:
+        """Whether this is the window of Git Bash, MSYS2 or Cygwin, to which a program of Windows writes by a pipe."""
+        # They set TERM, and neither cmd nor PowerShell does: a redirected call does without one more import.
+        if sys.platform != "win32" or self._stream is None or "TERM" not in os.environ:
+            return False
+        from pipectl.core.win32.consoles import is_msys_terminal
+
+        return is_msys_terminal(self._stream)
+
+    def write(self, data: str | bytes) -> None:
+        """Write everything at once, text with line feeds alone.
+
+        Raises OutputClosedError if nobody reads, and OutputFailedError.
+        """
+        stream = self._stream
+        if stream is None:
+            return
+        if isinstance(data, str) and not stream.isatty():
+            data = self._encoded(data, stream)
+        try:
+            if isinstance(data, str):
+                stream.write(data)
+            else:
+                stream.flush()
+                stream.buffer.write(data)
+            stream.flush()
+        except OSError as error:
+            self._fail(stream, error)
+
+    def write_text(self, text: str) -> None:
+        """Write text, with a line feed at its end unless there is one, or no text."""
+        self.write(text if not text or text.endswith("\n") else f"{text}\n")
+
+    def truncate(self) -> None:
+        """Take away what the file held before, if it is one."""
+        with suppress(OSError):
+            if self._stream is not None:
+                self._stream.truncate(0)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def _encoded(self, text: str, stream: TextIO) -> bytes:
+        encoding = self._encoding(stream)
+        try:
+            return text.encode(encoding)
+        except UnicodeEncodeError:
+            self._warn(f"characters that {encoding} does not have are written as escapes: set {ENCODING}=utf-8")
+            return text.encode(encoding, "backslashreplace")
+
+    def _encoding(self, stream: TextIO) -> str:
+        """Return the encoding of redirected text: the chosen one, or the console's, as PowerShell and cmd expect it."""
+        chosen = os.environ.get(ENCODING)
+        if chosen:
+            with suppress(LookupError):
+                return codecs.lookup(chosen).name
+            self._warn(f"{ENCODING}={chosen}: there is no such encoding")
+        if self.is_msys:
+            return "utf-8"
+        if sys.platform != "win32" or stream not in (sys.stdout, sys.stderr):
+            return stream.encoding
+        from pipectl.core.win32.consoles import console_encoding
+
+        return console_encoding()
+
+    def _fail(self, stream: TextIO, error: OSError) -> None:
+        """Raise what a failure to write means; nothing where the stream was closed before pipectl began."""
+        import errno
+        import stat
+
+        if error.errno == errno.EBADF:
+            self._stream = None
+            return
+        # Windows reports a pipe that nobody reads as EINVAL.
+        is_unread = error.errno == errno.EINVAL and not stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+        if is_unread or isinstance(error, BrokenPipeError):
+            raise OutputClosedError from error
+        where = "stdout" if stream is sys.stdout else "stderr" if stream is sys.stderr else f"`{stream.name}`"
+        raise OutputFailedError(f"{where} cannot be written: {error.strerror or error}") from error
 
 
 class Writer:
@@ -60,34 +183,21 @@ class Writer:
     facts about it, and as a person reads it.
     """
 
-    def __init__(self, *, has_facts: bool = False) -> None:
+    def __init__(self, stream: Stream, *, has_facts: bool = False) -> None:
+        self._stream = stream
         self._has_facts = has_facts
 
-    def payload(
-        self,
-        data: bytes,
-        view: View,
-        record: Record,
-        *,
-        field: str = "reply",  # noqa: ARG002 - for JSON
-        as_dump: bool = False,
-        as_line: bool = False,
-    ) -> None:
-        """Write what a pipe sent; `record` are the facts about it.
-
-        `field` is its name in JSON; `as_dump` shows even text to a person as a hex dump; `as_line` gives a payload
-        that is empty a line too, where one is asked for as text, so that many can be told apart.
-        """
+    def payload(self, data: bytes, view: View, record: Record, **how: Unpack[How]) -> None:
+        """Write what a pipe sent; `record` are the facts about it."""
+        as_dump, end = how.get("as_dump", False), how.get("end", b"")
         for_person = view._replace(form=Form.HEX) if as_dump and view.form is Form.AUTO else view
         if self._has_facts:
             self.record({**record, "bytes": len(data)})
             self._shown_to_person(data, for_person)
         elif view.form is Form.RAW:
-            write(sys.stdout, data)
-        elif as_line and not data and view.form is not Form.AUTO:
-            write(sys.stdout, "\n")
+            self._stream.write(data + end)
         else:
-            self._payload_alone(data, view, for_person)
+            self._payload_alone(data, view, for_person, end)
 
     def record(self, record: Record) -> None:
         """Write one thing with its fields; fields that are None are absent."""
@@ -115,44 +225,46 @@ class Writer:
         del record
         from .text import printable
 
-        write_text(printable(line))
-
-    def stream(self, name: str, data: bytes) -> None:
-        """Pass a piece of a child's `stdout` or `stderr` on, at once, to the stream of that name."""
-        write(sys.stderr if name == "stderr" else sys.stdout, data)
-
-    def summary(self, event: str, record: Record) -> bool:
-        """Write at the end what it came to, if that is part of the data; return whether it is."""
-        del event, record
-        return False
+        self._stream.write_text(printable(line))
 
     # What differs on a terminal
 
-    def _payload_alone(self, data: bytes, view: View, for_person: View) -> None:
+    def _payload_alone(self, data: bytes, view: View, for_person: View, end: bytes) -> None:
         del for_person
         if view.form is Form.AUTO:
-            write(sys.stdout, data)
+            self._stream.write(data + end)
             return
-        write_text(_for_program(data, view))
+        from .text import for_program
+
+        text = for_program(data, *view)
+        if end:
+            self._stream.write(text)
+            self._stream.write(end)
+        else:
+            self._stream.write_text(text)
 
     def _shown_to_person(self, data: bytes, view: View) -> None:
-        write_text(_for_person(data, view))
+        from .text import for_person
+
+        self._stream.write_text(for_person(data, *view))
 
     def _columns(self, rows: Sequence[Sequence[str]]) -> None:
-        from .text import columns
+        from .text import column_lines
 
-        write_text(columns(rows))
+        self._stream.write_text("\n".join(column_lines(rows, has_heads=False)))
 
     def _rows(self, heads: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> None:
         del title
-        self._columns([[head.upper() for head in heads], *rows])
+        from .text import column_lines
+
+        self._stream.write_text("\n".join(column_lines([[head.upper() for head in heads], *rows])))
 
 
 class TableWriter(Writer):
     """Writes data for a person at a terminal: tables, and payloads as a person reads them."""
 
-    def __init__(self, screen: "Screen", *, has_facts: bool = False) -> None:
-        super().__init__(has_facts=has_facts)
+    def __init__(self, stream: Stream, screen: "Screen", *, has_facts: bool = False) -> None:
+        super().__init__(stream, has_facts=has_facts)
         self._screen = screen
 
     def event(self, record: Record, line: str) -> None:
@@ -164,8 +276,8 @@ class TableWriter(Writer):
 
         self._screen.print_above(printable(line))
 
-    def _payload_alone(self, data: bytes, view: View, for_person: View) -> None:
-        del view
+    def _payload_alone(self, data: bytes, view: View, for_person: View, end: bytes) -> None:
+        del view, end
         self._shown_to_person(data, for_person)
 
     def _columns(self, rows: Sequence[Sequence[str]]) -> None:
@@ -178,22 +290,13 @@ class TableWriter(Writer):
 class RawWriter(Writer):
     """Writes the values alone, with tabs between them."""
 
-    def payload(
-        self,
-        data: bytes,
-        view: View,
-        record: Record,
-        *,
-        field: str = "reply",
-        as_dump: bool = False,
-        as_line: bool = False,
-    ) -> None:
+    def payload(self, data: bytes, view: View, record: Record, **how: Unpack[How]) -> None:
         """Write the bytes, however they are to be shown."""
-        del view, record, field, as_dump, as_line
-        write(sys.stdout, data)
+        del view, record
+        self._stream.write(data + how.get("end", b""))
 
     def _columns(self, rows: Sequence[Sequence[str]]) -> None:
-        write_text("\n".join(map("\t".join, rows)))
+        self._stream.write_text("\n".join(map("\t".join, rows)))
 
     def _rows(self, heads: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> None:
         del heads, title
@@ -203,25 +306,17 @@ class RawWriter(Writer):
 class JsonWriter(Writer):
     """Writes objects, one a line, which have all that is known."""
 
-    def payload(
-        self,
-        data: bytes,
-        view: View,
-        record: Record,
-        *,
-        field: str = "reply",
-        as_dump: bool = False,
-        as_line: bool = False,
-    ) -> None:
+    def payload(self, data: bytes, view: View, record: Record, **how: Unpack[How]) -> None:
         """Write the record, with the bytes as the last field."""
-        del as_dump, as_line
         from .text import for_json
 
-        self.record({**record, field: for_json(data, view.encoding)})
+        self.record({**record, how.get("field", "reply"): for_json(data, view.encoding, view.form)})
 
     def record(self, record: Record) -> None:
         """Write an object."""
-        write(sys.stdout, json_line(record))
+        from .text import json_line
+
+        self._stream.write(json_line(record))
 
     def records(self, records: Sequence[Record], columns: Sequence[str], title: str | None = None) -> None:
         """Write an object for each, with all its fields."""
@@ -238,103 +333,129 @@ class JsonWriter(Writer):
         del line
         self.record(record)
 
-    def stream(self, name: str, data: bytes) -> None:
-        """Write an event."""
-        from .text import for_json
-
-        self.record({"event": name, "data": for_json(data, "utf-8")})
-
-    def summary(self, event: str, record: Record) -> bool:
-        """Write an event."""
-        self.record({"event": event, **record})
-        return True
-
 
 class Output:
     """The output of one command; commands get it as click's `obj`, with the options already applied."""
 
     def __init__(self) -> None:
         self.mode: Mode | None = None
+        self.color = Color.AUTO
         self.verbosity = 0
         self.quiet = False
         self.debug = False
+        # The file of `-o`, which `open` opens.
+        self.path: str | None = None
+        # Whether what it holds stays.
+        self.appends = False
+        # Whether the exit codes and errors are those of `popen`, whose program has exit codes of its own.
+        self.runs_program = False
         # Whether a line stays at the bottom of the terminal.
         self._is_live = False
+        self._file: Stream | None = None
+        self._has_warned = False
 
     @property
     def is_json(self) -> bool:
-        """Whether data and errors are JSON objects."""
+        """Whether data, messages and errors are JSON objects."""
         return self.mode is Mode.JSON
 
     @cached_property
+    def _stdout(self) -> Stream:
+        return Stream(sys.stdout, self._warn_once)
+
+    @cached_property
+    def stderr(self) -> Stream:
+        """Where messages go."""
+        return Stream(sys.stderr)
+
+    def open(self, path: str) -> None:
+        """Have data written to a file; what it holds stays until there is data. Raises OSError."""
+        keep = ~os.O_TRUNC
+        mode = "a" if self.appends else "w"
+        stream: Any = open(  # noqa: SIM115 - `close` closes it
+            path, mode, encoding="utf-8", newline="\n", opener=lambda name, flags: os.open(name, flags & keep, 0o666)
+        )
+        self._file = Stream(stream, self._warn_once)
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._file is not None:
+            self._file.close()
+
+    @cached_property
+    def stream(self) -> Stream:
+        """Where data goes: stdout, or the file, which loses what it had unless that is to stay."""
+        if self._file is None:
+            return self._stdout
+        if not self.appends:
+            self._file.truncate()
+        return self._file
+
+    @cached_property
     def data(self) -> Writer:
-        """The writer of data in the form that was chosen, or else suits stdout."""
-        if self.mode is Mode.JSON:
-            return JsonWriter()
-        if self.mode is Mode.RAW:
-            return RawWriter()
+        """The writer of data in the format that was chosen, or else suits stdout."""
+        stream = self.stream
         has_facts = self.mode is Mode.TABLE
-        if not is_terminal(sys.stdout):
-            return Writer(has_facts=has_facts)
-        return TableWriter(self._screen, has_facts=has_facts)
+        if self.mode in (None, Mode.TABLE) and not stream.is_terminal:
+            return Writer(stream, has_facts=has_facts)
+        if self.mode is Mode.JSON:
+            return JsonWriter(stream)
+        if self.mode is Mode.RAW:
+            return RawWriter(stream)
+        return TableWriter(stream, self._screen, has_facts=has_facts)
 
     @cached_property
     def _screen(self) -> "Screen":
         from .tables import Screen
 
-        return Screen()
+        return Screen(self._stdout.is_msys, self.stderr.is_msys, self.color)
 
-    # Talk
+    # Messages
 
-    def heading(self, title: str, *lines: str) -> None:
-        """Begin a part of a tour."""
-        self._talk("")
-        self._talk(title, style="bold")
-        for line in lines:
-            self._talk(f"> {line}" if len(lines) == 1 else f"  {line}", style="cyan")
-
-    def note(self, text: str) -> None:
+    def note(self, text: str, style: str = "") -> None:
         """Say something to the person, unless `--quiet`."""
         if not self.quiet:
-            self._talk(text)
+            self._say(text, style=style)
 
     def detail(self, text: str) -> None:
         """Say something that only `--verbose` asks for."""
         if self.verbosity and not self.quiet:
-            self._talk(text)
+            self._say(text)
 
     def warning(self, text: str) -> None:
         """Warn of something that goes on nevertheless."""
-        self._talk(text, label="warning", style="yellow")
+        self._say(text, label="warning", style="yellow")
 
     def error(self, text: str, hint: str | None = None, **facts: Any) -> None:
         """Say why the command failed and what to try; `facts` are for JSON."""
         if self.is_json:
-            with suppress(OutputClosedError):
-                write(sys.stderr, json_line({"error": {"message": text, **facts, "hint": hint}}))
+            self._object({"error": {"message": text, **facts, "hint": hint}})
             return
-        self._talk(text, label="error", style="bold red")
+        self._say(text, label="error", style="bold red")
         if hint:
-            self._talk(hint, label="hint", style="cyan")
+            self._say(hint, label="hint", style="cyan")
 
-    def traceback(self, error: Exception) -> None:
-        """Show where an error comes from, if `--debug` asks for it."""
-        if self.debug:
-            from traceback import format_exception
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say on a terminal what is waited for in this block, once that takes more than a second."""
+        if self.quiet or self.is_json or not self.stderr.is_terminal:
+            yield
+            return
+        from threading import Timer
 
-            self._talk("".join(format_exception(error)).rstrip())
-
-    def summary(self, event: str, record: Record) -> None:
-        """Say at the end what it came to: in the data of a program, or to a person at a terminal, on stderr."""
-        if not self.data.summary(event, record) and not self.quiet and is_terminal(sys.stderr):
-            from .text import fields
-
-            self._screen.draw_fields(list(fields(record)), to_stderr=True)
+        timer = Timer(_PATIENCE, self.note, [f"waiting for {what}; Ctrl+C ends it"])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
 
     @contextmanager
     def live(self) -> Iterator[None]:
         """Keep a line at the bottom of a terminal for what `progress` tells; elsewhere do nothing."""
-        if self.quiet or self.mode is not None or not is_terminal(sys.stderr):
+        if self.quiet or self.mode is not None or not self.stderr.is_terminal:
             yield
             return
         with self._screen.live():
@@ -349,92 +470,31 @@ class Output:
         if self._is_live:
             self._screen.progress(text)
 
-    def _talk(self, text: str, label: str = "", style: str = "") -> None:
+    def _warn_once(self, text: str) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            self.warning(text)
+
+    def _say(self, text: str, label: str = "", style: str = "") -> None:
+        if self.is_json:
+            self._object({label or "note": text})
+            return
         from .text import printable
 
         text = printable(text)
-        if is_terminal(sys.stderr) and (style or self._is_live):
-            self._screen.talk(text, label, style)
+        if (style and self._is_colored) or self._is_live:
+            self._screen.say(text, label, style)
             return
-        prefix = f"{label}: " if label else ""
-        with suppress(OutputClosedError):
-            write(sys.stderr, f"{prefix}{text}\n")
+        with suppress(OutputClosedError, OutputFailedError):
+            self.stderr.write(f"{label}: {text}\n" if label else f"{text}\n")
 
+    @property
+    def _is_colored(self) -> bool:
+        is_likely = self.stderr.is_terminal or bool(os.environ.get("FORCE_COLOR"))
+        return is_likely if self.color is Color.AUTO else self.color is Color.ALWAYS
 
-def _for_person(data: bytes, view: View) -> str:
-    from . import text
+    def _object(self, record: Record) -> None:
+        from .text import json_line
 
-    match view.form:
-        case Form.AUTO:
-            return text.for_person(data, view.encoding)
-        case Form.HEX:
-            return text.hexdump(data)
-        case Form.TEXT:
-            return text.printable(data.decode(view.encoding, "backslashreplace"))
-        case _:
-            return _for_program(data, view)
-
-
-def _for_program(data: bytes, view: View) -> str:
-    match view.form:
-        case Form.HEX:
-            return data.hex()
-        case Form.BASE64:
-            from .text import base64
-
-            return base64(data)
-        case _:
-            return data.decode(view.encoding, "backslashreplace")
-
-
-# The streams
-
-
-def is_terminal(stream: TextIO) -> bool:
-    """Return whether a person sees the stream at once."""
-    return stream.isatty()
-
-
-def write_text(text: str) -> None:
-    """Write text to stdout, with a line feed at its end unless there is one, or no text."""
-    write(sys.stdout, text if not text or text.endswith("\n") else f"{text}\n")
-
-
-def write(stream: TextIO, data: str | bytes) -> None:
-    """Write everything at once, text with line feeds alone; raises OutputClosedError if nobody reads."""
-    if isinstance(data, str) and not is_terminal(stream):
-        data = data.encode(_text_encoding(stream), "backslashreplace")
-    try:
-        if isinstance(data, str):
-            stream.write(data)
-        else:
-            stream.flush()
-            stream.buffer.write(data)
-        stream.flush()
-    except OSError as error:  # EPIPE, or EINVAL on Windows
-        raise OutputClosedError from error
-
-
-def _text_encoding(stream: TextIO) -> str:
-    """Return the encoding of redirected text: the console's, as PowerShell and cmd read a program's output."""
-    if sys.platform != "win32":
-        return stream.encoding
-    from pipectl.core.win32.winapi import GetConsoleOutputCP
-
-    with suppress(LookupError):  # there is no console, or no codec for its code page
-        return codecs.lookup(f"cp{GetConsoleOutputCP()}").name
-    return "utf-8"
-
-
-def json_line(record: Record) -> str:
-    """Return a record as a line of JSON, with the number of its schema; what is None is absent."""
-    import json
-
-    return json.dumps({"schema": SCHEMA, **_present(record)}) + "\n"
-
-
-def _present(value: Any) -> Any:
-    # Models have () for nothing. An empty list is a fact, such as an access list without entries.
-    if isinstance(value, Mapping):
-        return {key: _present(field) for key, field in value.items() if field is not None and field != ()}
-    return value
+        with suppress(OutputClosedError, OutputFailedError):
+            self.stderr.write(json_line(record))

@@ -1,10 +1,9 @@
 """What a server tells while it runs: who comes, what they say, who leaves, and a count of it all."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from queue import Full, Queue
+from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -16,15 +15,16 @@ from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.contract import Running, ServerEvents
 
 from . import Form, Output, View
-from .text import base64, beginning, counted, for_json, size_in_words
+from .text import beginning, counted, for_json, hexdump, size_in_words
 
 if TYPE_CHECKING:
     from pipectl.core.errors import PipeError
     from pipectl.core.models import Process
 
 _PREVIEW = 60
-# Bytes of a message that a JSON log carries: one client must not be able to fill a disk, or stop the server's loop.
-_MOST_IN_JSON = 64 << 10
+# Bytes of a message that a log carries, in JSON or with details: one client must not be able to fill a disk, or stop
+# the server's loop.
+_MOST_LOGGED = 64 << 10
 # Events that wait to be written while nobody reads, and the seconds that their end is waited for.
 _MOST_WAITING = 1000
 _PATIENCE = 1.0
@@ -35,25 +35,24 @@ class _Lines:
 
     def __init__(self, on_error: Callable[[BaseException], None]) -> None:
         self._on_error = on_error
-        self._waiting: Queue[Callable[[], None] | None] = Queue(_MOST_WAITING)
+        # Its `put` waits for no lock, which Ctrl+C could leave taken.
+        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._lost = 0
         self._thread = Thread(target=self._run, name="Server log", daemon=True)
         self._thread.start()
 
     def put(self, write: Callable[[], None]) -> int:
         """Have an event written after those before it; return how many were lost before it, because none was read."""
-        try:
-            self._waiting.put_nowait(write)
-        except Full:
+        if self._waiting.qsize() >= _MOST_WAITING:
             self._lost += 1
             return 0
+        self._waiting.put(write)
         lost, self._lost = self._lost, 0
         return lost
 
     def close(self) -> None:
         """Wait until all is written, but not for ever."""
-        with suppress(Full):
-            self._waiting.put(None, timeout=_PATIENCE)
+        self._waiting.put(None)
         self._thread.join(_PATIENCE)
 
     def _run(self) -> None:
@@ -96,11 +95,13 @@ class ServerLog(ServerEvents):
         view: View = View(),
         *,
         announce: Callable[[], None] | None = None,
+        access: Callable[[], Sequence[str]] = tuple,
         clients: bool = True,
         messages: bool = True,
     ) -> None:
         self._output = output
         self._announce = announce
+        self._access = access
         self._view = view
         self._tells_clients = clients
         self._tells_messages = messages
@@ -120,6 +121,8 @@ class ServerLog(ServerEvents):
         self._lines = _Lines(server.abort)
         if self._announce is not None:
             self._lines.put(self._announce)
+        if self._output.is_json:
+            self._lines.put(partial(self._tell_listening, server.pipe, datetime.now().astimezone()))
         self._watch = Stopwatch()
 
     def connected(self, client: Client) -> None:
@@ -160,20 +163,29 @@ class ServerLog(ServerEvents):
             self._lines.close()
 
     def summarize(self) -> None:
-        """Say what it came to, if it came to anything."""
+        """Write what waits, and say what it came to, if it came to anything."""
+        self.close()
         if self._server is not None:
             self._output.note(f"served {self._counts(self._server)} in {self._watch.seconds:.1f} s")
+
+    def _tell_listening(self, pipe: str, now: datetime) -> None:
+        time = now.isoformat(timespec="milliseconds")
+        self._output.data.record({"time": time, "event": "listening", "pipe": pipe, "access": list(self._access())})
 
     def _tell_payload(self, event: str, client: Client, data: bytes) -> None:
         payload = self._payload(data) if self._output.is_json else None
         self._tell(event, client, self._preview(data), lambda: {"payload": payload})
 
     def _payload(self, data: bytes) -> dict[str, Any]:
-        if len(data) <= _MOST_IN_JSON:
-            return for_json(data, self._view.encoding)
-        text = beginning(data, self._view.encoding, _MOST_IN_JSON)
-        shown = {"base64": base64(data[:_MOST_IN_JSON])} if text is None else {"text": text}
-        return {"size": len(data), **shown, "truncated": True}
+        if len(data) <= _MOST_LOGGED:
+            return for_json(data, self._view.encoding, self._view.form)
+        form = self._view.form
+        text = None if form in (Form.HEX, Form.BASE64) else beginning(data, self._view.encoding, _MOST_LOGGED)
+        if text is None:
+            shown = for_json(data[:_MOST_LOGGED], self._view.encoding, Form.HEX if form is Form.HEX else Form.BASE64)
+        else:
+            shown = {"text": text}
+        return {**shown, "size": len(data), "truncated": True}
 
     def _tell(self, event: str, client: Client, text: object, facts: Callable[[], dict[str, Any]]) -> None:
         """Have an event written; its text and its facts are asked for by whoever writes it."""
@@ -182,8 +194,9 @@ class ServerLog(ServerEvents):
 
         def write() -> None:
             record = {"time": now.isoformat(timespec="milliseconds"), "event": event, "client": number, **facts()}
-            line = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}  #{number:<3} {event:<9}  {text}".rstrip()
-            self._output.data.event(record, line)
+            # A person at a terminal knows the day; who reads a file later does not.
+            time = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}" if self._output.stream.is_terminal else record["time"]
+            self._output.data.event(record, f"{time}  #{number:<3} {event:<9}  {text}".rstrip())
 
         if self._server is not None and self._lines is not None:
             self._put(write, self._lines)
@@ -196,11 +209,24 @@ class ServerLog(ServerEvents):
             lines.put(partial(self._output.data.event, {"event": "lost", "count": lost}, text))
 
     def _preview(self, data: bytes) -> str:
+        if self._output.verbosity:
+            return self._whole(data)
         text = None if self._view.form is Form.HEX else beginning(data, self._view.encoding, 4 * _PREVIEW)
         shown = data[:_PREVIEW].hex(" ") if text is None else escape(text)
         is_whole = len(shown) <= _PREVIEW and len(data) <= 4 * _PREVIEW
         cut = shown if is_whole else f"{shown[:_PREVIEW]}..."
         return f"{size_in_words(len(data))}{': ' if cut else ''}{cut}"
+
+    def _whole(self, data: bytes) -> str:
+        """Return all of a message, or its beginning if it is very long; what is no text as a dump below."""
+        head, size = data[:_MOST_LOGGED], size_in_words(len(data))
+        text = None if self._view.form is Form.HEX else beginning(data, self._view.encoding, _MOST_LOGGED)
+        rest = "" if len(head) == len(data) else "..."
+        return (
+            f"{size}{': ' if head else ''}{escape(text)}{rest}"
+            if text is not None
+            else f"{size}\n{hexdump(head)}{rest}"
+        )
 
     def _counts(self, server: Running) -> str:
         stats = server.stats
@@ -213,8 +239,10 @@ class ServerLog(ServerEvents):
 class VisitorLog(ServerLog):
     """Tells who connects, and lets each client go at once."""
 
-    def __init__(self, output: Output, *, announce: Callable[[], None] | None = None) -> None:
-        super().__init__(output, announce=announce, messages=False)
+    def __init__(
+        self, output: Output, *, announce: Callable[[], None] | None = None, access: Callable[[], Sequence[str]] = tuple
+    ) -> None:
+        super().__init__(output, announce=announce, access=access, messages=False)
 
     def connected(self, client: Client) -> None:
         """Tell of a new client, and close it."""

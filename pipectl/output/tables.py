@@ -1,30 +1,41 @@
-"""What a person sees on a terminal: tables, a line at the bottom, colored talk. The only file that knows rich."""
+"""What a person sees on a terminal: columns, a line at the bottom, colored messages. The only file that knows rich."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Timer
+from typing import Literal, TextIO, cast
 
-from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
+
+from .text import column_lines
 
 # Seconds between two drawings of the line at the bottom.
 _REDRAW = 0.1
+# Columns that values must have beside their labels; where there are fewer, each stands below its label.
+_LEAST = 30
 
 
 class Screen:
-    """The terminal behind stdout and stderr."""
+    """The terminals behind stdout and stderr; for those of MSYS, which are pipes, say so.
 
-    def __init__(self) -> None:
+
+    `color` is `auto`, `always` or `never`: the first asks the terminal, and NO_COLOR.
+    """
+
+    def __init__(self, stdout_is_msys: bool = False, stderr_is_msys: bool = False, color: str = "auto") -> None:
+        self._color = color
+        self._is_msys = {False: stdout_is_msys, True: stderr_is_msys}
         self._consoles: dict[bool, Console] = {}
         self._live: Live | None = None
         self._progress = ""
         self._redraw: Timer | None = None
 
-    def talk(self, text: str, label: str, style: str) -> None:
-        """Print a text of the program on stderr, with a colored label or in color."""
+    def say(self, text: str, label: str, style: str) -> None:
+        """Print a message of the program on stderr, with a colored label or in color."""
         line = Text.assemble((f"{label}: ", style), text) if label else Text(text, style)
         self._console(to_stderr=True).print(line, soft_wrap=True)
 
@@ -38,24 +49,29 @@ class Screen:
         if self._live is not None:
             self._live.console.print(line, soft_wrap=True)
 
-    def draw_fields(self, fields: Iterable[Sequence[str]], *, to_stderr: bool = False) -> None:
-        """Draw labels and words, a line each."""
-        table = _table(None)
-        table.show_header = False
-        table.add_column(style="cyan", no_wrap=True)
-        table.add_column(overflow="fold")
+    def draw_fields(self, fields: Sequence[Sequence[str]]) -> None:
+        """Draw labels and values, a line each. No value is broken: the terminal wraps it, and copies it whole."""
+        console = self._console(to_stderr=False)
+        width = max((len(label) for label, _ in fields), default=0) + 2
         for label, value in fields:
-            table.add_row(label, value)
-        self._console(to_stderr=to_stderr).print(table)
+            if width + _LEAST <= console.width:
+                console.print(Text.assemble((label.ljust(width), "cyan"), value), soft_wrap=True)
+                continue
+            if label:
+                console.print(Text(label, "cyan"), soft_wrap=True)
+            console.print(Text(f"  {value}"), soft_wrap=True)
 
-    def draw_rows(self, heads: Iterable[str], rows: Iterable[Iterable[str]], title: str | None) -> None:
-        """Draw a table with a head."""
-        table = _table(title)
-        for head in heads:
-            table.add_column(head, overflow="fold")
-        for row in rows:
-            table.add_row(*row)
-        self._console(to_stderr=False).print(table)
+    def draw_rows(self, heads: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> None:
+        """Draw rows below their heads."""
+        console = self._console(to_stderr=False)
+        if title:
+            console.print(Text(title, "italic"), soft_wrap=True)
+        head, *lines = column_lines([heads, *rows])
+        if max(map(cell_len, [head, *lines])) > console.width:  # the first column, the names, may wrap at the end
+            head, *lines = column_lines([[*row[1:], row[0]] for row in [heads, *rows]])
+        console.print(Text(head, "bold"), soft_wrap=True)
+        for line in lines:
+            console.print(Text(line), soft_wrap=True)
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -82,9 +98,36 @@ class Screen:
 
     def _console(self, *, to_stderr: bool) -> Console:
         if to_stderr not in self._consoles:
-            self._consoles[to_stderr] = Console(stderr=to_stderr, markup=False, emoji=False, highlight=False)
+            self._consoles[to_stderr] = _console(
+                to_stderr=to_stderr, is_msys=self._is_msys[to_stderr], color=self._color
+            )
         return self._consoles[to_stderr]
 
 
-def _table(title: str | None) -> Table:
-    return Table(title=Text(title) if title else None, title_justify="left", box=box.ROUNDED, header_style="bold")
+def _console(*, to_stderr: bool, is_msys: bool, color: str) -> Console:
+    """Make the console of a stream; rich asks only stdout what a terminal of Windows can do, which may be a file."""
+    stream = cast("TextIO", sys.stderr if to_stderr else sys.stdout)
+    if is_msys:
+        stream.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[attr-defined]
+    is_forced = color == "always"
+    knows_colors = is_msys or takes_escapes(stream) or is_forced
+    colors: Literal["auto", "standard"] | None = None if color == "never" else "standard" if is_forced else "auto"
+    return Console(
+        file=stream,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        color_system=colors,
+        no_color=False if is_forced else None,
+        force_terminal=True if is_msys or is_forced else None,
+        legacy_windows=False if knows_colors else None,
+    )
+
+
+def takes_escapes(stream: TextIO) -> bool:
+    """Return whether the console behind a stream obeys escape sequences, after it was asked to."""
+    if sys.platform != "win32":
+        return True
+    from pipectl.core.win32.consoles import obey_escapes
+
+    return obey_escapes(stream)

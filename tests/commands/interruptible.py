@@ -1,52 +1,66 @@
-"""A pipectl that a test can give Ctrl+C."""
+"""A pipectl that a test can give Ctrl+C, once or several times."""
 
 import sys
 import time
 
 from pipectl.core.win32.calls import create_named_pipe
-from tests.pipes import connect_named_pipe
+from tests.pipes import connect_named_pipe, write_file
 from tests.runner import Result, Running
 
-# pipectl, and a thread that gives it Ctrl+C when the test closes a pipe: a signal from outside needs a console.
+# pipectl, and a thread that gives it Ctrl+C when the test says how often: a signal from outside needs a console. Those
+# after the first come a millisecond apart. At its end it writes how long that took, to stderr.
 _PROGRAM = """
-import signal, sys, threading, time
+import os, signal, sys, threading, time
 from contextlib import suppress
-from pipectl.cli import cli
+from pipectl.cli import main
 from pipectl.core.pipe.connection import connect
 from pipectl.core.errors import PipeClosedError
+from pipectl.core.win32.handle import heed_break
 
 begun = []
+end = os._exit
 
 def interrupt(trigger):
     with trigger, suppress(PipeClosedError):
-        trigger.receive()
-    begun.append(time.perf_counter())
-    signal.raise_signal(signal.SIGINT)
+        for _ in range(int(trigger.receive())):
+            begun.append(time.perf_counter())
+            HOW
+            time.sleep(0.001)
 
-threading.Thread(target=interrupt, args=[connect(sys.argv[1])]).start()
+def tell():
+    print(time.perf_counter() - begun[0], file=sys.stderr, flush=True)
+
+def tell_and_end(code):
+    tell()
+    end(code)
+
+threading.Thread(target=interrupt, args=[connect(sys.argv.pop(1))], daemon=True).start()
+os._exit = tell_and_end
 try:
-    cli(sys.argv[2:], prog_name="pipectl")
+    main()
 finally:
-    print(time.perf_counter() - begun[0], file=sys.stderr)
+    tell()
 """
 
 
 class Interruptible(Running):
     """A pipectl that the test can interrupt."""
 
-    def __init__(self, pipe: str, *arguments: str) -> None:
+    def __init__(self, pipe: str, *arguments: str, how: str = "signal.raise_signal(signal.SIGINT)") -> None:
         self._trigger = create_named_pipe(f"{pipe}-trigger")
-        super().__init__([sys.executable, "-c", _PROGRAM, f"{pipe}-trigger", *arguments])
+        super().__init__([sys.executable, "-c", _PROGRAM.replace("HOW", how), f"{pipe}-trigger", *arguments])
         connect_named_pipe(self._trigger, 30)
 
-    def interrupt(self) -> Result:
-        """Give it Ctrl+C, see that it ends soon, and how, and give what it left."""
+    def interrupt(self, times: int = 1) -> Result:
+        """Give it Ctrl+C so often, see that it ends soon, and how, and give what it left."""
         begun = time.perf_counter()
-        self._trigger.close()
+        write_file(self._trigger, b"%d" % times)
         result = self.end()
+        self._trigger.close()
         assert result.exit_code == 130
         assert time.perf_counter() - begun < 2  # also the interpreter's own end waits for nothing
         assert "Traceback" not in result.stderr
+        assert "Exception ignored" not in result.stderr
         *talk, seconds = result.stderr.splitlines(keepends=True)
         assert float(seconds) < 0.2
         return result._replace(stderr="".join(talk))

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from pipectl.core.constants import OpenMode, PipeMode
+from pipectl.core.names import short
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.pipe.framing import parse
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32.calls import create_named_pipe
 from tests.runner import Background, Pipectl, Running
@@ -68,6 +70,25 @@ def test_an_empty_message_can_be_sent_and_received(pipe_name: str, pipectl: Pipe
         assert pipectl("call", pipe_name, "", "--json").object["reply"] == {"size": 0, "text": ""}
 
 
+def test_empty_sends_an_empty_message(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, lambda _client, data: repr(data).encode()):
+        assert pipectl("call", pipe_name, "--empty").stdout == b"b''"
+
+
+def test_an_empty_request_to_a_byte_pipe_is_refused_at_once(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, echo, config=PipeConfig(is_message=False)):
+        result = pipectl("call", pipe_name, "", "--timeout", "2")
+        assert pipectl("call", pipe_name, "", "--newline").stdout == b"\n"
+    assert result.exit_code == 9
+    assert "--newline" in result.stderr
+
+
+def test_a_byte_order_mark_of_stdin_is_not_sent(pipe_name: str, pipectl_process: Pipectl) -> None:
+    with PipeServer(pipe_name, echo):
+        assert pipectl_process("call", pipe_name, "-", "--chomp", stdin=b"\xef\xbb\xbfping\r\n").stdout == b"ping"
+        assert pipectl_process("transact", pipe_name, stdin="\ufeffa\r\nb".encode()).stdout == b"a\nb\n"
+
+
 def test_the_name_may_be_written_in_any_way(pipe_name: str, pipectl: Pipectl) -> None:
     name = pipe_name.rpartition("\\")[2]
     with PipeServer(pipe_name, pong):
@@ -116,6 +137,41 @@ def test_a_reply_on_a_byte_pipe_ends_where_the_rule_says(
     with PipeServer(pipe_name, answer_and_hang_up, config=PipeConfig(is_message=False)):
         told = pipectl("call", pipe_name, "ping", "--until", rule, "--json").object
     assert (told["reply"], told["ended_by"]) == ({"size": len(reply), "text": reply.decode()}, ended_by)
+
+
+@pytest.mark.parametrize("rule", ["newline", "eof", "idle:0.5", "bytes:4", "frame:u16be", "frame:u32le"])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_reply_in_pieces_on_a_message_pipe_ends_where_the_rule_says(
+    pipe_name: str, pipectl: Pipectl, rule: str, size: int
+) -> None:
+    received, until = [], parse(rule)
+
+    def answer(client: Client, data: bytes) -> bytes:
+        received.append(data)
+        stream = until.wrap(b"one\n")
+        for begin in range(0, len(stream), size):
+            client.send(stream[begin : begin + size])
+        return b"" if until.ends_at_empty_message or until.idle else b"next"
+
+    with PipeServer(pipe_name, answer):
+        told = pipectl("call", pipe_name, "ping", "--until", rule, "--json").object
+    assert (told["reply"], told["ended_by"]) == ({"size": 4, "text": "one\n"}, rule)
+    assert received == [until.wrap(b"ping")]
+
+
+def test_without_a_rule_a_reply_on_a_message_pipe_is_one_message(pipe_name: str, pipectl: Pipectl) -> None:
+    def answer(client: Client, _data: bytes) -> bytes:
+        client.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        return b"body"
+
+    with PipeServer(pipe_name, answer):
+        assert pipectl("call", pipe_name, "ping").stdout == b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+def test_a_stream_on_a_message_pipe_that_does_not_end_times_out(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, lambda _client, _data: b"half a line"):
+        result = pipectl("call", pipe_name, "ping", "--until", "newline", "--timeout", "0.3")
+    assert (result.exit_code, result.stdout) == (10, b"")
 
 
 def test_silence_ends_a_reply_of_a_server_that_stays(pipe_name: str, pipectl: Pipectl, late: float) -> None:
@@ -172,7 +228,7 @@ def test_a_busy_pipe_is_exit_code_4_with_a_hint_after_the_timeout(
         result = pipectl("call", pipe_name, "ping", "--timeout", "0.3", *options)
         taken = time.perf_counter() - begun
     assert (result.exit_code, result.stdout) == (4, b"")
-    assert f"hint: Wait for a free instance: `pipectl wait {pipe_name}`" in result.stderr
+    assert f"hint: Wait for a free instance: `pipectl wait {short(pipe_name)}`" in result.stderr
     assert least <= taken < least + late
 
 
@@ -302,6 +358,26 @@ def test_native_refuses_a_byte_pipe(pipe_name: str, pipectl: Pipectl) -> None:
         assert pipectl("call", pipe_name, "x", "--native").exit_code == 9
 
 
+@pytest.mark.parametrize(
+    "guard",
+    [
+        "--expect-pid 4",
+        "--expect-exe a",
+        "--expect-user a",
+        "--sqos identification",
+        "--wait exists",
+        "--until eof",
+        "--max-message 1k",
+    ],
+)
+def test_native_sends_nothing_past_a_guard_that_it_has_not(pipe_name: str, pipectl: Pipectl, guard: str) -> None:
+    with PipeServer(pipe_name, echo) as server:
+        result = pipectl("call", pipe_name, "x", "--native", *guard.split())
+        assert server.stats.clients == 0
+    assert result.exit_code == 2
+    assert guard.split()[0] in result.stderr
+
+
 def test_native_meets_an_absent_pipe(pipe_name: str, pipectl: Pipectl) -> None:
     assert pipectl("call", pipe_name, "x", "--native").exit_code == 3
 
@@ -309,3 +385,40 @@ def test_native_meets_an_absent_pipe(pipe_name: str, pipectl: Pipectl) -> None:
 def test_native_gives_up_at_a_busy_pipe(pipe_name: str, pipectl: Pipectl) -> None:
     with PipeServer(pipe_name, echo, config=PipeConfig(max_instances=1)), connect(pipe_name):
         assert pipectl("call", pipe_name, "x", "--native", "--timeout", "0.2").exit_code == 6
+
+
+# A reply that is not whole
+
+
+def two_bytes(_client: Client, _data: bytes) -> bytes:
+    return b"hi"
+
+
+@pytest.mark.parametrize("command", ["call", "transact"])
+def test_a_timeout_tells_what_had_come(pipe_name: str, pipectl: Pipectl, command: str) -> None:
+    with PipeServer(pipe_name, two_bytes, config=PipeConfig(is_message=False)):
+        line = (command, pipe_name, "x", "--until", "newline", "--timeout", "0.3")
+        result, as_json = pipectl(*line), pipectl(*line, "--json")
+    error, hint = result.stderr.splitlines()
+    assert (result.exit_code, result.stdout) == (10, b"")
+    assert error.endswith("; 2 bytes had come: `hi`")
+    assert "--until idle" in hint
+    assert (as_json.exit_code, as_json.error["exit_code"]) == (10, 10)
+    assert as_json.error["partial"] == {"size": 2, "text": "hi"}
+
+
+def test_a_close_tells_what_had_come_too(pipe_name: str, pipectl: Pipectl) -> None:
+    def hang_up(client: Client, _data: bytes) -> bytes:
+        client.close()
+        return b"\1\2"
+
+    with PipeServer(pipe_name, hang_up, config=PipeConfig(is_message=False)):
+        error = pipectl("call", pipe_name, "x", "--until", "bytes:3", "--json").error
+    assert (error["exit_code"], error["partial"]) == (7, {"size": 2, "text": "\1\2"})
+
+
+def test_of_a_reply_that_is_too_long_the_beginning_is_told(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, lambda _client, _data: b"x" * 100_000):
+        result = pipectl("call", pipe_name, "x", "--max-message", "70000", "--json")
+    assert result.exit_code == 10
+    assert result.error["partial"]["text"] == "x" * result.error["partial"]["size"] != ""

@@ -1,7 +1,11 @@
 """`pipectl client-pid`: who connects."""
 
+import json
 import os
 import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -9,8 +13,12 @@ from pipectl.core.constants import Wait
 from pipectl.core.errors import PipeClosedError
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
-from pipectl.core.win32 import winapi
-from tests.runner import Background, Pipectl
+from tests.nt.layer import FirstInstance
+from tests.pipes import reporting
+from tests.runner import Background, Pipectl, Running
+
+if TYPE_CHECKING:
+    from pipectl.core.pipe.client import Client
 
 
 def test_each_client_is_told_and_let_go(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
@@ -32,11 +40,11 @@ def test_a_client_of_another_process_is_told(
     result = background(pipectl, "client-pid", pipe_name, "--count", "1", "--json")
     with connect(pipe_name, 10, wait=Wait.EXISTS):
         pass
-    assert result.result(10).objects[0]["pid"] == os.getpid()
+    assert result.result(10).objects[1]["pid"] == os.getpid()
 
     result = background(pipectl, "client-pid", pipe_name, "--count", "1", "--json")
     calling = background(pipectl_process, "call", pipe_name, "x", "--wait", "exists")
-    pid = result.result(20).objects[0]["pid"]
+    pid = result.result(20).objects[1]["pid"]
     assert calling.result(20).exit_code == 7
     assert pid != os.getpid()
 
@@ -48,18 +56,32 @@ def test_for_people_it_is_a_line(pipe_name: str, pipectl: Pipectl, background: B
     assert f"listening on {pipe_name}" in result.result().stderr
 
 
-def test_a_pipe_that_is_served_already_has_its_server_told(pipe_name: str, pipectl: Pipectl) -> None:
-    with PipeServer(pipe_name, lambda _client, _data: None):
-        result = pipectl("client-pid", pipe_name, "--json")
-    assert result.exit_code == 0
-    assert (result.object["pipe"], result.object["server"]["pid"]) == (pipe_name, os.getpid())
+def test_a_pipe_that_is_served_already_is_left_alone(pipe_name: str, pipectl: Pipectl) -> None:
+    came: list[Client] = []
+    events = reporting(connected=came.append)
+    with FirstInstance(), PipeServer(pipe_name, lambda _client, _data: None, events=events):
+        result = pipectl("client-pid", pipe_name, "--timeout", "1")
+    assert (result.exit_code, result.stdout) == (5, b"")
+    assert f"pipectl info {pipe_name[9:]}" in result.stderr
+    assert came == []
 
 
-def test_a_pipe_that_only_a_client_still_has_open_is_listened_on(
-    pipe_name: str, pipectl: Pipectl, background: Background, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Windows lets such a pipe be waited for, and not be opened; under Wine it is gone.
-    monkeypatch.setattr(winapi, "WaitNamedPipeW", lambda _name, _timeout: 0)
-    result = background(pipectl, "client-pid", pipe_name, "--count", "1", "--json")
-    connect(pipe_name, 10, wait=Wait.EXISTS).close()
-    assert result.result(10).objects[0]["event"] == "connected"
+def test_the_timeout_ends_it_with_exit_code_6(pipe_name: str, pipectl: Pipectl, late: float) -> None:
+    begun = time.perf_counter()
+    result = pipectl("client-pid", pipe_name, "--timeout", "0.3")
+    assert 0.3 <= time.perf_counter() - begun < 0.5 + late
+    assert (result.exit_code, result.stdout) == (6, b"")
+
+
+@pytest.mark.parametrize("option", ["--wait", "--sqos", "--expect-pid"])
+def test_it_connects_to_nothing_and_has_no_options_for_that(pipectl: Pipectl, option: str) -> None:
+    assert pipectl("client-pid", "svc", option, "1").exit_code == 2
+
+
+def test_json_begins_with_the_event_that_clients_can_connect(pipe_name: str, running: Callable[..., Running]) -> None:
+    program = running("client-pid", pipe_name, "--json", "--count", "1")
+    event = json.loads(program.wrote())
+    connect(pipe_name, 0).close()
+    assert (event["event"], event["pipe"]) == ("listening", pipe_name)
+    assert any(words.startswith("SYSTEM: ") for words in event["access"])
+    assert program.end().exit_code == 0

@@ -14,16 +14,13 @@ from tests.core.inventory.test_walk import SilentPipe
 from tests.runner import Pipectl
 
 
-def _complete(pipectl_process: Pipectl, *words: str) -> list[str]:
+def _complete(pipectl_process: Pipectl, *words: str, shell: str = "bash") -> list[list[str]]:
+    """Give the fields of each line that a shell's script gets for the words up to the cursor."""
     result = pipectl_process(
-        env={
-            **os.environ,
-            "_PIPECTL_COMPLETE": "bash_complete",
-            "COMP_WORDS": " ".join(words),
-            "COMP_CWORD": str(len(words) - 1),
-        }
+        env={**os.environ, "_PIPECTL_COMPLETE": f"{shell}_complete", "_PIPECTL_WORDS": "\n".join(words)}
     )
-    return result.text.split()
+    assert (result.exit_code, result.stderr) == (0, "")
+    return [line.split("\t") for line in result.text.splitlines() if line]
 
 
 @pytest.mark.parametrize("shell", ["powershell", "bash", "zsh"])
@@ -34,9 +31,14 @@ def test_each_shell_has_its_script(pipectl_process: Pipectl, shell: str) -> None
 
 
 def test_commands_options_and_their_values_are_completed(pipectl_process: Pipectl) -> None:
-    assert _complete(pipectl_process, "pipectl", "cl") == ["plain,client-pid"]
-    assert _complete(pipectl_process, "pipectl", "call", "--ti") == ["plain,--timeout"]
-    assert _complete(pipectl_process, "pipectl", "call", "--as", "ba") == ["plain,base64"]
+    for words, completed in (
+        (["cl"], "client-pid"),
+        (["call", "--ti"], "--timeout"),
+        (["call", "--as", "ba"], "base64"),
+    ):
+        (found,) = _complete(pipectl_process, "pipectl", *words)
+        assert found[:3] == ["plain", completed, completed]
+        assert found[3]
 
 
 def test_names_of_pipes_are_completed_from_the_directory(monkeypatch: pytest.MonkeyPatch) -> None:

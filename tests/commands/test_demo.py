@@ -3,6 +3,8 @@
 import re
 import time
 
+import pytest
+
 from pipectl.commands import COMMANDS
 from pipectl.commands.demo import _TOUR
 from tests.runner import Pipectl
@@ -12,7 +14,7 @@ _FAILURES = ["3", "4"]
 
 
 def test_the_tour_shows_every_command_but_itself() -> None:
-    assert {step.arguments.split()[0] for step in _TOUR} == COMMANDS.keys() - {"demo"}
+    assert {step.arguments.split()[0] for step in _TOUR} == COMMANDS.keys() - {"demo", "help"}
 
 
 def test_the_tour_ends_well_in_ten_seconds_and_says_what_to_try_next(pipectl: Pipectl) -> None:
@@ -25,8 +27,11 @@ def test_the_tour_ends_well_in_ten_seconds_and_says_what_to_try_next(pipectl: Pi
 
 
 def test_every_line_of_the_tour_is_shown(pipectl: Pipectl) -> None:
-    shown = re.findall(r"(?m)^> pipectl (.*)$", pipectl("demo").stderr)
-    assert shown == [step.arguments.format(n="svc") for step in _TOUR]
+    stderr = pipectl("demo", "--pause").stderr  # for which there is no terminal
+    shown = re.findall(r"(?m)^> pipectl (.*)$", stderr)
+    name = re.search(r"pipectl-demo-\d+", stderr)
+    assert name is not None
+    assert shown == [step.arguments.format(n=name[0]) for step in _TOUR]
 
 
 def test_the_tour_in_json_is_an_object_a_line(pipectl: Pipectl) -> None:
@@ -36,8 +41,9 @@ def test_the_tour_in_json_is_an_object_a_line(pipectl: Pipectl) -> None:
     assert any(found.get("event") == "connected" for found in result.objects)
 
 
-def test_a_quiet_tour_still_says_what_it_shows(pipectl: Pipectl) -> None:
-    result = pipectl("demo", "--quiet")
+@pytest.mark.parametrize("options", [["--quiet"], ["--quiet", "--json"]], ids=" ".join)
+def test_a_quiet_tour_says_only_what_fails(pipectl: Pipectl, options: list[str]) -> None:
+    result = pipectl("demo", *options)
     assert result.exit_code == 0
-    assert _TOUR[0].shows in result.stderr
-    assert "bytes wait" not in result.stderr
+    assert _TOUR[0].shows not in result.stderr
+    assert all(line.startswith(("error: ", "hint: ", '{"schema": 1, "error": ')) for line in result.stderr.splitlines())

@@ -42,7 +42,9 @@ def test_a_pipe_of_any_direction_is_told(pipe_name: str, pipectl: Pipectl, mode:
 
 def test_the_greatest_number_of_instances_is_no_limit(pipe_name: str, pipectl: Pipectl) -> None:
     with PipeServer(pipe_name, echo):
-        assert pipectl("info", pipe_name, "--json").object["max_instances"] == "unlimited"
+        told = pipectl("info", pipe_name, "--json").object
+    assert told["unlimited"] is True
+    assert "max_instances" not in told
 
 
 def test_it_tells_the_server(pipe_name: str, pipectl: Pipectl) -> None:
@@ -60,6 +62,14 @@ def test_it_tells_who_may_open_the_pipe_in_words_and_as_sddl(pipe_name: str, pip
     assert told["access"][0].endswith(": full control")
     assert told["access"][1].startswith("Users: ")
     assert told["sddl"].partition("D:")[2].startswith("P(A;;GA;;;")
+
+
+def test_it_ends_with_what_its_user_may_do(pipe_name: str, pipectl: Pipectl) -> None:
+    security = security_attributes(f"D:P(A;;GA;;;{current_user_sid()})")
+    with PipeServer(pipe_name, echo, config=PipeConfig(security=security)):
+        assert pipectl("info", pipe_name, "--json").object["you_may"] == "full control"
+        last = pipectl("info", pipe_name).text.splitlines()[-1]
+    assert last.split(maxsplit=2) == ["you", "may", "full control"]
 
 
 def test_the_one_instance_of_a_pipe_is_given_back(pipe_name: str, pipectl: Pipectl) -> None:

@@ -27,9 +27,9 @@ def test_pipes_are_listed_by_name_with_their_instances(pipectl: Pipectl) -> None
     result = pipectl("list")
     assert result.text.splitlines() == [
         "NAME                  INSTANCES  MAX INSTANCES  PID HINT",
-        r"App\x1b[31m           2          5",
-        "dotnet-diagnostic-42  3          unlimited      42",
-        "svc                   1          1",
+        r"App\x1b[31m                   2              5",
+        "dotnet-diagnostic-42          3      unlimited        42",
+        "svc                           1              1",
     ]
     assert (result.exit_code, result.stderr) == (0, "")
 
@@ -42,8 +42,8 @@ def test_the_busiest_can_come_first(pipectl: Pipectl) -> None:
 
 @pytest.mark.usefixtures("some_pipes")
 def test_a_pattern_chooses(pipectl: Pipectl) -> None:
-    assert pipectl("list", "*DIAG*", "--output", "raw").text == "dotnet-diagnostic-42\t3\tunlimited\t42\n"
-    assert pipectl("list", r"\\.\pipe\s?c", "--output", "raw").text == "svc\t1\t1\t\n"
+    assert pipectl("list", "*DIAG*", "--format", "raw").text == "dotnet-diagnostic-42\t3\tunlimited\t42\n"
+    assert pipectl("list", r"\\.\pipe\s?c", "--format", "raw").text == "svc\t1\t1\t\n"
 
 
 @pytest.mark.usefixtures("some_pipes")
@@ -53,8 +53,22 @@ def test_json_has_an_object_for_each_pipe(pipectl: Pipectl) -> None:
 
 
 @pytest.mark.usefixtures("some_pipes")
-def test_no_pipe_is_an_empty_list(pipectl: Pipectl) -> None:
-    assert pipectl("list", "nothing*", "--json") == (0, b"", "")
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [("diag", ["dotnet-diagnostic-42"]), ("S", ["dotnet-diagnostic-42", "svc"]), (r"\\.\pipe\svc", ["svc"])],
+)
+def test_a_word_matches_anywhere_in_a_name(pipectl: Pipectl, pattern: str, names: list[str]) -> None:
+    assert [one["name"] for one in pipectl("list", pattern, "--json").objects] == names
+
+
+@pytest.mark.usefixtures("some_pipes")
+@pytest.mark.parametrize("pattern", ["svx", "svc?", r"\\.\pipe\sv"])
+def test_no_match_is_exit_code_3_with_the_near_names(pipectl: Pipectl, pattern: str) -> None:
+    result = pipectl("list", pattern)
+    assert (result.exit_code, result.stdout) == (3, b"")
+    error, hint = result.stderr.splitlines()
+    assert error == f"error: {pattern}: no pipe matches"
+    assert hint.startswith("hint: Did you mean `svc`?")
 
 
 def test_another_computer_cannot_be_asked(pipectl: Pipectl) -> None:
@@ -102,7 +116,7 @@ def test_where_the_directory_cannot_be_read_the_handles_show_the_pipes_and_it_sa
 @pytest.mark.usefixtures("some_pipes")
 def test_a_directory_that_can_be_read_is_all_there_is(pipe_name: str, pipectl: Pipectl) -> None:
     with create_named_pipe(pipe_name):
-        assert pipectl("list", pipe_name, "--json") == (0, b"", "")
+        assert pipectl("list", pipe_name, "--json")[:2] == (3, b"")
 
 
 def test_a_process_chooses_the_pipes_that_it_serves(pipe_name: str, pipectl: Pipectl, holding: Holding) -> None:
@@ -131,5 +145,5 @@ def test_a_list_without_time_for_servers_has_none(
     entry = PipeEntry(pipe_name.removeprefix("\\\\.\\pipe\\"), 1, 1)
     monkeypatch.setattr(directory, "list_pipes", lambda: [entry])
     with create_named_pipe(pipe_name):
-        result = pipectl("list", pipe_name, "--output", "raw")
+        result = pipectl("list", pipe_name, "--format", "raw")
     assert result.text == f"{entry.name}\t1\t1\t\n"

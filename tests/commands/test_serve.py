@@ -94,6 +94,7 @@ def test_a_files_bytes_are_the_answer(serve: Serve, client: Client, tmp_path: Pa
         ("--reply", "x", "--exec", "program"),
         ("--reply-file", "there-is-no-such-file"),
         ("--reply", "xyz", "--hex"),
+        ("--exec-timeout", "0", "--exec", "program"),
         ("--type", "stream"),
         ("--instances", "256"),
         ("--count", "0"),
@@ -214,6 +215,15 @@ def test_clients_of_other_computers_may_be_let_in(serve: Serve, client: Client) 
 def test_who_is_let_in_is_told_in_words(serve: Serve, client: Client) -> None:
     result = serve("--once", "--allow", "users")
     client().close()
+    (banner, *rest) = result.result(10).stderr.splitlines()
+    assert re.search(r" \(message, access: .*SYSTEM, .*Authenticated Users.*; no network\); end with Ctrl\+C$", banner)
+    assert [line.partition(" ")[0] for line in rest] == ["served"]
+    assert "you" in banner
+
+
+def test_details_are_the_access_list_entry_by_entry(serve: Serve, client: Client) -> None:
+    result = serve("--once", "--allow", "users", "-v")
+    client().close()
     told = result.result(10).stderr
     assert re.search(r"access: SYSTEM: full control\n(access: .*\n)*access: Authenticated Users: ", told)
 
@@ -225,6 +235,22 @@ def test_letting_everyone_in_is_warned_of(serve: Serve, who: str, warns: bool) -
     assert ("warning:" in result.result(10).stderr) is warns
 
 
+def test_a_file_is_read_again_for_each_message(serve: Serve, client: Client, tmp_path: Path) -> None:
+    file = tmp_path / "reply"
+    file.write_text("00 ff", encoding="ascii")
+    result = serve("--once", "--hex", "--reply-file", str(file))
+    with client() as connection:
+        assert connection.transact(b"ping", 5) == b"\0\xff"
+        file.write_text("01", encoding="ascii")
+        assert connection.transact(b"ping", 5) == b"\1"
+        file.write_text("no hex", encoding="ascii")
+        assert connection.transact(b"ping", 5) == b"\1"
+        file.unlink()
+        assert connection.transact(b"ping", 5) == b"\1"
+    assert result.result(10).exit_code == 0
+    assert result.result().stderr.count("warning: the last reply is sent again: ") == 2
+
+
 # What is told
 
 
@@ -233,12 +259,43 @@ def test_each_event_is_a_line_with_who_it_is(serve: Serve, client: Client) -> No
     with client() as connection:
         connection.transact(b"ping", 5)
     lines = result.result(10).text.splitlines()
-    assert [re.sub(r"^[\d:.]{12}  ", "", line) for line in lines[1:]] == [
+    assert [line.partition("  ")[2] for line in lines[1:]] == [
         "#1   received   4 bytes: ping",
         "#1   answered   4 bytes: pong",
         "#1   left",
     ]
-    assert re.fullmatch(rf"[\d:.]{{12}}  #1   connected  pid {os.getpid()}, python.exe, .+, session \d+", lines[0])
+    moment, _, rest = lines[0].partition("  ")
+    assert datetime.fromisoformat(moment).tzinfo
+    assert re.fullmatch(rf"#1   connected  pid {os.getpid()}, python.exe, .+, session \d+", rest)
+
+
+def test_a_log_file_is_appended_to(serve: Serve, client: Client, tmp_path: Path) -> None:
+    file = tmp_path / "server.log"
+    for _ in range(2):
+        result = serve("--once", "--log-file", str(file))
+        with client() as connection:
+            connection.transact(b"ping", 5)
+        assert (result.result(10).exit_code, result.result().stdout) == (0, b"")
+    assert [line.split()[2] for line in file.read_text(encoding="utf-8").splitlines()] == 2 * [
+        "connected",
+        "received",
+        "answered",
+        "left",
+    ]
+
+
+def test_a_log_file_that_cannot_be_written_is_wrong_usage(pipectl: Pipectl, pipe_name: str, tmp_path: Path) -> None:
+    assert pipectl("serve", pipe_name, "--log-file", str(tmp_path / "absent" / "x")).exit_code == 2
+
+
+def test_with_details_messages_are_shown_whole(serve: Serve, client: Client) -> None:
+    result = serve("--once", "-v")
+    with client() as connection:
+        connection.transact(b"x" * 500, 5)
+        connection.transact(bytes(range(32)), 5)
+    text = result.result(10).text
+    assert "x" * 500 in text
+    assert "\n00000010  10 11 12" in text
 
 
 def test_json_has_an_object_for_each_event(serve: Serve, client: Client) -> None:
@@ -246,6 +303,9 @@ def test_json_has_an_object_for_each_event(serve: Serve, client: Client) -> None
     with client() as connection:
         connection.transact(b"ping", 5)
     objects = result.result(10).objects
+    listening = objects.pop(0)
+    assert listening["event"] == "listening"
+    assert any(words.startswith("SYSTEM: ") for words in listening["access"])
     assert [(one["event"], one["client"]) for one in objects] == [
         ("connected", 1),
         ("received", 1),
@@ -381,11 +441,57 @@ def test_a_program_that_fails_with_an_answer_is_believed(serve: Serve, client: C
     assert "ended with exit code 3" in result.result(10).stderr
 
 
+def test_a_program_is_announced_with_all_that_it_gets(serve: Serve, client: Client) -> None:
+    result = serve("--once", "--exec", "there-is-no-such-program", "--count", "5")
+    with client():
+        pass
+    told = result.result(10).stderr
+    assert "for each message: there-is-no-such-program --count 5\n" in told
+    assert "warning: `there-is-no-such-program` is not found\n" in told
+
+
+def test_a_program_that_is_there_is_not_warned_of(serve: Serve, client: Client) -> None:
+    for program in (sys.executable, Path(sys.executable).stem, "cmd"):
+        result = serve("--once", "--exec", program, "/c", "ver")
+        with client():
+            pass
+        assert "warning" not in result.result(10).stderr
+
+
+def test_a_stray_argument_is_answered_with_what_it_may_mean(pipectl: Pipectl, pipe_name: str) -> None:
+    told = pipectl("serve", pipe_name, "pong").stderr
+    assert told == "error: unexpected argument `pong`\nhint: Write `--reply pong` or `--exec pong`\n"
+
+
+def test_no_pipe_is_served_on_another_computer(pipectl: Pipectl) -> None:
+    result = pipectl("serve", r"\\otherhost\pipe\svc")
+    assert result.exit_code == 2
+    assert "only on this computer" in result.stderr
+
+
 def test_a_program_that_is_not_there_has_its_client_let_go(serve: Serve, client: Client) -> None:
     result = serve("--once", "--exec", "there-is-no-such-program")
     with client() as connection, pytest.raises(PipeClosedError):
         connection.transact(b"x", 10)
     assert "could not be run" in result.result(10).stderr
+
+
+def test_a_program_that_takes_too_long_is_ended_and_reported(serve: Serve, client: Client) -> None:
+    hang = "import sys, time; sys.stdin.read() == 'hang' and time.sleep(60); print('quick', end='')"
+    result = serve("--count", "2", "--exec-timeout", "3", *python(hang))
+    with client() as connection, pytest.raises(PipeClosedError):
+        connection.transact(b"hang", 20)
+    with client() as connection:
+        assert connection.transact(b"x", 20) == b"quick"
+    assert result.result(10).exit_code == 0
+    assert result.result().stderr.count("was ended: did not end within 3 s") == 1
+
+
+def test_a_program_may_be_given_any_time(serve: Serve, client: Client) -> None:
+    result = serve("--once", "--exec-timeout", "none", *python("import time; time.sleep(1); print('slow', end='')"))
+    with client() as connection:
+        assert connection.transact(b"x", 20) == b"slow"
+    assert result.result(10).exit_code == 0
 
 
 def test_programs_run_at_once_for_several_clients(serve: Serve, client: Client) -> None:

@@ -1,8 +1,11 @@
 """`pipectl state`: how a handle reads and waits, before and after."""
 
+import itertools
+
 import pytest
 
 from pipectl.core.constants import OpenMode, PipeMode
+from pipectl.core.inventory import details
 from pipectl.core.pipe.connection import connect
 from pipectl.core.win32.calls import create_named_pipe
 from tests.runner import Pipectl
@@ -31,6 +34,16 @@ def test_it_is_set_and_before_and_after_are_told(
         told = pipectl("state", pipe_name, "--json", *options).object
     assert (told["before"]["read_mode"], told["before"]["wait_mode"]) == ("byte", "wait")
     assert (told["after"]["read_mode"], told["after"]["wait_mode"]) == after
+
+
+def test_the_state_alone_has_one_shape_however_many_instances_come(
+    pipe_name: str, pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instances = itertools.count(1)
+    told = details.handle_state
+    monkeypatch.setattr(details, "handle_state", lambda pipe: {**told(pipe), "instances": next(instances)})
+    with create_named_pipe(pipe_name):
+        assert pipectl("state", pipe_name, "--json").object["instances"] == 1
 
 
 def test_message_mode_on_a_byte_pipe_is_exit_code_9(pipe_name: str, pipectl: Pipectl) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig
+from pipectl.core.pipe.framing import parse
 from pipectl.core.pipe.server import PipeServer
 from tests.runner import Pipectl, Running
 
@@ -21,13 +22,29 @@ def silent_at_three(_client: Client, data: bytes) -> bytes | None:
 
 def test_arguments_are_requests_over_one_connection(pipe_name: str, pipectl: Pipectl) -> None:
     with PipeServer(pipe_name, upper) as server:
-        assert pipectl("transact", pipe_name, "one", "two", "three") == (0, b"ONETWOTHREE", "")
+        assert pipectl("transact", pipe_name, "one", "two", "three") == (0, b"ONE\nTWO\nTHREE\n", "")
         assert (server.stats.clients, server.stats.messages) == (1, 3)
 
 
-def test_as_text_puts_each_reply_on_a_line(pipe_name: str, pipectl: Pipectl) -> None:
+@pytest.mark.parametrize(
+    ("options", "stdout"),
+    [
+        ([], b"A\nB\n"),
+        (["--as", "text"], b"A\nB\n"),
+        (["--as", "raw"], b"AB"),
+        (["--format", "raw"], b"AB"),
+        (["--separator", r"\0"], b"A\0B\0"),
+        (["--separator", ";", "--as", "hex"], b"41;42;"),
+        (["--separator", ";", "--as", "raw"], b"A;B;"),
+        (["--separator", ""], b"AB"),
+    ],
+    ids=str,
+)
+def test_a_program_can_tell_the_replies_apart_unless_it_asks_for_raw_bytes(
+    pipe_name: str, pipectl: Pipectl, options: list[str], stdout: bytes
+) -> None:
     with PipeServer(pipe_name, upper):
-        assert pipectl("transact", pipe_name, "one", "two", "--as", "text").stdout == b"ONE\nTWO\n"
+        assert pipectl("transact", pipe_name, "a", "b", *options) == (0, stdout, "")
 
 
 def test_json_has_an_object_for_each_exchange(pipe_name: str, pipectl: Pipectl) -> None:
@@ -63,7 +80,7 @@ def test_every_line_of_a_file_is_a_request_also_the_last_without_an_end(
 ) -> None:
     with PipeServer(pipe_name, lambda _client, data: b"<" + data + b">"):
         result = pipectl_process("transact", pipe_name, stdin=b"one\r\n\n\xff\nlast")
-    assert (result.exit_code, result.stdout) == (0, b"<one><><\xff><last>")
+    assert (result.exit_code, result.stdout) == (0, b"<one>\n<>\n<\xff>\n<last>\n")
 
 
 def test_lines_are_read_as_the_options_say(pipe_name: str, pipectl_process: Pipectl) -> None:
@@ -78,12 +95,40 @@ def test_a_byte_pipe_is_answered_request_by_request(pipe_name: str, pipectl: Pip
     assert result == (0, b"ONE\nTWO\n", "")
 
 
+@pytest.mark.parametrize("rule", ["newline", "eof", "bytes:16", "frame:u32be"])
+def test_a_stream_in_messages_is_answered_request_by_request(pipe_name: str, pipectl: Pipectl, rule: str) -> None:
+    received, until = [], parse(rule)
+
+    def answer(client: Client, data: bytes) -> bytes | None:
+        received.append(data)
+        stream = until.wrap(b"headers\0body:%d\n" % (len(received) + 10))
+        client.send(stream[:9])
+        if until.ends_at_empty_message:
+            client.send(stream[9:])
+            return b""
+        client.send(b"")
+        return stream[9:]
+
+    with PipeServer(pipe_name, answer):
+        told = pipectl("transact", pipe_name, "one", "two", "three", "--until", rule, "--json").objects
+    assert [one["reply"]["text"] for one in told] == [f"headers\0body:{number}\n" for number in (11, 12, 13)]
+    assert {one["ended_by"] for one in told} == {rule}
+    assert received == [until.wrap(data) for data in (b"one", b"two", b"three")]
+
+
+def test_what_a_rule_leaves_over_is_no_reply_to_the_next_request(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, lambda _client, data: data + b"\nleft over\n"):
+        result = pipectl("transact", pipe_name, "one", "two", "--until", "newline")
+    assert (result.exit_code, result.stdout) == (10, b"one\n")
+    assert "ERROR_PIPE_BUSY" in result.stderr
+
+
 def test_replies_before_a_failure_stand_and_the_exit_code_is_10(pipe_name: str, pipectl: Pipectl, late: float) -> None:
     with PipeServer(pipe_name, silent_at_three):
         begun = time.perf_counter()
         result = pipectl("transact", pipe_name, "one", "two", "three", "four", "--timeout", "0.3")
         taken = time.perf_counter() - begun
-    assert (result.exit_code, result.stdout) == (10, b"onetwo")
+    assert (result.exit_code, result.stdout) == (10, b"one\ntwo\n")
     assert "timed out" in result.stderr
     assert 0.3 <= taken < 0.3 + late
 
@@ -100,7 +145,7 @@ def test_each_exchange_has_all_of_the_timeout(pipe_name: str, pipectl: Pipectl) 
         return data
 
     with PipeServer(pipe_name, slow):
-        assert pipectl("transact", pipe_name, *"abcd", "--timeout", "0.7").stdout == b"abcd"
+        assert pipectl("transact", pipe_name, *"abcd", "--timeout", "0.7").stdout == b"a\nb\nc\nd\n"
 
 
 def test_no_line_at_all_is_no_request(pipe_name: str, pipectl_process: Pipectl) -> None:
@@ -116,7 +161,14 @@ def test_another_server_than_expected_is_sent_nothing(pipe_name: str, pipectl: P
 
 
 @pytest.mark.parametrize(
-    ("form", "lines"), [("text", b"a\n\nb\n"), ("hex", b"61\n\n62\n"), ("base64", b"YQ==\n\nYg==\n"), ("raw", b"ab")]
+    ("form", "lines"),
+    [
+        ("auto", b"a\n\nb\n"),
+        ("text", b"a\n\nb\n"),
+        ("hex", b"61\n\n62\n"),
+        ("base64", b"YQ==\n\nYg==\n"),
+        ("raw", b"ab"),
+    ],
 )
 def test_an_empty_reply_is_a_line_too(pipe_name: str, pipectl: Pipectl, form: str, lines: bytes) -> None:
     with PipeServer(pipe_name, lambda _client, data: data):

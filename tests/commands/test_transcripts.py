@@ -1,6 +1,6 @@
 """What a person sees of each command on a terminal of 80 columns, from its first line to its last.
 
-What differs from run to run is replaced by words in capitals, and the lines that are drawn by plain ones.
+What differs from run to run is replaced by words in capitals.
 
 All of it is what the commands say of real pipes and programs, but for four parts, whose facts patches make up; only
 words, order and tables are real there:
@@ -37,10 +37,11 @@ from tests.streams import Streams
 # What another system, or another user, would have others of.
 STATE = {"read_mode": "byte", "wait_mode": "wait", "instances": 5, "user": None}
 INFO = {
+    "pipe": r"\\.\pipe\svc",
     "type": "message",
     "direction": "duplex",
     "instances": 5,
-    "max_instances": "unlimited",
+    "unlimited": True,
     "rejects_remote": True,
     "handle": STATE,
     "server": {"pid": 1234, "image": r"C:\Program Files\Svc\svc.exe", "user": r"NT AUTHORITY\SYSTEM", "session": 0},
@@ -76,15 +77,9 @@ def replaced(text: str, pipe: str) -> str:
         (r"\d\d:\d\d:\d\d\.\d{3}", "TIME"),
         (r"pid \d+, python\.exe, .+, session \d+", "PROCESS"),
         (r"\d+(\.\d+)? (ms|s)\b", r"N \2"),
-        (r"((?:ms|seconds) +│) [\d.]+", r"\1 N"),
+        (r"(?m)^(seconds +)[\d.]+$", r"\1N"),
         (r"(?<=: )[^:\n]+ \(ERROR", "REASON (ERROR"),
-        (r"(?m)^(access: .*\n)+", "access: WORDS\n"),
-        ("[╭┌].*[╮┐]\n", "top\n"),
-        ("[╰└].*[╯┘]\n", "bottom\n"),
-        ("[├].*[┤]\n", "line\n"),
-        ("│", "|"),
-        (r"(?m) +(\|?)$", r" \1"),
-        (r"(?m) $", ""),
+        (r"access: [^;]+;", "access: WHO;"),
     ):
         text = re.sub(pattern, word, text)
     return text
@@ -129,17 +124,25 @@ connected to \\.\pipe\svc, a message pipe
         server=serving,
     ),
     "call with a table": Scene(
-        "call svc ping --output table",
+        "call svc ping --format table",
         r"""
-top
-| pipe     | \\.\pipe\svc |
-| ended by | message |
-| seconds  | N |
-| bytes    | 4 |
-bottom
+pipe      \\.\pipe\svc
+ended by  message
+seconds   N
+bytes     4
 pong
 """,
         server=serving,
+    ),
+    "call that waits for its reply": Scene(
+        "call svc ping --timeout 1.5",
+        stderr=r"""
+waiting for the reply of \\.\pipe\svc; Ctrl+C ends it
+error: \\.\pipe\svc: REASON (ERROR_TIMEOUT, 1460)
+hint: Allow more time with `--timeout SECONDS`
+""",
+        exit_code=6,
+        server=lambda pipe: PipeServer(pipe, lambda _client, _data: None),
     ),
     "call in vain": Scene(
         "call svc ping",
@@ -152,8 +155,7 @@ hint: See which pipes there are: `pipectl list`
     "serve": Scene(
         "serve svc --reply pong --once",
         stderr=r"""
-serving \\.\pipe\svc; end with Ctrl+C
-access: WORDS
+serving \\.\pipe\svc (message, access: WHO; no network); end with Ctrl+C
 TIME  #1   connected  PROCESS
 TIME  #1   received   4 bytes: ping
 TIME  #1   answered   4 bytes: pong
@@ -180,25 +182,42 @@ served 1 client (0 now), 1 message, 4 bytes in, 4 bytes out in N s
     "info": Scene(
         "info svc",
         r"""
-top
-| type             | message |
-| direction        | duplex |
-| instances        | 5 |
-| max instances    | unlimited |
-| rejects remote   | yes |
-| handle read mode | byte |
-| handle wait mode | wait |
-| handle instances | 5 |
-| server pid       | 1234 |
-| server image     | C:\Program Files\Svc\svc.exe |
-| server user      | NT AUTHORITY\SYSTEM |
-| server session   | 0 |
-| security owner   | Administrators |
-| security access  | Network: denied |
-|                  | SYSTEM: full control |
-|                  | Users: connect, read and write |
-| security sddl    | O:BAG:SYD:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;0x12019b;;;BU) |
-bottom
+pipe            \\.\pipe\svc
+server pid      1234
+server image    C:\Program Files\Svc\svc.exe
+server user     NT AUTHORITY\SYSTEM
+type            message
+direction       duplex
+instances       5
+max instances   unlimited
+rejects remote  yes
+access          Network: denied
+                SYSTEM: full control
+                Users: connect, read and write
+""",
+        server=serving,
+    ),
+    "info with all": Scene(
+        "info svc -v",
+        r"""
+pipe              \\.\pipe\svc
+type              message
+direction         duplex
+instances         5
+max instances     unlimited
+rejects remote    yes
+handle read mode  byte
+handle wait mode  wait
+handle instances  5
+server pid        1234
+server image      C:\Program Files\Svc\svc.exe
+server user       NT AUTHORITY\SYSTEM
+server session    0
+security owner    Administrators
+security access   Network: denied
+                  SYSTEM: full control
+                  Users: connect, read and write
+security sddl     O:BAG:SYD:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;0x12019b;;;BU)
 """,
         server=serving,
     ),
@@ -206,18 +225,13 @@ bottom
         "who svc",
         r"""
 1 pipe
-top
-| pipe | end    | pid  | program         | user   | state     | note |
-line
-| svc  | server | 4312 | svc.exe         | VM\svc | connected | |
-|      |        |      | (SvcHost)       |        |           | |
-| svc  | client | 7001 |                 |        | connected | told by the |
-|      |        |      |                 |        |           | other end |
-bottom
+pipe  end      pid  program            user    state      note
+svc   server  4312  svc.exe (SvcHost)  VM\svc  connected
+svc   client  7001                             connected  told by the other end
 """,
         r"""
 error: \\.\pipe\svc: 1 of 2 instances found: 14 processes may not be looked into
-hint: Run it as administrator, or ask the pipe itself, which takes an instance: `pipectl who \\.\pipe\svc --open`
+hint: Run it as administrator, or ask the pipe itself, which takes an instance: `pipectl who svc --open`
 """,
         exit_code=10,
         server=serving,
@@ -229,29 +243,25 @@ hint: Run it as administrator, or ask the pipe itself, which takes an instance: 
     "state": Scene(
         "state svc",
         r"""
-top
-| pipe      | \\.\pipe\svc |
-| read mode | byte |
-| wait mode | wait |
-| instances | 5 |
-bottom
+pipe       \\.\pipe\svc
+read mode  byte
+wait mode  wait
+instances  5
 """,
         server=serving,
     ),
     "state that is set": Scene(
         "state svc --read-mode message",
         """
-top
-| state     | before | after |
-line
-| read mode | byte   | message |
-| wait mode | wait   | wait |
-| instances | 5      | 5 |
-bottom
+state      before  after
+read mode  byte    message
+wait mode  wait    wait
+instances  5       5
 """,
         server=serving,
     ),
-    "wait": Scene("wait svc", stderr="\\\\.\\pipe\\svc: free, after N s\n", server=serving),
+    "wait": Scene("wait svc", server=serving),
+    "wait with details": Scene("wait svc -v", stderr="\\\\.\\pipe\\svc: free, after N s\n", server=serving),
     "wait in vain": Scene(
         "wait svc --for exists --timeout 0.1",
         stderr=r"""
@@ -270,33 +280,23 @@ hint: Allow more time with `--timeout SECONDS`
         "list",
         r"""
 3 pipes
-top
-| name                   | instances | max instances | pid hint |
-line
-| a\x1b[31m              | 2         | 4             | |
-| docker_engine          | 3         | unlimited     | |
-| dotnet-diagnostic-1234 | 1         | 1             | 1234 |
-bottom
+name                    instances  max instances  pid hint
+a\x1b[31m                       2              4
+docker_engine                   3      unlimited
+dotnet-diagnostic-1234          1              1      1234
 """,
     ),
-    "popen": Scene(
-        "popen -m r -- cmd /c echo hello",
+    "popen": Scene("popen --no-stdin -- cmd /c echo hello", "hello\r\n"),
+    "popen with details": Scene(
+        "popen --no-stdin -v -- cmd /c echo hello",
         "hello\r\n",
-        """
-top
-| exit code    | 0 |
-| seconds      | N |
-| stdin bytes  | 0 |
-| stdout bytes | 7 |
-| stderr bytes | 0 |
-bottom
-""",
+        "exit code 0 after N s; 0 bytes to stdin, 7 from stdout, 0 from stderr\n",
     ),
     "wrong usage": Scene(
         "call svc",
         stderr="""
-error: say once what to send: DATA, `-` for stdin, or `--data-file FILE`
-hint: See `pipectl call --help`
+error: nothing to send: give DATA, `-` (stdin), `--data-file FILE` or `--empty`
+hint: PowerShell up to 7.2 drops the argument "": use `--empty`
 """,
         exit_code=2,
     ),
@@ -336,4 +336,4 @@ def test_a_person_sees_just_this(
 
 
 def test_every_command_has_a_transcript() -> None:
-    assert {scene.line.split()[0] for scene in SCENES.values()} == set(COMMANDS) - {"demo"}
+    assert {scene.line.split()[0] for scene in SCENES.values()} == set(COMMANDS) - {"demo", "help"}

@@ -51,21 +51,26 @@ def test_a_pipe_that_stays_busy_is_exit_code_6(pipe_name: str, pipectl: Pipectl,
         assert 0.3 <= time.perf_counter() - begun < 0.3 + late
 
 
-def test_an_absent_pipe_cannot_become_free_and_is_exit_code_3(pipe_name: str, pipectl: Pipectl) -> None:
-    result = pipectl("wait", pipe_name)
+def test_an_absent_pipe_is_exit_code_3_if_it_is_not_waited_for(pipe_name: str, pipectl: Pipectl) -> None:
+    result = pipectl("wait", pipe_name, "--timeout", "0")
     assert (result.exit_code, result.stdout) == (3, b"")
 
 
-def test_it_waits_until_there_is_a_pipe(pipe_name: str, pipectl: Pipectl, soon: Soon, late: float) -> None:
+@pytest.mark.parametrize("options", [[], ["--for", "free"], ["--for", "exists"]], ids=" ".join)
+def test_it_waits_until_there_is_a_pipe(
+    pipe_name: str, pipectl: Pipectl, soon: Soon, late: float, options: list[str]
+) -> None:
     servers = []
     soon(lambda: servers.append(create_named_pipe(pipe_name)))
     begun = time.perf_counter()
-    assert pipectl("wait", pipe_name, "--for", "exists").exit_code == 0
+    assert pipectl("wait", pipe_name, *options) == (0, b"", "")
     assert 0.2 < time.perf_counter() - begun < 0.5 + late
     servers[0].close()
 
 
 def test_a_pipe_that_never_comes_is_exit_code_6(pipe_name: str, pipectl: Pipectl) -> None:
+    result = pipectl("wait", pipe_name, "--timeout", "0.1")
+    assert (result.exit_code, "no such pipe" in result.stderr) == (6, True)
     assert pipectl("wait", pipe_name, "--for", "exists", "--timeout", "0.1").exit_code == 6
     assert pipectl("wait", pipe_name, "--for", "exists", "--timeout", "0").exit_code == 6
 
@@ -101,14 +106,15 @@ def test_several_may_wait_for_the_same_pipe(pipe_name: str, program: list[str], 
         assert [one.result(20).exit_code for one in waiting] == [0, 0]
 
 
-def test_what_it_was_is_told_on_stderr_or_as_data(pipe_name: str, pipectl: Pipectl) -> None:
+def test_success_is_silent_but_with_details_or_as_data(pipe_name: str, pipectl: Pipectl) -> None:
     with create_named_pipe(pipe_name):
-        result = pipectl("wait", pipe_name)
+        assert pipectl("wait", pipe_name) == (0, b"", "")
+        result = pipectl("wait", pipe_name, "-v")
         assert (result.stdout, result.stderr.startswith(f"{pipe_name}: free, after 0")) == (b"", True)
         told = pipectl("wait", pipe_name, "--json").object
     assert told == {"schema": 1, "pipe": pipe_name, "is": "free", "seconds": told["seconds"]}
 
 
 def test_json_has_the_error_too(pipe_name: str, pipectl: Pipectl) -> None:
-    error = pipectl("wait", pipe_name, "--json").error
+    error = pipectl("wait", pipe_name, "--json", "--timeout", "0").error
     assert (error["pipe"], error["exit_code"], error["symbol"]) == (pipe_name, 3, "ERROR_FILE_NOT_FOUND")

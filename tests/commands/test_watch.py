@@ -90,7 +90,7 @@ def test_only_names_that_match_are_watched(directory_of: Callable[..., None], pi
 def test_what_is_there_already_is_shown_if_asked_for(directory_of: Callable[..., None], pipectl: Pipectl) -> None:
     directory_of([PipeEntry("svc", 2, None)])
     found = pipectl("watch", "--initial", "--count", "1", "--json").object
-    assert (found["event"], found["instances"], found["max_instances"]) == ("present", 2, "unlimited")
+    assert (found["event"], found["instances"], found["unlimited"]) == ("present", 2, True)
     result = pipectl("watch", "--timeout", "50ms", "--interval", "10ms", "--json")
     assert (result.exit_code, result.stdout, result.error["exit_code"]) == (6, b"", 6)
 

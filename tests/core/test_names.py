@@ -11,7 +11,7 @@ from pipectl.core.names import (
     LOCAL_PREFIX,
     MAX_LENGTH,
     VERBATIM_PREFIX,
-    check_length,
+    check_new,
     display,
     for_waiting,
     from_directory,
@@ -229,6 +229,19 @@ def test_a_prefix_without_its_beginning_is_refused_with_what_it_may_mean(text: s
     assert r"\\.\pipe\pipe\x " in hint
 
 
+def test_a_name_whose_backslashes_a_shell_has_removed_is_recognized() -> None:
+    with pytest.raises(InvalidPipeNameError, match="backslashes") as raised:
+        full_name(r"\.pipesvc")
+    assert hint_for(raised.value) == "Write svc"
+
+
+@pytest.mark.parametrize("name", [r"\\host\pipe\svc", r"\\localhost\pipe\svc"])
+def test_no_pipe_can_be_made_on_another_computer(name: str) -> None:
+    with pytest.raises(InvalidPipeNameError, match="only on this computer") as raised:
+        check_new(full_name(name))
+    assert "on that computer" in (hint_for(raised.value) or "")
+
+
 def test_a_refusal_is_a_value_error_too() -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the type is the subject
         full_name("")
@@ -238,10 +251,10 @@ def test_the_limit_counts_utf16_and_the_prefix() -> None:
     longest = "a" * (MAX_LENGTH - len(LOCAL_PREFIX))
     assert len(full_name(longest)) == MAX_LENGTH
     for allowed in (longest, longest[2:] + "\N{GRINNING FACE}"):
-        check_length(full_name(allowed))
-    for too_long in (longest + "a", longest[1:] + "\N{GRINNING FACE}", rf"\\longerhost\pipe\{longest}"):
+        check_new(full_name(allowed))
+    for too_long in (longest + "a", longest[1:] + "\N{GRINNING FACE}"):
         with pytest.raises(InvalidPipeNameError):
-            check_length(full_name(too_long))
+            check_new(full_name(too_long))
 
 
 @needs_windows

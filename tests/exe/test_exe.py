@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ from PyInstaller.archive.readers import CArchiveReader
 
 from pipectl import __version__
 from pipectl.cli import cli
-from pipectl.commands import COMMANDS
+from pipectl.commands import COMMANDS, TOPICS
 from tests.runner import Result, Running, run_process
 
 _BUILT = Path(__file__).resolve().parents[2] / "dist" / "pipectl.exe"
@@ -57,6 +58,12 @@ def test_every_command_has_the_help_that_its_source_has(exe: Path, name: str) ->
     help_text = command.get_help(click.Context(command, info_name=name, parent=root, terminal_width=80))
     result = _run(exe, name, "--help", env={"COLUMNS": "82"})
     assert (result.exit_code, result.text.split()) == (0, help_text.split())
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_every_topic_has_the_page_that_its_source_has(exe: Path, name: str) -> None:
+    result = _run(exe, "help", name)
+    assert (result.exit_code, result.text.split()) == (0, import_module(TOPICS[name].module).TEXT.split())
 
 
 def test_version_is_that_of_the_source_and_of_the_resource(exe: Path) -> None:

@@ -24,7 +24,7 @@ from pipectl.core.errors import (
     PipeTimeoutError,
 )
 from pipectl.core.inventory.directory import did_you_mean, list_pipes
-from pipectl.core.inventory.peers import Expected, find_server, server_of
+from pipectl.core.inventory.peers import Expected, server_of
 from pipectl.core.inventory.processes import describe
 from pipectl.core.models import PipeEntry
 from pipectl.core.pipe.availability import Availability, probe, wait_for
@@ -532,10 +532,9 @@ def test_the_wait_for_a_computer_can_be_cancelled(background: Background) -> Non
         lambda: connect(REMOTE, timeout=0.3),
         lambda: probe(REMOTE, deadline=Deadline(0.3)),
         lambda: wait_for(REMOTE, Condition.GONE, Deadline(0.3)),
-        lambda: find_server(REMOTE, 0.3),
         lambda: read_whole(r"\\host\share\file", 0.3),
     ],
-    ids=["connect", "probe", "wait_for", "find_server", "read_whole"],
+    ids=["connect", "probe", "wait_for", "read_whole"],
 )
 def test_whoever_asks_a_silent_computer_gives_up_in_time(
     function: Callable[[], object], monkeypatch: pytest.MonkeyPatch
@@ -603,7 +602,7 @@ def test_pipes_are_listed_from_a_directory_as_nt_has_it(pipectl: Pipectl) -> Non
         assert [one["name"] for one in told][:2] == ["dotnet-diagnostic-42", "a"]
         assert [one.get("pid_hint") for one in told if one["name"].startswith("Winsock2")] == [1234]
         assert [one["name"] for one in pipectl("list", r"\\.\pipe\s?c", "--json").objects] == ["svc"]
-        assert len(pipectl("list", "--output", "raw").text.splitlines()) == len(PIPES)
+        assert len(pipectl("list", "--format", "raw").text.splitlines()) == len(PIPES)
 
 
 def test_what_the_directory_tells_of_a_pipe_is_known_unopened(pipe_name: str, pipectl: Pipectl) -> None:
@@ -619,7 +618,7 @@ def test_names_that_are_near_are_those_of_the_directory() -> None:
 
 
 def test_a_program_of_its_own_can_have_a_rule() -> None:
-    listing = Running(in_force("Directory([layer.PipeEntry('svc', 1, 1)])", "list", "--output", "raw"))
+    listing = Running(in_force("Directory([layer.PipeEntry('svc', 1, 1)])", "list", "--format", "raw"))
     try:
         assert listing.end()[:2] == (0, b"svc\t1\t1\t\n")
     finally:

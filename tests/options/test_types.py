@@ -17,8 +17,8 @@ from tests.runner import Pipectl
 
 
 def written(**options: bool | str) -> PayloadFormat:
-    defaults = {"is_hex": False, "is_base64": False, "escapes": False, "newline": False, "encoding": "utf-8"}
-    return PayloadFormat(**{**defaults, **options})  # type: ignore[arg-type]
+    flags = dict.fromkeys(("is_hex", "is_base64", "escapes", "chomp", "newline"), False)
+    return PayloadFormat(**{**flags, "encoding": "utf-8", **options})  # type: ignore[arg-type]
 
 
 # Types
@@ -36,6 +36,9 @@ def written(**options: bool | str) -> PayloadFormat:
         ("2m", 120),
         ("1h", 3600),
         ("7S", 7),
+        ("1h30m", 5400),
+        ("1m.5s", 60.5),
+        ("1s250ms", 1.25),
         (" 1 ", 1),
         ("none", None),
         ("None", None),
@@ -45,7 +48,9 @@ def test_a_duration_is_seconds_or_has_a_unit(text: str, seconds: float | None) -
     assert DURATION.convert(text, None, None) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-1", "1d", "1e3", "inf", "nan", "1 2", "ms", ".", "٣"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-1", "1d", "1e3", "inf", "nan", "1 2", "ms", ".", "٣", "30m1h", "1h30", "1m1m", "1s 1"]
+)
 def test_anything_else_is_no_duration(text: str) -> None:
     with pytest.raises(click.BadParameter):
         DURATION.convert(text, None, None)
@@ -124,9 +129,9 @@ def test_text_is_sent_in_its_encoding(text: str) -> None:
 def test_digits_stand_for_bytes(data: bytes) -> None:
     assert written(is_hex=True).encode(data.hex()) == data
     assert written(is_hex=True).encode(data.hex(" ").upper()) == data
-    assert written(is_hex=True).finish(f"{data.hex()}\r\n".encode()) == data
+    assert written(is_hex=True).convert(f"{data.hex()}\r\n".encode()) == data
     assert written(is_base64=True).encode(base64.b64encode(data).decode()) == data
-    assert written(is_base64=True).finish(base64.encodebytes(data)) == data
+    assert written(is_base64=True).convert(base64.encodebytes(data)) == data
 
 
 @given(st.binary())
@@ -160,14 +165,16 @@ def test_escapes_stand_for_characters_and_bytes(text: str, encoding: str, data: 
 def test_a_line_feed_ends_whatever_is_sent(options: dict[str, bool]) -> None:
     assert written(newline=True, **options).encode("abcd").endswith(b"\n")
     assert written(newline=True, encoding="utf-16-le").encode("a") == b"a\0\n\0"
-    assert written(newline=True).finish(b"a") == b"a\n"
+    assert written(newline=True).convert(b"a") == b"a\n"
 
 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"is_hex": True}, "0"),
-        ({"is_hex": True}, "0x41"),
+        ({"is_hex": True}, "0x"),
+        ({"is_hex": True}, "4 1"),
+        ({"is_hex": True}, "0x41 0x1ab"),
         ({"is_hex": True}, "zz"),
         ({"is_hex": True}, "ü"),
         ({"is_base64": True}, "A"),
@@ -190,13 +197,70 @@ def test_what_stands_for_no_bytes_is_a_usage_error(options: dict[str, bool], tex
         written(**options).encode(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "deadbeef",
+        "DE-AD-BE-EF",
+        "de:ad:be:ef",
+        "0xdeadbeef",
+        "dead,beef",
+        "{0xDE, 0xad, 0XBE,\n 0xef}",
+        r"\xde\xad\xbe\xef",
+    ],
+)
+def test_hex_is_read_as_tools_write_it(text: str) -> None:
+    assert written(is_hex=True).encode(text) == bytes.fromhex("deadbeef")
+
+
+def test_a_single_digit_is_a_byte_only_after_0x() -> None:
+    assert written(is_hex=True).encode("0x1, 0xa") == b"\x01\x0a"
+
+
+@pytest.mark.parametrize(("text", "position"), [("de ad b ef", 7), ("dead-beeg", 9), ("12 zz", 4), ("abc", 1)])
+def test_wrong_hex_is_refused_with_its_position(text: str, position: int) -> None:
+    with pytest.raises(click.UsageError, match=rf"at position {position}\b"):
+        written(is_hex=True).encode(text)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"], ids=repr)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+def test_chomp_removes_one_line_ending(end: str, encoding: str) -> None:
+    data = f"ping{end}".encode()
+    assert written(chomp=True, encoding=encoding).convert(data) == "ping".encode(encoding)
+    assert written(chomp=True, newline=True).convert(data) == b"ping\n"
+    assert written(chomp=True).encode(f"ping\n{end}") == (b"ping\n" if end else b"ping")
+
+
+# What is read from stdin and from files
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_not_sent(encoding: str) -> None:
+    assert written().convert("grüße\r\n".encode(encoding)) == "grüße\r\n".encode()
+    assert written(is_hex=True).convert("de ad".encode(encoding)) == b"\xde\xad"
+    assert written(encoding="utf-16-le").convert("ü".encode(encoding)) == "ü".encode("utf-16-le")
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\x01\x00", b"\xff\xfe\0", b"\xff\xfe\0\xd8"], ids=repr)
+def test_bytes_that_only_look_like_a_mark_are_sent(data: bytes) -> None:
+    assert written().convert(data) == data
+
+
+def test_escapes_and_the_encoding_hold_for_stdin_and_files_too() -> None:
+    assert written(escapes=True).convert(rb"\x00\u00fc") == b"\0" + "ü".encode()
+    assert written(encoding="utf-16-le").convert("ü".encode()) == written(encoding="utf-16-le").encode("ü")
+    with pytest.raises(click.UsageError, match=r"--encoding utf-16-le.* at position 2\b"):
+        written(encoding="utf-16-le").convert(b"a\xff")
+
+
 def test_a_line_of_stdin_is_its_own_bytes_or_those_of_its_text() -> None:
-    assert written().line(b"\xff\0") == b"\xff\0"
-    assert written(is_hex=True).line(b"ff 00") == b"\xff\0"
-    assert written(escapes=True).line(rb"\xff") == b"\xff"
-    assert written(encoding="utf-16-le", newline=True).line("ü".encode()) == b"\xfc\0\n\0"
+    assert written().convert(b"\xff\0") == b"\xff\0"
+    assert written(is_hex=True).convert(b"ff 00") == b"\xff\0"
+    assert written(escapes=True).convert(rb"\xff") == b"\xff"
+    assert written(encoding="utf-16-le", newline=True).convert("ü".encode()) == b"\xfc\0\n\0"
     with pytest.raises(click.UsageError):
-        written(encoding="utf-16-le").line(b"\xff")
+        written(encoding="utf-16-le").convert(b"\xff")
 
 
 # On a command line
@@ -211,6 +275,8 @@ def test_a_line_of_stdin_is_its_own_bytes_or_those_of_its_text() -> None:
         ["call", "svc", "-", "--data-file", "y"],
         ["call", "svc", "--data-file", "there-is-no-such-file"],
         ["call", "svc", "x", "y"],
+        ["call", "svc", "x", "--empty"],
+        ["call", "svc", "--data-file", "y", "--empty"],
         ["call", "svc", "xx", "--hex"],
         ["call", "svc", "00", "--hex", "--base64"],
         ["call", "svc", "00", "--hex", "--escapes"],
@@ -222,7 +288,7 @@ def test_a_line_of_stdin_is_its_own_bytes_or_those_of_its_text() -> None:
         ["call", "svc", "x", "--until", "tomorrow"],
         ["call", "svc", "x", "--max-message", "big"],
         ["call", "svc", "x", "--expect-pid", "me"],
-        ["call", "svc", "x", "--output", "xml"],
+        ["call", "svc", "x", "--format", "xml"],
         ["call", r"C:\svc", "x"],
         ["call", "", "x"],
         ["peek", "svc", "--size", "all"],
@@ -241,6 +307,13 @@ def test_what_is_wrong_is_a_usage_error_with_a_way_to_the_help(pipectl: Pipectl,
     error, hint = result.stderr.splitlines()
     assert re.match(r"error: [^A-Z].*[^.]$", error)
     assert hint.startswith("hint: ")
+
+
+def test_nothing_to_send_and_too_much_are_told_apart(pipectl: Pipectl) -> None:
+    nothing = pipectl("call", "svc").stderr
+    assert "nothing to send" in nothing
+    assert "PowerShell up to 7.2" in nothing
+    assert "only one of" in pipectl("call", "svc", "x", "--empty").stderr
 
 
 def test_a_pattern_on_the_command_line_is_left_alone(pipectl: Pipectl) -> None:

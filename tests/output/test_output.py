@@ -1,13 +1,19 @@
 """Output: what goes to which stream in which form, and that a terminal never gets what a pipe sent as it is."""
 
+import errno
 import json
+import re
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from pipectl.output import Form, Mode, OutputClosedError, View
-from tests.streams import Streams
+from pipectl import output as module
+from pipectl.output import Color, Form, Mode, Output, OutputClosedError, OutputFailedError, Record, View
+from tests.streams import Stream, Streams
 
 ON_WINDOWS = pytest.mark.skipif(sys.platform != "win32", reason="needs Windows")
 
@@ -59,9 +65,11 @@ def test_a_payload_goes_to_stdout_in_the_form_that_suits(
 
 @either
 @pytest.mark.parametrize("form", Form)
-def test_json_carries_a_payload_in_the_same_way_whatever_the_form(streams: Streams, form: Form) -> None:
+def test_json_carries_a_payload_as_text_unless_the_form_is_hex_or_base64(streams: Streams, form: Form) -> None:
     streams.output(Mode.JSON).data.payload(DATA, View(form), {"pipe": "x", "absent": None})
-    assert json.loads(streams.stdout.text) == {"schema": 1, "pipe": "x", "reply": {"size": 11, "text": TEXT}}
+    forms = {Form.HEX: {"hex": DATA.hex()}, Form.BASE64: {"base64": "Z3LDvMOfZRtbMW0="}}
+    reply = {"size": 11, **forms.get(form, {"text": TEXT})}
+    assert json.loads(streams.stdout.text) == {"schema": 1, "pipe": "x", "reply": reply}
 
 
 @either
@@ -132,12 +140,27 @@ def test_a_redirected_record_is_plain_columns(streams: Streams) -> None:
     ]
 
 
-def test_a_record_on_a_terminal_is_a_table(streams: Streams) -> None:
+def test_a_record_on_a_terminal_is_two_columns_without_borders(streams: Streams) -> None:
+    streams.output().data.record({**RECORD, "sddl": "x" * 200})
+    assert streams.stdout.text.splitlines() == [
+        r"pipe            \\.\pipe\x",
+        "is              yes",
+        "server pid      4",
+        "server session  0",
+        "access          a",
+        "                b",
+        f"sddl            {'x' * 200}",
+    ]
+
+
+def test_on_a_narrow_terminal_each_value_is_whole_below_its_label(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")  # a dumb one has 80 columns, whatever anybody says
+    monkeypatch.setenv("NO_COLOR", "1")
     streams.output().data.record(RECORD)
-    lines = streams.stdout.text.splitlines()
-    assert len(lines) == 8
-    assert all(len(line) <= 80 for line in lines)
-    assert r"\\.\pipe\x" in lines[1]
+    assert streams.stdout.text.splitlines()[:4] == ["pipe", r"  \\.\pipe\x", "is", "  yes"]
 
 
 @either
@@ -161,21 +184,42 @@ def test_redirected_records_are_columns_with_heads_and_are_never_cut(streams: St
     streams.output().data.records(
         [{"name": "x" * 200, "max_instances": None}, {"name": "y", "max_instances": 3}], COLUMNS
     )
+    assert streams.stdout.text.splitlines() == ["NAME  MAX INSTANCES", "x" * 200, "y                 3"]
+
+
+@redirected
+def test_columns_have_numbers_on_the_right_and_count_wide_characters_twice(streams: Streams) -> None:
+    records: list[Record] = [
+        {"name": "漢字", "max_instances": 3},
+        {"name": "e\u0301", "unlimited": True},
+        {"name": "abc"},
+    ]
+    streams.output().data.records(records, COLUMNS)
     assert streams.stdout.text.splitlines() == [
-        f"{'NAME':<200}  MAX INSTANCES",
-        "x" * 200,
-        f"{'y':<200}  3",
+        "NAME  MAX INSTANCES",
+        "漢字              3",
+        "e\u0301         unlimited",
+        "abc",
     ]
 
 
 COLUMNS = ("name", "max_instances")
 
 
-def test_records_on_a_terminal_are_a_table_of_80_columns(streams: Streams) -> None:
+def test_records_on_a_terminal_are_columns_that_break_no_name(streams: Streams) -> None:
     streams.output().data.records([{"name": "x" * 200, "max_instances": 1}], COLUMNS, title="1 pipe")
-    text = streams.stdout.text
-    assert all(len(line) <= 80 for line in text.splitlines())
-    assert text.count("x") == 200 + "max".count("x")
+    assert streams.stdout.text.splitlines() == ["1 pipe", "max instances  name", f"{'1':>13}  {'x' * 200}"]
+
+
+def test_where_rows_are_too_wide_the_first_column_is_the_last(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    streams.output().data.records([{"name": "x" * 50, "max_instances": 1}], COLUMNS)
+    lines = [re.sub(r"\x1b\[\d*m", "", line) for line in streams.stdout.text.splitlines()]
+    assert lines == ["max instances  name", f"{'1':>13}  {'x' * 50}"]
 
 
 @either
@@ -253,6 +297,26 @@ def test_an_error_is_never_cut_and_controls_nothing(streams: Streams) -> None:
     assert streams.stderr.text == f"error: \\x1b[31m[bold]{'x' * 200}\\u202e\n"
 
 
+@either
+@pytest.mark.parametrize("color", Color)
+@pytest.mark.parametrize(("name", "value"), [("TERM", "xterm-256color"), ("TERM", "dumb"), ("NO_COLOR", "1")])
+def test_a_color_option_decides_before_the_environment(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, color: Color, name: str, value: str
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv(name, value)
+    made = streams.output()
+    made.color = color
+    made.error("it failed")
+    by_itself = streams.stderr.isatty() and value == "xterm-256color"
+    assert ("\x1b[" in streams.stderr.text and "31m" in streams.stderr.text) == {
+        Color.ALWAYS: True,
+        Color.NEVER: False,
+        Color.AUTO: by_itself,
+    }[color]
+
+
 def test_errors_are_coloured_on_a_terminal_unless_no_color_says_otherwise(
     streams: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +329,47 @@ def test_errors_are_coloured_on_a_terminal_unless_no_color_says_otherwise(
     assert "31m" in streams.stderr.text
 
 
+@either
+@pytest.mark.parametrize(
+    ("color", "environment", "colored"),
+    [
+        (Color.ALWAYS, {"NO_COLOR": "1", "TERM": "dumb"}, True),
+        (Color.NEVER, {"TERM": "xterm-256color", "FORCE_COLOR": "1"}, False),
+        (Color.AUTO, {"TERM": "xterm-256color", "FORCE_COLOR": "1"}, True),
+        (Color.AUTO, {"TERM": "dumb"}, False),
+    ],
+)
+def test_colors_can_be_chosen(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, color: Color, environment: dict[str, str], colored: bool
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    made = streams.output()
+    made.color = color
+    made.error("it failed")
+    assert ("31m" in streams.stderr.text) is colored
+
+
+@pytest.mark.parametrize("takes_escapes", [True, False])
+def test_a_console_that_takes_escapes_is_not_used_the_old_way(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, takes_escapes: bool
+) -> None:
+    from pipectl.output import tables
+
+    given: list[object] = []
+
+    def made(**options: object) -> Console:
+        given.append(options["legacy_windows"])
+        return Console()
+
+    monkeypatch.setattr(tables, "takes_escapes", lambda _stream: takes_escapes)
+    monkeypatch.setattr(tables, "Console", made)
+    streams.output().error("it failed")
+    assert given == [False if takes_escapes else None]
+
+
 @redirected
 def test_json_errors_are_objects_on_stderr(streams: Streams) -> None:
     streams.output(Mode.JSON).error("it failed", "try this", code=5, pipe=None)
@@ -273,6 +378,47 @@ def test_json_errors_are_objects_on_stderr(streams: Streams) -> None:
         "schema": 1,
         "error": {"message": "it failed", "code": 5, "hint": "try this"},
     }
+
+
+@either
+def test_with_json_messages_are_objects_too(streams: Streams) -> None:
+    made = streams.output(Mode.JSON, verbosity=1)
+    made.note("note")
+    made.detail("detail")
+    made.warning("look")
+    assert [json.loads(line) for line in streams.stderr.text.splitlines()] == [
+        {"schema": 1, "note": "note"},
+        {"schema": 1, "note": "detail"},
+        {"schema": 1, "warning": "look"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("streams", "mode", "quiet", "told"),
+    [
+        ("terminal", None, False, "waiting for the reply; Ctrl+C ends it\n"),
+        ("terminal", None, True, ""),
+        ("terminal", Mode.JSON, False, ""),
+        ("redirected", None, False, ""),
+    ],
+    indirect=["streams"],
+)
+def test_a_person_who_waits_is_told_what_for(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, mode: Mode | None, quiet: bool, told: str
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    made = streams.output(mode, quiet=quiet)
+    with made.waiting("the reply"):
+        end = time.perf_counter() + 5
+        while time.perf_counter() < end and told and not streams.stderr.text:
+            time.sleep(0.001)
+    assert streams.stderr.text == told
+
+
+def test_a_short_wait_is_not_told_of(streams: Streams) -> None:
+    with streams.output().waiting("the reply"):
+        pass
+    assert streams.stderr.text == ""
 
 
 # Encodings
@@ -299,7 +445,28 @@ def test_redirected_text_is_in_the_consoles_code_page(
     monkeypatch.setattr(winapi, "GetConsoleOutputCP", lambda: page)
     streams.output().data.payload("grüße 漢".encode(), View(Form.TEXT), {})
     streams.output().note("grüße 漢")
-    assert streams.stdout.written == streams.stderr.written == shown
+    assert streams.stdout.written == shown
+    assert streams.stderr.written.endswith(shown)
+
+
+@redirected
+def test_the_encoding_of_redirected_text_can_be_chosen(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPECTL_ENCODING", "utf-16-le")
+    streams.output().data.payload("grüße 漢".encode(), View(Form.TEXT), {})
+    assert streams.stdout.written == "grüße 漢\n".encode("utf-16-le")
+
+
+@redirected
+def test_characters_that_are_escaped_in_data_are_warned_of_once(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPECTL_ENCODING", "ascii")
+    made = streams.output(quiet=True)
+    made.data.record({"name": "ü"})
+    made.data.record({"name": "ö"})
+    assert streams.stdout.text == "name  \\xfc\nname  \\xf6\n"
+    assert streams.stderr.text.count("warning: characters that ascii does not have") == 1
+    assert streams.stderr.text.count("\n") == 1
 
 
 # Streams that are closed
@@ -357,6 +524,62 @@ def test_talk_that_nobody_reads_is_no_error(streams: Streams, mode: Mode | None)
     made.note("note")
     made.error("it failed")
     streams.stderr.is_broken = False
+
+
+class Unwritable(Stream):
+    """A stream on a disk that is full."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+
+def test_a_disk_that_is_full_is_told_and_not_taken_for_a_reader_that_left(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = streams.output()
+    monkeypatch.setattr(sys, "stdout", Unwritable(is_terminal=False))
+    with pytest.raises(OutputFailedError, match="stdout cannot be written: no space"):
+        made.data.record({"a": 1})
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_without_standard_streams_nothing_fails(monkeypatch: pytest.MonkeyPatch, is_closed: bool) -> None:
+    class Closed(Stream):
+        def flush(self) -> None:
+            raise OSError(errno.EBADF, "bad file descriptor")
+
+    monkeypatch.setattr(sys, "stdout", Closed(is_terminal=False) if is_closed else None)
+    monkeypatch.setattr(sys, "stderr", Closed(is_terminal=False) if is_closed else None)
+    made = Output()
+    made.note("note")
+    made.data.record({"a": 1})
+    made.data.payload(b"data", View(), {})
+    monkeypatch.undo()
+
+
+# The file of -o
+
+
+@either
+def test_data_goes_to_a_file_as_it_is_and_nothing_to_stdout(streams: Streams, tmp_path: Path) -> None:
+    file = tmp_path / "reply.bin"
+    file.write_bytes(b"what was there before, which is longer")
+    made = streams.output()
+    made.open(str(file))
+    assert file.read_bytes().startswith(b"what was there before")
+    made.data.payload(b"\0\xff\r\n\x1a", View(), {})
+    made.close()
+    assert (file.read_bytes(), streams.stdout.written) == (b"\0\xff\r\n\x1a", b"")
+
+
+@either
+def test_text_goes_to_a_file_as_utf_8_and_without_escape_sequences(streams: Streams, tmp_path: Path) -> None:
+    made = streams.output()
+    made.open(str(tmp_path / "x.txt"))
+    made.data.record({"name": "漢"})
+    made.close()
+    assert (tmp_path / "x.txt").read_bytes() == "name  漢\n".encode()
 
 
 @redirected

@@ -30,7 +30,6 @@ def logged(pipe: str, data: bytes, mode: Mode | None = None, view: View = View()
         client.send(data, 5)
         while not server.stats.messages:
             time.sleep(0.001)
-    events.close()
     events.summarize()
 
 
@@ -115,7 +114,6 @@ def test_an_answer_that_nobody_takes_is_logged_as_dropped(pipe_name: str, capsys
                 time.sleep(0.001)
         assert left.wait(5)
         asked[0].reply(b"late")
-    events.close()
     events.summarize()
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[2] for line in lines] == ["connected", "received", "left", "dropped"]

@@ -81,7 +81,7 @@ def test_json_gives_them_back_also_where_decoding_drops_something(data: bytes, e
 
 
 def test_an_empty_message_is_shown_as_one() -> None:
-    assert for_person(b"", "utf-8") == "<empty message>"
+    assert for_person(b"", "auto", "utf-8") == "<empty message>"
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,8 @@ def a_call(s: Scene) -> None:
 @covers(
     "get_named_pipe_info", "get_named_pipe_handle_state", "set_named_pipe_handle_state", "get_local_info",
     "get_named_pipe_client_process_id", "get_named_pipe_server_process_id",
-    "get_named_pipe_client_computer_name", "wait_named_pipe",
+    "get_named_pipe_client_computer_name", "wait_named_pipe", "is_file", "is_pipe", "get_object_name",
+    "get_handle_count",
 )  # fmt: skip
 def questions(s: Scene) -> None:
     queries.get_named_pipe_info(s.client)
@@ -191,6 +192,10 @@ def questions(s: Scene) -> None:
     with suppress(UnsupportedError):  # of Wine
         queries.get_named_pipe_client_computer_name(s.server)
     calls.wait_named_pipe(s.listening, Nmpwait.NOWAIT)
+    assert queries.is_file(s.server.value)
+    assert queries.is_pipe(s.server)
+    assert queries.get_object_name(s.server)
+    assert queries.get_handle_count(s.server)
 
 
 @covers("create_pipe", "fd_create_pipe")

@@ -22,7 +22,7 @@ from pipectl.core.constants import STATUS_PENDING, OpenMode, PipeMode, WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import MessageTooLongError, PipeClosedError, PipeError, PipeTimeoutError
 from pipectl.core.pipe.connection import Connection, connect
-from pipectl.core.pipe.framing import Span, parse
+from pipectl.core.pipe.framing import Framing, Span, parse
 from pipectl.core.win32 import calls, queries, winapi
 from pipectl.core.win32.calls import create_file, create_named_pipe
 from pipectl.core.win32.handle import Handle
@@ -433,6 +433,8 @@ class ConnectionMachine(RuleBasedStateMachine):
         server = Connection(create_named_pipe(pipe, pipe_mode=mode), is_message=is_message)
         self.ends: dict[End, Connection] = {"server": server, "client": connect(pipe)}
         self.waiting: dict[End, list[bytes]] = {"client": [], "server": []}
+        # What an end has read of messages for a stream, and not received yet.
+        self.kept: dict[End, bytes] = {"client": b"", "server": b""}
         self.sent = self.received = 0
 
     @property
@@ -455,11 +457,16 @@ class ConnectionMachine(RuleBasedStateMachine):
         if end not in self.ends:
             return
         type(self).steps += 1
-        if not self.waiting[end]:
+        if not self.waiting[end] and not self.kept[end]:
             with pytest.raises(PipeTimeoutError if self.is_open else PipeClosedError):
                 self.ends[end].receive(0)
             return
         data = self.ends[end].receive(PATIENCE)
+        if self.kept[end]:
+            assert data == self.kept[end]
+            self.kept[end] = b""
+            self.received += len(data)
+            return
         self.take(end, data, self.waiting[end][0] if self.is_message else self.stream(end)[: max(1, len(data))])
 
     @precondition(lambda self: not self.is_message)
@@ -487,6 +494,43 @@ class ConnectionMachine(RuleBasedStateMachine):
         with pytest.raises(expected):
             self.ends[end].receive_until(until, 0.02)
 
+    @precondition(lambda self: self.is_message)
+    @rule(end=ends, text=st.sampled_from(["newline", "eof", "idle:0.01", "bytes:3", "frame:u16le", "frame:u16be"]))
+    def receive_joined(self, end: End, text: str) -> None:
+        """Join messages, piece by piece as a Connection reads them, until the rule is met or nothing is there."""
+        if end not in self.ends:
+            return
+        type(self).steps += 1
+        connection, until = self.ends[end], parse(text)
+        span, expected = self.join(end, until)
+        if span is None:
+            with pytest.raises(expected):
+                connection.receive_until(until, 0.02)
+            return
+        data, kept = connection.receive_until(until, PATIENCE).data, self.kept[end]
+        assert data == kept[slice(*span)]
+        self.received += span.end
+        self.kept[end] = kept[span.end :]
+
+    def join(self, end: End, until: Framing) -> tuple[Span | None, type[PipeError]]:
+        """Move messages to what is kept; return where in it the reply is, or the error that comes instead."""
+        size = self.ends[end]._size
+        while (span := until.split(bytearray(kept := self.kept[end]))) is None:
+            if (until.needed(bytearray(kept)) or 0) > self.ends[end].max_message:
+                return None, MessageTooLongError
+            if not self.waiting[end]:
+                break
+            piece = self.waiting[end].pop(0)
+            if not piece and until.ends_at_empty_message:
+                return Span(0, len(kept)), PipeError
+            self.kept[end] += piece[:size]
+            if piece[size:]:
+                self.waiting[end].insert(0, piece[size:])
+        is_over = until.idle and kept if self.is_open else until.is_whole_at_close(bytearray(kept))
+        if span is None and is_over:
+            span = Span(0, len(kept))
+        return span, PipeTimeoutError if self.is_open else PipeClosedError
+
     @rule(end=ends)
     def peek(self, end: End) -> None:
         if end in self.ends and self.is_open and self.is_message:
@@ -498,9 +542,9 @@ class ConnectionMachine(RuleBasedStateMachine):
     @rule(end=ends)
     def close(self, end: End) -> None:
         """What it has sent is still there for the other one."""
-        self.sent -= len(self.stream(end))
+        self.sent -= len(self.kept[end] + self.stream(end))
         self.ends.pop(end).close()
-        self.waiting[end] = []
+        self.waiting[end], self.kept[end] = [], b""
 
     def stream(self, end: End) -> bytes:
         return b"".join(self.waiting[end])
@@ -517,7 +561,7 @@ class ConnectionMachine(RuleBasedStateMachine):
             return
         try:
             for end in list(self.ends):
-                while self.waiting[end]:
+                while self.waiting[end] or self.kept[end]:
                     self.receive(end)
                 self.receive(end)
             assert self.sent == self.received

@@ -39,7 +39,7 @@ def test_ctrl_c_at_any_point_and_again_after_it_breaks_nothing(pipe_name: str, s
     figure(f"{run('interrupted.py', pipe_name, scene, timeout=120)} pairs of points")
 
 
-@pytest.mark.parametrize("kind", ["message", "byte"])
+@pytest.mark.parametrize("kind", ["message", "stream", "byte"])
 def test_every_reply_is_that_of_its_request_whatever_happens(
     pipe_name: str, kind: str, amount: Amount, figure: Figure
 ) -> None:
@@ -47,3 +47,9 @@ def test_every_reply_is_that_of_its_request_whatever_happens(
     begun = time.perf_counter()
     outcomes = run("promise.py", pipe_name, steps, 1, kind, timeout=60 + steps / 20)
     figure(f"{steps:,} steps in {time.perf_counter() - begun:.0f} s: {outcomes}")
+
+
+def test_ctrl_c_at_any_point_of_a_command_and_ever_after_is_exit_code_130(
+    pipe_name: str, amount: Amount, figure: Figure
+) -> None:
+    figure(f"{run('command_interrupted.py', pipe_name, amount(11, 1), timeout=amount(120, 1200))} points")

@@ -33,7 +33,7 @@ def test_script_has_no_syntax_error() -> None:
 
 
 def test_parser_sees_a_syntax_error() -> None:
-    assert _parsed(_SCRIPT.read_bytes().replace(b"if (-not (", b"if (-not ((")).has_error
+    assert _parsed(_SCRIPT.read_bytes().replace(b"if ($OneFolder", b"if (($OneFolder")).has_error
 
 
 def test_script_is_ascii_which_powershell_5_reads_right_without_a_mark() -> None:

@@ -52,6 +52,11 @@ def test_it_runs_on_a_bare_python_that_does_not_look_beside_the_script() -> None
     assert b"Usage:" in subprocess.check_output(command, stdin=subprocess.DEVNULL, timeout=_PATIENCE)
 
 
+@pytest.mark.parametrize(("code", "given"), [(0, 0), (1, 1), (0x7FFFFFFF, 0x7FFFFFFF), (0xC000013A, -1073741510)])
+def test_an_exit_code_of_windows_fits_a_c_long(code: int, given: int) -> None:
+    assert dev.exit_code(code) == given
+
+
 def test_an_unknown_command_is_a_usage_error() -> None:
     result = _run("tset")
     assert (result.returncode, result.stdout) == (2, b"")

@@ -155,6 +155,26 @@ def test_every_package_of_the_lock_file_has_a_hash() -> None:
     assert "".join(map(packages.lock_entries, names)) == packages.lock_entries()
 
 
+def test_what_pipectl_needs_is_all_that_its_packages_need() -> None:
+    users = {"pipectl (pyproject.toml)", *packages.FOR_PIPECTL}
+    entries = {name: packages.lock_entries(name).splitlines() for name in packages.package_names()}
+    needed = {name for name, lines in entries.items() for line in lines if re.sub(r"^ +#( via)? *", "", line) in users}
+    assert needed == {*packages.FOR_PIPECTL}
+
+
+@pytest.mark.parametrize(
+    ("installed", "is_done"), [("all", True), ("pipectl", True), ("nothing", False), ("old", False)]
+)
+def test_what_pipectl_needs_is_there_where_everything_is(tmp_path: Path, installed: str, is_done: bool) -> None:
+    whole = steps.directory_step("all", tmp_path / "made", lambda: "all", lambda _path: None)
+    step = packages.for_pipectl(tmp_path / "made", whole, lambda _path, *_names: None)
+    if installed == "old":
+        steps.directory_step("old", tmp_path / "made", lambda: "old", lambda _path: None).do()
+    elif installed != "nothing":
+        (whole if installed == "all" else step).do()
+    assert step.done() == is_done
+
+
 @with_uv
 def test_a_package_with_another_hash_than_the_locked_one_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -103,6 +103,9 @@ class _Walk(Generic[_Q, _A]):
                 self.hung, late = _known_to_hang(self.hung)
                 self.ahead.extend(late)
                 self._ask_all(deadline)
+            except BaseException:
+                self.ahead.clear()  # Ctrl+C may have come before a worker was noted that has begun
+                raise
             finally:
                 self._leave_all()
 
@@ -124,7 +127,8 @@ class _Walk(Generic[_Q, _A]):
         if failure is not None:
             self.failure = failure
             self.ahead.clear()
-        set_event(self._event)
+        with suppress(PipeError):  # the walk was interrupted, and is over
+            set_event(self._event)
 
     def _start_workers(self, deadline: Deadline) -> bool:
         """See to it that there are as many workers as it takes; return whether there is one, and time."""

@@ -7,9 +7,11 @@ from pipectl.core.errors import error_for, if_allowed
 from pipectl.core.models import PipeEntry
 from pipectl.core.names import short, upper
 from pipectl.core.pipe.availability import Availability, probe
+from pipectl.core.security import tokens
+from pipectl.core.security.access_check import judge
 from pipectl.core.security.accounts import account_name
-from pipectl.core.security.descriptors import get_security
-from pipectl.core.security.sddl import dacl_in_words, label_in_words
+from pipectl.core.security.descriptors import SecurityInfo, get_security
+from pipectl.core.security.sddl import Descriptor, dacl_in_words, label_in_words
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.queries import (
     get_local_info,
@@ -25,7 +27,7 @@ Record = dict[str, Any]
 
 
 def inspect(pipe: Handle) -> Record:
-    """Tell how a pipe was made, its state, who serves it, and who may open it."""
+    """Tell how a pipe was made, its state, who serves it, who may open it, and what this process may do with it."""
     made = get_named_pipe_info(pipe)
     local = if_allowed(lambda: get_local_info(pipe)._asdict()) or {}
     record: Record = {
@@ -34,7 +36,7 @@ def inspect(pipe: Handle) -> Record:
         "direction": local.get("configuration"),
         "state": local.get("state"),
         "instances": local.get("current_instances"),
-        "max_instances": limit_in_words(made.max_instances),
+        **limit(made.max_instances),
         "out_buffer_size": made.out_buffer_size,
         "in_buffer_size": made.in_buffer_size,
         "rejects_remote": local.get("rejects_remote"),
@@ -45,7 +47,12 @@ def inspect(pipe: Handle) -> Record:
         "handle": if_allowed(handle_state, pipe),
         "server": if_allowed(lambda: server_of(pipe)._asdict()),
     }
-    return {**record, "security": if_allowed(_security, pipe)}
+    security = if_allowed(get_security, pipe)
+    return {
+        **record,
+        "security": security and if_allowed(_security, security),
+        "you_may": security and if_allowed(_you_may, security),
+    }
 
 
 def glance(pipe: str) -> Record:
@@ -62,7 +69,12 @@ def glance(pipe: str) -> Record:
 
 def listing(entry: PipeEntry) -> Record:
     """Tell what the directory of pipes says of one."""
-    return {**entry._asdict(), "max_instances": limit_in_words(entry.max_instances), "pid_hint": pid_hint(entry.name)}
+    return {
+        "name": entry.name,
+        "instances": entry.instances,
+        **limit(entry.max_instances),
+        "pid_hint": pid_hint(entry.name),
+    }
 
 
 def handle_state(pipe: Handle) -> Record:
@@ -103,8 +115,7 @@ def change_state(
         )
 
 
-def _security(pipe: Handle) -> Record:
-    info = get_security(pipe)
+def _security(info: SecurityInfo) -> Record:
     return {
         "owner": info.owner_name or info.owner,
         "group": info.group_name or info.group,
@@ -114,6 +125,13 @@ def _security(pipe: Handle) -> Record:
     }
 
 
-def limit_in_words(instances: int | None) -> int | str:
-    """Return a limit of instances as records have it."""
-    return "unlimited" if instances is None else instances
+def _you_may(info: SecurityInfo) -> str | None:
+    """Return what the access list and the label let this process do; None without a list to judge by."""
+    if info.dacl is None:
+        return None
+    return judge(Descriptor(info.owner, info.group, info.dacl, info.label), tokens.current()).in_words()
+
+
+def limit(instances: int | None) -> Record:
+    """Return the most instances that a pipe may have, or that there is no limit, as records have it."""
+    return {"unlimited": True} if instances is None else {"max_instances": instances}

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Iterator
 
 from pipectl.core.constants import BUFFER_SIZE, Access, FileFlags, ShareMode, instance_limit
-from pipectl.core.errors import UnsupportedError, if_allowed
+from pipectl.core.errors import PipeNotFoundError, UnsupportedError, if_allowed
 from pipectl.core.models import PipeEntry
 from pipectl.core.names import LOCAL_PREFIX, display, from_directory, full_name, is_remote, near, short, upper
 
@@ -75,15 +75,26 @@ def parse_directory(buffer: bytes) -> list[PipeEntry]:
 
 
 def matching(glob: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
-    """Give the pipes whose names match, in any case: `*` is any text, `?` a character, `[ab]` one of some.
+    """Return the pipes whose names match, in any case: `*` is any text, `?` a character, `[ab]` one of some.
 
-    The glob may be written like any pipe's name. Raises InvalidPipeNameError for what cannot be one.
+    The glob may be written like any pipe's name; a bare word matches anywhere in a name. Raises InvalidPipeNameError
+    for what cannot be one.
     """
     pipe = full_name(glob)
     if is_remote(pipe):
         raise UnsupportedError("the pipes of another computer cannot be listed", pipe=pipe, topic="remote directory")
-    matches = re.compile(fnmatch.translate(upper(short(pipe)))).match
+    pattern = upper(short(pipe))
+    is_word = short(pipe) == glob and not any(wildcard in glob for wildcard in "*?[")
+    matches = re.compile(fnmatch.translate(f"*{pattern}*" if is_word else pattern)).match
     return [entry for entry in entries if matches(upper(entry.name))]
+
+
+def some_matching(glob: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
+    """Return the same as `matching`; raises PipeNotFoundError if a pattern for some pipes finds none."""
+    found = matching(glob, entries)
+    if not found and glob != "*":
+        raise PipeNotFoundError("no pipe matches", subject=glob, topic="pattern")
+    return found
 
 
 def sorted_by(order: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:

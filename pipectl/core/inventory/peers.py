@@ -6,17 +6,14 @@ better: it is a user or group of whoever made the pipe.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cached_property
 from ntpath import basename
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipectl.core.deadline import Deadline, Timeout, deadline_of
-from pipectl.core.errors import PeerMismatchError, PipeNotFoundError, PipeTimeoutError, if_allowed
+from pipectl.core.errors import PeerMismatchError, PipeTimeoutError, if_allowed
 from pipectl.core.models import Process
 from pipectl.core.names import is_remote, upper
-from pipectl.core.pipe.availability import Availability, probe
-from pipectl.core.pipe.connection import TO_ASK, open_pipe
 from pipectl.core.security.accounts import account_name
 from pipectl.core.security.descriptors import get_owner
 from pipectl.core.security.sids import ADMINISTRATORS
@@ -35,19 +32,6 @@ def server_of(pipe: Handle) -> Process:
     """Tell who serves the pipe behind a client's handle; of a remote one nothing but the number is known here."""
     pid = get_named_pipe_server_process_id(pipe)
     return Process(pid) if pipe.name and is_remote(pipe.name) else describe(pid)
-
-
-def find_server(pipe: str, timeout: float | None, **opening: Any) -> Process | None:
-    """Open a pipe if it exists, given its full name, and tell who serves it; None if nobody does.
-
-    On Windows a pipe whose server is gone exists until the last client has closed its end, and cannot be opened.
-    `opening` is what else `open_pipe` takes; raises what it raises, but for a pipe that is not there.
-    """
-    deadline = Deadline(timeout)
-    if probe(pipe, deadline=deadline) is not Availability.ABSENT:
-        with suppress(PipeNotFoundError), open_pipe(pipe, deadline, access=TO_ASK, **opening) as handle:
-            return server_of(handle)
-    return None
 
 
 class ClientProcess:

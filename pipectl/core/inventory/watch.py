@@ -17,7 +17,7 @@ from pipectl.core.pipe.availability import Availability, probe
 
 from . import directory
 from .catalog import server_record
-from .details import Record, limit_in_words
+from .details import Record, limit
 from .history import Change, Happening, History
 from .holders import Walk, entries_of, servers_by_pipe
 from .walk import walk
@@ -102,7 +102,7 @@ class Watch:
             "pipe": from_directory(entry.name),
             "instances": None if change.event is Happening.GONE else entry.instances,
             "was": change.was,
-            "max_instances": limit_in_words(entry.max_instances),
+            **limit(entry.max_instances),
             "pid_hint": directory.pid_hint(entry.name),
             "servers": self._servers(entry) if self._with_servers and _wants_servers(change) else (),
             "lived": _rounded(change.lived),

@@ -23,7 +23,7 @@ from pipectl.core.pipe.connection import TO_ASK, open_pipe
 from pipectl.core.win32.queries import get_named_pipe_server_process_id
 
 from . import directory
-from .details import Record, limit_in_words
+from .details import Record, limit
 from .directory import matching, pid_hint
 from .holders import End, Holders, Source, Walk, by_pipe
 from .processes import describe_all
@@ -176,7 +176,7 @@ def _record(holders: Holders, wanted: Wanted, walked: Walk, processes: Mapping[i
     return {
         "pipe": from_directory(holders.pipe),
         "instances": holders.instances,
-        "max_instances": None if holders.instances is None else limit_in_words(holders.max_instances),
+        **({} if holders.instances is None else limit(holders.max_instances)),
         "found": holders.found,
         "complete": holders.is_complete,
         "ends": [_end(end, walked.running, processes[end.pid]) for end in holders.ends if wanted.is_end(end)],

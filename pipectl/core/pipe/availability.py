@@ -77,7 +77,7 @@ def wait_for(pipe: str, condition: Condition, deadline: Deadline, *, absent_too:
                 "there is no such pipe", code=WinError.FILE_NOT_FOUND, function="WaitNamedPipeW", pipe=pipe
             )
         if deadline.passed:
-            raise _timed_out(pipe, condition, deadline)
+            raise _timed_out(pipe, condition, deadline, state)
         is_waited_for = condition is Condition.FREE and state is Availability.BUSY
         sleep(_SHORTEST_PAUSE if is_waited_for else next(pause), deadline)
 
@@ -162,11 +162,10 @@ def _throughout(deadline: Deadline) -> str:
     return f", for all of {deadline.timeout:g} s" if deadline.timeout else ""
 
 
-def _timed_out(pipe: str, condition: Condition, deadline: Deadline) -> PipeTimeoutError:
-    so_far = {
-        Condition.FREE: "no instance was free",
-        Condition.EXISTS: "there was no such pipe",
-        Condition.GONE: "it was still there",
-    }
-    code = WinError.SEM_TIMEOUT if condition is Condition.FREE else WinError.TIMEOUT
-    return PipeTimeoutError(so_far[condition] + _throughout(deadline), code=code, pipe=pipe)
+def _timed_out(pipe: str, condition: Condition, deadline: Deadline, state: Availability) -> PipeTimeoutError:
+    if state is Availability.ABSENT:
+        so_far = "there was no such pipe"
+    else:
+        so_far = "no instance was free" if condition is Condition.FREE else "it was still there"
+    code = WinError.SEM_TIMEOUT if state is Availability.BUSY and condition is Condition.FREE else WinError.TIMEOUT
+    return PipeTimeoutError(so_far + _throughout(deadline), code=code, pipe=pipe)

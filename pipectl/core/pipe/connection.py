@@ -70,7 +70,7 @@ class Expectation(Protocol):
 
 
 class Reply(NamedTuple):
-    """What came back, and what ended it: on a byte pipe the rule asked for, or `eof`; else `message`."""
+    """What came back, and what ended it: the rule in use, `eof`, or `message` on a message pipe without a rule."""
 
     data: bytes
     ended_by: str
@@ -98,7 +98,8 @@ class Connection(Channel):
         """Read a stream up to the end that a rule sets; what came after it is kept for the next call.
 
         The close of the other end ends any reply that has begun, except a frame or a count that is not whole:
-        PipeClosedError. Raises PipeTimeoutError with what came kept for the next call. Messages are taken for a stream.
+        PipeClosedError. Raises PipeTimeoutError with what came kept for the next call. On a message pipe the messages
+        are joined, whatever their sizes; an empty one ends `eof`, and is nothing to the other rules.
         """
         if self._ahead == "left":
             self._recover()
@@ -146,10 +147,12 @@ class Connection(Channel):
     def ask(self, data: Buffer, until: "Framing | None" = None, timeout: Timeout = None) -> Reply:
         """Send a request and receive its reply, on a pipe of either type; raises what `transact` does.
 
-        `until` tells where a reply ends on a byte pipe: by default, when nothing has come for 0.2 s. A whole reply
-        counts, however much of the request it took; but if not all was taken, the connection is used up.
+        `until` sets where the reply ends, as in `receive_until`. Without it the reply is one message on a message pipe,
+        and on a byte pipe it ends when nothing has come for 0.2 s. A whole reply counts, however much of the request it
+        took; but if not all was taken, the connection is used up. An empty request raises PipeStateError on a byte
+        pipe, where nothing would be sent.
         """
-        if self.is_message:
+        if until is None and self.is_message:
             return Reply(self.transact(data, timeout), "message")
         from .framing import IDLE  # which a message pipe does without
         from .requests import ask_until

@@ -1,17 +1,22 @@
-"""Where a reply ends on a byte pipe, which has no messages of its own: one small class for each rule.
+"""Where a reply ends in a stream: one small class for each rule.
+
+A byte pipe carries a stream, and so do some message pipes, whose messages are then pieces of any size.
 
 `parse` reads a rule as a person writes it:
 
 * `newline`: after the next line feed, which belongs to the reply;
-* `eof`: when the other end closes;
-* `idle:SECONDS`: when nothing has come for that long after the first byte;
-* `bytes:N`: after N bytes;
+* `eof`: when the other end closes, or on a message pipe sends an empty message, which ends one direction;
+* `idle:SECONDS`: when nothing has come for that long after the first byte, such as `idle:0.5` or `idle:200ms`;
+* `bytes:SIZE`: after that many bytes, such as `bytes:12` or `bytes:1k`;
 * `frame:u32le`: after as many bytes as the length before them says, which is no part of the reply; a request gets one
   too.
 """
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
+
+from pipectl.core.constants import parse_size
+from pipectl.core.deadline import parse_duration
 
 ByteOrder = Literal["little", "big"]
 
@@ -27,6 +32,11 @@ class Framing:
     """A rule by which a reply ends; two are equal if they read the same."""
 
     __slots__ = ()
+
+    @property
+    def ends_at_empty_message(self) -> bool:
+        """Whether an empty message ends a reply; to the other rules it is a piece without bytes."""
+        return False
 
     @property
     def idle(self) -> float | None:
@@ -78,9 +88,13 @@ class Line(Framing):
 
 
 class Eof(Framing):
-    """When the other end closes, even if it sent nothing."""
+    """When the other end closes, even if it sent nothing, or ends its direction with an empty message."""
 
     __slots__ = ()
+
+    @property
+    def ends_at_empty_message(self) -> bool:
+        return True
 
     def is_whole_at_close(self, received: bytearray) -> bool:
         del received
@@ -168,7 +182,7 @@ def _positive(number: float) -> float:
     raise ValueError(f"{number} is not a positive number")
 
 
-# What a byte pipe has without a choice.
+# The rule for a byte pipe if none is given.
 IDLE = Idle(0.2)
 
 _PREFIXES = {
@@ -185,7 +199,7 @@ def parse(text: str) -> Framing:
     try:
         return _RULES[kind](amount)
     except (KeyError, ValueError):
-        rules = ["newline", "eof", "idle:SECONDS", "bytes:N", *(f"frame:{prefix}" for prefix in _PREFIXES)]
+        rules = ["newline", "eof", "idle:SECONDS", "bytes:SIZE", *(f"frame:{prefix}" for prefix in _PREFIXES)]
         raise ValueError(f"{text!r} is none of the rules {', '.join(rules)}") from None
 
 
@@ -201,7 +215,7 @@ def _alone(framing: Framing) -> Callable[[str], Framing]:
 _RULES: dict[str, Callable[[str], Framing]] = {
     "newline": _alone(Line()),
     "eof": _alone(Eof()),
-    "idle": lambda amount: Idle(float(amount)) if amount else IDLE,
-    "bytes": lambda amount: Count(int(amount)),
+    "idle": lambda amount: Idle(parse_duration(amount) or 0) if amount else IDLE,
+    "bytes": lambda amount: Count(parse_size(amount)),
     "frame": lambda amount: _PREFIXES[amount],
 }

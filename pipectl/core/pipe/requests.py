@@ -75,6 +75,8 @@ def ask_until(
     pipe: Channel, data: bytes, until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]
 ) -> _T:
     """Send bytes, and receive the reply that a rule ends; make it of its bytes and of what ended it."""
+    if not (data or pipe.is_message):
+        raise PipeStateError("an empty request on a byte pipe sends nothing", pipe=pipe.pipe, topic="empty request")
     check_free(pipe)
     try:
         _begin(pipe, data, deadline)
@@ -88,16 +90,20 @@ def ask_until(
 
 def receive_until(pipe: Channel, until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]) -> _T:
     """Receive what a rule ends, and keep what came after it; a read that was begun before is the first one."""
-    _fold(pipe)
-    searched, ended_by = 0, None
-    while ended_by is None and (span := until.split(pipe._partial, searched)) is None:
-        searched = len(pipe._partial)
-        pipe._check_size(until.needed(pipe._partial) or searched)
-        ended_by = _read_more(pipe, until, deadline)
+    searched, ended_by = 0, _fold(pipe, until)
+    try:
+        while ended_by is None and (span := until.split(pipe._partial, searched)) is None:
+            searched = len(pipe._partial)
+            pipe._check_size(until.needed(pipe._partial) or searched)
+            ended_by = _read_more(pipe, until, deadline)
+    except (PipeTimeoutError, PipeClosedError) as error:
+        error.partial = bytes(pipe._partial)
+        raise
     begin, end = (0, len(pipe._partial)) if ended_by else (span or (0, 0))
     reply = reply_of(bytes(memoryview(pipe._partial)[begin:end]), ended_by or str(until))
     # No call from here on, so that Ctrl+C takes nothing away.
     del pipe._partial[:end]
+    pipe._parts = []  # of an empty message that ended it
     pipe._ahead = "bytes" if pipe._partial else ""
     return reply
 
@@ -193,7 +199,7 @@ def _end_read(pipe: Channel, timeout: Timeout) -> None:
 
 
 def _read_more(pipe: Channel, until: Framing, deadline: Deadline) -> str | None:
-    """Add what comes next to what was received; or tell what ended the reply: silence, or the other end."""
+    """Add what comes next to what was received; or return what ended the reply: silence, or the other end."""
     silence = deadline
     try:
         if pipe._ahead != "left":
@@ -204,7 +210,6 @@ def _read_more(pipe: Channel, until: Framing, deadline: Deadline) -> str | None:
         if until.idle is not None and pipe._partial:
             silence = deadline.sooner(until.idle)
         _end_read(pipe, silence)
-        _fold(pipe)
     except PipeTimeoutError:
         if silence is deadline:
             raise
@@ -215,19 +220,26 @@ def _read_more(pipe: Channel, until: Framing, deadline: Deadline) -> str | None:
         if not until.is_whole_at_close(pipe._partial):
             raise
         return "eof"
+    return _fold(pipe, until)
+
+
+def _fold(pipe: Channel, until: Framing) -> str | None:
+    """Make bytes of a stream of the message, or the part of one, that was read; or return `eof` if it ended the reply.
+
+    An empty message that ends a reply stays where it is, so that Ctrl+C before the reply is made does not lose it.
+    """
+    if not pipe._parts:
+        return None
+    data = b"".join(pipe._parts)
+    if not data and pipe._ahead == "whole" and until.ends_at_empty_message:
+        return "eof"
+    pipe._partial += data
+    pipe._parts, pipe._ahead = [], "bytes" if pipe._partial else ""
     return None
 
 
-def _fold(pipe: Channel) -> None:
-    """Make bytes of a stream of the message, or the part of one, that was read."""
-    if pipe._parts:
-        data = b"".join(pipe._parts)
-        pipe._partial += data
-        pipe._parts, pipe._ahead = [], "bytes" if pipe._partial else ""
-
-
 def _unread(pipe: Channel) -> PipeError:
-    what = "an unread message waits" if pipe.is_message else "unread bytes wait"
+    what = "unread bytes wait" if pipe._partial or not pipe.is_message else "an unread message waits"
     return error_for(WinError.PIPE_BUSY, f"{what}: receive first", "TransactNamedPipe", pipe.pipe)
 
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ctypes import byref, c_void_p
 from ctypes.wintypes import DWORD, HANDLE
-from typing import NamedTuple
 
 from pipectl.core.errors import PipeError
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
-from pipectl.core.win32.processes import GroupAttributes, TokenAccess, TokenInformation
+from pipectl.core.win32.processes import TokenAccess, TokenInformation
 
 from . import sids
 
@@ -26,13 +25,6 @@ _MOST_NAMES = 10_000
 _names: dict[str, tuple[str | None, float]] = {}
 
 
-class TokenSids(NamedTuple):
-    """The user and the groups of a token: those that access lists allow something, and those that they only deny."""
-
-    enabled: frozenset[str]
-    deny_only: frozenset[str]
-
-
 def current_user_sid() -> str:
     """Return the SID of the user that this process runs as, such as `S-1-5-21-…-1001`."""
     return user_sid(winapi.GetCurrentProcess())
@@ -41,23 +33,6 @@ def current_user_sid() -> str:
 def current_owner_sid() -> str:
     """Return the SID that owns what this process makes: its user, or Administrators where it is elevated."""
     return _sid_in(winapi.GetCurrentProcess(), TokenInformation.OWNER)
-
-
-def current_sids() -> TokenSids:
-    """Return the SIDs in this process's token."""
-    by_attribute: dict[GroupAttributes, set[str]] = {GroupAttributes.ENABLED: {current_user_sid()}}
-    size = DWORD()
-    with _token_of(winapi.GetCurrentProcess()) as token:
-        winapi.GetTokenInformation(token, TokenInformation.GROUPS, None, 0, byref(size))
-        buffer = ctypes.create_string_buffer(size.value)
-        winapi.GetTokenInformation(token, TokenInformation.GROUPS, buffer, len(buffer), byref(size))
-    begin = ctypes.sizeof(c_void_p)  # the count of groups, and what aligns the first
-    count = DWORD.from_buffer(buffer).value
-    for group in (winapi.SID_AND_ATTRIBUTES * count).from_buffer(buffer, begin):
-        for attribute in GroupAttributes:
-            if group.Attributes & attribute:
-                by_attribute.setdefault(attribute, set()).add(_sid_text(group.Sid))
-    return TokenSids(*(frozenset(by_attribute.get(attribute, ())) for attribute in GroupAttributes))
 
 
 def account_name(sid: str) -> str | None:
@@ -102,20 +77,22 @@ def user_sid(process: Handle | int) -> str:
 def _sid_in(process: Handle | int, which: TokenInformation) -> str:
     """Return the SID at the start of what a token says of its user or owner."""
     memory = winapi.TOKEN_USER()
-    with _token_of(process) as token:
+    with token_of(process) as token:
         winapi.GetTokenInformation(token, which, byref(memory), ctypes.sizeof(memory), byref(DWORD()))
-    return _sid_text(memory.Sid)
+    return sid_text(memory.Sid)
 
 
 @contextmanager
-def _token_of(process: Handle | int) -> Iterator[Handle]:
+def token_of(process: Handle | int) -> Iterator[Handle]:
+    """Open the token of a process, to be asked and closed."""
     token = HANDLE()
     winapi.OpenProcessToken(process, TokenAccess.QUERY, byref(token))
     with Handle(token.value) as owner:
         yield owner
 
 
-def _sid_text(sid: int) -> str:
+def sid_text(sid: int) -> str:
+    """Return the text of the SID at an address."""
     text = c_void_p()
     winapi.ConvertSidToStringSidW(sid, byref(text))
     try:

@@ -1,6 +1,7 @@
 """The security of pipes as the system keeps it: given to a new one, read from an open one, and the accounts in it.
 
-`sddl` has what can be said without asking the system: access lists, their words, and what they allow.
+`sddl` and `access_check` have what can be said without asking the system: access lists, their words, and what they
+allow.
 """
 
 import ctypes
@@ -15,9 +16,10 @@ from pipectl.core.errors import PipeError
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
 
-from . import sddl, sids
-from .accounts import account_name, account_sid, current_owner_sid, current_sids, current_user_sid
-from .sddl import Dacl, Label
+from . import sddl, sids, tokens
+from .access_check import Token, is_open_to_everyone, judge
+from .accounts import account_name, account_sid, current_owner_sid, current_user_sid
+from .sddl import Dacl, Descriptor, Label
 
 _SDDL_REVISION_1 = 1
 _SE_KERNEL_OBJECT = 6
@@ -82,9 +84,18 @@ class PipeSecurity(NamedTuple):
             words = sddl.dacl_in_words(self.dacl, account_name)
         return [*words, *([sddl.label_in_words(self.label)] if self.label else [])]
 
+    def admitted(self) -> list[str]:
+        """Return the names of those whom entries of the access list let in, this user as `you`."""
+        if self.dacl is None or self.dacl.is_null:
+            return ["this user's default" if self.dacl is None else "Everyone"]
+        me = current_user_sid()
+        accounts = [entry.account for entry in self.dacl.effective if entry.kind is sddl.Kind.ALLOW]
+        names = ["you" if account == me else sids.name_of(account, account_name) for account in accounts]
+        return list(dict.fromkeys(names)) or ["nobody"]
+
     def lets_everyone_in(self) -> bool:
         """Return whether the access list lets every user of the computer open the pipe."""
-        return self.dacl is not None and sddl.is_open_to_everyone(self.dacl)
+        return self.dacl is not None and is_open_to_everyone(self.dacl)
 
 
 def pipe_security(allow: Sequence[str] = ()) -> PipeSecurity:
@@ -95,7 +106,7 @@ def pipe_security(allow: Sequence[str] = ()) -> PipeSecurity:
     """
     text = sddl_for(allow)
     security, attributes = sddl.parse(text), security_attributes(text)
-    if security.dacl is not None and not _lets_us_serve(security.dacl, security.owner):
+    if security.dacl is not None and not _lets_us_serve(security):
         raise ValueError(
             f"`{text}` does not let the server itself create instances of the pipe, so that it could serve only one "
             f"client at a time; add an entry such as (A;;GA;;;{current_owner_sid()})"
@@ -103,10 +114,12 @@ def pipe_security(allow: Sequence[str] = ()) -> PipeSecurity:
     return PipeSecurity(text, attributes, security.dacl, security.label)
 
 
-def _lets_us_serve(dacl: Dacl, owner: str | None) -> bool:
-    us = current_sids()
-    right = Access.FILE_CREATE_PIPE_INSTANCE
-    return sddl.may_be_allowed(dacl, right, us.enabled, us.deny_only, owner or current_owner_sid())
+def _lets_us_serve(security: Descriptor) -> bool:
+    us = tokens.current()
+    # By the list alone: what keeps an app or a program of low integrity out is not to be mended by an entry.
+    by_list = Token(us.user, us.groups, us.deny_only)
+    owned = security._replace(owner=security.owner or current_owner_sid())
+    return judge(owned, by_list, Access.FILE_CREATE_PIPE_INSTANCE).is_possible
 
 
 def get_owner(pipe: Handle) -> str | None:

@@ -1,4 +1,4 @@
-"""Security descriptors as text (SDDL): read, told in words, judged and written, without asking the system.
+"""Security descriptors as text (SDDL): read, told in words and written, without asking the system.
 
 The grammar is that of [MS-DTYP] 2.5.1: `O:owner G:group D:flags(entry)… S:flags(entry)…`, where an entry is
 `type;flags;rights;object;inherited object;account`, and perhaps `;condition`. What it means on a pipe:
@@ -11,13 +11,13 @@ The grammar is that of [MS-DTYP] 2.5.1: `O:owner G:group D:flags(entry)… S:fla
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntFlag, StrEnum
 from typing import NamedTuple
 
 from pipectl.core.constants import Access
 
-from .sids import EVERYONE, OWNER_RIGHTS, SYSTEM, Lookup, canonical, name_of
+from .sids import SYSTEM, Lookup, canonical, name_of
 
 
 class Kind(StrEnum):
@@ -168,7 +168,7 @@ def _access_entry(text: str) -> AccessEntry:
     kind, flags, rights, account, condition = _fields(text)
     if kind not in _KINDS:
         raise ValueError(f"`{kind}` is not a kind of entry that an access list has")
-    mask = _specific(Access(_bits(rights, _RIGHTS)))
+    mask = specific(Access(_bits(rights, _RIGHTS)))
     return AccessEntry(_KINDS[kind], canonical(account), mask, AceFlags(_bits(flags, _FLAGS)), condition)
 
 
@@ -210,67 +210,12 @@ def _bits(text: str, codes: dict[str, int]) -> int:
     return bits
 
 
-def _specific(mask: Access) -> Access:
-    """Replace generic rights by what the system makes of them when a pipe is created."""
+def specific(mask: Access) -> Access:
+    """Replace generic rights by those that they stand for on a pipe."""
     for generic, specific in _GENERIC.items():
         if mask & generic:
             mask = mask & ~generic | specific
     return mask
-
-
-# Judging
-
-
-def allowed(dacl: Dacl, sids: Collection[str], owner: str | None = None) -> Access:
-    """Tell what a user may do with a pipe whose list this is: the SIDs are the user's and those of the enabled groups.
-
-    It is what surely is allowed: a condition counts where it denies, and not where it allows. Not asked are integrity
-    levels and privileges.
-    """
-    if dacl.is_null:
-        return Access.FILE_ALL_ACCESS
-    holders = set(sids)
-    granted = denied = Access.NONE
-    if owner in holders:
-        holders.add(OWNER_RIGHTS)
-        if not any(entry.account == OWNER_RIGHTS for entry in dacl.effective):
-            granted = Access.READ_CONTROL | Access.WRITE_DAC
-    for entry in dacl.effective:
-        if entry.account not in holders:
-            continue
-        if entry.kind is Kind.DENY:
-            denied |= entry.mask
-        elif not entry.condition:
-            granted |= entry.mask & ~denied
-    return granted
-
-
-def may_be_allowed(
-    dacl: Dacl, right: Access, sids: Collection[str], deny_only: Collection[str] = (), owner: str | None = None
-) -> bool:
-    """Tell whether a user may have a right; False is certain.
-
-    `sids` are as for `allowed`; `deny_only` are those of groups that are only looked for where something is denied. A
-    condition counts where it allows, and not where it denies; and an account that only a domain could tell, such as
-    `DA`, may be one of the user's.
-    """
-    entries = []
-    for entry in dacl.entries:
-        is_unknown = not entry.account.startswith("S-")
-        if entry.kind is Kind.DENY:
-            if not entry.condition:
-                entries.append(entry)
-        else:
-            # What only denies is not allowed anything, whatever this entry says.
-            account = entry.account if entry.account not in deny_only else ""
-            entries.append(entry._replace(account=_SURELY if is_unknown else account, condition=""))
-    judged = Dacl(tuple(entries), dacl.is_null)
-    return bool(allowed(judged, {*sids, *deny_only, _SURELY}, owner) & right)
-
-
-def is_open_to_everyone(dacl: Dacl) -> bool:
-    """Tell whether anyone at all may write to the pipe, which is worth a warning."""
-    return bool(allowed(dacl, (EVERYONE,)) & Access.FILE_WRITE_DATA)
 
 
 # Telling
@@ -286,7 +231,7 @@ def dacl_in_words(dacl: Dacl, lookup: Lookup | None = None) -> list[str]:
 
 def entry_in_words(entry: AccessEntry, lookup: Lookup | None = None) -> str:
     """Tell who may or may not do what, such as `Authenticated Users: read and write`."""
-    rights = _denied(entry.mask) if entry.kind is Kind.DENY else _granted(entry.mask)
+    rights = _denied(entry.mask) if entry.kind is Kind.DENY else rights_in_words(entry.mask)
     condition = f", if {entry.condition}" if entry.condition else ""
     return f"{name_of(entry.account, lookup)}: {rights}{condition}"
 
@@ -298,7 +243,10 @@ def label_in_words(label: Label) -> str:
     return f"{name_of(label.level)}: {effect}"
 
 
-def _granted(mask: Access) -> str:
+def rights_in_words(mask: Access) -> str:
+    """Return what rights let one do, such as `read and write`."""
+    if not mask:
+        return "nothing"
     if mask & Access.FILE_ALL_ACCESS == Access.FILE_ALL_ACCESS:
         return "full control"
     # Who may write data and not attributes, for example, cannot open with GENERIC_WRITE.
@@ -378,9 +326,6 @@ def _client(text: str, account_sid: Lookup) -> str:
 
 
 # Tables
-
-# A SID that no account has.
-_SURELY = "S-1-0-0-0"
 
 # An AppContainer has low integrity, and a pipe without a label is of medium, which what is low may not write to.
 # Microsoft's own examples for apps set this label; another source has it that an entry for the app's package is enough.

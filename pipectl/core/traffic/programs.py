@@ -2,7 +2,8 @@
 
 It runs without a shell and without a window, several at once, and learns the client from its environment. What it
 writes to stderr, and an exit code other than 0, are the server's to report; a program that fails without an answer has
-its client closed, by which the client knows that no answer will come. A program whose client has left is ended.
+its client closed, by which the client knows that no answer will come. A program whose client has left is ended, and so
+is one that takes longer than the time limit, with everything that it has started.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,8 @@ from functools import partial
 from typing import NamedTuple
 
 from pipectl.core.children.child import Child, Completed, run
-from pipectl.core.errors import PipeError
+from pipectl.core.children.text import text_of
+from pipectl.core.errors import MessageTooLongError, PipeError, PipeTimeoutError
 from pipectl.core.pipe.client import Client, State
 from pipectl.core.pipe.contract import LATER, Later
 
@@ -20,16 +22,21 @@ _AT_ONCE = 32
 
 
 class Failure(NamedTuple):
-    """Why a program gave no good answer: its exit code and stderr, or the error that kept it from running."""
+    """Why a program gave no good answer: its exit code and stderr, or without a code the error that it met.
+
+    `was_ended` means that it ran, and was ended because it took too long or wrote too much.
+    """
 
     exit_code: int | None
     text: str
+    was_ended: bool = False
 
 
 class ProgramAnswers:
     """Answers messages with a program's stdout; the callbacks are called from other threads than the server's.
 
-    An exception in a callback ends the server. `close` ends what still runs.
+    `timeout` limits the seconds of each program; None is no limit. An exception in a callback ends the server. `close`
+    ends what still runs.
     """
 
     def __init__(
@@ -92,12 +99,16 @@ class ProgramAnswers:
 
     def _tell(self, client: Client, outcome: Completed | PipeError) -> None:
         """Tell the client the answer, or by letting it go that there is none; and the server what went wrong."""
+        if isinstance(outcome, PipeTimeoutError | MessageTooLongError):
+            self._on_failure(client, Failure(None, outcome.reason, was_ended=True))
+            client.close()
+            return
         if isinstance(outcome, PipeError):
             self._on_failure(client, Failure(None, str(outcome)))
             client.close()
             return
         if outcome.exit_code:
-            self._on_failure(client, Failure(outcome.exit_code, outcome.stderr.decode("utf-8", "replace").strip()))
+            self._on_failure(client, Failure(outcome.exit_code, text_of(outcome.stderr).strip()))
         if outcome.exit_code and not outcome.stdout:
             client.close()
         else:

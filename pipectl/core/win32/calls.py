@@ -26,7 +26,7 @@ from pipectl.core.constants import (
 )
 from pipectl.core.deadline import milliseconds
 from pipectl.core.errors import InvalidPipeNameError, MessageTooLongError
-from pipectl.core.names import check_length, for_waiting
+from pipectl.core.names import check_new, for_waiting
 
 from . import winapi
 from .handle import Handle
@@ -54,9 +54,9 @@ def create_named_pipe(
 
     `default_timeout` is what a client waits that leaves the time to the server; 0 makes it Windows' 50 ms. Without
     `security` the pipe gets the default access list, which lets everyone read. Raises InvalidPipeNameError for a name
-    of more than 256 characters.
+    on another computer, and for one of more than 256 characters.
     """
-    check_length(pipe)
+    check_new(pipe)
     value = winapi.CreateNamedPipeW(
         pipe,
         open_mode,

@@ -28,6 +28,10 @@ _Pair = HANDLE * 2
 _UNSET = object()
 # In seconds, what is for ever: longer than Win32's milliseconds have room for, 49 days.
 _FOR_EVER = (INFINITE - 1) / 1000
+# What Windows tells a handler of a console's events.
+_CTRL_C, _CTRL_BREAK = 0, 1
+# How long, in seconds, a process may go on after its console was closed; Windows ends it after 5.
+_LAST_SECONDS = 4.5
 _AT_ONCE = byref(c_int64(0))
 
 
@@ -116,6 +120,28 @@ def _sigint_event() -> int:
     return int(function())
 
 
+@cache
+def heed_break() -> object:
+    """Have Ctrl+Break, and the end of the console or the session, interrupt this process as Ctrl+C does.
+
+    Windows would end it at once, without a word to its clients. At the end of a console it still does, 5 s later.
+    """
+
+    def interrupt(event: int) -> bool:
+        if event == _CTRL_C:
+            return False  # Python's own handler has it
+        from signal import SIGINT, raise_signal
+
+        raise_signal(SIGINT)
+        if event != _CTRL_BREAK:
+            time.sleep(_LAST_SECONDS)  # when this returns, the process is ended
+        return True
+
+    handler = winapi.CtrlHandler(interrupt)
+    winapi.SetConsoleCtrlHandler(handler, True)
+    return handler  # kept, because Windows has no more than its address
+
+
 class Waiter:
     """Waits for one handle that is waited for often, without building the call's arguments each time."""
 
@@ -132,21 +158,21 @@ class Waiter:
 
     def wait(self, timeout: Timeout) -> bool:
         """Return whether the handle was signalled before the deadline; lets KeyboardInterrupt through."""
-        if timeout is not self._timeout:
-            self._set(timeout)
         begun = time.perf_counter()
-        result = self._in_main_thread(self._due) if get_ident() == _MAIN else self._here(self._due)
-        if not result:
-            return True
-        if result not in (WinError.WAIT_TIMEOUT, _INTERRUPTED):
-            raise winapi.native_error(result, winapi.NtWaitForSingleObject, self._handle)
-        deadline = timeout if isinstance(timeout, Deadline | None) else Deadline(timeout, begun)
-        if result == _INTERRUPTED:
-            winapi.ResetEvent(self._handles[1])
-        elif deadline is None or deadline.passed:
-            return False
-        # NT ends a wait up to 15.6 ms early, and a program's own handler for Ctrl+C may raise nothing: both go on.
-        return self.wait(deadline)
+        while True:
+            if timeout is not self._timeout:
+                self._set(timeout)
+            result = self._in_main_thread(self._due) if get_ident() == _MAIN else self._here(self._due)
+            if not result:
+                return True
+            if result not in (WinError.WAIT_TIMEOUT, _INTERRUPTED):
+                raise winapi.native_error(result, winapi.NtWaitForSingleObject, self._handle)
+            # NT ends a wait up to 15.6 ms early, and a program's own handler for Ctrl+C may raise nothing: both go on.
+            timeout = timeout if isinstance(timeout, Deadline | None) else Deadline(timeout, begun)
+            if result == _INTERRUPTED:
+                winapi.ResetEvent(self._handles[1])
+            elif timeout is None or timeout.passed:
+                return False
 
     def _set(self, timeout: Timeout) -> None:
         # Unset first and set last: Ctrl+C may come between, and what is kept must never be another timeout's.

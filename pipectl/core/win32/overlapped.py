@@ -201,7 +201,7 @@ class Overlapped(Closing):
         self._state = _INSIDE
         if self._closed:
             raise self._refused()
-        # TransactNamedPipe leaves Internal alone on Wine 8, and zero there means "done".
+        # TransactNamedPipe leaves Internal alone on Wine, and zero there means "done".
         self._outcome[_STATUS] = STATUS_PENDING
         self.left, self._code, self._source, self._lent = None, _SUCCESS, function, (call,)
         try:

@@ -65,7 +65,19 @@ class TokenInformation(IntEnum):
 
     USER = 1
     GROUPS = 2
+    PRIVILEGES = 3
     OWNER = 4
+    RESTRICTED_SIDS = 11
+    SESSION_ID = 12
+    ELEVATION_TYPE = 18
+    LINKED_TOKEN = 19
+    ACCESS_INFORMATION = 22
+    INTEGRITY_LEVEL = 25
+    MANDATORY_POLICY = 27
+    IS_APP_CONTAINER = 29
+    CAPABILITIES = 30
+    APP_CONTAINER_SID = 31
+    IS_LESS_PRIVILEGED_APP_CONTAINER = 46
 
 
 class GroupAttributes(IntFlag):
@@ -74,3 +86,16 @@ class GroupAttributes(IntFlag):
     ENABLED = 0x4
     # As Administrators in the token of an administrator's program that is not elevated.
     USE_FOR_DENY_ONLY = 0x10
+    LOGON_ID = 0xC000_0000
+
+
+class PrivilegeAttributes(IntFlag):
+    """`Attributes` of a privilege in a token."""
+
+    ENABLED = 0x2
+
+
+class TokenFlags(IntFlag):
+    """`Flags` of TOKEN_ACCESS_INFORMATION."""
+
+    WRITE_RESTRICTED = 0x8

@@ -12,7 +12,7 @@ import ctypes
 import sys
 from collections.abc import Callable
 from ctypes import POINTER, Structure, Union, c_int32, c_int64, c_size_t, c_uint64, c_void_p
-from ctypes.wintypes import BOOL, DWORD, HANDLE, LPCWSTR, LPWSTR, UINT, ULONG, USHORT
+from ctypes.wintypes import BOOL, DWORD, HANDLE, LONG, LPCWSTR, LPWSTR, UINT, ULONG, USHORT
 from typing import Any, cast
 
 from pipectl.core.constants import WinError
@@ -84,6 +84,23 @@ class SID_AND_ATTRIBUTES(Structure):
     _fields_ = (("Sid", c_void_p), ("Attributes", DWORD))
 
 
+class LUID_AND_ATTRIBUTES(Structure):
+    _fields_ = (("LowPart", DWORD), ("HighPart", LONG), ("Attributes", DWORD))
+
+
+class TOKEN_ACCESS_INFORMATION(Structure):
+    _fields_ = (
+        ("SidHash", c_void_p),
+        ("RestrictedSidHash", c_void_p),
+        ("Privileges", c_void_p),
+        ("AuthenticationId", DWORD * 2),
+        ("TokenType", DWORD),
+        ("ImpersonationLevel", DWORD),
+        ("MandatoryPolicy", DWORD),
+        ("Flags", DWORD),
+    )
+
+
 class TOKEN_USER(Structure):
     _fields_ = (("Sid", c_void_p), ("Attributes", DWORD), ("SidBytes", ctypes.c_ubyte * 68))  # SECURITY_MAX_SID_SIZE
 
@@ -114,6 +131,9 @@ class ENUM_SERVICE_STATUS_PROCESSW(Structure):
         ("lpDisplayName", LPWSTR),
         ("ServiceStatusProcess", SERVICE_STATUS_PROCESS),
     )
+
+
+CtrlHandler = ctypes.WINFUNCTYPE(BOOL, DWORD)
 
 
 class JOBOBJECT_BASIC_LIMIT_INFORMATION(Structure):
@@ -304,6 +324,7 @@ CancelSynchronousIo          = _declare(_KERNEL32, "CancelSynchronousIo", BOOL, 
 CloseHandle                  = _declare(_KERNEL32, "CloseHandle", BOOL, HANDLE, check=_ok())
 DuplicateHandle              = _declare(_KERNEL32, "DuplicateHandle", BOOL, HANDLE, HANDLE, HANDLE, POINTER(HANDLE), DWORD, BOOL, DWORD, check=_ok())
 SetHandleInformation         = _declare(_KERNEL32, "SetHandleInformation", BOOL, HANDLE, DWORD, DWORD, check=_ok())
+GetFileInformationByHandleEx = _declare(_KERNEL32, "GetFileInformationByHandleEx", BOOL, HANDLE, DWORD, c_void_p, DWORD, check=_ok())
 GetFileType                  = _declare(_KERNEL32, "GetFileType", DWORD, HANDLE, check=_plain)
 
 # The same once more, without Win32's layer, which gives a place in the file too
@@ -338,6 +359,10 @@ GetCurrentProcessId          = _declare(_KERNEL32, "GetCurrentProcessId", DWORD,
 GetCurrentThread             = _declare(_KERNEL32, "GetCurrentThread", HANDLE, check=_plain)
 OpenProcess                  = _declare(_KERNEL32, "OpenProcess", HANDLE, DWORD, BOOL, DWORD, check=_handle)
 GetConsoleOutputCP           = _declare(_KERNEL32, "GetConsoleOutputCP", UINT, check=_plain)
+GetConsoleMode               = _declare(_KERNEL32, "GetConsoleMode", BOOL, HANDLE, _PDWORD, check=_ok())
+SetConsoleMode               = _declare(_KERNEL32, "SetConsoleMode", BOOL, HANDLE, DWORD, check=_ok())
+SetConsoleCtrlHandler        = _declare(_KERNEL32, "SetConsoleCtrlHandler", BOOL, CtrlHandler, BOOL, check=_ok())
+GetOEMCP                     = _declare(_KERNEL32, "GetOEMCP", UINT, check=_plain)
 GetStdHandle                 = _declare(_KERNEL32, "GetStdHandle", HANDLE, DWORD, check=_plain)
 CreateJobObjectW             = _declare(_KERNEL32, "CreateJobObjectW", HANDLE, _PSA, LPCWSTR, check=_handle)
 SetInformationJobObject      = _declare(_KERNEL32, "SetInformationJobObject", BOOL, HANDLE, DWORD, c_void_p, DWORD, check=_ok())
@@ -369,7 +394,7 @@ ConvertSecurityDescriptorToStringSecurityDescriptorW = _declare(_ADVAPI32, "Conv
 GetSecurityInfo              = _declare(_ADVAPI32, "GetSecurityInfo", DWORD, HANDLE, DWORD, DWORD, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(c_void_p), check=_code)
 InitializeSecurityDescriptor = _declare(_ADVAPI32, "InitializeSecurityDescriptor", BOOL, c_void_p, DWORD, check=_ok())
 SetSecurityDescriptorDacl    = _declare(_ADVAPI32, "SetSecurityDescriptorDacl", BOOL, c_void_p, BOOL, c_void_p, BOOL, check=_ok())
-RtlValidRelativeSecurityDescriptor = _declare(_NTDLL, "RtlValidRelativeSecurityDescriptor", ctypes.c_ubyte, c_void_p, ULONG, ULONG, check=_plain)
+IsValidSecurityDescriptor    = _declare(_ADVAPI32, "IsValidSecurityDescriptor", BOOL, c_void_p, check=_plain)
 GetSecurityDescriptorLength  = _declare(_ADVAPI32, "GetSecurityDescriptorLength", DWORD, c_void_p, check=_plain)
 LocalFree                    = _declare(_KERNEL32, "LocalFree", c_void_p, c_void_p, check=_plain)
 # fmt: on

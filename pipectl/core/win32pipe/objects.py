@@ -233,7 +233,7 @@ class SECURITY_DESCRIPTOR:
 
     def __init__(self, descriptor: "int | ReadableBuffer" = 0, /) -> None:
         data = _BLANK if isinstance(descriptor, int) else bytes(descriptor)
-        if not winapi.RtlValidRelativeSecurityDescriptor(data, len(data), 0):
+        if not (_is_whole(data) and winapi.IsValidSecurityDescriptor(data)):
             raise ValueError("Data is not a valid security descriptor")
         self._memory = (c_char * len(data)).from_buffer_copy(data)
 
@@ -276,8 +276,29 @@ _Descriptor = SECURITY_DESCRIPTOR
 _HEADER = struct.Struct("<BBHLLLL")
 _DACL_PRESENT = 0x0004
 _DACL_DEFAULTED = 0x0008
+_SACL_PRESENT = 0x0010
 _SELF_RELATIVE = 0x8000
 _BLANK = _HEADER.pack(1, 0, _SELF_RELATIVE, 0, 0, 0, 0)
+_LEAST = 8  # bytes of the smallest SID, and of an empty access list
+
+
+def _is_whole(data: bytes) -> bool:
+    """Return whether a self-relative descriptor and all that it points to are within these bytes.
+
+    IsValidSecurityDescriptor does not know where they end. RtlValidRelativeSecurityDescriptor does, but Wine 10's
+    refuses every descriptor that is valid, and Wine 8's looks at no offset.
+    """
+    if len(data) < _HEADER.size:
+        return False
+    _, _, control, owner, group, sacl, dacl = _HEADER.unpack_from(data)
+    sids = [offset for offset in (owner, group) if offset]
+    acls = [offset for flag, offset in ((_SACL_PRESENT, sacl), (_DACL_PRESENT, dacl)) if control & flag and offset]
+    return (
+        bool(control & _SELF_RELATIVE)
+        and all(_HEADER.size <= offset <= len(data) - _LEAST for offset in sids + acls)
+        and all(offset + _LEAST + 4 * data[offset + 1] <= len(data) for offset in sids)
+        and all(offset + int.from_bytes(data[offset + 2 : offset + 4], "little") <= len(data) for offset in acls)
+    )
 
 
 class SECURITY_ATTRIBUTES:

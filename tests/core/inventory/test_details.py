@@ -11,8 +11,15 @@ from pipectl.core.inventory import details
 from pipectl.core.inventory.details import change_state, glance, handle_state, inspect, listing
 from pipectl.core.models import PipeEntry
 from pipectl.core.pipe.connection import TO_ASK, connect, open_pipe
+from pipectl.core.security import tokens
+from pipectl.core.security.access_check import Integrity
+from pipectl.core.security.accounts import current_user_sid
+from pipectl.core.security.descriptors import SecurityInfo
+from pipectl.core.security.sddl import parse
 from pipectl.core.win32.calls import create_named_pipe
 from pipectl.core.win32.queries import get_named_pipe_handle_state
+
+ME = current_user_sid()
 
 
 def fail(*_arguments: object) -> None:
@@ -31,6 +38,47 @@ def test_a_pipe_is_told_with_all_that_is_known(pipe_name: str) -> None:
     assert (told["instances"], told["max_instances"]) == (1, 2)
     assert told["server"]["pid"] == os.getpid()
     assert set(told["security"]) == {"owner", "group", "access", "integrity", "sddl"}
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "you_may"),
+    [
+        (f"D:P(A;;GA;;;{ME})", "full control"),
+        (f"O:SYD:P(A;;GR;;;{ME})", "read"),
+        (f"O:{ME}D:P(A;;GR;;;{ME})", "read and change the access list"),
+        (f"O:SYD:P(A;;0x12019b;;;{ME})", "read and write"),
+        ("O:SYD:P(A;;GA;;;SY)", "nothing"),
+        (f'O:SYD:P(A;;GR;;;{ME})(XA;;0x12019b;;;{ME};(@User.x=="1"))', "read (perhaps read and write)"),
+    ],
+)
+def test_what_this_process_may_do_is_judged_by_the_list(
+    pipe_name: str, monkeypatch: pytest.MonkeyPatch, descriptor: str, you_may: str
+) -> None:
+    found = parse(descriptor)
+    info = SecurityInfo(descriptor, found.owner, None, None, None, found.dacl, found.label)
+    monkeypatch.setattr(details, "get_security", lambda _: info)
+    with create_named_pipe(pipe_name), open_pipe(pipe_name, access=TO_ASK) as pipe:
+        told = inspect(pipe)
+    assert list(told)[-1] == "you_may"
+    assert told["you_may"] == you_may
+
+
+def test_a_label_that_keeps_this_process_out_shows_in_what_it_may(
+    pipe_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = parse(f"O:SYD:P(A;;GA;;;{ME})S:(ML;;NW;;;SI)")
+    info = SecurityInfo("", found.owner, None, None, None, found.dacl, found.label)
+    medium = tokens.current()._replace(integrity=Integrity.MEDIUM)
+    monkeypatch.setattr(details, "get_security", lambda _: info)
+    monkeypatch.setattr(tokens, "current", lambda: medium)
+    with create_named_pipe(pipe_name), open_pipe(pipe_name, access=TO_ASK) as pipe:
+        assert inspect(pipe)["you_may"] == "read"
+
+
+def test_without_a_list_what_this_process_may_do_is_absent(pipe_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(details, "get_security", lambda _: SecurityInfo("", None, None, None, None, None, None))
+    with create_named_pipe(pipe_name), open_pipe(pipe_name, access=TO_ASK) as pipe:
+        assert inspect(pipe)["you_may"] is None
 
 
 @pytest.mark.parametrize("what", ["get_local_info", "server_of", "get_security"])
@@ -70,7 +118,7 @@ def test_a_glance_tells_what_the_directory_says(pipe_name: str) -> None:
         "pipe": pipe_name,
         "is": "free",
         "instances": 3,
-        "max_instances": "unlimited",
+        "unlimited": True,
         "pid_hint": None,
     }
 

@@ -13,6 +13,7 @@ from pipectl.core.inventory import peers
 from pipectl.core.inventory.peers import ClientProcess, Expected, server_of
 from pipectl.core.inventory.processes import Glimpse
 from pipectl.core.models import Process
+from pipectl.core.names import short
 from pipectl.core.pipe.connection import connect
 from pipectl.core.security import descriptors
 from pipectl.core.security.accounts import account_name, current_user_sid
@@ -119,7 +120,7 @@ def test_another_server_is_an_error_that_tells_what_is_wrong(
     with create_named_pipe(pipe_name), connect(pipe_name) as client, pytest.raises(PeerMismatchError) as raised:
         Expected(**expected).check(client.handle)
     assert f"not the {what} " in raised.value.reason
-    assert hint_for(raised.value) == f"Nothing was sent. See who serves the pipe: `pipectl info {pipe_name}`"
+    assert hint_for(raised.value) == f"Nothing was sent. See who serves the pipe: `pipectl info {short(pipe_name)}`"
 
 
 SYSTEM, ADMINISTRATORS, ME = "S-1-5-18", "S-1-5-32-544", current_user_sid()

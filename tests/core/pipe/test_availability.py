@@ -107,7 +107,7 @@ def test_what_does_not_happen_times_out(pipe_name: str, timeout: float) -> None:
         return raised.value
 
     assert times_out(Condition.EXISTS).symbol == "ERROR_TIMEOUT"
-    assert times_out(Condition.FREE, absent_too=True).symbol == "ERROR_SEM_TIMEOUT"
+    assert times_out(Condition.FREE, absent_too=True).symbol == "ERROR_TIMEOUT"
     with calls.create_named_pipe(pipe_name, max_instances=1):
         assert times_out(Condition.GONE).pipe == pipe_name
         with connect(pipe_name):

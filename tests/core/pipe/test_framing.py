@@ -24,6 +24,13 @@ def test_a_rule_is_written_as_it_was_read(rule: str) -> None:
     assert str(parse(rule)) == rule
 
 
+@pytest.mark.parametrize(
+    ("text", "rule"), [("bytes:1k", "bytes:1024"), ("idle:200ms", "idle:0.2"), ("idle:1m30s", "idle:90")]
+)
+def test_a_rule_takes_sizes_and_durations_as_the_options_do(text: str, rule: str) -> None:
+    assert str(parse(text)) == rule
+
+
 def test_idle_alone_has_a_time_of_its_own() -> None:
     assert parse("idle") == IDLE
 
@@ -40,9 +47,12 @@ def test_idle_alone_has_a_time_of_its_own() -> None:
             "idle:nan",
             "idle:inf",
             "idle:x",
+            "idle:none",
+            "idle:1h30",
             "bytes",
             "bytes:0",
             "bytes:1.5",
+            "bytes:4g",
             "bytes:-1",
         ],
     ],

@@ -5,6 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipectl.core.constants import Access
+from pipectl.core.security.access_check import allowed
 from pipectl.core.security.sddl import (
     AccessEntry,
     AceFlags,
@@ -13,12 +14,9 @@ from pipectl.core.security.sddl import (
     Kind,
     Label,
     LabelPolicy,
-    allowed,
     dacl_in_words,
     for_server,
-    is_open_to_everyone,
     label_in_words,
-    may_be_allowed,
     parse,
 )
 from pipectl.core.security.sids import EVERYONE, canonical
@@ -204,49 +202,6 @@ def test_a_list_that_was_written_is_read_again(dacl: Dacl) -> None:
     assert parse(written(dacl)).dacl == dacl
 
 
-# Judging
-
-
-def test_the_first_entry_that_speaks_of_a_right_decides() -> None:
-    deny, allow = f"(D;;GW;;;{ME})", "(A;;GRGW;;;WD)"
-    # What reading and writing have in common was denied with the writing.
-    assert allowed(dacl_of(deny + allow), {ME, EVERYONE}) == READ & ~WRITE
-    assert allowed(dacl_of(allow + deny), {ME, EVERYONE}) == READ | WRITE
-    assert allowed(dacl_of(deny + allow), {EVERYONE}) == READ | WRITE
-
-
-def test_no_list_allows_everything_and_an_empty_one_nothing() -> None:
-    assert allowed(Dacl(is_null=True), ()) == ALL
-    assert allowed(Dacl(), {EVERYONE, ME, ADMINS}) == Access.NONE
-
-
-def test_an_entry_for_children_alone_counts_for_nothing() -> None:
-    assert allowed(dacl_of("(A;CIIO;GA;;;WD)"), {EVERYONE}) == Access.NONE
-
-
-def test_a_condition_counts_only_where_it_denies() -> None:
-    assert allowed(dacl_of("(XA;;GA;;;WD;(x))"), {EVERYONE}) == Access.NONE
-    assert allowed(dacl_of("(XD;;GW;;;WD;(x))(A;;GA;;;WD)"), {EVERYONE}) == ALL & ~WRITE
-
-
-def test_the_owner_may_always_read_and_change_the_list() -> None:
-    assert allowed(Dacl(), {ME}, ME) == Access.READ_CONTROL | Access.WRITE_DAC
-    assert allowed(dacl_of("(D;;GA;;;WD)"), {ME, EVERYONE}, ME) == Access.READ_CONTROL | Access.WRITE_DAC
-    assert allowed(Dacl(), {EVERYONE}, ME) == Access.NONE
-
-
-def test_an_entry_for_the_owner_rights_takes_their_place() -> None:
-    assert allowed(dacl_of("(A;;RC;;;OW)"), {ME}, ME) == Access.READ_CONTROL
-    assert allowed(dacl_of("(A;;RC;;;OW)"), {ME}, ADMINS) == Access.NONE
-
-
-def test_a_list_that_lets_anyone_write_is_found_open() -> None:
-    assert is_open_to_everyone(Dacl(is_null=True))
-    assert is_open_to_everyone(dacl_of("(D;;GA;;;NU)(A;;0x12019b;;;WD)"))
-    assert not is_open_to_everyone(dacl_of("(A;;GR;;;WD)(A;;GA;;;BA)"))
-    assert not is_open_to_everyone(dacl_of("(D;;GA;;;WD)(A;;GA;;;WD)"))
-
-
 # Telling
 
 
@@ -349,37 +304,6 @@ def test_clients_may_do_all_but_pose_as_the_server() -> None:
     assert allowed(dacl, {USERS}) == (READ | WRITE) & ~Access.FILE_CREATE_PIPE_INSTANCE
     assert allowed(dacl, {ME, USERS}) == ALL
     assert allowed(dacl, {ME, USERS, NETWORK}) == ALL  # ssh and WinRM log on over the network to this computer
-
-
-CREATE = Access.FILE_CREATE_PIPE_INSTANCE
-
-
-@pytest.mark.parametrize(
-    ("entries", "may"),
-    [
-        (f"(A;;GA;;;{ME})", True),
-        ("(A;;GW;;;BU)", True),
-        ("(A;;0x12019b;;;AU)", False),
-        ("", False),
-        (f"(D;;GA;;;{USERS})(A;;GA;;;{ME})", False),
-        (f"(A;;GA;;;{ME})(D;;GA;;;{USERS})", True),
-        # Administrators are in this token, but only to be denied.
-        ("(A;;GA;;;BA)", False),
-        (f"(D;;0x4;;;BA)(A;;GA;;;{ME})", False),
-        # What cannot be known here is not refused.
-        ('(XA;;GA;;;AU;(@User.x=="1"))', True),
-        (f'(XD;;GA;;;AU;(@User.x=="1"))(A;;GA;;;{ME})', True),
-        ("(A;;GA;;;DA)", True),
-        ("(A;;GA;;;OW)", True),
-        ("(A;IO;GA;;;WD)", False),
-    ],
-)
-def test_whether_a_server_may_add_instances_is_judged_in_its_favour(entries: str, may: bool) -> None:
-    assert may_be_allowed(dacl_of(entries), CREATE, {ME, USERS, canonical("BU")}, {ADMINS}, ME) is may
-
-
-def test_no_list_lets_a_server_add_instances() -> None:
-    assert may_be_allowed(dacl_of("NO_ACCESS_CONTROL"), CREATE, {ME})
 
 
 def test_a_whole_descriptor_is_taken_as_it_is() -> None:

@@ -3,18 +3,22 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PipeClosedError
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.contract import ServerEvents
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.traffic.programs import Failure, ProgramAnswers
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.handle import wait
+from tests.core.children.programs import process
 
 ECHO = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"
 
@@ -67,14 +71,15 @@ def test_answers_of_one_client_come_in_the_order_of_its_messages(pipe_name: str)
     ("arguments", "code", "text"),
     [
         (python("import os; os.write(2, b' why \\n'); os._exit(3)"), 3, "why"),
-        (python("import os; os.write(2, b'\\xff'); os._exit(3)"), 3, "\ufffd"),
+        (python("import os; os.write(2, b'f\\x81r'); os._exit(3)"), 3, "für"),
         (["there-is-no-such-program"], None, None),
     ],
-    ids=["fails", "fails oddly", "absent"],
+    ids=["fails", "fails in another code page", "absent"],
 )
 def test_without_an_answer_the_client_is_let_go_and_the_failure_told(
-    pipe_name: str, arguments: list[str], code: int | None, text: str | None
+    pipe_name: str, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int | None, text: str | None
 ) -> None:
+    monkeypatch.setattr(winapi, "GetConsoleOutputCP", lambda: 850)
     told = Told()
     with serving(pipe_name, arguments, told), connect(pipe_name) as client, pytest.raises(PipeClosedError):
         client.transact(b"x", 20)
@@ -84,15 +89,56 @@ def test_without_an_answer_the_client_is_let_go_and_the_failure_told(
     assert told.answers == []
 
 
-def test_a_program_that_takes_too_long_is_ended(pipe_name: str) -> None:
-    told = Told()
-    with (
-        serving(pipe_name, python("import time; time.sleep(60)"), told, timeout=0.5),
-        connect(pipe_name) as client,
-        pytest.raises(PipeClosedError),
-    ):
-        client.transact(b"x", 20)
-    assert [failure.exit_code for failure in told.failures] == [None]
+# Starts a program of its own, writes the numbers of both to a file, and hangs; with a message it answers at once.
+HANG = """
+import os, subprocess, sys, time
+if sys.stdin.read():
+    print("quick", end="")
+    sys.exit()
+started = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
+with open(sys.argv[1], "w") as file:
+    print(os.getpid(), started.pid, file=file)
+time.sleep(60)
+"""
+
+
+def test_a_program_that_takes_too_long_ends_with_what_it_started(pipe_name: str, tmp_path: Path) -> None:
+    told, numbers, begun = Told(), tmp_path / "numbers", time.perf_counter()
+    with serving(pipe_name, python(HANG, str(numbers)), told, timeout=4):
+        with connect(pipe_name) as client:
+            client.send(b"", 5)
+            while not (numbers.exists() and numbers.read_text().endswith("\n")):
+                time.sleep(0.01)
+            with ExitStack() as stack:
+                both = [stack.enter_context(process(int(pid))) for pid in numbers.read_text().split()]
+                with pytest.raises(PipeClosedError):
+                    client.receive(20)
+                assert [wait(one, Deadline(5)) for one in both] == [True, True]
+        with connect(pipe_name) as client:
+            assert client.transact(b"x", 20) == b"quick"
+    assert time.perf_counter() - begun < 40
+    assert [(failure.exit_code, failure.was_ended) for failure in told.failures] == [(None, True)]
+    assert told.answers == [b"quick"]
+
+
+def test_a_program_that_stays_within_its_time_answers(pipe_name: str) -> None:
+    told, slow = Told(), "import time; time.sleep(1); print('slow', end='')"
+    with serving(pipe_name, python(slow), told, timeout=20), connect(pipe_name) as client:
+        assert client.transact(b"x", 20) == b"slow"
+    assert told.failures == []
+
+
+def test_programs_that_take_too_long_leave_no_handle(pipe_name: str, handle_count: Callable[[], int]) -> None:
+    told, counts = Told(), []
+    with serving(pipe_name, python("import time; time.sleep(60)"), told, timeout=0.2) as server:
+        for _ in range(8):
+            with connect(pipe_name) as client, pytest.raises(PipeClosedError):
+                client.transact(b"x", 20)
+            while server.connected:
+                time.sleep(0.01)
+            counts.append(handle_count())
+    assert counts[-1] <= counts[2] + 2, counts  # one handle a program would be five
+    assert [failure.was_ended for failure in told.failures] == [True] * 8
 
 
 def test_programs_that_hang_end_with_the_clients_that_left(pipe_name: str, tmp_path: Path) -> None:

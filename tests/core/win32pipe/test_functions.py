@@ -384,6 +384,49 @@ def test_a_descriptor_outlives_its_name(pipe_name: str) -> None:
     assert others
 
 
+# O:SY G:SY S:(ML;;NW;;;ME) D:(A;;FA;;;SY), with the offsets of owner, group, system and access list at 4, 8, 12 and 16.
+DESCRIPTOR = bytes.fromhex(
+    "0100148014000000200000002c00000048000000"
+    "010100000000000512000000"
+    "010100000000000512000000"
+    "02001c0001000000110014000100000001010000000000100020000002001c000100000000001400ff011f00010100000000000512000000"
+)
+
+
+def test_a_descriptor_that_is_whole_is_taken_and_kept() -> None:
+    assert bytes(win32pipe.SECURITY_DESCRIPTOR(DESCRIPTOR)) == DESCRIPTOR
+    assert bytes(win32pipe.SECURITY_DESCRIPTOR(DESCRIPTOR + b"more")) == DESCRIPTOR + b"more"
+
+
+@pytest.mark.parametrize("offset", [4, 8, 12, 16])
+@pytest.mark.parametrize("value", [4, 19, len(DESCRIPTOR) - 4, len(DESCRIPTOR), 0xFFFFFFFF])
+def test_a_descriptor_that_points_elsewhere_is_refused(offset: int, value: int) -> None:
+    with pytest.raises(ValueError, match="not a valid"):
+        win32pipe.SECURITY_DESCRIPTOR(DESCRIPTOR[:offset] + value.to_bytes(4, "little") + DESCRIPTOR[offset + 4 :])
+
+
+@pytest.mark.parametrize("length", [0, 1, 19, 20, 25, 51, 60, len(DESCRIPTOR) - 1])
+def test_a_descriptor_that_is_cut_short_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match="not a valid"):
+        win32pipe.SECURITY_DESCRIPTOR(DESCRIPTOR[:length])
+
+
+def test_a_list_that_is_not_there_may_have_any_offset() -> None:
+    control = (0x8000).to_bytes(2, "little")
+    changed = DESCRIPTOR[:2] + control + DESCRIPTOR[4:12] + bytes.fromhex("ffffffff" * 2) + DESCRIPTOR[20:]
+    assert win32pipe.SECURITY_DESCRIPTOR(changed).GetSecurityDescriptorControl() == (0x8000, 1)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(0, 2), (3, 0), (21, 0xFF), (33, 0xFF), (46, 0xFF), (74, 0xFF)],
+    ids=["revision", "with pointers", "owner's size", "group's size", "system list's size", "access list's size"],
+)
+def test_a_descriptor_with_a_wrong_byte_is_refused(place: int, value: int) -> None:
+    with pytest.raises(ValueError, match="not a valid"):
+        win32pipe.SECURITY_DESCRIPTOR(DESCRIPTOR[:place] + bytes([value]) + DESCRIPTOR[place + 1 :])
+
+
 # The module, and its page
 
 

@@ -46,6 +46,7 @@ from pipectl import (  # noqa: E402
     Client,
     Connection,
     ConnectionUnusableError,
+    Framing,
     PipeConfig,
     PipeServer,
     PipeTimeoutError,
@@ -54,6 +55,8 @@ from pipectl import (  # noqa: E402
 )
 
 PATIENCE = 10
+LINE = parse_framing("newline")
+EOF = parse_framing("eof")
 _numbers = itertools.count(1)
 
 
@@ -134,6 +137,15 @@ def receive(pipe: str) -> int:
             return
         assert client.receive(PATIENCE) == message
 
+    def scene_until(number: int, ctrl_c: CtrlC) -> None:
+        pieces = [b"%d" % number * (1 if number % 2 else 1500), b"end", b""]
+        for piece in pieces:
+            server.send(piece, PATIENCE)
+        with ctrl_c:
+            assert client.receive_until(EOF, PATIENCE) == (b"".join(pieces), "eof")
+            return
+        assert client.receive_until(EOF, PATIENCE) == (b"".join(pieces), "eof")
+
     def scene_nothing(_number: int, ctrl_c: CtrlC) -> None:
         with ctrl_c, suppress(PipeTimeoutError):
             client.receive(0)
@@ -141,22 +153,22 @@ def receive(pipe: str) -> int:
         assert client.receive(PATIENCE) == b"something"
 
     with Connection(create_named_pipe(pipe), is_message=True) as server, connect(pipe) as client:
-        return sum(map(at_each_point, (scene, scene_into, scene_nothing)))
+        return sum(map(at_each_point, (scene, scene_into, scene_until, scene_nothing)))
 
 
 def request(pipe: str) -> int:
     """Requests of every size and type of pipe: the reply is that of the request, or the connection says no."""
 
-    def scenes(connection: Connection, size: int) -> Callable[[int, CtrlC], None]:
+    def scenes(connection: Connection, size: int, until: Framing | None) -> Callable[[int, CtrlC], None]:
         def scene(number: int, ctrl_c: CtrlC) -> None:
             with ctrl_c:
-                ask(connection, number, size)
+                ask(connection, number, size, until)
                 return
             try:
-                ask(connection, number + 1_000_000, size)
+                ask(connection, number + 1_000_000, size, until)
             except ConnectionUnusableError:
                 connection.reconnect(PATIENCE)
-                ask(connection, number + 2_000_000, size)
+                ask(connection, number + 2_000_000, size, until)
 
         return scene
 
@@ -166,18 +178,21 @@ def request(pipe: str) -> int:
         connect(pipe) as messages,
         connect(f"{pipe}-byte") as stream,
     ):
-        sizes = [(messages, 1), (messages, 2000), (messages, 20_000), (stream, 1), (stream, 20_000)]
-        return sum(at_each_point(scenes(connection, size)) for connection, size in sizes)
+        kinds: list[tuple[Connection, int, Framing | None]] = [
+            *((messages, size, None) for size in (1, 2000, 20_000)),
+            *((connection, size, LINE) for connection in (messages, stream) for size in (1, 20_000)),
+        ]
+        return sum(at_each_point(scenes(*kind)) for kind in kinds)
 
 
 def echo(_client: Client, data: bytes) -> bytes:
     return data
 
 
-def ask(connection: Connection, number: int, size: int) -> None:
+def ask(connection: Connection, number: int, size: int, until: Framing | None) -> None:
     """Send a request that only its own reply is equal to."""
     data = b"%08d" % number * size + b"\n"
-    assert connection.ask(data, parse_framing("newline"), PATIENCE).data == data
+    assert connection.ask(data, until, PATIENCE).data == data
 
 
 def close(pipe: str) -> int:

@@ -1,4 +1,6 @@
-"""Random requests to a server with jitter, with timeouts and Ctrl+C: `promise.py PIPE STEPS SEED`, a model of a client.
+"""Random requests to a jittery server, with timeouts and Ctrl+C: `promise.py PIPE STEPS SEED KIND`, a client's model.
+
+KIND is `message`, `byte`, or `stream`: a message pipe whose messages are pieces of a stream.
 
 The server answers at once, late, in two parts, before it has read the request, or never, and closes now and then, with
 or without a last word. The client knows what the one right reply to each of its requests is. Prints what came of them.
@@ -42,9 +44,10 @@ def reply_to(number: bytes) -> bytes:
 class Server(threading.Thread):
     """Serves one instance after another with raw operations, whatever its clients do."""
 
-    def __init__(self, pipe: str, *, is_message: bool, seed: int) -> None:
+    def __init__(self, pipe: str, kind: str, seed: int) -> None:
         super().__init__(daemon=True)
-        self._pipe, self._is_message, self._chance = pipe, is_message, random.Random(seed)
+        self._pipe, self._kind, self._chance = pipe, kind, random.Random(seed)
+        self._is_message = kind != "byte"
 
     def run(self) -> None:
         mode = PipeMode.MESSAGE if self._is_message else PipeMode.TYPE_BYTE
@@ -97,11 +100,13 @@ class Server(threading.Thread):
             end.receive_until(LINE)
 
     def _in_parts(self, end: Connection, reply: bytes) -> None:
-        if self._is_message:
+        if self._kind == "message":
             end.send(reply, 1)  # a message has no parts
             return
         end.send(reply[:5], 1)
         time.sleep(self._chance.uniform(0, 0.003))
+        if self._is_message:
+            end.send(b"", 1)
         end.send(reply[5:], 1)
 
 
@@ -138,8 +143,9 @@ class Interrupts:
 class Model:
     """A client that goes on whatever happens, and holds each reply to its request."""
 
-    def __init__(self, pipe: str, seed: int) -> None:
+    def __init__(self, pipe: str, kind: str, seed: int) -> None:
         self._chance = random.Random(seed)
+        self._until = None if kind == "message" else LINE
         self._interrupts = Interrupts(self._chance)
         self._connection = connect(pipe, PATIENCE, wait=Wait.EXISTS)
         self._number = 0
@@ -167,7 +173,7 @@ class Model:
         timeout = self._chance.choice([0, 0.001, 0.004, 0.05, 0.05, 0.05, 0.05])
         try:
             self._interrupts.armed = True
-            reply = self._connection.ask(data, LINE, timeout).data
+            reply = self._connection.ask(data, self._until, timeout).data
             self._interrupts.armed = False
         except KeyboardInterrupt:
             self._interrupts.armed = False
@@ -195,10 +201,10 @@ class Model:
     def _receive(self) -> str:
         try:
             self._interrupts.armed = True
-            if self._connection.is_message:
+            if self._until is None:
                 message = self._connection.receive(0.002)
             else:
-                message = self._connection.receive_until(LINE, 0.002).data
+                message = self._connection.receive_until(self._until, 0.002).data
             self._interrupts.armed = False
         except KeyboardInterrupt:
             self._interrupts.armed = False
@@ -219,11 +225,11 @@ class Model:
         return "late reply"
 
 
-def main(pipe: str, steps: int, seed: int, is_message: bool) -> None:
+def main(pipe: str, steps: int, seed: int, kind: str) -> None:
     """Take the steps, and print what came of them."""
     for number in range(4):
-        Server(pipe, is_message=is_message, seed=seed + number).start()
-    model = Model(pipe, seed)
+        Server(pipe, kind, seed + number).start()
+    model = Model(pipe, kind, seed)
     for _ in range(steps):
         model.step()
     model._interrupts.armed = False
@@ -231,4 +237,4 @@ def main(pipe: str, steps: int, seed: int, is_message: bool) -> None:
     sys.stdout.write(", ".join(outcomes))
 
 
-main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "message")
+main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

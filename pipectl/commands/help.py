@@ -1,0 +1,42 @@
+"""`pipectl help`: the help of a command, or a page about a topic."""
+
+from importlib import import_module
+from typing import cast
+
+import click
+
+from pipectl.options import UsageError, echo, with_examples
+
+from . import COMMANDS, TOPICS
+
+
+@with_examples(
+    ("pipectl help", "Show the overview, with all commands and topics."),
+    ("pipectl help call", "Show the same as `pipectl call --help`."),
+    ("pipectl help quoting", "Show how to write a request in PowerShell, cmd and bash."),
+)
+@click.argument("subject", required=False, metavar="[COMMAND|TOPIC]")
+@click.pass_context
+def command(context: click.Context, /, subject: str | None) -> None:
+    """Show the help of a command, or a page about a topic.
+
+    The pages are in pipectl itself, and need no network.
+    """
+    root = context.find_root()
+    if subject is None:
+        echo(root.get_help())
+    elif subject in TOPICS:
+        echo(import_module(TOPICS[subject].module).TEXT.rstrip())
+    else:
+        found = cast("click.Group", root.command).get_command(root, subject)
+        if found is None:
+            raise UsageError(f"no such command or topic `{subject}`", _near(subject))
+        echo(found.get_help(click.Context(found, info_name=subject, parent=root)))
+
+
+def _near(subject: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(subject.lower(), [*COMMANDS, *TOPICS])
+    question = f"Did you mean {' or '.join(f'`{name}`' for name in near)}? " if near else ""
+    return f"{question}See `pipectl help`"

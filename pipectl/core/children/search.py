@@ -1,0 +1,28 @@
+"""Where Windows looks for a program by its name, and what it passes over: batch files without their ending."""
+
+import os
+import shutil
+import sys
+from ntpath import basename, dirname, splitext
+
+_BATCH_FILES = (".bat", ".cmd")
+
+
+def is_program(name: str) -> bool:
+    """Return whether CreateProcess finds a program, judged by where it looks; it alone decides."""
+    return bool(_which(name if splitext(basename(name))[1] else f"{name}.exe"))
+
+
+def batch_file(name: str) -> str | None:
+    """Return the file name of the batch file that a shell runs for this name; None if it runs none.
+
+    A shell adds the endings of PATHEXT, and CreateProcess only `.exe`.
+    """
+    found = None if splitext(basename(name))[1] else _which(name)
+    return basename(found) if found and splitext(found)[1].lower() in _BATCH_FILES else None
+
+
+def _which(name: str) -> str | None:
+    # CreateProcess looks first beside the running program, and then where PATH says; the folders of Windows are there.
+    folders = (dirname(sys.executable), os.environ.get("PATH", ""))
+    return shutil.which(name, path=os.pathsep.join(filter(None, folders)))

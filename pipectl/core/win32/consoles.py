@@ -1,0 +1,59 @@
+"""Which streams are terminals that Windows does not call so, and what a console can do."""
+
+import codecs
+import msvcrt
+import re
+from contextlib import suppress
+from ctypes import byref, create_string_buffer
+from ctypes.wintypes import DWORD
+from typing import IO
+
+from . import winapi
+
+_FILE_NAME_INFO = 2
+_ENABLE_VIRTUAL_TERMINAL_PROCESSING = 4
+# The pipe behind a terminal of Cygwin's library, which MSYS2 and Git Bash have too.
+_MSYS = re.compile(r"\\(?:cygwin|msys)-[0-9a-f]+-pty\d+-(?:from|to)-master(?:-nat)?", re.IGNORECASE)
+
+
+def is_msys_terminal(stream: IO[str]) -> bool:
+    """Return whether a stream is a pipe to the window of Git Bash, MSYS2 or Cygwin; its name tells it.
+
+    A synchronous handle answers no question while an operation of another process is pending on it. But Python has
+    asked each standard stream one before this.
+    """
+    try:
+        return is_msys_name(_name_of(msvcrt.get_osfhandle(stream.fileno())))
+    except (OSError, ValueError):  # no file behind it, or the system does not tell its name
+        return False
+
+
+def is_msys_name(name: str) -> bool:
+    """Return whether a pipe of this name, as FileNameInfo has it, leads to a terminal of Cygwin's library."""
+    return _MSYS.fullmatch(name) is not None
+
+
+def obey_escapes(stream: IO[str]) -> bool:
+    """Have the console behind a stream obey escape sequences; return whether it does, False also for no console."""
+    mode = DWORD()
+    try:
+        handle = msvcrt.get_osfhandle(stream.fileno())
+        winapi.GetConsoleMode(handle, byref(mode))
+        winapi.SetConsoleMode(handle, mode.value | _ENABLE_VIRTUAL_TERMINAL_PROCESSING)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _name_of(handle: int) -> str:
+    buffer = create_string_buffer(1024)  # FILE_NAME_INFO: the length in bytes, and the name
+    winapi.GetFileInformationByHandleEx(handle, _FILE_NAME_INFO, buffer, len(buffer))
+    size = int.from_bytes(buffer.raw[:4], "little")
+    return buffer.raw[4 : 4 + size].decode("utf-16-le", "replace")
+
+
+def console_encoding() -> str:
+    """Return the encoding of the console's code page for output; UTF-8 without a console, or a codec for the page."""
+    with suppress(LookupError):
+        return codecs.lookup(f"cp{winapi.GetConsoleOutputCP()}").name
+    return "utf-8"

@@ -1,0 +1,93 @@
+"""`pipectl help json`. Written by scripts/gen_docs.py: change docs/json.md instead."""
+
+TEXT = r"""JSON
+
+`--json` (short for `--format json`) prints one JSON object per line, on stdout
+and on stderr. The lines are ASCII, so they survive any code page. Each object
+has `"schema": 1`; the number changes when a field is removed or changes its
+meaning, and new fields may appear without a change.
+
+Fields that are unknown, or hidden from this user, are omitted; no field is
+`null`. Times are in seconds. A pipe without a limit of instances has
+`"unlimited": true` and no `max_instances`.
+
+`call`
+    objects: the reply
+    schema: call
+`transact`
+    objects: one for each exchange, as it is done
+    schema: transact
+`serve`
+    objects: one for each event, as it happens; the first is `listening`:
+      clients can connect
+    schema: serve
+`client-pid`
+    objects: one for each event; the first is `listening`
+    schema: client-pid
+`peek`
+    objects: what waits to be read
+    schema: peek
+`info`
+    objects: what is known of the pipe
+    schema: info
+`state`
+    objects: the state; after a change, `before` and `after`
+    schema: state
+`wait`
+    objects: what was waited for, and how long
+    schema: wait
+`list`
+    objects: one for each pipe
+    schema: list
+`who`
+    objects: one for each pipe, with its ends and what could not be looked into
+    schema: who
+`watch`
+    objects: one for each change, as it is seen
+    schema: watch
+`popen`
+    objects: one for the lines of output that come together, and one at the end
+    schema: popen
+any
+    objects: a note or a warning, on stderr
+    schema: message
+any
+    objects: an error, on stderr
+    schema: error
+
+What they share, such as payloads and processes, is in common.
+
+Payloads
+
+Bytes are `{"size", "text"}` if their text, in the encoding of `--encoding`,
+can be turned back into the same bytes, and `{"size", "base64"}` if not. With
+`--as hex` they are always `{"size", "hex"}`, with `--as base64` always
+`{"size", "base64"}`.
+
+    {"schema": 1, "pipe": "\\\\.\\pipe\\svc", "ended_by": "message", "seconds": 0.000312, "reply": {"size": 4, "text": "pong"}}
+    {"schema": 1, "pipe": "\\\\.\\pipe\\svc", "ended_by": "idle:0.2", "seconds": 0.203101, "reply": {"size": 2, "base64": "AP8="}}
+
+Messages
+
+Notes and warnings are objects too, on stderr. `--quiet` leaves out the notes.
+
+    {"schema": 1, "note": "serving \\\\.\\pipe\\svc"}
+
+Errors
+
+An error is an object too, on stderr; the exit code is in it, and is the
+command's own (exit codes).
+
+    {"schema": 1, "error": {"message": "CreateFileW on \\\\.\\pipe\\svc: The system cannot find the file specified. (ERROR_FILE_NOT_FOUND, 2)", "function": "CreateFileW", "pipe": "\\\\.\\pipe\\svc", "code": 2, "symbol": "ERROR_FILE_NOT_FOUND", "exit_code": 3, "hint": "See which pipes there are: `pipectl list`"}}
+
+If a part of the reply had come when the time was up, it is in `partial`, and
+the exit code is 10.
+
+In PowerShell
+
+    $reply = pipectl call svc ping --json | ConvertFrom-Json
+    $reply.reply.text
+
+    pipectl list --json | ConvertFrom-Json | Where-Object instances -gt 5
+    pipectl serve svc --json | ForEach-Object { ($_ | ConvertFrom-Json).event }
+"""
