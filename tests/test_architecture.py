@@ -52,6 +52,7 @@ VOCABULARY = {"constants", "errors", "deadline", "names", "models"}
 # What runs on any system, because nothing that it imports, ever, comes to the border.
 PURE = [f"core.{name}" for name in VOCABULARY] + [
     "core.inventory.handles",
+    "core.inventory.history",
     "core.inventory.holders",
     "core.inventory.processlist",
     "core.security.sids",

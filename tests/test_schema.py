@@ -104,6 +104,14 @@ if sys.platform == "win32":
         with PipeServer(pipe_name, echo):
             check(line[0], [pipectl(line[0], pipe_name, *line[1:], "--json").object])
 
+    def test_what_happens_to_pipes_fits(pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch) -> None:
+        looks = [[], [PipeEntry("a", 1, 1)], [PipeEntry("pgsignal_42", 2, None)], [PipeEntry("a", 2, 1)], [], [], []]
+        ahead = [looks[0], *looks, looks[1]]
+        monkeypatch.setattr(directory, "list_pipes", lambda: ahead.pop(0) if len(ahead) > 1 else ahead[0])
+        found = pipectl("watch", "--who", "--count", "6", "--interval", "10ms", "--json").objects
+        check("watch", found)
+        assert {one["event"] for one in found} == {"appeared", "instances", "gone"}
+
     def test_who_holds_a_pipe_fits(pipe_name: str, pipectl: Pipectl, holding: Holding) -> None:
         with PipeServer(pipe_name, echo), connect(pipe_name):
             check("who", [pipectl("who", pipe_name, "--json").object])

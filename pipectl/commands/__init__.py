@@ -16,6 +16,7 @@ COMMANDS = {
     "serve": Entry("pipectl.commands.serve", "Serve a pipe: echo, a fixed reply, or a program's answers."),
     "list": Entry("pipectl.commands.list", "List the pipes of this computer, with their instances."),
     "who": Entry("pipectl.commands.who", "Show which processes hold a pipe's ends: its server and its clients."),
+    "watch": Entry("pipectl.commands.watch", "Show which pipes appear and go, and how their instances change."),
     "info": Entry("pipectl.commands.info", "Show how a pipe was made, who serves it, and who may open it."),
     "wait": Entry("pipectl.commands.wait", "Wait until a pipe is free, exists, or is gone."),
     "transact": Entry(

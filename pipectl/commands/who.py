@@ -88,7 +88,7 @@ def _rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a row for each end; one without an end for a pipe of which none is known."""
     if not record["ends"]:
         hint = record["pid_hint"]
-        note = f"unknown; its name speaks of process {hint}" if hint else "unknown"
+        note = f"no end is found; the name speaks of process {hint}" if hint else "no end is found"
         yield {"pipe": short(record["pipe"]), "note": note}
     for end in record["ends"]:
         process = end["process"]

@@ -42,6 +42,9 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
 `who`
     objects: one for each pipe, with its ends and what could not be looked into
     schema: who
+`watch`
+    objects: one for each change, as it is seen
+    schema: watch
 `popen`
     objects: one for the lines of output that come together, and one at the end
     schema: popen

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from pipectl.core.errors import UnsupportedError
-from pipectl.core.inventory import directory
+from pipectl.core.inventory import bounded, directory
 from pipectl.core.models import PipeEntry
 from pipectl.core.win32.calls import create_named_pipe
 from pipectl.options.types import PIPE
@@ -57,6 +57,7 @@ def test_where_the_directory_cannot_be_read_names_are_completed_from_handles_in_
     bare = pipe_name.removeprefix("\\\\.\\pipe\\")
     with create_named_pipe(pipe_name):
         assert directory.names_beginning(bare.upper()[:-4]) == [bare]
+        monkeypatch.setattr(bounded, "FIRST_PATIENCE", 5)
         begun = time.perf_counter()
         with SilentPipe(pipe_name):
             directory.names_beginning(bare)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -16,6 +17,7 @@ from pipectl.core.models import PipeEntry
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
+from pipectl.core.win32.calls import create_named_pipe
 from tests.commands.interruptible import Interruptible
 from tests.pipes import reporting
 from tests.runner import Background, Pipectl
@@ -35,6 +37,8 @@ ENDLESS = {
     "pipectl client-pid svc --json",
     "pipectl client-pid svc --allow users",
 }
+# What shows changes until Ctrl+C.
+WATCHING = {"pipectl watch", "pipectl watch --initial --json", "pipectl watch svc --who"}
 # What serves the pipe itself, or waits for it to go.
 WITHOUT_A_SERVER = ("pipectl serve", "pipectl client-pid", "pipectl wait svc --for gone", "pipectl demo")
 
@@ -71,7 +75,7 @@ def program_of(line: str) -> str | None:
     return match and match[1]
 
 
-@pytest.mark.parametrize("line", [line for line in LINES if line not in ENDLESS])
+@pytest.mark.parametrize("line", [line for line in LINES if line not in ENDLESS | WATCHING])
 def test_an_example_runs_as_it_is_printed(
     pipe_name: str,
     pipectl: Pipectl,
@@ -110,8 +114,27 @@ def test_an_example_without_an_end_runs_until_ctrl_c(pipe_name: str, line: str) 
         program.kill()
 
 
+@pytest.mark.parametrize("line", sorted(WATCHING))
+def test_an_example_that_watches_shows_a_pipe_until_ctrl_c(pipe_name: str, background: Background, line: str) -> None:
+    is_seen = Event()
+
+    def come_and_go() -> None:
+        while not is_seen.wait(0.7):
+            with create_named_pipe(pipe_name):
+                is_seen.wait(0.7)
+
+    program = Interruptible(pipe_name, *words(line, pipe_name))
+    background(come_and_go)
+    try:
+        program.wrote()
+        assert "error" not in program.interrupt().stderr
+    finally:
+        is_seen.set()
+        program.kill()
+
+
 def test_the_endless_ones_are_examples() -> None:
-    assert set(LINES) >= ENDLESS
+    assert set(LINES) >= ENDLESS | WATCHING
 
 
 def test_the_readme_shows_every_command_but_the_tour() -> None:

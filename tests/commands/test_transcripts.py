@@ -246,6 +246,10 @@ hint: Run it as administrator, or ask the pipe itself, which takes an instance: 
         exit_code=10,
         server=serving,
     ),
+    "watch": Scene(
+        "watch docker_engine --initial --count 1",
+        "TIME  present    docker_engine  3 instances\n",
+    ),
     "state": Scene(
         "state svc",
         r"""

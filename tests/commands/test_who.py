@@ -128,12 +128,32 @@ def test_only_the_ends_that_are_asked_for_are_shown(pipe_name: str, pipectl: Pip
     assert nothing.exit_code == 3
 
 
+def test_what_is_wrong_is_told_whichever_ends_are_shown(pipe_name: str, pipectl: Pipectl, holding: Holding) -> None:
+    holding("listen", pipe_name)
+    holding("listen", pipe_name)
+    found = pipectl("who", pipe_name, "--ends", "client", "--json").object
+    assert (found["ends"], [warning["kind"] for warning in found["warnings"]]) == ([], ["several-servers"])
+
+
+def test_a_known_server_is_not_denied_because_clients_are_asked_for(
+    pipe_name: str, pipectl: Pipectl, holding: Holding
+) -> None:
+    holding("listen", pipe_name, "2")
+    with connect(pipe_name), RefusedProcesses():
+        assert pipectl("who", pipe_name, "--ends", "client").exit_code == 10
+
+
 @pytest.mark.parametrize(
     "line", [["PIPE"], ["PIPE*"], ["PIPE", "--pid", str(os.getpid())], ["--pid", str(NO_PROCESS)], ["--exe", "no.exe"]]
 )
 def test_what_matches_nothing_is_exit_code_3(pipe_name: str, pipectl: Pipectl, line: list[str]) -> None:
     result = pipectl("who", *(word.replace("PIPE", pipe_name) for word in line), "--json")
     assert (result.exit_code, result.stdout, result.error["exit_code"]) == (3, b"", 3)
+
+
+def test_a_process_that_does_not_exist_is_named(pipectl: Pipectl) -> None:
+    error = pipectl("who", "--pid", str(NO_PROCESS), "--json").error
+    assert (error["exit_code"], error["subject"]) == (3, f"process {NO_PROCESS}")
 
 
 def test_pipes_of_another_computer_cannot_be_looked_into(pipectl: Pipectl) -> None:

@@ -47,7 +47,7 @@ def catalog(timeout: float, *, pid: int | None = None, exe: str | None = None) -
         raise error_for(WinError.FILE_NOT_FOUND, "there is no such process", subject=f"process {pid}")
     entries, by_handles = _entries(walked)
     pids = servers_by_pipe(walked)
-    programs = {server: _server(server, walked) for found in pids.values() for server in found}
+    programs = {server: server_record(server, walked) for found in pids.values() for server in found}
     servers = {name: [programs[server] for server in found] for name, found in pids.items()}
     if pid is not None or exe is not None:
         entries = [entry for entry in entries if _is_served_by(servers.get(upper(entry.name), []), pid, exe)]
@@ -63,7 +63,8 @@ def _entries(walked: Walk) -> tuple[list[PipeEntry], int | None]:
         return entries_of(walked), len(walked.running) - len(walked.unseen)
 
 
-def _server(pid: int, walked: Walk) -> Record:
+def server_record(pid: int, walked: Walk) -> Record:
+    """Return a process that serves a pipe, with its program where that is known."""
     listed = walked.running.get(pid)
     image = glimpse(pid).image or (listed and listed.program)
     return {"pid": pid, "image": image} if image else {"pid": pid}

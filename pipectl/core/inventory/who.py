@@ -17,7 +17,7 @@ from pipectl.core.errors import (
     timed_out,
 )
 from pipectl.core.models import PipeEntry, Process
-from pipectl.core.names import from_directory, full_name, is_remote, upper
+from pipectl.core.names import from_directory, full_name, is_remote, short, upper
 from pipectl.core.pipe.availability import Availability, probe
 from pipectl.core.pipe.connection import TO_ASK, open_pipe
 from pipectl.core.win32.queries import get_named_pipe_server_process_id
@@ -50,6 +50,11 @@ class Wanted(NamedTuple):
     def is_any_process(self) -> bool:
         """Whether no process is asked for."""
         return (self.pid, self.exe, self.user) == (None, None, None)
+
+    def is_pipe(self, holders: Holders, processes: Mapping[int, Process]) -> bool:
+        """Return whether a pipe is wanted, by the processes that have its ends."""
+        ends = filter(self.is_end, holders.ends)
+        return self.is_any_process or any(self.is_process(processes[end.pid]) for end in ends)
 
     def is_end(self, end: End) -> bool:
         """Return whether an end is one that was asked for; one that may be either is."""
@@ -84,10 +89,10 @@ def who(wanted: Wanted, timeout: float | None = 5.0, *, opens: bool = False, eve
     if opens:
         pipes = [_asked(holders, deadline) for holders in pipes]
     processes = _describe({end.pid for holders in pipes for end in holders.ends}, walked.running, deadline)
-    pipes = [chosen for holders in pipes if (chosen := _chosen(holders, wanted, processes)) is not None]
+    pipes = [holders for holders in pipes if wanted.is_pipe(holders, processes)]
     if not pipes:
         raise _nothing(wanted, walked)
-    records = [_record(holders, walked, processes) for holders in pipes]
+    records = [_record(holders, wanted, walked, processes) for holders in pipes]
     return Found(records, _shortfall(pipes, walked, deadline))
 
 
@@ -105,11 +110,12 @@ def _matching(pattern: str, walked: Walk) -> list[Holders]:
 
 def _hidden(pipe: str) -> list[Holders]:
     """Return a pipe that exists, although neither an end of it is found nor a directory that would name it."""
-    if any(character in pipe.removeprefix("\\\\?\\") for character in "*?[") or is_remote(pipe):
+    name = short(pipe)
+    if is_remote(pipe) or any(character in name for character in "*?["):
         return []
     if if_allowed(probe, pipe) in (None, Availability.ABSENT):
         return []
-    return [Holders(pipe.rpartition("pipe\\")[2], None, None, 0, is_complete=False, ends=[])]
+    return [Holders(name, None, None, 0, is_complete=False, ends=[])]
 
 
 def _asked(holders: Holders, deadline: Deadline) -> Holders:
@@ -126,14 +132,6 @@ def _asked(holders: Holders, deadline: Deadline) -> Holders:
 def _server_by_opening(pipe: str, deadline: Deadline) -> int:
     with open_pipe(pipe, deadline, access=TO_ASK) as handle:
         return get_named_pipe_server_process_id(handle)
-
-
-def _chosen(holders: Holders, wanted: Wanted, processes: Mapping[int, Process]) -> Holders | None:
-    """Return a pipe with the ends that are wanted, or None if it is not wanted."""
-    ends = [end for end in holders.ends if wanted.is_end(end)]
-    if not wanted.is_any_process and not any(wanted.is_process(processes[end.pid]) for end in ends):
-        return None
-    return holders._replace(ends=ends)
 
 
 def _nothing(wanted: Wanted, walked: Walk) -> PipeError:
@@ -174,14 +172,14 @@ def _describe(pids: Iterable[int], running: Mapping[int, ListedProcess], deadlin
 # Records
 
 
-def _record(holders: Holders, walked: Walk, processes: Mapping[int, Process]) -> Record:
+def _record(holders: Holders, wanted: Wanted, walked: Walk, processes: Mapping[int, Process]) -> Record:
     return {
         "pipe": from_directory(holders.pipe),
         "instances": holders.instances,
         **({} if holders.instances is None else limit(holders.max_instances)),
         "found": holders.found,
         "complete": holders.is_complete,
-        "ends": [_end(end, walked.running, processes[end.pid]) for end in holders.ends],
+        "ends": [_end(end, walked.running, processes[end.pid]) for end in holders.ends if wanted.is_end(end)],
         "warnings": list(_warnings(holders, walked.running, processes)),
         "unseen": {
             "processes": len(walked.unseen),
@@ -245,9 +243,7 @@ def _shortfall(pipes: list[Holders], walked: Walk, deadline: Deadline) -> PipeEr
     missing = _missing(walked) or "the pipe changed meanwhile"
     pipe = from_directory(partial[0].pipe) if len(pipes) == 1 else None
     if walked.unasked and deadline.timeout is not None:
-        error = timed_out(deadline.timeout, pipe)
-        error.topic = "who"
-        return error
+        return timed_out(deadline.timeout, pipe)
     if walked.unseen and not any(holders.ends for holders in pipes):
         return PipeAccessError(f"who holds it is not known: {missing}", pipe=pipe, topic="who")
     if pipe is None:

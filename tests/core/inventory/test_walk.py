@@ -145,6 +145,16 @@ def test_a_child_that_keeps_the_pipe_of_a_server_that_has_ended_is_found(pipe_na
     assert holders.kept(found.running) == {parent.pid: [int(child)]}
 
 
+@pytest.mark.strict(rule="N1")
+def test_an_instance_whose_server_is_gone_is_complete_with_its_client(pipe_name: str) -> None:
+    server = create_named_pipe(pipe_name)
+    with connect(pipe_name):
+        server.close()
+        holders = holders_of(pipe_name)
+    assert in_short(holders) == [("client", os.getpid(), "closing")]
+    assert (holders.instances, holders.found, holders.is_complete) == (1, 1, True)
+
+
 def test_all_of_a_thousand_instances_are_found(pipe_name: str) -> None:
     with ExitStack() as stack:
         for _ in range(1000):
@@ -360,9 +370,9 @@ def test_walks_leave_no_handle_and_no_privilege(pipe_name: str, handle_count: Ca
         return any(number == 20 and attributes & 2 for number, _, attributes in privileges)
 
     with create_named_pipe(pipe_name), connect(pipe_name):
+        enabled = is_enabled()
         walk(PATIENCE)
         before = handle_count()
-        enabled = is_enabled()
         for _ in range(10):
             walk(PATIENCE)
         assert handle_count() == before
