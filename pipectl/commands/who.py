@@ -22,7 +22,7 @@ _RARE = ("session", "unread", "note")
     ("pipectl who svc --ends server", "See who serves a pipe, without its clients."),
     ("pipectl who svc --json", "Print an object for each pipe, with all its ends."),
 )
-@click.argument("pattern", default="*", help="The name of a pipe, in which `*` and `?` stand for any text.")
+@click.argument("pattern", default="*", help="The name of a pipe, a part of it, or a pattern with `*` and `?`.")
 @option("--pid", type=click.IntRange(0), metavar="PID", help="Only pipes that this process has an end of.")
 @option("--exe", metavar="PROGRAM", help="Only pipes that this program, a file name or a path, has an end of.")
 @option("--user", metavar="USER", help="Only pipes that a process of this user has an end of.")

@@ -151,6 +151,14 @@ def test_what_matches_nothing_is_exit_code_3(pipe_name: str, pipectl: Pipectl, l
     assert (result.exit_code, result.stdout, result.error["exit_code"]) == (3, b"", 3)
 
 
+def test_a_word_means_the_pipe_of_that_name_or_else_any_that_has_it(pipe_name: str, pipectl: Pipectl) -> None:
+    word = pipe_name[9:]
+    with create_named_pipe(f"{pipe_name}-2"):
+        assert pipectl("who", word, "--json").object["pipe"] == f"{pipe_name}-2"
+        with create_named_pipe(pipe_name):
+            assert pipectl("who", word.upper(), "--json").object["pipe"] == pipe_name
+
+
 def test_a_process_that_does_not_exist_is_named(pipectl: Pipectl) -> None:
     error = pipectl("who", "--pid", str(NO_PROCESS), "--json").error
     assert (error["exit_code"], error["subject"]) == (3, f"process {NO_PROCESS}")

@@ -100,12 +100,17 @@ def who(wanted: Wanted, timeout: float | None = 5.0, *, opens: bool = False, eve
 
 
 def _matching(pattern: str, walked: Walk) -> list[Holders]:
-    """Return who holds the pipes that match, also those of which nobody is known to hold an end."""
+    """Return who holds the pipes that match, also those of which nobody is known to hold an end.
+
+    A word that is the whole name of a pipe means that pipe, though it stands in other names too.
+    """
     pipes = by_pipe(walked, if_allowed(directory.list_pipes) or ())
     entries = [PipeEntry(holders.pipe, holders.instances or 0, holders.max_instances) for holders in pipes]
+    pipe = full_name(pattern)
     names = {entry.name for entry in matching(pattern, entries)}
+    names = {name for name in names if upper(name) == upper(short(pipe))} or names
     found = [holders for holders in pipes if holders.pipe in names]
-    return found or _hidden(full_name(pattern))
+    return found or _hidden(pipe)
 
 
 def _hidden(pipe: str) -> list[Holders]:
