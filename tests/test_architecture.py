@@ -30,7 +30,7 @@ ROOMS = {
     "options": {"output", "core"},
     "failures": {"exitcodes", "hints", "options", "output", "core"},
     "topics": set(),
-    "commands": {"options", "output", "core"},
+    "commands": {"exitcodes", "hints", "options", "output", "core"},
     "cli": {"failures", "commands", "options", "output", "core"},
     "__main__": {"cli"},
 }
@@ -41,12 +41,14 @@ CORE_ROOMS = {
     "pipe": {"win32"},
     "children": {"win32"},
     "inventory": {"security", "pipe", "win32"},
+    "checks": {"inventory", "security", "pipe", "win32"},
     "traffic": {"pipe", "children", "win32"},
     "win32pipe": {"children", "win32"},
 }
 VOCABULARY = {"constants", "errors", "deadline", "names", "models"}
 # What runs on any system, because nothing that it imports, ever, comes to the border.
 PURE = [f"core.{name}" for name in VOCABULARY] + [
+    "core.checks.doctor",
     "core.inventory.handles",
     "core.inventory.holders",
     "core.inventory.processlist",

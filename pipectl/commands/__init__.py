@@ -17,6 +17,7 @@ COMMANDS = {
     "list": Entry("pipectl.commands.list", "List the pipes of this computer, with their instances."),
     "who": Entry("pipectl.commands.who", "Show which processes hold a pipe's ends: its server and its clients."),
     "info": Entry("pipectl.commands.info", "Show how a pipe was made, who serves it, and who may open it."),
+    "doctor": Entry("pipectl.commands.doctor", "Find out why a pipe cannot be opened, and what would help."),
     "wait": Entry("pipectl.commands.wait", "Wait until a pipe is free, exists, or is gone."),
     "transact": Entry(
         "pipectl.commands.transact", "Send many requests to a pipe over one connection, and print each reply."

@@ -32,6 +32,7 @@ _TOUR = (
     Step("Look at what a server says unasked, and leave it there", "peek {n}-greeting --as text --timeout 2"),
     Step("See all about a pipe", "info {n}"),
     Step("See who holds a pipe, without opening it", "who {n}"),
+    Step("Find out whether a pipe can be opened, and else why not", "doctor {n}"),
     Step("See how a handle reads and waits", "state {n} --read-mode message"),
     Step("Wait until a pipe is free, without opening it", "wait {n}"),
     Step("Serve a pipe: here somebody calls it, and it ends", "serve {n}-served --reply pong --once", client=True),

@@ -42,6 +42,10 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
 `who`
     objects: one for each pipe, with its ends and what could not be looked into
     schema: who
+`doctor`
+    objects: the verdict, the checks that led to it, and what to try; its exit
+      code is in it
+    schema: doctor
 `popen`
     objects: one for the lines of output that come together, and one at the end
     schema: popen
