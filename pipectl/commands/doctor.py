@@ -145,7 +145,9 @@ def _record(diagnosis: "Diagnosis") -> "Record":
 
 
 def _check(check: "Check") -> "Record":
-    about = {"id": check.id, "status": check.status, "text": check.text, "details": list(check.details)}
+    about: dict[str, Any] = {"id": check.id, "status": check.status, "text": check.text, "details": list(check.details)}
+    if check.problem and check.problem.code:
+        about["code"] = check.problem.code
     return {**about, **_judged(check.judgement)} if check.judgement else about
 
 

@@ -19,7 +19,7 @@ from pipectl.core.pipe import connection
 from pipectl.core.pipe.availability import Availability, probe
 from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.server import PipeServer
-from pipectl.core.security.descriptors import pipe_security
+from pipectl.core.security.descriptors import pipe_security, security_attributes
 from pipectl.core.win32.calls import create_file, create_named_pipe
 from tests.nt.layer import RefusedProcesses, SilentComputer
 from tests.runner import Holding, Pipectl, Running
@@ -79,6 +79,14 @@ def test_a_table_ends_with_the_verdict_and_what_to_try(pipe_name: str, pipectl: 
     assert verdict == "verdict: there is no such pipe"
     assert fix.startswith("fix: See which pipes there are: `pipectl list`")
     assert (result.exit_code, result.stderr) == (3, "")
+
+
+def test_details_and_what_was_skipped_are_shown_with_verbose(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, echo):
+        short, long = (pipectl("doctor", pipe_name, *options).text for options in ([], ["-v"]))
+    assert "\nanswer" not in short
+    assert "\nanswer  not looked at  nothing was asked\n" in long
+    assert long.count("\n") > short.count("\n") + 2
 
 
 def test_the_pipe_is_opened_once_and_only_if_it_may_be(
@@ -157,6 +165,29 @@ def test_a_server_that_does_not_wait_for_the_next_client_is_told(pipe_name: str,
         disconnect_named_pipe(server)
         found = pipectl("doctor", pipe_name, "--json").object
     assert (found["exit_code"], found["cause"]) == (4, "not-listening")
+
+
+@pytest.mark.strict(rule="N2")
+def test_a_name_that_a_client_keeps_is_absent_and_told_with_the_client(
+    pipe_name: str, pipectl: Pipectl, holding: Holding
+) -> None:
+    with create_named_pipe(pipe_name):
+        client, _ = holding("connect", pipe_name)
+    found = pipectl("doctor", pipe_name, "--json").object
+    assert (found["exit_code"], found["cause"]) == (3, "name-kept")
+    assert found["fix"]["command"] == f"taskkill /PID {client.pid}"
+
+
+@pytest.mark.strict(rule="N4")
+def test_a_denial_of_the_system_is_what_the_access_list_says(pipe_name: str, pipectl: Pipectl) -> None:
+    security = security_attributes("D:P(A;;0x120089;;;WD)")
+    with create_named_pipe(pipe_name, security=security):
+        denied = pipectl("doctor", pipe_name, "--json").object
+        assert pipectl("doctor", pipe_name, "--mode", "read").exit_code == 0
+    assert (denied["exit_code"], denied["cause"]) == (5, "not-in-list")
+    assert (statuses(denied)["access"], statuses(denied)["open"]) == ("problem", "note")
+    with create_named_pipe(pipe_name, security=security_attributes(denied["fix"]["sddl"])):
+        assert pipectl("doctor", pipe_name).exit_code == 0
 
 
 @pytest.mark.parametrize(("direction", "mode"), [("inbound", "write"), ("outbound", "read")])

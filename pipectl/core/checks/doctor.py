@@ -23,6 +23,8 @@ from .doctor_remote import check_remote
 _TELLING = ("exists", "access", "room", "host", "smb")
 # What CreateFile gives where there is no such pipe, or another one is in the way.
 _NOT_FOUND = (WinError.FILE_NOT_FOUND, WinError.INVALID_NAME)
+# The name of the token, see `tokens.constructed`, that clients of other computers have.
+_NETWORK_LOGON = "network"
 # Names below this one are for those whom the next part names.
 _PROTECTED = "PROTECTEDPREFIX\\"
 _PROTECTED_FOR = {
@@ -147,11 +149,25 @@ def _exists(facts: Facts) -> Check:
         if facts.is_there is False:
             return Check("exists", Status.NOTE, "no pipe of this name is listed, and there is one: an alias")
     holders = facts.holders
+    if kept := _name_kept(facts):
+        return kept
     instances = holders.instances if holders else None
     if instances is None:
         return Check("exists", Status.OK, "how many instances it has cannot be seen")
     most = "no limit" if holders is None or holders.max_instances is None else f"at most {holders.max_instances}"
     return Check("exists", Status.OK, f"{_counted(instances, 'instance')}, {most}")
+
+
+def _name_kept(facts: Facts) -> Check | None:
+    """Return what is wrong if only clients of a server that has ended still keep the name (so NT does it)."""
+    was_not_found = facts.opening is not None and facts.opening.code == WinError.FILE_NOT_FOUND
+    keepers = sorted({end.pid for end in facts.ends(is_server=False)})
+    is_left = facts.holders is not None and facts.holders.is_complete and keepers and not facts.ends(is_server=True)
+    if not was_not_found and not is_left:
+        return None
+    who = f", and {_processes(keepers)} keeps its name" if keepers else ", and somebody keeps its name"
+    value = str(keepers[0]) if keepers else None
+    return problem("exists", Outcome.ABSENT, Cause.NAME_KEPT, f"its server has ended{who}", value=value)
 
 
 def _absent(facts: Facts) -> Check:
@@ -303,14 +319,9 @@ def _open(facts: Facts) -> Check:
     match opening.code:
         case WinError.ACCESS_DENIED:
             return _refused(facts, name)
-        case WinError.FILE_NOT_FOUND:
-            keepers = sorted({end.pid for end in facts.ends(is_server=False)})
-            kept = f", and {_processes(keepers)} keeps its name" if keepers else ""
-            text = f"its server has ended{kept} ({name})"
-            value = str(keepers[0]) if keepers else None
-            return problem("open", Outcome.ABSENT, Cause.NAME_KEPT, text, value=value)
         case WinError.PIPE_BUSY:
-            return problem("open", Outcome.BUSY, Cause.FULL, f"busy: no instance was free ({name})")
+            text = f"busy: no instance was free ({name})"
+            return problem("open", Outcome.BUSY, Cause.FULL, text, code=opening.code)
     reason = opening.error.reason if opening.error else "it failed"
     outcome = outcome_of(opening.error) if opening.error else Outcome.FAILED
     return problem("open", outcome, Cause.FAILED, f"it cannot be opened: {reason} ({name})", code=opening.code)
@@ -322,9 +333,16 @@ def _refused(facts: Facts, name: str) -> Check:
         return Check("open", Status.NOTE, f"denied, as the check of access says ({name})")
     if access.status is Status.OK:
         text = "denied, although the access list allows it: security software refuses it, or the list has changed"
-        return problem("open", Outcome.DENIED, Cause.DENIED_ALL_THE_SAME, f"access {text} ({name})", text=text)
+        return problem(
+            "open",
+            Outcome.DENIED,
+            Cause.DENIED_ALL_THE_SAME,
+            f"access {text} ({name})",
+            code=WinError.ACCESS_DENIED,
+            text=text,
+        )
     text = f"access denied, and the access list that would say why cannot be seen ({name})"
-    return problem("open", Outcome.DENIED, Cause.DENIED, text)
+    return problem("open", Outcome.DENIED, Cause.DENIED, text, code=WinError.ACCESS_DENIED)
 
 
 def _kind(facts: Facts) -> Check:
@@ -340,6 +358,9 @@ def _kind(facts: Facts) -> Check:
         other = "byte" if kind == "message" else "message"
         text = f"it is a {kind} pipe, and a {other} pipe is needed"
         return problem("kind", Outcome.STATE, Cause.WRONG_TYPE, text, details=details, value=kind)
+    if facts.who is not None and facts.who.lower() == _NETWORK_LOGON and local.rejects_remote:
+        text = f"a {kind} pipe, which rejects clients of other computers; a logon by ssh on this computer is none"
+        return Check("kind", Status.NOTE, text, details)
     hint = "" if local.is_message_type else ": TransactNamedPipe and CallNamedPipe need a message pipe"
     return Check("kind", Status.OK, f"a {kind} pipe{hint}", details)
 
@@ -420,7 +441,8 @@ def _same_kind(facts: Facts) -> Check:
 
 def _first(facts: Facts) -> Check:
     makers = facts.holders.servers if facts.holders else []
-    who = f" by {_joined(facts.program(pid) for pid in makers)}" if makers else ""
+    keepers = makers or sorted({end.pid for end in facts.ends(is_server=False)})
+    who = f" by {_joined(facts.program(pid) for pid in keepers)}" if keepers else ""
     text = (
         f"the name is taken{who}: a server that must be the first (FILE_FLAG_FIRST_PIPE_INSTANCE) is refused, "
         "and one that adds an instance shares its clients"

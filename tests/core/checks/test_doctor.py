@@ -165,6 +165,7 @@ def test_once_it_was_opened_what_cannot_be_seen_does_not_matter() -> None:
         ({"suspended": frozenset((SERVER,))}, 6),
         ({"holders": held(server(pid=CHILD)), "running": running(CHILD, parent=SERVER)}, 7),
         ({"is_message": False}, 9),
+        ({"asks": True, "opening": OPENED}, 10),
         ({"asks": True, "opening": OPENED, "reply": Opening(1460, error_for(1460, "timed out"))}, 6),
         ({"asks": True, "opening": OPENED, "reply": Opening(109, error_for(109, "closed"))}, 7),
         ({"opening": Opening(1450, error_for(1450, "no memory"))}, 1),
@@ -221,11 +222,22 @@ def test_a_pipe_that_opens_and_is_not_listed_is_an_alias() -> None:
 
 
 def test_a_name_that_only_a_client_keeps_is_told_with_the_client() -> None:
-    left = facts(holders=held(client()), opening=Opening(WinError.FILE_NOT_FOUND))
+    left = facts(is_free=False, holders=held(client()))
     diagnosis = diagnose(left)
     assert diagnosis.problem is not None
     assert (diagnosis.outcome, diagnosis.problem.cause) == (Outcome.ABSENT, Cause.NAME_KEPT)
     assert diagnosis.problem.value == str(CLIENT)
+    hidden = left._replace(holders=NOBODY, opening=Opening(WinError.FILE_NOT_FOUND))
+    assert cause_of(hidden) == (Outcome.ABSENT, Cause.NAME_KEPT)
+    assert cause_of(hidden._replace(opening=None, opens=False))[1] is not Cause.NAME_KEPT
+
+
+def test_that_it_rejects_other_computers_is_told_to_who_asks_for_the_network() -> None:
+    over_network = facts(who="network", token=ME._replace(groups=ME.groups | {NETWORK}))
+    assert check_of(diagnose(over_network), "kind").status is Status.NOTE
+    assert check_of(diagnose(over_network._replace(who="users")), "kind").status is Status.OK
+    open_to_all = over_network._replace(local=MADE._replace(rejects_remote=False))
+    assert check_of(diagnose(open_to_all), "kind").status is Status.OK
 
 
 # Who serves it
@@ -295,6 +307,12 @@ def test_the_list_that_is_proposed_lets_in_who_was_kept_out(case: str) -> None:
     assert judge(parse(problem.sddl), token, client_rights(Access.DUPLEX)).is_allowed
     stranger = Token(user="S-1-5-21-9-9-9-9", integrity=Integrity.MEDIUM)
     assert not judge(parse(problem.sddl), stranger, client_rights(Access.DUPLEX)).granted & Access.FILE_WRITE_DATA
+
+
+def test_the_list_that_is_proposed_lets_nobody_pose_as_the_server() -> None:
+    problem = diagnose(facts(descriptor=FOR_ADMINS)).problem
+    assert problem is not None
+    assert problem.sddl == f"D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x12019b;;;{USER})"
 
 
 def test_an_app_is_let_in_by_its_package_or_by_all() -> None:
