@@ -95,7 +95,7 @@ _BY_CALL: dict[str, dict[int, str]] = {
 }
 
 _ELEVATE = "`powershell Start-Process powershell -Verb RunAs`"
-_OWN_LIST = "Have whoever makes the pipe let you in: `pipectl help access`"
+_OWN_LIST = "Have whoever makes the pipe change its access list: `pipectl help access`"
 
 # What `doctor` finds: by its cause, with one command that can be pasted.
 _BY_CAUSE: dict[str, str] = {

@@ -1,5 +1,6 @@
 """`pipectl doctor`: the verdict on pipes of real servers, in processes of their own."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -367,10 +368,11 @@ def test_a_refusal_by_another_computer_is_told_by_its_code(pipectl: Pipectl, mon
 def test_no_handle_is_left(pipe_name: str, handle_count: Any, holding: Holding) -> None:
     holding("listen", pipe_name, "9")
     examine(Question(pipe_name))
+    gc.collect()  # what tests before have left
     before = handle_count()
     for _ in range(3):
         examine(Question(pipe_name))
-    assert handle_count() == before
+    assert handle_count() <= before
 
 
 def test_a_time_limit_of_0_still_says_what_is_known_at_once(pipe_name: str, pipectl: Pipectl) -> None:

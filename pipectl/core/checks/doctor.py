@@ -143,7 +143,8 @@ def _exists(facts: Facts) -> Check:
     was_found = None if facts.opening is None else facts.opening.code not in _NOT_FOUND
     if facts.is_there is None and was_found is None:
         return Check("exists", Status.UNKNOWN, "whether there is such a pipe could not be asked")
-    if not facts.is_there:
+    # WaitNamedPipe tells of `a` where it is asked for `a\b`.
+    if not facts.is_there or _is_shadowed(facts):
         if not was_found:
             return _absent(facts)
         if facts.is_there is False:
@@ -156,6 +157,12 @@ def _exists(facts: Facts) -> Check:
         return Check("exists", Status.OK, "how many instances it has cannot be seen")
     most = "no limit" if holders is None or holders.max_instances is None else f"at most {holders.max_instances}"
     return Check("exists", Status.OK, f"{_counted(instances, 'instance')}, {most}")
+
+
+def _is_shadowed(facts: Facts) -> bool:
+    names = facts.names or ()
+    is_listed = upper(short(facts.pipe)) in map(upper, names)
+    return not is_listed and in_the_way(facts.pipe, names) is not None
 
 
 def _name_kept(facts: Facts) -> Check | None:

@@ -4,7 +4,7 @@ Each question has a second at most, and all together have the time limit. What t
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 from pipectl.core.constants import Access, Wait
@@ -225,8 +225,11 @@ def _ask(connection: Connection, data: bytes, deadline: Deadline) -> Opening:
 
 def _remote(pipe: str, deadline: Deadline) -> Remote:
     host = pipe.removeprefix("\\\\?\\UNC\\").lstrip("\\").partition("\\")[0]
-    is_known = _in_time(lambda: _resolves(host), deadline)
-    takes_smb = _in_time(lambda: _answers(host), deadline) if is_known else None
+    if not host.isascii():  # to look it up would take Python's tables for international names
+        return Remote(host)
+    address = host.strip("[]").encode()
+    is_known = _in_time(lambda: _resolves(address), deadline)
+    takes_smb = _in_time(lambda: _answers(address), deadline) if is_known else None
     return Remote(host, is_known, takes_smb)
 
 
@@ -234,21 +237,18 @@ def _in_time(question: Callable[[], bool], deadline: Deadline) -> bool | None:
     return if_allowed(run_brief, question, _soon(deadline))
 
 
-def _resolves(host: str) -> bool:
+def _resolves(host: bytes) -> bool:
+    import socket  # a slow import, and seldom needed
+
+    with suppress(OSError):
+        return bool(socket.getaddrinfo(host, _SMB, type=socket.SOCK_STREAM))
+    return False
+
+
+def _answers(host: bytes) -> bool:
     import socket
 
-    try:
-        socket.getaddrinfo(host.strip("[]"), _SMB, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
-    return True
-
-
-def _answers(host: str) -> bool:
-    import socket
-
-    try:
-        socket.create_connection((host.strip("[]"), _SMB), _AT_MOST).close()
-    except OSError:
-        return False
-    return True
+    # It takes bytes too, and needs no tables for those.
+    with suppress(OSError), socket.create_connection((host, _SMB), _AT_MOST):  # type: ignore[arg-type]
+        return True
+    return False

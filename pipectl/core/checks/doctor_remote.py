@@ -49,7 +49,7 @@ def _host(remote: Remote, *, was_reached: bool) -> Check:
     if is_known or was_reached:
         return Check("host", Status.OK, host)
     if is_known is None:
-        return Check("host", Status.UNKNOWN, f"whether {host} is known was not found in time")
+        return Check("host", Status.UNKNOWN, f"whether {host} is known could not be looked up")
     return problem(
         "host", Outcome.ABSENT, Cause.UNKNOWN_HOST, f"no computer of the name {host} is known here", value=host
     )

@@ -197,7 +197,12 @@ def test_names_that_differ_in_numbers_alone_are_alike() -> None:
 def test_a_pipe_in_the_way_is_named() -> None:
     assert in_the_way(r"\\.\pipe\svc\control", ["other", "SVC"]) == "SVC"
     assert in_the_way(r"\\.\pipe\svc2", ["svc"]) is None
-    assert cause_of(facts(pipe=r"\\.\pipe\svc\control", is_there=False))[1] is Cause.SHADOWED
+    below = facts(pipe=r"\\.\pipe\svc\control", is_there=False)
+    assert cause_of(below)[1] is Cause.SHADOWED
+    # WaitNamedPipe answers for the one in the way.
+    assert cause_of(below._replace(is_there=True))[1] is Cause.SHADOWED
+    assert cause_of(below._replace(is_there=True, opening=Opening(WinError.INVALID_NAME)))[1] is Cause.SHADOWED
+    assert cause_of(below._replace(is_there=True, names=["svc", r"SVC\Control"]))[1] is None
 
 
 @pytest.mark.parametrize(
