@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.security.descriptors import pipe_security, security_attributes
 from pipectl.core.win32.calls import create_file, create_named_pipe
-from tests.nt.layer import RefusedProcesses, SilentComputer
+from tests.nt.layer import RefusedProcesses, SilentComputer, SlowNames
 from tests.runner import Holding, Pipectl, Running
 
 Found = dict[str, Any]
@@ -284,6 +285,7 @@ def test_an_unknown_account_is_a_usage_error(pipe_name: str, pipectl: Pipectl, w
     assert pipectl("doctor", pipe_name, "--as", who).exit_code == 2
 
 
+@pytest.mark.usefixtures("monkeypatch")  # what is refused is refused in this process
 def test_processes_that_may_not_be_looked_into_are_said_and_not_guessed(
     pipe_name: str, pipectl: Pipectl, holding: Holding
 ) -> None:
@@ -296,6 +298,7 @@ def test_processes_that_may_not_be_looked_into_are_said_and_not_guessed(
     assert "may not be looked into" in text_of(found, "server")
 
 
+@pytest.mark.usefixtures("monkeypatch")  # what is refused is refused in this process
 def test_what_a_plain_user_may_not_see_is_asked_of_the_pipe(pipe_name: str, pipectl: Pipectl, holding: Holding) -> None:
     server, _ = holding("listen", pipe_name, "2")
     with RefusedProcesses():
@@ -339,8 +342,6 @@ def test_a_server_needs_the_right_to_add_instances(pipe_name: str, pipectl: Pipe
 def test_a_computer_that_does_not_answer_takes_no_longer_than_the_time_limit(
     pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch, late: float
 ) -> None:
-    import time
-
     monkeypatch.setattr(doctor_facts, "_resolves", lambda _host: True)
     monkeypatch.setattr(doctor_facts, "_answers", lambda _host: False)
     begun = time.perf_counter()
@@ -373,6 +374,18 @@ def test_no_handle_is_left(pipe_name: str, handle_count: Any, holding: Holding) 
     for _ in range(3):
         examine(Question(pipe_name))
     assert handle_count() <= before
+
+
+@pytest.mark.usefixtures("monkeypatch")  # the names are slow in this process
+def test_names_that_take_long_keep_nobody_from_the_verdict(pipe_name: str, pipectl: Pipectl, late: float) -> None:
+    security = pipe_security(["S-1-5-21-1-2-3-1001"]).attributes
+    with PipeServer(pipe_name, echo, config=PipeConfig(security=security)), SlowNames():
+        begun = time.perf_counter()
+        result = pipectl("doctor", pipe_name, "--timeout", "1", "-v", "--json")
+        assert time.perf_counter() - begun < 1 + 3 * late
+    assert result.exit_code == 0
+    (access,) = [check for check in result.object["checks"] if check["id"] == "access"]
+    assert any(" S-1-5-21-1-2-3-1001: " in line for line in access["details"])
 
 
 def test_a_time_limit_of_0_still_says_what_is_known_at_once(pipe_name: str, pipectl: Pipectl) -> None:
