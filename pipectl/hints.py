@@ -28,7 +28,17 @@ _BY_CODE: dict[int, str] = {
     WinError.PATH_NOT_FOUND: _SEE_LIST,
     WinError.BAD_NETPATH: "The computer cannot be reached over SMB (port 445): check its name",
     WinError.BAD_NET_NAME: r"A remote pipe is written \\HOST\pipe\NAME",
-    WinError.ACCESS_DENIED: "See who may open it: `pipectl info {subject}`",
+    WinError.ACCESS_DENIED: "See why, and what would help: `pipectl doctor {subject}`",
+    WinError.NETNAME_DELETED: "Try again: the computer has ended the connection",
+    WinError.REQ_NOT_ACCEP: "See which connections are open, and end some on that computer: `net use`",
+    WinError.NO_NET_OR_BAD_PATH: "See whether the name and the network are right: `pipectl doctor {subject}`",
+    WinError.SESSION_CREDENTIAL_CONFLICT: r"End the other connection first: `net use \\HOST\IPC$ /delete`",
+    WinError.NETWORK_UNREACHABLE: "See whether the computer can be reached: `pipectl doctor {subject}`",
+    WinError.SMB_GUEST_LOGON_BLOCKED: r"Log on with an account of that computer: `net use \\HOST\IPC$ /user:NAME`",
+    WinError.ACCOUNT_RESTRICTION: r"Log on with an account that has a password: `net use \\HOST\IPC$ /user:NAME`",
+    WinError.LOGON_TYPE_NOT_GRANTED: "Give the account the right to access that computer from the network there: "
+    "`secpol.msc`",
+    WinError.WRONG_TARGET_NAME: "Write the computer's own name, and not an alias: `hostname` on that computer",
     WinError.LOGON_FAILURE: r"The remote computer refused the logon: connect first with `net use \\HOST\IPC$`",
     WinError.PIPE_BUSY: "Wait for a free instance: `pipectl wait {subject}`",
     WinError.SEM_TIMEOUT: "Every instance stayed taken: allow more time with `--timeout SECONDS`",
@@ -84,6 +94,50 @@ _BY_CALL: dict[str, dict[int, str]] = {
     },
 }
 
+_ELEVATE = "`powershell Start-Process powershell -Verb RunAs`"
+_OWN_LIST = "Have whoever makes the pipe change its access list: `pipectl help access`"
+
+# What `doctor` finds: by its cause, with one command that can be pasted.
+_BY_CAUSE: dict[str, str] = {
+    "name-too-long": "Choose a shorter name: `pipectl help quoting`",
+    "absent": _SEE_LIST,
+    "near-name": "See whether this one was meant: `pipectl doctor {value}`",
+    "service": "Start the service as administrator: `sc.exe start {value}`",
+    "shadowed": "End the server of the other pipe, or choose another name: `pipectl who {value}`",
+    "name-kept": "End the process that keeps the name, and start the server again: `taskkill /PID {value}`",
+    "server-ended": "End the process that keeps the pipe, and start the server again: `taskkill /F /PID {value}`",
+    "servers-differ": "End the one that should not serve it: `pipectl who {subject} --ends server`",
+    "suspended": "Resume process {value}, which a debugger or Windows has suspended: `resmon`",
+    "not-elevated": f"Run the program as administrator: {_ELEVATE}",
+    "not-in-list": _OWN_LIST,
+    "denied-by-entry": _OWN_LIST,
+    "network-logon": "Run the program in a session on the computer itself, and not over ssh or WinRM: `pipectl help "
+    "access`",
+    "integrity": _OWN_LIST,
+    "appcontainer": _OWN_LIST,
+    "restricted": _OWN_LIST,
+    "direction": "Open it for one direction: `pipectl doctor {subject} --mode {value}`",
+    "denied": f"See the access list as administrator: {_ELEVATE}",
+    "denied-all-the-same": "See which drivers filter files and pipes, as administrator: `fltmc filters`",
+    "full": "Wait for a free instance: `pipectl wait {subject} --timeout 30`",
+    "not-listening": "Wait until the server listens again: `pipectl wait {subject} --timeout 30`",
+    "client-left": "Have the server disconnect clients that have left, and wait: `pipectl wait {subject} --timeout 30`",
+    "not-reading": "See whom the server serves, and restart it if it hangs: `pipectl who {subject}`",
+    "wrong-type": "See how the pipe reads and writes, and use it so: `pipectl state {subject}`",
+    "no-reply": "The server may wait for the end of a line: `pipectl call {subject} DATA --newline`",
+    "hung-up": "See what the server says unasked, and its log: `pipectl peek {subject}`",
+    "not-seen": "Run it as administrator, who sees more: `pipectl doctor {subject}`",
+    "failed": "See what can be known of the pipe: `pipectl who {subject}`",
+    "unknown-host": "Check the computer's name: `nslookup {value}`",
+    "no-smb": 'On that computer, allow SMB as administrator: `netsh advfirewall firewall set rule name="File and '
+    'Printer Sharing (SMB-In)" new enable=yes`',
+    "taken": "See who serves it: `pipectl who {subject}`",
+    "no-instance-right": "End the server that has made the pipe, or change its list: `pipectl who {subject}`",
+    "most-instances": "End a server, or raise the limit where the first instance is made: `pipectl who {subject}`",
+    "differs": "Make it as the first instance is: `pipectl info {subject}`",
+    "protected-prefix": f"Choose another name, or make it as administrator: {_ELEVATE}",
+}
+
 # What has no code.
 _BY_TOPIC: dict[str, str] = {
     "empty request": "Send at least one byte, such as a line feed: `--newline`",
@@ -118,6 +172,23 @@ def hint_for(error: PipeError) -> str | None:
     if hint == _SEE_LIST and error.pipe and is_remote(error.pipe):
         return _SEE_LIST_THERE
     return hint and hint.replace("{subject}", pasteable(error.subject or "PIPE"))
+
+
+def fix_for(cause: str, pipe: str, value: str | None = None, code: int = 0) -> str:
+    """Return what to try for a cause that `doctor` has found, as one line with a command.
+
+    `value` is what the cause is about, such as another name, and `code` the Win32 code of another computer's refusal.
+    """
+    text = _BY_CAUSE.get(cause) or _there(code)
+    subject = pasteable(pipe)
+    return text.replace("{subject}", subject).replace("{value}", pasteable(value) if value else "PIPE")
+
+
+def _there(code: int) -> str:
+    """Return what to try where another computer refuses with a code."""
+    if code == WinError.ACCESS_DENIED:
+        return "See what the network may do there, on that computer: `pipectl doctor NAME --as network`"
+    return _BY_CODE.get(code, "Look at the pipe on that computer: `pipectl doctor NAME --as network`")
 
 
 def _program_hint(program: str) -> str:

@@ -1,10 +1,13 @@
 """What a person is advised to try, by the function that failed and its code."""
 
+import re
+
 import pytest
 
+from pipectl.core.checks.doctor_model import Cause
 from pipectl.core.errors import error_for
 from pipectl.core.names import full_name
-from pipectl.hints import hint_for, pasteable
+from pipectl.hints import fix_for, hint_for, pasteable
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,24 @@ def test_the_same_code_is_advised_on_by_the_call(function: str, code: int, word:
 def test_a_name_in_a_hint_survives_every_shell_that_can_have_it(pipe: str, pasted: str) -> None:
     assert pasteable(pipe) == pasted
     assert full_name(pasted.strip("'\"").replace("''", "'")) == full_name(pipe)
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_what_is_to_be_tried_for_a_cause_has_a_command_with_its_names(cause: Cause) -> None:
+    fix = fix_for(cause, r"\\.\pipe\a b", "77", code=1326)
+    (command,) = re.findall("`([^`]+)`", fix)
+    assert "{" not in fix
+    assert "a b" not in command or '"a b"' in command
+
+
+def test_what_another_computer_refuses_is_advised_on_by_its_code() -> None:
+    assert "net use" in fix_for("remote", r"\\host\pipe\svc", code=1326)
+    assert "--as network" in fix_for("remote", r"\\host\pipe\svc", code=5)
+
+
+def test_access_that_is_denied_is_for_the_doctor() -> None:
+    hint = hint_for(error_for(5, "denied", "CreateFileW", r"\\.\pipe\svc")) or ""
+    assert "`pipectl doctor svc`" in hint
 
 
 def test_a_pipe_of_another_computer_is_listed_there() -> None:

@@ -78,8 +78,10 @@ if sys.platform == "win32":
     from pipectl.core.inventory import details, directory
     from pipectl.core.models import PipeEntry
     from pipectl.core.pipe.client import Client
+    from pipectl.core.pipe.config import PipeConfig
     from pipectl.core.pipe.connection import connect
     from pipectl.core.pipe.server import PipeServer
+    from pipectl.core.security.descriptors import pipe_security
 
     def echo(_client: Client, data: bytes) -> bytes:
         return data
@@ -123,6 +125,12 @@ if sys.platform == "win32":
         check("who", [found])
         assert [warning["kind"] for warning in found["warnings"]] == ["server-ended", "several-servers"]
         assert other.pid in found["warnings"][1]["pids"]
+
+    @pytest.mark.parametrize("options", [[], ["--as", "users"], ["--serve"], ["--no-open", "--type", "byte"]], ids=str)
+    def test_a_diagnosis_fits(pipe_name: str, pipectl: Pipectl, options: list[str]) -> None:
+        check("doctor", [pipectl("doctor", pipe_name, *options, "--json").object])
+        with PipeServer(pipe_name, echo, config=PipeConfig(security=pipe_security(["me"]).attributes)):
+            check("doctor", [pipectl("doctor", pipe_name, *options, "--json").object])
 
     @pytest.mark.parametrize("is_listed", [True, False])
     def test_what_is_seen_without_opening_fits(

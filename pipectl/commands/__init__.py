@@ -18,6 +18,7 @@ COMMANDS = {
     "who": Entry("pipectl.commands.who", "Show which processes hold a pipe's ends: its server and its clients."),
     "watch": Entry("pipectl.commands.watch", "Show which pipes appear and go, and how their instances change."),
     "info": Entry("pipectl.commands.info", "Show how a pipe was made, who serves it, and who may open it."),
+    "doctor": Entry("pipectl.commands.doctor", "Find out why a pipe cannot be opened, and what would help."),
     "wait": Entry("pipectl.commands.wait", "Wait until a pipe is free, exists, or is gone."),
     "transact": Entry(
         "pipectl.commands.transact", "Send many requests to a pipe over one connection, and print each reply."

@@ -33,6 +33,7 @@ _TOUR = (
     Step("See all about a pipe", "info {n}"),
     Step("See who holds a pipe, without opening it", "who {n}"),
     Step("Watch which pipes appear and go", "watch {n} --initial --count 1 --timeout 2"),
+    Step("Find out whether a pipe can be opened, and else why not", "doctor {n}"),
     Step("See how a handle reads and waits", "state {n} --read-mode message"),
     Step("Wait until a pipe is free, without opening it", "wait {n}"),
     Step("Serve a pipe: here somebody calls it, and it ends", "serve {n}-served --reply pong --once", client=True),

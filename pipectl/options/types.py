@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from pipectl.core.pipe.framing import Framing
+    from pipectl.core.security.access_check import Token
 
 _E = TypeVar("_E", bound=Enum)
 
@@ -100,6 +101,20 @@ class FramingRule(click.ParamType["Framing"]):
             self.fail(str(error), param, ctx)
 
 
+class TokenOf(click.ParamType["tuple[str, Token]"]):
+    """Whose access is asked about; the value is what was written, and the token."""
+
+    name = "who"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> "tuple[str, Token]":
+        from pipectl.core.security.tokens import by_name
+
+        try:
+            return value, by_name(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class Word(click.Choice[_E]):
     """One member of an enum, written as its name in small letters."""
 
@@ -131,3 +146,4 @@ SIZE = Size()
 ENCODING = Encoding()
 FRAMING = FramingRule()
 FILE = FilePath()
+TOKEN = TokenOf()

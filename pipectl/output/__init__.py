@@ -5,7 +5,7 @@ By default a terminal gets tables, and a file or a pipe gets a payload's own byt
 cut to a width. The format is chosen once: `Output.data` is the writer that has it.
 
 Everything that comes from outside is escaped before a terminal gets it: see `text`. What this file does not need to
-write a redirected payload is imported when it is used: `text`, `json` and `tables`, which alone knows rich.
+write a redirected payload is imported when it is used: `text`, `json` and `tables`, which alone draws with rich.
 """
 
 import codecs

@@ -1,4 +1,4 @@
-"""What a person sees on a terminal: columns, a line at the bottom, colored messages. The only file that knows rich."""
+"""What a person sees on a terminal: columns, a line at the bottom, colored messages. Only this file draws with rich."""
 
 import sys
 from collections.abc import Iterator, Sequence

@@ -201,7 +201,6 @@ def _width(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
     if text.isascii():
         return len(text)
-    import unicodedata
+    from rich.cells import cell_len  # which the exe has, unlike unicodedata
 
-    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
-    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
+    return cell_len(text)

@@ -2,8 +2,9 @@
 
 TEXT = r"""ACCESS: WHO MAY OPEN A PIPE
 
-Error 5, "Access is denied", has four usual causes. `pipectl info svc` shows
-the access list in words, the owner, and the process behind the pipe.
+Error 5, "Access is denied", has four usual causes. `pipectl doctor svc` finds
+out which, and an access list that would do. `pipectl info svc` shows the list
+in words, the owner, and the process behind the pipe.
 
 The access list (ACL)
 

@@ -45,6 +45,10 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
 `watch`
     objects: one for each change, as it is seen
     schema: watch
+`doctor`
+    objects: the verdict, the checks that led to it, and what to try; its exit
+      code is in it
+    schema: doctor
 `popen`
     objects: one for the lines of output that come together, and one at the end
     schema: popen

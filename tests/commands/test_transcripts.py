@@ -2,17 +2,18 @@
 
 What differs from run to run is replaced by words in capitals.
 
-All of it is what the commands say of real pipes and programs, but for five parts, whose facts patches make up; only
+All of it is what the commands say of real pipes and programs, but for six parts, whose facts patches make up; only
 words, order and tables are real there:
 
 * `list`, and hints at near names: PIPES, because Wine cannot list its pipes and no two systems have the same.
 * `info`: INFO, because the user, the program, the access list and the number of instances differ from run to run.
 * `who`: WHO, for the same reason.
 * `selftest`: what it says of the system, which is left out.
+* `doctor`: DENIED, because Wine lets everyone in.
 * `state`: STATE, because Wine has collection values and a user's name where Windows has none; with `--read-mode`, what
   is told after it is made up too.
 
-Whether the facts are true is asked in test_list.py, test_info.py, test_who.py and test_state.py.
+Whether the facts are true is asked in test_list.py, test_info.py, test_who.py, test_doctor.py and test_state.py.
 """
 
 import re
@@ -24,14 +25,20 @@ import pytest
 
 from pipectl.cli import cli
 from pipectl.commands import COMMANDS
-from pipectl.core.checks import system
+from pipectl.core.checks import doctor_facts, system
+from pipectl.core.checks.doctor import diagnose
+from pipectl.core.checks.doctor_model import Facts, Opening
 from pipectl.core.constants import Wait
 from pipectl.core.errors import PartialResultError, PipeClosedError
 from pipectl.core.inventory import details, directory, who
-from pipectl.core.models import PipeEntry
+from pipectl.core.inventory.holders import End, Holders
+from pipectl.core.inventory.processlist import ListedProcess
+from pipectl.core.models import LocalInfo, PipeEntry, Process
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
+from pipectl.core.security.access_check import Elevation, Integrity, Token
+from pipectl.core.security.sddl import parse
 from tests.pipes import reporting
 from tests.runner import Background
 from tests.streams import Streams
@@ -68,6 +75,27 @@ WHO = {
     ],
     "warnings": [],
 }
+DENIED = Facts(
+    r"\\.\pipe\svc",
+    token=Token(
+        user="S-1-5-21-1-2-3-1001",
+        groups=frozenset(("S-1-1-0", "S-1-5-11")),
+        deny_only=frozenset(("S-1-5-32-544",)),
+        integrity=Integrity.MEDIUM,
+        elevation=Elevation.LIMITED,
+    ),
+    is_there=True,
+    is_free=True,
+    holders=Holders(
+        "svc", 3, None, 3, is_complete=True, ends=[End("svc", 4312, True, 4, state="listening", server_pid=4312)] * 3
+    ),
+    processes={4312: Process(4312, r"C:\Svc\svc.exe", r"NT AUTHORITY\SYSTEM", 0, ("SvcHost",))},
+    running={4312: ListedProcess(4312, 4, "svc.exe", 0, 0)},
+    local=LocalInfo(True, True, "duplex", None, 3, 65536, 0, 65536, 0, "listening", True),
+    descriptor=parse("D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x120089;;;WD)"),
+    accounts={"S-1-5-21-1-2-3-1001": r"VM\user"},
+    opening=Opening(5),
+)
 PIPES = [PipeEntry("docker_engine", 3, None), PipeEntry("dotnet-diagnostic-1234", 1, 1), PipeEntry("a\x1b[31m", 2, 4)]
 
 
@@ -250,6 +278,38 @@ hint: Run it as administrator, or ask the pipe itself, which takes an instance: 
         "watch docker_engine --initial --count 1",
         "TIME  present    docker_engine  3 instances\n",
     ),
+    "doctor": Scene(
+        "doctor svc",
+        r"""
+name    ok       \\.\pipe\svc
+place   ok       this computer
+exists  ok       3 instances, no limit
+server  ok       process 4312, svc.exe, service SvcHost, NT AUTHORITY\SYSTEM
+access  PROBLEM  you (VM\user, medium integrity, not elevated) may read, and not write
+                   1 SYSTEM: full control (is another's)
+                   2 Administrators: full control (counts only to deny: not elevated)
+                   3 Everyone: read (counts)
+room    ok       an instance is free
+flow    ok       nothing waits to be read by the server
+open    note     denied, as the check of access says (ERROR_ACCESS_DENIED, 5)
+kind    ok       a message pipe
+verdict: access denied: only administrators may read and write, and this is not elevated
+fix: Run the program as administrator: `powershell Start-Process powershell -Verb RunAs`
+access list that would do: D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x120089;;;WD)(A;;0x12019b;;;S-1-5-21-1-2-3-1001)
+""",
+        exit_code=5,
+    ),
+    "doctor of a pipe that is not there": Scene(
+        "doctor svc --no-open",
+        r"""
+name    ok       \\.\pipe\svc
+place   ok       this computer
+exists  PROBLEM  there is no such pipe
+verdict: there is no such pipe
+fix: See which pipes there are: `pipectl list`
+""",
+        exit_code=3,
+    ),
     "state": Scene(
         "state svc",
         r"""
@@ -332,6 +392,8 @@ def test_a_person_sees_just_this(
     monkeypatch.setattr(
         who, "who", lambda *_, **__: who.Found([WHO], PartialResultError(missing, pipe=pipe_name, topic="who"))
     )
+    if scene.line == "doctor svc":
+        monkeypatch.setattr(doctor_facts, "examine", lambda *_: diagnose(DENIED))
     states = iter([STATE, {**STATE, "read_mode": "message"} if "--read-mode" in scene.line else STATE])
     monkeypatch.setattr(details, "handle_state", lambda _pipe: next(states))
     streams = Streams(monkeypatch, are_terminals=True)

@@ -25,7 +25,7 @@ from pipectl.core.constants import Access
 from pipectl.core.errors import InvalidPipeNameError, error_for
 from pipectl.core.inventory.directory import parse_directory
 from pipectl.core.inventory.handles import parse_handles, type_of
-from pipectl.core.inventory.processlist import parse_processes
+from pipectl.core.inventory.processlist import parse_processes, suspended
 from pipectl.core.pipe.framing import Framing, parse
 from pipectl.core.security import sddl
 from pipectl.core.security.access_check import allowed
@@ -321,6 +321,7 @@ def test_any_table_of_handles_is_read_or_is_a_value_error(table: tuple[bytes, in
 def test_any_list_of_processes_is_read_or_is_a_value_error(data: bytes, address: int, pointer: int) -> None:
     with suppress(ValueError):
         assert len(parse_processes(memoryview(data), address, pointer)) * 84 <= len(data)
+    assert all(pid >= 0 for pid in suspended(memoryview(data), pointer))
 
 
 # Output

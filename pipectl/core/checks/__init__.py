@@ -1,1 +1,1 @@
-"""Checks of this system: whether Windows behaves as pipectl assumes."""
+"""Whether things are as they should be: diagnoses, and what pipectl assumes about Windows."""

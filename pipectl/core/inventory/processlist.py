@@ -1,12 +1,18 @@
 """The table of all processes, as the system writes it: also of those that this user may not open."""
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 # SYSTEM_PROCESS_INFORMATION, by the size of a pointer: the offset of the next, when it began, the length of its
 # program's name and where that stands, its number and its parent's, its session.
 _ENTRIES = {8: struct.Struct("<I28xq16xH6xQ8xQQ4xI"), 4: struct.Struct("<I28xq16xH2xI4xII4xI")}
 _POINTER = struct.calcsize("P")
+# By the same: where the SYSTEM_THREAD_INFORMATIONs follow, whose number is after the offset of the next process; and of
+# each its state and what it waits for.
+_THREADS = {8: (256, struct.Struct("<68xII4x")), 4: (184, struct.Struct("<52xII4x"))}
+_WAITING = 5
+_SUSPENDED = 5
 
 
 class ListedProcess(NamedTuple):
@@ -18,6 +24,27 @@ class ListedProcess(NamedTuple):
     session: int
     # A FILETIME: units of 100 ns since 1601.
     started: int
+
+
+def suspended(table: memoryview, pointer: int = _POINTER) -> frozenset[int]:
+    """Return the processes of which every thread is suspended, in what class 5 of NtQuerySystemInformation wrote."""
+    return frozenset(pid for pid, threads in _threads(table, pointer) if threads and set(threads) == {_ASLEEP})
+
+
+_ASLEEP = (_WAITING, _SUSPENDED)
+
+
+def _threads(table: memoryview, pointer: int) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    """Yield the number of each process, with the state and the reason to wait of each of its threads."""
+    entry, (place, thread) = _ENTRIES[pointer], _THREADS[pointer]
+    offset, step = 0, 1
+    while step and offset + entry.size <= len(table):
+        step, count = struct.unpack_from("<II", table, offset)
+        begin = offset + place
+        end = min(begin + count * thread.size, offset + step if step else len(table))
+        whole = max(0, end - begin) // thread.size * thread.size
+        yield entry.unpack_from(table, offset)[4], list(thread.iter_unpack(table[begin : begin + whole]))
+        offset += step
 
 
 def parse_processes(table: memoryview, address: int, pointer: int = _POINTER) -> list[ListedProcess]:

@@ -9,10 +9,11 @@ Windows protects, with SeDebugPrivilege, which is enabled for the walk alone.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from ctypes import byref
 from ctypes.wintypes import HANDLE
+from typing import TypeVar
 
 from pipectl.core.constants import Access, PipeState, ShareMode, WinError
 from pipectl.core.deadline import Timeout, deadline_of
@@ -37,7 +38,9 @@ from pipectl.core.win32.system import SystemInformation, query_system
 from .bounded import ask_each
 from .handles import OpenHandle, parse_handles, type_of
 from .holders import End, Walk
-from .processlist import ListedProcess, parse_processes
+from .processlist import ListedProcess, parse_processes, suspended
+
+_T = TypeVar("_T")
 
 _DEVICE = "\\Device\\NamedPipe\\"
 # The idle process, and the kernel's own.
@@ -75,6 +78,37 @@ def walk(timeout: Timeout = 5.0, *, every_process: bool = False) -> Walk:
     )
 
 
+def ask_ends(
+    ends: Sequence[End],
+    question: Callable[[Handle], _T | None],
+    timeout: Timeout = 1.0,
+    *,
+    access: Access = Access.FILE_READ_ATTRIBUTES,
+) -> list[tuple[End, _T]]:
+    """Ask about ends that a walk has found, by duplicates of their handles with this access, or with less.
+
+    What has no answer in time, or is gone by now, is left out.
+    """
+    by_handle = {_handle_of(end): end for end in ends if end.handle is not None}
+
+    def ask(handle: OpenHandle, duplicate: Handle) -> _T | None:
+        # The number may be another handle's by now.
+        is_same = is_pipe(duplicate) and get_object_name(duplicate) == _DEVICE + by_handle[handle].pipe
+        return question(duplicate) if is_same else None
+
+    with ExitStack() as stack:
+        stack.enter_context(debugging())
+        opened = _open({handle.pid for handle in by_handle}, stack)
+        questions = [handle for handle in by_handle if handle.pid in opened]
+        lend = _Lender(opened, (access, Access.FILE_READ_ATTRIBUTES, Access.NONE))
+        asked = ask_each(questions, lend, ask, deadline_of(timeout))
+    return [(by_handle[handle], answer) for handle, answer in asked.answers]
+
+
+def _handle_of(end: End) -> OpenHandle:
+    return OpenHandle(end.pid, end.handle or 0, end.access or 0, is_inheritable=bool(end.is_inheritable))
+
+
 def file_handles() -> list[OpenHandle]:
     """Return the handles of all processes on files, which is what pipes, consoles and devices are too.
 
@@ -94,6 +128,11 @@ def list_processes() -> dict[int, ListedProcess]:
     """Return all processes by their numbers."""
     table = query_system(SystemInformation.PROCESSES)
     return {process.pid: process for process in parse_processes(table.data, table.address)}
+
+
+def suspended_processes() -> frozenset[int]:
+    """Return the processes that are suspended, as by a debugger or as an app in the background; on Wine none."""
+    return suspended(query_system(SystemInformation.PROCESSES).data)
 
 
 def _left_alone(pids: Iterable[int], running: Mapping[int, ListedProcess]) -> set[int]:
@@ -116,15 +155,21 @@ def _open(pids: Iterable[int], stack: ExitStack) -> dict[int, Handle | int]:
 class _Lender:
     """Makes a duplicate of a handle, with which data can be neither read nor written."""
 
-    def __init__(self, opened: Mapping[int, Handle | int]) -> None:
+    def __init__(
+        self,
+        opened: Mapping[int, Handle | int],
+        # The first that the owner has itself: the server of an outbound pipe may not read attributes.
+        access: Sequence[Access] = (Access.FILE_READ_ATTRIBUTES, Access.NONE),
+    ) -> None:
         self._opened = opened
+        self._access = access
         self._own = winapi.GetCurrentProcess()
 
     def __call__(self, handle: OpenHandle) -> Handle:
-        try:
-            return self._duplicate(handle, Access.FILE_READ_ATTRIBUTES)
-        except PipeAccessError:  # the server of an outbound pipe does not have this right itself
-            return self._duplicate(handle, Access.NONE)
+        for access in self._access[:-1]:
+            with suppress(PipeAccessError):
+                return self._duplicate(handle, access)
+        return self._duplicate(handle, self._access[-1])
 
     def _duplicate(self, handle: OpenHandle, access: Access) -> Handle:
         duplicate = HANDLE()

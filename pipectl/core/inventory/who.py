@@ -88,7 +88,7 @@ def who(wanted: Wanted, timeout: float | None = 5.0, *, opens: bool = False, eve
     pipes = _matching(wanted.pattern, walked)
     if opens:
         pipes = [_asked(holders, deadline) for holders in pipes]
-    processes = _describe({end.pid for holders in pipes for end in holders.ends}, walked.running, deadline)
+    processes = describe_listed({end.pid for holders in pipes for end in holders.ends}, walked.running, deadline)
     pipes = [holders for holders in pipes if wanted.is_pipe(holders, processes)]
     if not pipes:
         raise _nothing(wanted, walked)
@@ -162,7 +162,9 @@ def _is(wanted: str | None, actual: str | None, shorten: Any) -> bool:
 # Who they are
 
 
-def _describe(pids: Iterable[int], running: Mapping[int, ListedProcess], deadline: Deadline) -> dict[int, Process]:
+def describe_listed(
+    pids: Iterable[int], running: Mapping[int, ListedProcess], deadline: Deadline
+) -> dict[int, Process]:
     """Describe processes; of one that may not be opened, the list of all has the program and the session."""
     described = describe_all(pids, deadline)
     for pid, process in described.items():

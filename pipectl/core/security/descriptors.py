@@ -130,6 +130,11 @@ def get_owner(pipe: Handle) -> str | None:
     return sddl.parse(_descriptor_text(pipe, _OWNER_SECURITY_INFORMATION)).owner
 
 
+def get_descriptor(pipe: Handle) -> Descriptor:
+    """Read the security descriptor of a pipe, without a look-up of names that could take time."""
+    return sddl.parse(_descriptor_text(pipe))
+
+
 def get_security(pipe: Handle) -> SecurityInfo:
     """Read the security descriptor of a pipe; either end will do, if the handle has READ_CONTROL."""
     text = _descriptor_text(pipe)

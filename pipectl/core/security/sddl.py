@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from pipectl.core.constants import Access
 
-from .sids import SYSTEM, Lookup, canonical, name_of
+from .sids import SYSTEM, Lookup, canonical, name_of, short
 
 
 class Kind(StrEnum):
@@ -270,6 +270,21 @@ def _join(words: Sequence[str], last: str) -> str:
 
 
 # Writing
+
+
+def text_of(dacl: Dacl, label: Label | None = None) -> str:
+    """Write an access list that no other is inherited into, and a label, as `parse` reads them."""
+    entries = "NO_ACCESS_CONTROL" if dacl.is_null else "".join(map(_entry_text, dacl.entries))
+    policy = label and "".join(code for code, bit in _POLICIES.items() if label.policy & bit)
+    return f"D:P{entries}" + (f"S:(ML;;{policy};;;{short(label.level)})" if label else "")
+
+
+def _entry_text(entry: AccessEntry) -> str:
+    kind = ("X" if entry.condition else "") + ("D" if entry.kind is Kind.DENY else "A")
+    flags = "".join(code for code, flag in _FLAGS.items() if entry.flags & flag)
+    rights = "GA" if entry.mask == Access.FILE_ALL_ACCESS else f"0x{entry.mask:x}"
+    condition = f";{entry.condition}" if entry.condition else ""
+    return f"({kind};{flags};{rights};;;{short(entry.account)}{condition})"
 
 
 def for_server(allow: Sequence[str], user: str, account_sid: Lookup, *, owner: str | None = None) -> str:

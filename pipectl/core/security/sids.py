@@ -70,6 +70,11 @@ def name_of(sid: str, lookup: Lookup | None = None) -> str:
     return (lookup and not _LETTERS.fullmatch(sid) and lookup(sid)) or sid
 
 
+def short(sid: str) -> str:
+    """Give the two letters that SDDL has for a SID, or the SID."""
+    return _LETTERS_OF.get(sid, sid)
+
+
 _LOGON_SESSION = "S-1-5-5-"
 _LETTERS = re.compile(r"[A-Z]{2}")
 _SID = re.compile(r"S-1-(?:0X[0-9A-F]{1,12}|[0-9]{1,15})(?:-(?:0X[0-9A-F]{1,8}|[0-9]{1,10}))*")
@@ -163,3 +168,4 @@ SA --             Schema Admins
 _ROWS = [line.split(None, 2) for line in _WELL_KNOWN.strip().splitlines()]
 _BY_LETTERS = {letters: letters if sid == "--" else sid for letters, sid, _ in _ROWS if letters != "--"}
 _NAMES = {letters if sid == "--" else sid: name for letters, sid, name in _ROWS}
+_LETTERS_OF = {sid: letters for letters, sid in _BY_LETTERS.items()}

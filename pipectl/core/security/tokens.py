@@ -10,7 +10,7 @@ from ctypes import byref, c_void_p
 from ctypes.wintypes import DWORD, HANDLE
 from typing import TypeVar
 
-from pipectl.core.errors import if_allowed
+from pipectl.core.errors import UnsupportedError, if_allowed
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.processes import (
@@ -74,6 +74,30 @@ def linked() -> Token | None:
         return None
     with Handle(handle) as other:
         return of_handle(other)
+
+
+def by_name(who: str) -> Token:
+    """Return the token that is meant by `elevated`, by `pid:N`, or by what `constructed` takes.
+
+    Raises ValueError for an unknown name, what `of_process` raises, and UnsupportedError for `elevated` if this user
+    has no elevated token, or the system does not show it.
+    """
+    if who.lower() == "elevated":
+        return _elevated()
+    kind, colon, pid = who.partition(":")
+    if colon and kind.lower() == "pid":
+        if not pid.isascii() or not pid.isdecimal():
+            raise ValueError(f"`{pid}` is not the number of a process")
+        return of_process(int(pid))
+    return constructed(who)
+
+
+def _elevated() -> Token:
+    here = current()
+    other = here if here.elevation is Elevation.FULL else linked()
+    if other is None or (other.integrity or 0) < Integrity.HIGH:
+        raise UnsupportedError("this user has no elevated token, or the system does not show it", subject="elevated")
+    return other
 
 
 def constructed(who: str) -> Token:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from pipectl.core.inventory.handles import OpenHandle, parse_handles, type_of
-from pipectl.core.inventory.processlist import ListedProcess, parse_processes
+from pipectl.core.inventory.processlist import ListedProcess, parse_processes, suspended
 
 FILE = 0x125  # its lower byte, 0x25, is that of another type too
 OTHER = 0x25
@@ -89,6 +89,45 @@ def test_processes_are_read(pointer: int) -> None:
         ListedProcess(8, 4, "a.exe", 1, 1 << 56),
         ListedProcess(12, 8, "\ud800é.exe", 2, 3),
     ]
+
+
+# The states and the reasons to wait of threads: running, waiting for something, suspended.
+RUNS, WAITS, SUSPENDED = (2, 0), (5, 6), (5, 5)
+
+
+def threads_of(*processes: tuple[int, list[tuple[int, int]]], pointer: int = 8) -> memoryview:
+    """A list of processes with the states of their threads, and nothing else."""
+    before, between = ("<I4x72xQ", "<68xII4x") if pointer == 8 else ("<I4x60xI", "<52xII4x")
+    whole = 256 if pointer == 8 else 184
+    data = b""
+    for index, (pid, states) in enumerate(processes):
+        threads = b"".join(struct.pack(between, *state) for state in states)
+        step = 0 if index == len(processes) - 1 else whole + len(threads)
+        begin = bytearray(struct.pack(before, step, pid).ljust(whole, b"\0"))
+        struct.pack_into("<I", begin, 4, len(states))
+        data += begin + threads
+    return memoryview(data)
+
+
+@POINTERS
+def test_a_process_is_suspended_if_every_thread_of_it_is(pointer: int) -> None:
+    table = threads_of(
+        (0, []),
+        (8, [SUSPENDED, SUSPENDED]),
+        (12, [SUSPENDED, WAITS]),
+        (16, [RUNS]),
+        (20, [WAITS]),
+        (24, [SUSPENDED]),
+        pointer=pointer,
+    )
+    assert suspended(table, pointer) == {8, 24}
+
+
+def test_threads_beyond_the_end_of_a_list_are_not_read() -> None:
+    table = threads_of((8, [SUSPENDED, SUSPENDED]))
+    for size in (0, 50, 104, 256, 300):
+        assert suspended(table[:size], 8) == frozenset()
+    assert suspended(table[:-4], 8) == {8}
 
 
 @pytest.mark.parametrize("address", [0, ADDRESS + 200, ADDRESS - 100_000])

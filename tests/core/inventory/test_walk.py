@@ -17,13 +17,15 @@ from pipectl.core.inventory import bounded
 from pipectl.core.inventory import walk as walking
 from pipectl.core.inventory.bounded import FIRST_PATIENCE
 from pipectl.core.inventory.holders import End, Holders, Walk, by_pipe
-from pipectl.core.inventory.walk import file_handles, list_processes, walk
+from pipectl.core.inventory.walk import ask_ends, file_handles, list_processes, walk
 from pipectl.core.pipe.availability import Availability, probe
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
+from pipectl.core.security.descriptors import get_owner
 from pipectl.core.win32 import system, winapi
 from pipectl.core.win32.calls import create_named_pipe
 from pipectl.core.win32.processes import TokenAccess
+from pipectl.core.win32.queries import get_local_info
 from tests.nt.layer import RefusedProcesses, Rule
 from tests.runner import Background, Holding
 
@@ -261,6 +263,36 @@ def test_what_windows_protects_is_left_alone_unless_every_process_is_wanted(
         assert set(openings.made.values()) <= {0x40}
         assert server.pid not in walk(PATIENCE, every_process=True).unseen
         assert server.pid in openings.made
+
+
+# Asking about an end that was found
+
+
+def test_an_end_that_was_found_is_asked_about_with_the_access_that_is_wanted(
+    pipe_name: str, holding: Holding, handle_count: Callable[[], int]
+) -> None:
+    server, _ = holding("listen", pipe_name, "2")
+    ends = holders_of(pipe_name).ends
+    before = handle_count()
+    access = Access.FILE_READ_ATTRIBUTES | Access.READ_CONTROL
+    answers = ask_ends(ends, lambda handle: (get_local_info(handle).state, get_owner(handle)), PATIENCE, access=access)
+    assert [(end.pid, state) for end, (state, _owner) in answers] == [(server.pid, "listening")] * 2
+    assert handle_count() == before
+
+
+def test_a_number_that_is_another_handles_by_now_is_not_asked_about(pipe_name: str) -> None:
+    with create_named_pipe(pipe_name), create_named_pipe(f"{pipe_name}-other"):
+        (end,) = holders_of(pipe_name).ends
+        (other,) = holders_of(f"{pipe_name}-other").ends
+        changed = end._replace(handle=other.handle)
+        assert ask_ends([changed, end], get_local_info, PATIENCE) == ask_ends([end], get_local_info, PATIENCE)
+
+
+def test_an_end_that_gives_no_answer_is_left_out(pipe_name: str, holding: Holding) -> None:
+    holding("listen", pipe_name)
+    ends = holders_of(pipe_name).ends
+    with SilentPipe(pipe_name):
+        assert ask_ends(ends, get_local_info, 0.5) == []
 
 
 # What it cannot see

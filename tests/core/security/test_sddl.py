@@ -18,6 +18,7 @@ from pipectl.core.security.sddl import (
     for_server,
     label_in_words,
     parse,
+    text_of,
 )
 from pipectl.core.security.sids import EVERYONE, canonical
 
@@ -191,15 +192,24 @@ _ENTRIES = st.builds(
 )
 
 
-def written(dacl: Dacl) -> str:
-    letters = {Kind.ALLOW: "A", Kind.DENY: "D"}
-    entries = (f"({letters[e.kind]};{int(e.flags)};{int(e.mask):#x};;;{e.account})" for e in dacl.entries)
-    return "D:" + "NO_ACCESS_CONTROL" * dacl.is_null + "".join(entries)
-
-
 @given(st.lists(_ENTRIES).map(lambda entries: Dacl(tuple(entries))))
 def test_a_list_that_was_written_is_read_again(dacl: Dacl) -> None:
-    assert parse(written(dacl)).dacl == dacl
+    assert parse(text_of(dacl)).dacl == dacl
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "D:P",
+        "D:PNO_ACCESS_CONTROL",
+        "D:P(A;;GA;;;SY)(D;IO;0x12019b;;;S-1-5-21-1-2-3-1001)S:(ML;;NWNR;;;LW)",
+        'D:P(XA;;0x1;;;WD;(@User.Title == "a;b"))(XD;;GA;;;DA;(x))',
+    ],
+)
+def test_a_descriptor_is_written_as_it_was_read(text: str) -> None:
+    descriptor = parse(text)
+    assert descriptor.dacl is not None
+    assert text_of(descriptor.dacl, descriptor.label) == text
 
 
 # Telling

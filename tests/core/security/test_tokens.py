@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipectl.core.constants import Access, WinError
-from pipectl.core.errors import PipeError
+from pipectl.core.errors import PipeError, UnsupportedError
 from pipectl.core.security import tokens
-from pipectl.core.security.access_check import Integrity, Token, judge
+from pipectl.core.security.access_check import Elevation, Integrity, Token, judge
 from pipectl.core.security.accounts import current_owner_sid, current_user_sid
 from pipectl.core.security.sddl import parse
 from pipectl.core.security.sids import ALL_PACKAGES, ANONYMOUS, EVERYONE, INTERACTIVE, NETWORK, SYSTEM, canonical
@@ -160,6 +160,27 @@ def test_system_is_an_administrator_of_its_own_level() -> None:
     token = tokens.constructed(SYSTEM)
     assert token.allowed_sids >= {SYSTEM, canonical("BA")}
     assert token.integrity == Integrity.SYSTEM
+
+
+def test_a_process_is_meant_by_its_number() -> None:
+    assert tokens.by_name(f"pid:{os.getpid()}") == tokens.of_process(os.getpid())
+    with pytest.raises(ValueError, match="`x` is not the number of a process"):
+        tokens.by_name("pid:x")
+    with pytest.raises(PipeError):
+        tokens.by_name("pid:4294967292")
+
+
+def test_elevated_is_this_user_elevated_or_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = HERE._replace(integrity=Integrity.HIGH, elevation=Elevation.FULL)
+    monkeypatch.setattr(tokens, "current", lambda: HERE)
+    monkeypatch.setattr(tokens, "linked", lambda: full)
+    assert tokens.by_name("Elevated") == full
+    for other in (None, HERE._replace(integrity=Integrity.MEDIUM)):
+        monkeypatch.setattr(tokens, "linked", lambda other=other: other)
+        with pytest.raises(UnsupportedError):
+            tokens.by_name("elevated")
+    monkeypatch.setattr(tokens, "current", lambda: full)
+    assert tokens.by_name("elevated") == full
 
 
 def test_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:

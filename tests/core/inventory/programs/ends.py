@@ -1,9 +1,10 @@
 """Holds ends of a pipe as its arguments say, writes a line when it has them, and ends with its stdin.
 
-listen NAME COUNT    that many instances, overlapped
+listen NAME COUNT    that many instances, overlapped; then perhaps their direction, type and limit
 block NAME           an instance without OVERLAPPED, in a read that nothing ends; a client of its own makes it wait
 accept NAME          an instance without OVERLAPPED that waits for a client, likewise
-connect NAME COUNT   that many clients
+connect NAME COUNT   that many clients; then perhaps what each of them sends, which nobody reads
+left NAME            an instance whose client has left
 bequeath NAME        an instance that a child inherits, which has our stdin too; the line is the child's process id
 """
 
@@ -15,7 +16,7 @@ from ctypes.wintypes import DWORD
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from pipectl.core.constants import OpenMode
+from pipectl.core.constants import OpenMode, PipeMode
 from pipectl.core.errors import PipeError
 from pipectl.core.pipe.connection import connect
 from pipectl.core.win32 import winapi
@@ -25,16 +26,26 @@ if TYPE_CHECKING:
     from pipectl.core.win32.handle import Handle
 
 
-def listen(name: str, count: str = "1") -> None:
+def listen(name: str, count: str = "1", direction: str = "duplex", kind: str = "message", most: str = "255") -> None:
     """Hold instances."""
+    open_mode = OpenMode[direction.upper()] | OpenMode.OVERLAPPED
+    pipe_mode = (PipeMode.MESSAGE if kind == "message" else PipeMode.TYPE_BYTE) | PipeMode.REJECT_REMOTE_CLIENTS
     for _ in range(int(count)):
-        held.enter_context(create_named_pipe(name))
+        held.enter_context(create_named_pipe(name, open_mode, pipe_mode, max_instances=int(most)))
 
 
-def connect_to(name: str, count: str = "1") -> None:
+def connect_to(name: str, count: str = "1", data: str = "") -> None:
     """Hold clients."""
     for _ in range(int(count)):
-        held.enter_context(connect(name, 10))
+        client = held.enter_context(connect(name, 10))
+        if data:
+            client.send(data.encode(), 10)
+
+
+def left(name: str) -> None:
+    """Hold an instance whose client has left."""
+    held.enter_context(create_named_pipe(name, max_instances=1))
+    create_file(name).close()
 
 
 def block(name: str) -> None:
@@ -75,7 +86,7 @@ def in_background(call: object) -> None:
 
 
 held = ExitStack()
-roles = {"listen": listen, "block": block, "accept": accept, "connect": connect_to, "bequeath": bequeath}
+roles = {"listen": listen, "block": block, "accept": accept, "connect": connect_to, "left": left, "bequeath": bequeath}
 child = roles[sys.argv[1]](*sys.argv[2:])
 sys.stdout.write(f"{child or 'ready'}\n")
 sys.stdout.flush()
