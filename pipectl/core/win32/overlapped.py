@@ -221,7 +221,7 @@ class Overlapped(Closing):
         return code
 
     def ended(self, timeout: Timeout) -> bool:
-        """Wait for the end of the operation that `start` began, leave it as it is, and return whether it has ended."""
+        """Wait for the operation that `start` began, without canceling or finishing it; return whether it has ended."""
         return self._state != _STARTED or self._wait(timeout)
 
     def result(self, timeout: Timeout) -> tuple[int, int]:
@@ -315,7 +315,7 @@ class Overlapped(Closing):
         return OperationAbortedError("cancelled", code=WinError.OPERATION_ABORTED, pipe=self._handle.name)
 
     def _error(self, status: int, function: Any, timeout: Timeout) -> Exception:
-        """Make the error of an operation; one that was cancelled because its deadline had passed timed out."""
+        """Return the error for an operation; one that was cancelled because its deadline had passed timed out."""
         error = winapi.native_error(status, function, self._handle)
         if timeout is None or self._closed or not isinstance(error, OperationAbortedError):
             return error
@@ -371,7 +371,7 @@ _INSIDE_CODE = {function.__code__ for function in (Overlapped.run, Overlapped.re
 
 
 def address_of(data: Buffer) -> "bytes | Array[c_char]":
-    """Give the memory of any contiguous buffer as ctypes takes it, copying only what is read-only and no `bytes`."""
+    """Return the memory of any contiguous buffer as ctypes takes it, copying only what is read-only and no `bytes`."""
     if isinstance(data, bytes):
         return data
     view = memoryview(data)

@@ -165,7 +165,7 @@ def test_system_is_an_administrator_of_its_own_level() -> None:
 def test_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "account_sid", {"bob": ME}.get)
     assert tokens.constructed("bob").user == ME
-    with pytest.raises(ValueError, match="`alice` is none of low, appcontainer, network, anonymous, users"):
+    with pytest.raises(ValueError, match="unknown account `alice`: use low, appcontainer, network, anonymous, users"):
         tokens.constructed("alice")
 
 
