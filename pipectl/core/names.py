@@ -1,9 +1,9 @@
 r"""Converts every spelling of a pipe's name to the full name that pipectl uses: `\\.\pipe\NAME` or `\\HOST\pipe\NAME`.
 
-Win32 normalises what follows these prefixes as it does the path of a file: slashes become backslashes, several of them
+Win32 normalizes what follows these prefixes as it does the path of a file: slashes become backslashes, several of them
 one; dots and spaces at the end go, and so does a dot at the end of another part. `full_name` gives what is left, which
 is how the pipe stands in the directory of pipes. But what follows `\\?\`, so written and not `//?/`, is taken as it is:
-a name that normalising would change can be had in no other way, and is `\\?\pipe\NAME` or `\\?\UNC\HOST\pipe\NAME`.
+a name that normalizing would change can be had in no other way, and is `\\?\pipe\NAME` or `\\?\UNC\HOST\pipe\NAME`.
 
 A name may hold anything but NUL: backslashes, control characters, halves of surrogate pairs. `display` writes what
 could disturb a terminal as `\x1b`, `\u202e` or `\U000e0001`, and `full_name` reads such an escape back, but only one
@@ -46,7 +46,7 @@ def full_name(text: str) -> str:
     # A backslash that was doubled is one, and begins no escape.
     name = _join_surrogates(rest if undoubled else _unescape(rest))
     _check_name(name, text, is_verbatim=is_verbatim)
-    return _full(host, name if is_verbatim else _normalised(name))
+    return _full(host, name if is_verbatim else _normalized(name))
 
 
 def check_new(name: str) -> None:
@@ -214,7 +214,7 @@ def _has_part_of_dots(name: str) -> bool:
     return any(part and not part.strip(" .") for part in name.replace("/", "\\").split("\\"))
 
 
-def _normalised(name: str) -> str:
+def _normalized(name: str) -> str:
     r"""Return what Win32 makes of a name after `\\.\pipe\`; Microsoft documents it with the formats of file paths."""
     *parts, last = name.replace("/", "\\").split("\\")
     return "\\".join([*(part.removesuffix(".") for part in parts if part), last.rstrip(" .")])
@@ -222,7 +222,7 @@ def _normalised(name: str) -> str:
 
 def _full(host: str, name: str) -> str:
     """Put the prefix before a name under which Win32 finds just that name."""
-    if _normalised(name) == name and not _has_part_of_dots(name):
+    if _normalized(name) == name and not _has_part_of_dots(name):
         return f"{_REMOTE_PREFIX}{host}\\pipe\\{name}"
     return VERBATIM_PREFIX + name if host == _THIS_COMPUTER else f"{_VERBATIM_REMOTE_PREFIX}{host}\\pipe\\{name}"
 

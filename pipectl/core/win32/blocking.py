@@ -2,7 +2,7 @@
 
 CallNamedPipe and FlushFileBuffers are not overlapped, and nothing but the other end of the pipe ends them; to open or
 to wait for a pipe of another computer takes as long as the network does. So they run in a thread of their own, whose
-I/O is cancelled from outside with CancelSynchronousIo. That reaches only what is in the kernel at that moment, so it is
+I/O is canceled from outside with CancelSynchronousIo. That reaches only what is in the kernel at that moment, so it is
 asked again until the thread has ended; one that does not end is left behind.
 """
 
