@@ -1,4 +1,4 @@
-"""pipectl: the command-line tool and library for Windows named pipes.
+"""pipectl: a command-line tool and library for Windows named pipes.
 
 `__all__` is the library; docs/library.md shows it at work. Each name is imported when it is used, so that
 `import pipectl` costs nothing and works on any system.

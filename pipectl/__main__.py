@@ -1,4 +1,4 @@
-"""`python -m pipectl`, and where the exe begins."""
+"""`python -m pipectl`, and the entry point of the exe."""
 
 import _signal  # type: ignore[import-not-found] # `signal` would be a module more
 import os

@@ -1,4 +1,4 @@
-"""The root of the command line: commands that are imported when they are called, and where their errors are caught."""
+"""The root of the command line: imports commands when they are called, and handles their errors."""
 
 import _signal  # type: ignore[import-not-found] # `signal` would be a module more, and half a millisecond
 import _thread
@@ -18,34 +18,34 @@ from .commands import COMMANDS, TOPICS
 from .options import echo, telling
 from .output import Output
 
-_OVERVIEW = r"""The tool for Windows named pipes: call them, serve them, look into them.
+_OVERVIEW = r"""A command-line tool for Windows named pipes: call, serve and inspect them.
 
-A pipe is written NAME, \\.\pipe\NAME or \\HOST\pipe\NAME; in a POSIX shell, NAME alone needs no quotes. Data goes to
-stdout, everything else to stderr; `--json` makes objects of both.
+Write a pipe as NAME, \\.\pipe\NAME or \\HOST\pipe\NAME; NAME alone works unquoted in every shell. Data goes to stdout,
+messages to stderr; `--json` prints both as JSON objects.
 """
 
-# ExitCode.INTERRUPTED, which is imported only where a command fails.
+# ExitCode.INTERRUPTED, whose module is imported only when a command fails.
 _INTERRUPTED = 130
-# The seconds that a command has to end after Ctrl+C, and that a destructor has in which Ctrl+C came.
+# Seconds that a command has to end after Ctrl+C, and that a destructor interrupted by Ctrl+C has.
 _TEAR_DOWN, _MOMENT = 5.0, 0.01
 
 
-# What a shell asks for by it, click answers before anything else.
+# If it is set, click answers a shell's completion request before anything else.
 _COMPLETE = "_PIPECTL_COMPLETE"
-# Options of the root itself, and those of all commands that take a value.
+# The options of the root itself, and the common options that take a value.
 _OF_THE_ROOT = ("-h", "--help", "-V", "--version")
 _WITH_A_VALUE = ("--output", "--format", "-o", "--color")
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are found by name in COMMANDS, and whose errors end here."""
+    """A group that finds its commands by name in COMMANDS, and handles their errors."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Give the commands in the order of the overview."""
+        """Return the names of the commands in the order of the overview."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import a command, and nothing else."""
+        """Import and return one command; None if there is no such command."""
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command; one that does not exist is answered with the near ones."""
+        """Find a command; the error for an unknown one suggests similar names."""
         try:
             return super().resolve_command(ctx, args)
         except click.NoSuchCommand as error:
@@ -72,20 +72,20 @@ class LazyGroup(click.Group):
         formatter.write_text("See `pipectl help COMMAND` or `pipectl help TOPIC`, and `pipectl demo` for a tour.")
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, and end its errors here: click would take that of a closed pipe for a closed stdout."""
+        """Run the command and handle its errors here: click would take a closed pipe's error for a closed stdout."""
         try:
             return super().invoke(ctx)
         except OSError as error:
             return _end(ctx.ensure_object(Output), error)
 
     def main(self, args: Sequence[str] | None = None, *arguments: Any, **options: Any) -> Any:
-        """Run, and exit with the code that what happened means."""
+        """Run the command line and exit with its exit code."""
         code = self.run(sys.argv[1:] if args is None else list(args), *arguments, **options)
-        # Those of Windows are unsigned, such as 0xC0000005 of a child that crashed; this takes a C long.
+        # Windows exit codes are unsigned, such as 0xC0000005 of a crashed child; `sys.exit` takes a C long.
         sys.exit(code - (1 << 32) if code >= 1 << 31 else code)
 
     def run(self, args: list[str], *arguments: Any, **options: Any) -> int:
-        """Run a command line; tell what goes wrong, and return the exit code."""
+        """Run a command line, report its error if it fails, and return the exit code."""
         output = Output()
         args = _in_our_order(args)
         if _COMPLETE in os.environ:
@@ -95,7 +95,7 @@ class LazyGroup(click.Group):
         options = {"obj": output, "windows_expand_args": False, **options, "standalone_mode": False}
         try:
             code = super().main(args, *arguments, **options)
-        except Exception as error:  # noqa: BLE001 - the last resort, without a traceback for somebody at a prompt
+        except Exception as error:  # noqa: BLE001 - the last resort: no traceback at a prompt
             return _end(output, error, args)
         return code if isinstance(code, int) else 0
 
@@ -112,27 +112,27 @@ class LazyGroup(click.Group):
 )
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Show the overview if no command is given."""
+    """Print the overview if no command is given."""
     if ctx.invoked_subcommand is None:
         echo(ctx.get_help())
 
 
 class _Interrupts:
-    """Makes KeyboardInterrupt of the first Ctrl+C, and ignores those after it: they would end the tear-down halfway.
+    """Turns the first Ctrl+C into KeyboardInterrupt and ignores later ones, which would interrupt the cleanup.
 
-    What the tear-down waits for is bounded; if it takes long all the same, the process ends without it.
+    Everything the cleanup waits for has a time limit; if it still takes too long, the process ends without it.
     """
 
     def __init__(self) -> None:
         self.came = False
 
     def listen(self) -> None:
-        """Take Ctrl+C from now on."""
+        """Handle Ctrl+C from now on."""
         sys.unraisablehook = self._again
         _signal.signal(_signal.SIGINT, self._take)
 
     def _take(self, *_: object) -> None:
-        # No call between these two, so that no other Ctrl+C comes between.
+        # No call between these two lines, so that no other Ctrl+C can come between them.
         if self.came:
             return
         self.came = True
@@ -140,16 +140,16 @@ class _Interrupts:
         raise KeyboardInterrupt
 
     def _again(self, lost: Any) -> None:
-        """Have an interrupt again that came in a destructor, where Python only reports an exception and goes on."""
+        """Repeat an interrupt that came in a destructor, where Python only reports the exception and continues."""
         if lost.exc_type is KeyboardInterrupt:
-            _thread.start_new_thread(self._repeat, ())  # because here it would be lost too
+            _thread.start_new_thread(self._repeat, ())  # raised here, it would be lost too
         else:
             sys.__unraisablehook__(lost)
 
     def _repeat(self) -> None:
         time.sleep(_MOMENT)
         self.came = False
-        _signal.raise_signal(_signal.SIGINT)  # also ends a wait, which `interrupt_main` does not
+        _signal.raise_signal(_signal.SIGINT)  # also ends a wait; `interrupt_main` does not
 
 
 def _end_late() -> None:
@@ -162,7 +162,7 @@ def _end_interrupted(*_: object) -> None:
 
 
 def main() -> None:
-    """Be the program: run its command line, and end the process with its exit code; 130 whenever Ctrl+C came."""
+    """Run the program and end the process with its exit code; 130 if Ctrl+C was pressed at any time."""
     interrupts = _Interrupts()
     try:
         interrupts.listen()
@@ -180,11 +180,11 @@ def _exit_code() -> Any:
 
 
 def _leave(code: Any) -> NoReturn:
-    """End the process here, if nothing is left to do in it.
+    """End the process at once if no other thread is running.
 
     The interpreter would free its memory piece by piece, which takes longer than a call; the system does it at once.
     """
-    if active_count() == 1 and isinstance(code, int):  # else there are threads that the interpreter waits for, perhaps
+    if active_count() == 1 and isinstance(code, int):  # otherwise the interpreter may have to wait for threads
         with suppress(OSError):  # the interpreter's own flush will report it
             for stream in filter(None, (sys.stdout, sys.stderr)):
                 stream.flush()
@@ -194,7 +194,7 @@ def _leave(code: Any) -> NoReturn:
 
 
 def _in_our_order(args: list[str]) -> list[str]:
-    """Return a command line with the options that stand before the command behind it, and `--help` for `/?`."""
+    """Return a command line with options before the command moved behind it, and `/?` replaced by `--help`."""
     count = 0
     while args[count : count + 1] and args[count].startswith("-") and args[count] not in _OF_THE_ROOT:
         count += 1 + (args[count] in _WITH_A_VALUE)
@@ -204,6 +204,6 @@ def _in_our_order(args: list[str]) -> list[str]:
 
 
 def _end(output: Output, error: Exception, args: Sequence[str] = ()) -> int:
-    from .failures import end  # which nothing else needs
+    from .failures import end  # needed only on failure
 
     return end(output, error, args)

@@ -1,4 +1,4 @@
-"""What the exit code of every command means, and which error ends in which."""
+"""The exit codes, their meanings, and the exit code of each error."""
 
 from enum import IntEnum, unique
 
@@ -7,7 +7,7 @@ from .core import errors
 
 @unique
 class ExitCode(IntEnum):
-    """The exit codes; `popen` passes its child's own code on instead."""
+    """The exit codes of all commands except `popen`, which passes on the exit code of its program."""
 
     DONE = 0
     UNEXPECTED = 1
@@ -26,26 +26,26 @@ class ExitCode(IntEnum):
 
 
 MEANINGS = {
-    ExitCode.DONE: "done",
-    ExitCode.UNEXPECTED: "unexpected error; also if stdout cannot be written, or was closed early (as by `head`)",
-    ExitCode.USAGE: "the command line is wrong",
-    ExitCode.ABSENT: "not found: no such pipe, or none that matches",
-    ExitCode.BUSY: "every instance of the pipe is taken",
+    ExitCode.DONE: "success",
+    ExitCode.UNEXPECTED: "unexpected error, or stdout cannot be written or was closed early (for example by `head`)",
+    ExitCode.USAGE: "invalid command line",
+    ExitCode.ABSENT: "pipe not found, or no pipe matches",
+    ExitCode.BUSY: "pipe busy: all instances are in use",
     ExitCode.DENIED: "access denied",
     ExitCode.TIMED_OUT: "timed out",
     ExitCode.CLOSED: "the other end closed the pipe early",
-    ExitCode.MISMATCH: "the other end is not the expected one",
-    ExitCode.STATE: "not possible in the mode or state of the pipe",
+    ExitCode.MISMATCH: "the server is not the expected one (`--expect-*`)",
+    ExitCode.STATE: "not possible with this type, mode or state of the pipe",
     ExitCode.PARTIAL: "partial result",
-    ExitCode.UNSUPPORTED: "this system cannot do that",
-    ExitCode.FAILED_CHECK: "checked, and not as it should be",
+    ExitCode.UNSUPPORTED: "not supported on this system",
+    ExitCode.FAILED_CHECK: "a check failed (`selftest`)",
     ExitCode.INTERRUPTED: "interrupted by Ctrl+C or Ctrl+Break",
 }
 
 
 @unique
 class ProgramCode(IntEnum):
-    """The exit codes of `popen` for what is not its program's: those of `timeout` and `env` elsewhere."""
+    """The exit codes for `popen`'s own failures; `timeout` and `env` use the same ones."""
 
     TIMED_OUT = 124
     FAILED = 125
@@ -54,10 +54,10 @@ class ProgramCode(IntEnum):
 
 
 PROGRAM_MEANINGS = {
-    ProgramCode.TIMED_OUT: "the program was ended at the time limit",
-    ProgramCode.FAILED: "pipectl failed, or the command line is wrong",
+    ProgramCode.TIMED_OUT: "timed out: the program was killed",
+    ProgramCode.FAILED: "pipectl failed, or the command line is invalid",
     ProgramCode.NOT_RUN: "the program cannot be run",
-    ProgramCode.NOT_FOUND: "there is no such program",
+    ProgramCode.NOT_FOUND: "program not found",
 }
 
 _BY_ERROR: dict[type[errors.PipeError], ExitCode] = {
@@ -81,14 +81,14 @@ _BY_ERROR: dict[type[errors.PipeError], ExitCode] = {
 
 
 def exit_code_for(error: errors.PipeError) -> ExitCode:
-    """Return the exit code in which an error of the core ends; a time that is over with a part of the reply is 10."""
+    """Return the exit code of an error; a timeout with a partial reply is PARTIAL."""
     if error.partial and isinstance(error, errors.PipeTimeoutError):
         return ExitCode.PARTIAL
     return next(_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR)
 
 
 def program_code_for(error: Exception) -> ProgramCode:
-    """Return the exit code of `popen` for an error that is not its program's."""
+    """Return the exit code of `popen` for an error of its own."""
     match error:
         case errors.PipeTimeoutError():
             return ProgramCode.TIMED_OUT

@@ -1,4 +1,4 @@
-"""How a failing command line ends: what it reports, what to try, and the exit code. Imported only on failure."""
+"""Reports the error of a failed command, with a hint, and returns its exit code. Imported only on failure."""
 
 import os
 import sys
@@ -16,13 +16,13 @@ from .hints import hint_for, pasteable
 from .options import ENDS_OUR_OPTIONS
 from .output import Mode, Output, OutputClosedError, OutputFailedError
 
-# Bytes of a reply that is not whole that an error tells, to a person and in JSON.
+# Bytes of a partial reply that an error shows, as text and in JSON.
 _MOST_SHOWN = 40
 _MOST_IN_JSON = 64 << 10
 
 
 def end(output: Output, error: Exception, args: Sequence[str] = ()) -> int:
-    """Report what went wrong, and return the exit code; `args` are the command line, which may ask for JSON."""
+    """Report an error and return the exit code; `args` is the command line, which may ask for JSON."""
     if isinstance(error, click.Abort) or _is_interrupted(error):
         return ExitCode.INTERRUPTED
     if isinstance(error, click.ClickException):
@@ -40,22 +40,22 @@ def end(output: Output, error: Exception, args: Sequence[str] = ()) -> int:
 
 
 def _is_interrupted(error: BaseException | None) -> bool:
-    """Return whether an error came while Ctrl+C ended the command, of which it says nothing to the person."""
+    """Return whether an error was raised while Ctrl+C ended the command; such an error is not reported."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error is not None
 
 
 def _code(output: Output, error: Exception, code: int) -> int:
-    """Return an exit code, or that of `popen` for its own failures."""
+    """Return the exit code, or the one for failures of `popen` itself."""
     return program_code_for(error) if output.runs_program else code
 
 
 def _unexpected(output: Output, error: Exception) -> int:
     _show_traceback(output, error)
     code = _code(output, error, ExitCode.UNEXPECTED)
-    what = str(error) if isinstance(error, OSError) else repr(error)  # which leaves out the file
-    output.error(f"unexpected: {what}", "Run it again with `--debug`, and report what it shows", exit_code=code)
+    what = str(error) if isinstance(error, OSError) else repr(error)  # the repr of an OSError has no file name
+    output.error(f"unexpected: {what}", "Run it again with `--debug` and report the traceback", exit_code=code)
     return code
 
 
@@ -79,7 +79,7 @@ def _failed(output: Output, error: PipeError) -> int:
 
 
 def _show_traceback(output: Output, error: Exception) -> None:
-    """Show where an error comes from, if `--debug` asks for it."""
+    """Print the traceback of an error if `--debug` is set."""
     if output.debug:
         from traceback import format_exception
 
@@ -87,7 +87,7 @@ def _show_traceback(output: Output, error: Exception) -> None:
 
 
 def _beginning(partial: bytes) -> str:
-    """Say what had come of a result, by its beginning."""
+    """Return text that shows the beginning of a partial result; "" if there is none."""
     if not partial:
         return ""
     from .core.names import escape
@@ -95,7 +95,7 @@ def _beginning(partial: bytes) -> str:
 
     text = beginning(partial, "utf-8", _MOST_SHOWN)
     shown = partial[:_MOST_SHOWN].hex(" ") if text is None else f"`{escape(text)}`"
-    return f"; {counted(len(partial), 'byte')} had come: {shown}{'...' if len(partial) > _MOST_SHOWN else ''}"
+    return f"; {counted(len(partial), 'byte')} received: {shown}{'...' if len(partial) > _MOST_SHOWN else ''}"
 
 
 def _part(partial: bytes) -> dict[str, Any]:
@@ -106,11 +106,11 @@ def _part(partial: bytes) -> dict[str, Any]:
 
 
 def _wrong_usage(output: Output, error: click.ClickException, args: Sequence[str]) -> int:
-    if _asks_for_json(args):  # also if the error was met before the option
+    if _asks_for_json(args):  # even if the error came before the option was parsed
         output.mode = Mode.JSON
     code = _code(output, error, error.exit_code)
     context = getattr(error, "ctx", None)
-    near = getattr(error, "possibilities", None)  # which `format_message` would put into the message
+    near = getattr(error, "possibilities", None)  # `format_message` would put them into the message
     message = error.message if near else error.format_message()
     hint = hint_for(error.__cause__) if isinstance(error.__cause__, PipeError) else getattr(error, "hint", None)
     if hint is None and context:
@@ -120,7 +120,7 @@ def _wrong_usage(output: Output, error: click.ClickException, args: Sequence[str
 
 
 def _asks_for_json(args: Sequence[str]) -> bool:
-    """Tell whether the command line asks for JSON; what follows `--` or `--exec` is for another program."""
+    """Return whether the command line asks for JSON; arguments after `--` or `--exec` belong to another program."""
     ours = list(takewhile(lambda argument: argument not in ENDS_OUR_OPTIONS, args))
     return "--json" in ours or "--format=json" in ours or ("--format", "json") in pairwise(ours)
 
@@ -129,19 +129,19 @@ def _near_names(error: PipeNotFoundError) -> str | None:
     from .core.inventory.directory import did_you_mean
 
     names: list[str] = []
-    with suppress(InvalidPipeNameError):  # which a pattern without its wildcards may be
+    with suppress(InvalidPipeNameError):  # a pattern without its wildcards may be invalid
         names = did_you_mean(error.pipe or full_name((error.subject or "").strip("*?")))
     return _hint([pasteable(name) for name in names], "pipectl list") if names else None
 
 
 def _hint(names: Sequence[str] | None, see: str) -> str:
-    """Write a hint that asks whether one of some names was meant, and tells where all of them are."""
+    """Return a hint that suggests similar names and a command that shows all of them."""
     question = f"Did you mean {' or '.join(f'`{name}`' for name in names)}? " if names else ""
     return f"{question}See `{see}`"
 
 
 def _silence_stdout() -> None:
-    """Keep the interpreter from flushing, at its end, what nobody reads."""
+    """Redirect stdout to the null device, so that the interpreter's final flush does not fail."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

@@ -1,4 +1,4 @@
-"""What to try next, for each error of the core, in the words of the command line. Imported when a command fails."""
+"""Hints for the errors of the core: what to try next on the command line. Imported only when a command fails."""
 
 import re
 from contextlib import suppress
@@ -7,33 +7,33 @@ from .core.constants import WinError
 from .core.errors import InvalidPipeNameError, PipeError, ProgramNotFoundError
 from .core.names import full_name, is_remote, short
 
-_SEE_LIST = "See which pipes there are: `pipectl list`"
-_SEE_LIST_THERE = "See which pipes there are: run `pipectl list` on that computer"
-_CLOSED = "The other end closed the connection: look at the server's log, or try again"
+_SEE_LIST = "See which pipes exist: `pipectl list`"
+_SEE_LIST_THERE = "See which pipes exist: run `pipectl list` on that computer"
+_CLOSED = "The other end closed the connection: check the server's log, or try again"
 _MORE_TIME = "Allow more time with `--timeout SECONDS`"
 _OTHER_RULE = (
-    "The reply may end otherwise: choose another rule, such as `--until idle:0.2`, or allow more time with "
+    "The reply may end in another way: try another rule, such as `--until idle:0.2`, or allow more time with "
     "`--timeout SECONDS`"
 )
-_NOT_NATIVE = "CallNamedPipe needs a duplex message pipe: leave out `--native`"
+_NOT_NATIVE = "CallNamedPipe needs a duplex message pipe: omit `--native`"
 _IN_THE_WAY = (
-    "There is a pipe whose name is the beginning of this one, up to a backslash; as long as it exists, Windows finds "
-    "and makes no other below it: `pipectl list`"
+    "Another pipe has the name of this one up to a backslash; while it exists, Windows neither finds nor creates pipes "
+    "below that name: `pipectl list`"
 )
-_NO_PROGRAM = "Give its full path, or see whether it can be found: `where.exe {subject}`"
-_FORMS = r"A pipe's name is \\.\pipe\NAME, or NAME alone, or \\HOST\pipe\NAME for another computer"
+_NO_PROGRAM = "Give its full path, or check where Windows finds it: `where.exe {subject}`"
+_FORMS = r"Write a pipe's name as \\.\pipe\NAME, just NAME, or \\HOST\pipe\NAME for another computer"
 
 _BY_CODE: dict[int, str] = {
     WinError.FILE_NOT_FOUND: _SEE_LIST,
     WinError.PATH_NOT_FOUND: _SEE_LIST,
-    WinError.BAD_NETPATH: "The computer cannot be reached over SMB (port 445): check its name",
-    WinError.BAD_NET_NAME: r"A remote pipe is written \\HOST\pipe\NAME",
-    WinError.ACCESS_DENIED: "See why, and what would help: `pipectl doctor {subject}`",
+    WinError.BAD_NETPATH: "The computer cannot be reached over SMB (TCP port 445): check its name",
+    WinError.BAD_NET_NAME: r"Write a remote pipe as \\HOST\pipe\NAME",
+    WinError.ACCESS_DENIED: "Find out why: `pipectl doctor {subject}`",
     WinError.NETNAME_DELETED: "Try again: the computer has ended the connection",
     WinError.REQ_NOT_ACCEP: "See which connections are open, and end some on that computer: `net use`",
-    WinError.NO_NET_OR_BAD_PATH: "See whether the name and the network are right: `pipectl doctor {subject}`",
+    WinError.NO_NET_OR_BAD_PATH: "Check the name and the network: `pipectl doctor {subject}`",
     WinError.SESSION_CREDENTIAL_CONFLICT: r"End the other connection first: `net use \\HOST\IPC$ /delete`",
-    WinError.NETWORK_UNREACHABLE: "See whether the computer can be reached: `pipectl doctor {subject}`",
+    WinError.NETWORK_UNREACHABLE: "Check whether the computer can be reached: `pipectl doctor {subject}`",
     WinError.SMB_GUEST_LOGON_BLOCKED: r"Log on with an account of that computer: `net use \\HOST\IPC$ /user:NAME`",
     WinError.ACCOUNT_RESTRICTION: r"Log on with an account that has a password: `net use \\HOST\IPC$ /user:NAME`",
     WinError.LOGON_TYPE_NOT_GRANTED: "Give the account the right to access that computer from the network there: "
@@ -41,72 +41,71 @@ _BY_CODE: dict[int, str] = {
     WinError.WRONG_TARGET_NAME: "Write the computer's own name, and not an alias: `hostname` on that computer",
     WinError.LOGON_FAILURE: r"The remote computer refused the logon: connect first with `net use \\HOST\IPC$`",
     WinError.PIPE_BUSY: "Wait for a free instance: `pipectl wait {subject}`",
-    WinError.SEM_TIMEOUT: "Every instance stayed taken: allow more time with `--timeout SECONDS`",
+    WinError.SEM_TIMEOUT: "All instances stayed in use: allow more time with `--timeout SECONDS`",
     WinError.WAIT_TIMEOUT: _MORE_TIME,
     WinError.TIMEOUT: _MORE_TIME,
     WinError.BROKEN_PIPE: _CLOSED,
     WinError.NO_DATA: _CLOSED,
     WinError.PIPE_NOT_CONNECTED: _CLOSED,
-    WinError.BAD_PIPE: "See its type and state: `pipectl info {subject}`",
+    WinError.BAD_PIPE: "See its type: `pipectl info {subject}`",
     WinError.PIPE_LISTENING: "No client is connected yet",
-    WinError.IO_INCOMPLETE: "The operation is still under way",
-    WinError.CANNOT_IMPERSONATE: "The server can be told the client's user only after it has read something, "
-    "and if the client allows impersonation (`--sqos impersonation`)",
-    WinError.INVALID_NAME: r"A pipe's name is \\.\pipe\NAME, or NAME alone, of at most 256 characters in all",
-    WinError.BAD_PATHNAME: r"Windows waits only for \\.\pipe\NAME and \\HOST\pipe\NAME",
-    WinError.FILENAME_EXCED_RANGE: "A pipe's name has at most 256 characters in all",
+    WinError.IO_INCOMPLETE: "The operation is still in progress",
+    WinError.CANNOT_IMPERSONATE: "A server can impersonate a client only after it has read something from it, and only "
+    "if the client allows it (`--sqos impersonation`)",
+    WinError.INVALID_NAME: r"Write a pipe's name as \\.\pipe\NAME or just NAME; at most 256 characters in total",
+    WinError.BAD_PATHNAME: r"Windows can only wait for \\.\pipe\NAME and \\HOST\pipe\NAME",
+    WinError.FILENAME_EXCED_RANGE: "A pipe's name can have at most 256 characters in total",
 }
 
-# The same code, with another meaning in this call.
+# Codes that mean something else in these calls.
 _BY_CALL: dict[str, dict[int, str]] = {
     "CreateFileW": {WinError.INVALID_NAME: _IN_THE_WAY},
     "CreateNamedPipeW": {
         WinError.INVALID_NAME: _IN_THE_WAY,
-        WinError.ACCESS_DENIED: "The name is already served (see `pipectl info {subject}`), its first instance has "
-        "another type, direction, instance limit or access list, or a client of a server that has ended still has it "
-        "open",
-        WinError.PIPE_BUSY: "The name is already served with as many instances as it allows: `pipectl info {subject}`",
+        WinError.ACCESS_DENIED: "The name is in use: by another server (see `pipectl info {subject}`), by a first "
+        "instance with another type, direction, instance limit or ACL, or by a client of a server that has exited",
+        WinError.PIPE_BUSY: "The name is in use, and the pipe allows no more instances: `pipectl info {subject}`",
     },
     "WaitNamedPipeW": {WinError.HANDLES_CLOSED: _SEE_LIST},
     "TransactNamedPipe": {
-        WinError.PIPE_BUSY: "Unread data waits on this connection: read it before the next transaction",
+        WinError.PIPE_BUSY: "This connection has unread data: read it before the next transaction",
         WinError.BAD_PIPE: "A transaction needs a duplex message pipe in message read mode: `pipectl info {subject}`",
     },
-    "ReadFile": {WinError.NO_DATA: "Nothing is there to be read yet, and the handle does not wait: try again"},
+    "ReadFile": {WinError.NO_DATA: "There is no data yet, and the handle is in nowait mode: try again"},
     "CallNamedPipeW": {
         WinError.BAD_PIPE: _NOT_NATIVE,
-        # This is how a byte pipe shows itself: it cannot be put into message read mode.
+        # A byte pipe fails like this: it does not support message read mode.
         WinError.INVALID_PARAMETER: _NOT_NATIVE,
     },
     "SetNamedPipeHandleState": {
-        WinError.ACCESS_DENIED: "Reading whole messages takes FILE_WRITE_ATTRIBUTES, which the pipe's access list "
-        "does not give: `pipectl info {subject}`",
-        WinError.INVALID_PARAMETER: "Message read mode needs a message pipe, and collection values the client end of a "
-        "remote one",
+        WinError.ACCESS_DENIED: "Reading whole messages needs FILE_WRITE_ATTRIBUTES, which the pipe's ACL does not "
+        "grant: `pipectl info {subject}`",
+        WinError.INVALID_PARAMETER: "Message read mode needs a message pipe; collection settings need the client end "
+        "of a remote pipe",
     },
     "GetNamedPipeHandleStateW": {
-        WinError.INVALID_PARAMETER: "Collection values exist only at the client end of a remote pipe",
+        WinError.INVALID_PARAMETER: "Collection settings exist only at the client end of a remote pipe",
     },
     "CreateProcessW": {
-        WinError.ACCESS_DENIED: "Windows or its policy forbids this user to run it",
-        WinError.ELEVATION_REQUIRED: "Start pipectl as administrator",
-        WinError.BAD_EXE_FORMAT: "It is no program: name the one that runs it first, as in `python script.py`",
+        WinError.ACCESS_DENIED: "Windows or a policy does not allow this user to run it",
+        WinError.ELEVATION_REQUIRED: "Run pipectl in an elevated prompt (Run as administrator)",
+        WinError.BAD_EXE_FORMAT: "It is not a program: start it with its interpreter, as in `python script.py`",
     },
 }
 
 _ELEVATE = "`powershell Start-Process powershell -Verb RunAs`"
-_OWN_LIST = "Have whoever makes the pipe change its access list: `pipectl help access`"
+_OWN_LIST = "Change the ACL in the program that creates the pipe: `pipectl help access`"
 
 # What `doctor` finds: by its cause, with one command that can be pasted.
 _BY_CAUSE: dict[str, str] = {
     "name-too-long": "Choose a shorter name: `pipectl help quoting`",
     "absent": _SEE_LIST,
-    "near-name": "See whether this one was meant: `pipectl doctor {value}`",
+    "near-name": "Check whether this is the pipe you mean: `pipectl doctor {value}`",
     "service": "Start the service as administrator: `sc.exe start {value}`",
     "shadowed": "End the server of the other pipe, or choose another name: `pipectl who {value}`",
     "name-kept": "End the process that keeps the name, and start the server again: `taskkill /PID {value}`",
     "server-ended": "End the process that keeps the pipe, and start the server again: `taskkill /F /PID {value}`",
-    "servers-differ": "End the one that should not serve it: `pipectl who {subject} --ends server`",
+    "servers-differ": "End the server that should not be there: `pipectl who {subject} --ends server`",
     "suspended": "Resume process {value}, which a debugger or Windows has suspended: `resmon`",
     "not-elevated": f"Run the program as administrator: {_ELEVATE}",
     "not-in-list": _OWN_LIST,
@@ -116,43 +115,43 @@ _BY_CAUSE: dict[str, str] = {
     "integrity": _OWN_LIST,
     "appcontainer": _OWN_LIST,
     "restricted": _OWN_LIST,
-    "direction": "Open it for one direction: `pipectl doctor {subject} --mode {value}`",
-    "denied": f"See the access list as administrator: {_ELEVATE}",
+    "direction": "Open it for that direction only: `pipectl doctor {subject} --mode {value}`",
+    "denied": f"Read the ACL in an elevated prompt: {_ELEVATE}",
     "denied-all-the-same": "See which drivers filter files and pipes, as administrator: `fltmc filters`",
     "full": "Wait for a free instance: `pipectl wait {subject} --timeout 30`",
     "not-listening": "Wait until the server listens again: `pipectl wait {subject} --timeout 30`",
     "client-left": "Have the server disconnect clients that have left, and wait: `pipectl wait {subject} --timeout 30`",
-    "not-reading": "See whom the server serves, and restart it if it hangs: `pipectl who {subject}`",
-    "wrong-type": "See how the pipe reads and writes, and use it so: `pipectl state {subject}`",
+    "not-reading": "Check which clients the server has, and restart it if it hangs: `pipectl who {subject}`",
+    "wrong-type": "Check the type of the pipe: `pipectl state {subject}`",
     "no-reply": "The server may wait for the end of a line: `pipectl call {subject} DATA --newline`",
-    "hung-up": "See what the server says unasked, and its log: `pipectl peek {subject}`",
-    "not-seen": "Run it as administrator, who sees more: `pipectl doctor {subject}`",
-    "failed": "See what can be known of the pipe: `pipectl who {subject}`",
+    "hung-up": "Check what the server sends on its own, and its log: `pipectl peek {subject}`",
+    "not-seen": "Run it in an elevated prompt: `pipectl doctor {subject}`",
+    "failed": "Check which processes have it open: `pipectl who {subject}`",
     "unknown-host": "Check the computer's name: `nslookup {value}`",
     "no-smb": 'On that computer, allow SMB as administrator: `netsh advfirewall firewall set rule name="File and '
     'Printer Sharing (SMB-In)" new enable=yes`',
-    "taken": "See who serves it: `pipectl who {subject}`",
-    "no-instance-right": "End the server that has made the pipe, or change its list: `pipectl who {subject}`",
-    "most-instances": "End a server, or raise the limit where the first instance is made: `pipectl who {subject}`",
-    "differs": "Make it as the first instance is: `pipectl info {subject}`",
-    "protected-prefix": f"Choose another name, or make it as administrator: {_ELEVATE}",
+    "taken": "Find the process that serves it: `pipectl who {subject}`",
+    "no-instance-right": "End the server that created the pipe, or change its ACL: `pipectl who {subject}`",
+    "most-instances": "End a server, or raise the limit of the first instance: `pipectl who {subject}`",
+    "differs": "Create it like the first instance: `pipectl info {subject}`",
+    "protected-prefix": f"Choose another name, or use an elevated prompt: {_ELEVATE}",
 }
 
-# What has no code.
+# Errors without a code.
 _BY_TOPIC: dict[str, str] = {
     "empty request": "Send at least one byte, such as a line feed: `--newline`",
-    "connection": "The requests before it are done: send the rest with another `pipectl transact {subject}`",
+    "connection": "The requests before it succeeded: send the rest with another `pipectl transact {subject}`",
     "selftest": "Print a report to paste into an issue: `pipectl selftest --report`",
-    "peer": "Nothing was sent. See who serves the pipe: `pipectl info {subject}`",
+    "peer": "Nothing was sent. See which process serves the pipe: `pipectl info {subject}`",
     "message size": "Allow more with `--max-message SIZE`",
-    "system": "Run pipectl on Windows, or with a Windows Python under Wine",
-    "directory": "Ask for one by its name: `pipectl wait PIPE --for exists --timeout 0`",
-    "handles": "Open the pipe and ask it: `pipectl info {subject}`",
-    "who": "Run it as administrator, or ask the pipe itself, which takes an instance: `pipectl who {subject} --open`",
+    "system": "Run pipectl on Windows, or with Windows Python under Wine",
+    "directory": "Check for a pipe by its name: `pipectl wait PIPE --for exists --timeout 0`",
+    "handles": "Open the pipe and query it: `pipectl info {subject}`",
+    "who": "Use an elevated prompt, or query the pipe itself, which uses an instance: `pipectl who {subject} --open`",
     "remote directory": "Run `pipectl list` on that computer",
-    "remote server": "Run pipectl on that computer, or leave out the name of this one",
+    "remote server": "Run pipectl on that computer, or omit the computer's name if it is this one",
     "pattern": _SEE_LIST,
-    "own instances": "Add this user to the list with FILE_CREATE_PIPE_INSTANCE, as in `(A;;GA;;;SID)`",
+    "own instances": "Add an entry that grants this user FILE_CREATE_PIPE_INSTANCE, such as `(A;;GA;;;SID)`",
     "name": _FORMS,
     "waiting": "Try to open it instead: `pipectl info {subject}`",
     "path": f"{_FORMS}; a POSIX shell needs single quotes around it",
@@ -160,7 +159,7 @@ _BY_TOPIC: dict[str, str] = {
 
 
 def hint_for(error: PipeError) -> str | None:
-    """Return what the person may try next, as one line; None where nothing useful can be said."""
+    """Return a hint on what to try next, as one line; None if there is nothing useful to say."""
     if isinstance(error, InvalidPipeNameError) and error.meant:
         return f"Write {' or '.join(error.meant)}"
     if isinstance(error, ProgramNotFoundError):
@@ -195,13 +194,15 @@ def _program_hint(program: str) -> str:
     from .core.children.search import batch_file
 
     batch = batch_file(program)
-    return f"Batch files need their ending: `{batch}`" if batch else _NO_PROGRAM.replace("{subject}", quoted(program))
+    if batch:
+        return f"Batch files need their extension: `{batch}`"
+    return _NO_PROGRAM.replace("{subject}", quoted(program))
 
 
 def pasteable(pipe: str) -> str:
-    r"""Return a pipe's name as it can be pasted to PowerShell, bash or cmd: short, and with slashes for backslashes.
+    r"""Return a pipe's name that can be pasted into PowerShell, bash and cmd: short, with slashes for backslashes.
 
-    A slash means the same to `full_name`, and bash removes a backslash.
+    `full_name` treats both the same, and bash removes unquoted backslashes.
     """
     shorter = short(pipe).replace("\\", "/")
     with suppress(InvalidPipeNameError):
@@ -210,10 +211,10 @@ def pasteable(pipe: str) -> str:
 
 
 def quoted(argument: str) -> str:
-    """Return an argument as it can be pasted to a shell.
+    """Return an argument that can be pasted into a shell, quoted if necessary.
 
-    Double quotes serve every shell. Where PowerShell and bash would expand something in them, single quotes serve these
-    two; in them, PowerShell wants a single quote doubled.
+    Double quotes work in every shell. If PowerShell and bash would expand something in them, the argument gets single
+    quotes, which work in these two; PowerShell needs single quotes inside them doubled.
     """
     if re.fullmatch(r"[\w./:+-]+", argument):
         return argument

@@ -1,7 +1,7 @@
 """Build the exe with the Python that runs this, on Windows or under Wine: what `dev.py build` does in the end.
 
 `build.py [--one-folder] [--output DIRECTORY] [--sign THUMBPRINT]` writes pipectl.exe, or a folder of that name and its
-zip, and beside them SHA256SUMS, the bill of materials and the licences of what is inside. Nothing is written unless the
+zip, and beside them SHA256SUMS, the bill of materials and the licenses of what is inside. Nothing is written unless the
 exe has passed its smoke test. Two builds of the same source with the same packages are the same, byte for byte.
 """
 
@@ -130,7 +130,7 @@ def zipped(folder: Path) -> Path:
 
 
 def sha256(file: Path) -> str:
-    """The hash by which a download is recognised."""
+    """The hash by which a download is recognized."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
@@ -187,19 +187,19 @@ def python_component() -> dict[str, Any]:
 def component(package: Distribution) -> dict[str, Any]:
     """A package; of PyInstaller the exe has the bootloader and its importer."""
     reference = f"pkg:pypi/{package.name.lower()}@{package.version}"
-    licence = package.metadata.get_all("License-Expression") or package.metadata.get_all("License")
+    terms = package.metadata.get_all("License-Expression") or package.metadata.get_all("License")
     return {
         "type": "library",
         "bom-ref": reference,
         "name": package.name,
         "version": package.version,
         "purl": reference,
-        **({"licenses": [{"license": {"name": licence[0]}}]} if licence else {}),
+        **({"licenses": [{"license": {"name": terms[0]}}]} if terms else {}),
     }
 
 
 def licenses(inside: Iterable[Distribution]) -> str:
-    """The licences of pipectl and of all that is in the exe, as they ask for."""
+    """The licenses of pipectl and of all that is in the exe, as they ask for."""
     texts = [(f"CPython {platform.python_version()}", python_license())]
     for package in inside:
         files = [file for file in package.files or () if file.name.upper().startswith(("LICEN", "COPYING"))]
@@ -211,7 +211,7 @@ def licenses(inside: Iterable[Distribution]) -> str:
 
 
 def python_license() -> str:
-    """The licence that Python's installation has, with those of what Python has inside."""
+    """The license that Python's installation has, with those of what Python has inside."""
     return (Path(sys.base_prefix) / "LICENSE.txt").read_text("utf-8")
 
 

@@ -11,15 +11,15 @@ ICON = Path(__file__).resolve().parent / "exe" / "pipectl.ico"
 SIZES = (16, 24, 32, 48, 256)
 SAMPLES = 4  # on each axis of a pixel, for smooth edges
 
-Colour = tuple[int, int, int, int]
-CLEAR: Colour = (0, 0, 0, 0)
-PIPE: Colour = (31, 111, 184, 255)
-SHINE: Colour = (86, 160, 223, 255)
-FLANGE: Colour = (16, 66, 117, 255)
-PROMPT: Colour = (255, 255, 255, 255)
+Color = tuple[int, int, int, int]
+CLEAR: Color = (0, 0, 0, 0)
+PIPE: Color = (31, 111, 184, 255)
+SHINE: Color = (86, 160, 223, 255)
+FLANGE: Color = (16, 66, 117, 255)
+PROMPT: Color = (255, 255, 255, 255)
 
 
-def colour_at(x: float, y: float) -> Colour:
+def color_at(x: float, y: float) -> Color:
     """The drawing, in a square from 0 to 1."""
     if 0.16 < y < 0.84 and (0.02 < x < 0.2 or 0.8 < x < 0.98):
         return FLANGE
@@ -33,9 +33,9 @@ def colour_at(x: float, y: float) -> Colour:
 
 
 def pixel(size: int, column: int, row: int) -> bytes:
-    """One pixel: the mean of its samples, in which clear ones have no colour."""
+    """One pixel: the mean of its samples, in which clear ones have no color."""
     steps = [(index + 0.5) / SAMPLES for index in range(SAMPLES)]
-    samples = [colour_at((column + x) / size, (row + y) / size) for y in steps for x in steps]
+    samples = [color_at((column + x) / size, (row + y) / size) for y in steps for x in steps]
     opaque = [sample for sample in samples if sample is not CLEAR]
     if not opaque:
         return bytes(4)

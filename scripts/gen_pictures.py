@@ -1,7 +1,7 @@
 """Draw the pictures of the documentation: what commands show on a terminal, as SVG files in docs/pictures.
 
 Needs Windows' pipes: `python3 scripts/dev.py python scripts/gen_pictures.py`. Each command runs for real, against
-servers of its own, on a terminal of 80 columns that rich records.
+servers of its own, on a terminal of 108 columns that rich records.
 """
 
 import io
@@ -50,7 +50,7 @@ class _Screen(io.TextIOBase):
         self._console = console
 
     def isatty(self) -> bool:
-        """Tell pipectl to show what it shows to people."""
+        """Return True, so that pipectl prints what it prints on a terminal."""
         return True
 
     def write(self, text: str) -> int:
@@ -63,7 +63,7 @@ def draw(name: str, lines: list[str]) -> None:
     """Run command lines, and draw what a person sees."""
     console = Console(
         record=True,
-        width=80,
+        width=108,
         file=io.StringIO(),
         force_terminal=True,
         legacy_windows=False,

@@ -36,7 +36,7 @@ class Stream(io.TextIOWrapper):
 
 
 class Streams:
-    """Standard streams for an Output: terminals of 80 columns without colours, or redirected."""
+    """Standard streams for an Output: terminals of 80 columns without colors, or redirected."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, are_terminals: bool) -> None:
         self.stdout, self.stderr = Stream(is_terminal=are_terminals), Stream(is_terminal=are_terminals)

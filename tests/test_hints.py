@@ -15,10 +15,10 @@ from pipectl.hints import fix_for, hint_for, pasteable
     [
         ("CallNamedPipeW", 87, "--native"),
         ("CallNamedPipeW", 230, "--native"),
-        ("CreateFileW", 123, "beginning"),
-        ("CreateNamedPipeW", 123, "beginning"),
+        ("CreateFileW", 123, "up to a backslash"),
+        ("CreateNamedPipeW", 123, "up to a backslash"),
         ("CreateNamedPipeW", 5, "client"),
-        ("WaitNamedPipeW", 161, "waits"),
+        ("WaitNamedPipeW", 161, "only wait for"),
         ("ReadFile", 232, "yet"),
         ("WriteFile", 232, "closed"),
     ],

@@ -1,10 +1,10 @@
-"""The tables of commands and topics, one file for each. Importing this imports none, so that `--help` costs nothing."""
+"""The tables of commands and help topics. Each has its own module, which is imported only when it is used."""
 
 from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """The module of a command or a topic, and what it is about in one sentence: the first of a command's help."""
+    """The module of a command or a topic, and its summary, which is also the first sentence of a command's help."""
 
     module: str
     summary: str
@@ -14,33 +14,33 @@ class Entry(NamedTuple):
 COMMANDS = {
     "call": Entry("pipectl.commands.call", "Send one request to a pipe and print the reply."),
     "serve": Entry("pipectl.commands.serve", "Serve a pipe: echo, a fixed reply, or a program's answers."),
-    "list": Entry("pipectl.commands.list", "List the pipes of this computer, with their instances."),
-    "who": Entry("pipectl.commands.who", "Show which processes hold a pipe's ends: its server and its clients."),
-    "watch": Entry("pipectl.commands.watch", "Show which pipes appear and go, and how their instances change."),
-    "info": Entry("pipectl.commands.info", "Show how a pipe was made, who serves it, and who may open it."),
-    "doctor": Entry("pipectl.commands.doctor", "Find out why a pipe cannot be opened, and what would help."),
-    "wait": Entry("pipectl.commands.wait", "Wait until a pipe is free, exists, or is gone."),
-    "transact": Entry(
-        "pipectl.commands.transact", "Send many requests to a pipe over one connection, and print each reply."
+    "list": Entry("pipectl.commands.list", "List the named pipes on this computer and their instances."),
+    "who": Entry("pipectl.commands.who", "Show which processes have a pipe open: its server and its clients."),
+    "watch": Entry(
+        "pipectl.commands.watch", "Show pipes as they appear and disappear, and how their instances change."
     ),
-    "peek": Entry("pipectl.commands.peek", "Show what waits to be read from a pipe, without consuming it."),
-    "state": Entry("pipectl.commands.state", "Show how a handle on a pipe reads and waits, and set it."),
+    "info": Entry("pipectl.commands.info", "Show a pipe's type and limits, its server process, and who may open it."),
+    "doctor": Entry("pipectl.commands.doctor", "Find out why a pipe cannot be opened, and how to fix it."),
+    "wait": Entry("pipectl.commands.wait", "Wait until a pipe is free, exists, or is gone."),
+    "transact": Entry("pipectl.commands.transact", "Send several requests over one connection and print each reply."),
+    "peek": Entry("pipectl.commands.peek", "Show unread data in a pipe without consuming it."),
+    "state": Entry("pipectl.commands.state", "Show or set the read mode and wait mode of a pipe handle."),
     "client-pid": Entry(
         "pipectl.commands.client_pid",
-        "Listen on a pipe, and report who connects: process, program, user, session, computer.",
+        "Listen on a pipe and report each client: process, program, user, session, computer.",
     ),
-    "popen": Entry("pipectl.commands.popen", "Run a command over anonymous pipes, and stream what it writes."),
+    "popen": Entry("pipectl.commands.popen", "Run a command over anonymous pipes and stream its output."),
     "selftest": Entry("pipectl.commands.selftest", "Check what pipectl assumes about Windows, claim by claim."),
-    "demo": Entry("pipectl.commands.demo", "Take a tour: a server, and each command against it."),
-    "help": Entry("pipectl.commands.help", "Show the help of a command, or a page about a topic."),
+    "demo": Entry("pipectl.commands.demo", "Take a guided tour: a demo server, and each command against it."),
+    "help": Entry("pipectl.commands.help", "Show help for a command or a topic."),
 }
 
-# The pages of `pipectl help TOPIC`: docs/TOPIC.md, whose text is the module's TEXT.
+# The pages of `pipectl help TOPIC`; TEXT in each module is made from docs/TOPIC.md.
 TOPICS = {
     "quoting": Entry("pipectl.topics.quoting", "Quotes, stdin and paths in PowerShell, cmd, Git Bash and WSL."),
     "framing": Entry("pipectl.topics.framing", "Where a reply ends on a byte pipe."),
     "access": Entry("pipectl.topics.access", "Who may open a pipe: ACLs, elevation, sessions, services, SSH."),
     "services": Entry("pipectl.topics.services", "How to run a server in the background."),
-    "json": Entry("pipectl.topics.json", "What the commands print with `--json`."),
-    "exit-codes": Entry("pipectl.topics.exit_codes", "What the exit code of a command means."),
+    "json": Entry("pipectl.topics.json", "The output of `--json`: objects, fields and schemas."),
+    "exit-codes": Entry("pipectl.topics.exit_codes", "Exit codes and what they mean."),
 }

@@ -1,4 +1,4 @@
-"""`pipectl call`: one request, its reply."""
+"""`pipectl call`: sends one request and prints the reply."""
 
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,8 @@ _NOT_NATIVE = ("wait", "until", "max_message", "sqos", "expect_pid", "expect_exe
 
 @with_examples(
     ("pipectl call svc ping", "Send `ping` and print the reply."),
-    ("pipectl call svc --hex 01000000 --as hex", "Send four bytes, and see the reply's bytes."),
-    (r'pipectl call \\.\pipe\svc "ping" --json --timeout 2', "Print the reply, and its time, as JSON."),
+    ("pipectl call svc --hex 01000000 --as hex", "Send four bytes and print the reply in hex."),
+    (r'pipectl call \\.\pipe\svc "ping" --json --timeout 2', "Print the reply and the time it took as JSON."),
     groups={"view": ViewOptions, "payload": Payload, "request": RequestOptions},
 )
 @pipe_argument
@@ -28,15 +28,15 @@ _NOT_NATIVE = ("wait", "until", "max_message", "sqos", "expect_pid", "expect_exe
     "--native",
     is_flag=True,
     section=CONNECTION,
-    help="Use the CallNamedPipe API: message pipes only, at most 64 KiB of reply, and the server may impersonate you. "
+    help="Use the CallNamedPipe API: message pipes only, replies up to 64 KiB, and the server may impersonate you. "
     "Excludes `--wait`, `--until`, `--max-message`, `--sqos` and `--expect-*`.",
 )
 @click.pass_obj
 def command(output: Output, /, pipe: str, payload: bytes, view: View, request: RequestOptions, native: bool) -> None:
     """Send one request to a pipe and print the reply.
 
-    Opens the pipe: it takes one instance, and leaves when the reply is there. The reply ends where `--until` says;
-    without it, a message pipe's reply is one whole message, of any size.
+    Opens the pipe, which uses one instance, and disconnects after the reply. On a message pipe the reply is one whole
+    message of any size; `--until` sets another rule for where a reply ends.
     """
     request.checked(payload)
     if native:
@@ -44,18 +44,18 @@ def command(output: Output, /, pipe: str, payload: bytes, view: View, request: R
     watch = Stopwatch()
     reply = _call_native(pipe, payload, request) if native else _call(output, pipe, payload, request)
     seconds = watch.seconds
-    # Before the reply, which may have no line feed at its end.
+    # Before the reply, which may not end with a line feed.
     output.detail(f"{len(reply.data)} bytes in {seconds * 1000:.1f} ms, ended by {reply.ended_by}")
     output.data.payload(reply.data, view, {"pipe": pipe, "ended_by": reply.ended_by, "seconds": seconds})
 
 
 def _refuse_what_native_ignores() -> None:
-    """Raise UsageError for an option of the command line that CallNamedPipe has no place for."""
+    """Raise UsageError for an option that CallNamedPipe does not support."""
     context = click.get_current_context()
     for parameter in context.command.params:
         is_given = parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
         if is_given and parameter.name in _NOT_NATIVE:
-            raise click.UsageError(f"`--native` and `{parameter.opts[-1]}` exclude each other")
+            raise click.UsageError(f"`--native` cannot be combined with `{parameter.opts[-1]}`")
 
 
 def _call(output: Output, pipe: str, payload: bytes, request: RequestOptions) -> "Reply":

@@ -1,4 +1,4 @@
-"""`pipectl client-pid`: who connects to a pipe."""
+"""`pipectl client-pid`: reports who connects to a pipe."""
 
 from contextlib import closing
 from functools import partial
@@ -14,9 +14,9 @@ from pipectl.output import Output
 
 
 @with_examples(
-    ("pipectl client-pid svc --count 1 --timeout 10", "Wait for the first client, up to ten seconds, and show it."),
-    ("pipectl client-pid svc --json", "Print an object for each client, until Ctrl+C."),
-    ("pipectl client-pid svc --allow users", "Let other users of this computer connect."),
+    ("pipectl client-pid svc --count 1 --timeout 10", "Wait up to ten seconds for a client and show it."),
+    ("pipectl client-pid svc --json", "Print one JSON object per event, until Ctrl+C."),
+    ("pipectl client-pid svc --allow users", "Allow other users of this computer to connect."),
     groups={"access": AccessOptions},
 )
 @pipe_argument
@@ -31,10 +31,10 @@ from pipectl.output import Output
 )
 @click.pass_obj
 def command(output: Output, /, pipe: str, count: int | None, access: AccessOptions, timeout: float | None) -> None:
-    """Listen on a pipe, and report who connects: process, program, user, session, computer.
+    """Listen on a pipe and report each client: process, program, user, session, computer.
 
-    Takes the name, which must be free, prints each client that connects, and disconnects it. `info` shows who serves a
-    pipe that exists already.
+    Claims the pipe name, which must be free, prints each client that connects, and disconnects it. To see which process
+    serves an existing pipe, use `info`.
     """
     from pipectl.core.pipe.config import PipeConfig, StopAfter
     from pipectl.core.pipe.server import PipeServer
@@ -42,7 +42,7 @@ def command(output: Output, /, pipe: str, count: int | None, access: AccessOptio
 
     security = access.security()
     config = PipeConfig(security=security.attributes, allow_remote=access.allow_remote)
-    announce = partial(output.note, f"listening on {pipe}; end with Ctrl+C")
+    announce = partial(output.note, f"listening on {pipe}; press Ctrl+C to stop")
     log = VisitorLog(output, announce=announce, access=security.in_words)
     server = PipeServer(
         pipe, lambda _client, _data: None, events=log, config=config, stop_after=StopAfter(clients=count)

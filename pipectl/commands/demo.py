@@ -1,4 +1,4 @@
-"""`pipectl demo`: a tour."""
+"""`pipectl demo`: a guided tour of the commands."""
 
 import os
 from collections.abc import Iterator
@@ -16,55 +16,55 @@ if TYPE_CHECKING:
 
 
 class Step(NamedTuple):
-    """One command of the tour, and what it shows; `client` makes somebody connect while it runs."""
+    """One command of the tour, and what it shows; with `client`, a client connects while it runs."""
 
     shows: str
     arguments: str
     client: bool = False
 
 
-# {n} is a name that no other tour uses.
+# {n} is a name unique to this run.
 _TOUR = (
-    Step("Send a request to a message pipe, and see the reply", "call {n} ping --as text"),
-    Step("See bytes as they are", "call {n} --hex 0001ff41 --as hex"),
+    Step("Send a request to a message pipe and print the reply", "call {n} ping --as text"),
+    Step("Send and show binary data", "call {n} --hex 0001ff41 --as hex"),
     Step("Send several requests over one connection", "transact {n} --as text one two three"),
-    Step("Talk to a byte pipe, whose replies end with a line", "call {n}-byte ping --newline --until newline"),
-    Step("Look at what a server says unasked, and leave it there", "peek {n}-greeting --as text --timeout 2"),
-    Step("See all about a pipe", "info {n}"),
-    Step("See who holds a pipe, without opening it", "who {n}"),
-    Step("Watch which pipes appear and go", "watch {n} --initial --count 1 --timeout 2"),
-    Step("Find out whether a pipe can be opened, and else why not", "doctor {n}"),
-    Step("See how a handle reads and waits", "state {n} --read-mode message"),
+    Step("Call a byte pipe whose replies end with a line feed", "call {n}-byte ping --newline --until newline"),
+    Step("Show what a server sends on connect, without consuming it", "peek {n}-greeting --as text --timeout 2"),
+    Step("Inspect a pipe", "info {n}"),
+    Step("Show which processes have a pipe open, without opening it", "who {n}"),
+    Step("Show pipes as they appear and disappear", "watch {n} --initial --count 1 --timeout 2"),
+    Step("Find out whether a pipe can be opened, and if not, why", "doctor {n}"),
+    Step("Show and set the read mode of a handle", "state {n} --read-mode message"),
     Step("Wait until a pipe is free, without opening it", "wait {n}"),
-    Step("Serve a pipe: here somebody calls it, and it ends", "serve {n}-served --reply pong --once", client=True),
-    Step("See who connects to a pipe", "client-pid {n}-listen --count 1", client=True),
-    Step("Run a command over anonymous pipes, and get its exit code", "popen -- cmd /c echo hello from a child"),
-    Step("List pipes by a pattern", "list {n}*"),
-    Step("Meet a pipe that is not there", "call {n}-absent ping"),
-    Step("Meet a pipe that is busy", "call {n}-busy ping --timeout 0.2"),
-    Step("Have it all as JSON", "call {n} ping --json"),
+    Step("Serve a pipe (here for one client)", "serve {n}-served --reply pong --once", client=True),
+    Step("Show who connects to a pipe", "client-pid {n}-listen --count 1", client=True),
+    Step("Run a command over anonymous pipes and get its exit code", "popen -- cmd /c echo hello from a child"),
+    Step("List pipes by pattern", "list {n}*"),
+    Step("Call a pipe that does not exist", "call {n}-absent ping"),
+    Step("Call a pipe that is busy", "call {n}-busy ping --timeout 0.2"),
+    Step("Print JSON", "call {n} ping --json"),
 )
 
 _TRY_NEXT = (
     "pipectl serve svc --reply pong        in one window, and in another:",
     "pipectl call svc ping",
     "pipectl info svc",
-    "pipectl COMMAND --help                has examples for each",
+    "pipectl COMMAND --help                shows examples",
 )
 
 
 @with_examples(
     ("pipectl demo --pause", "Take the tour step by step."),
-    ("pipectl demo --json", "Take it with every command's output as JSON."),
-    ("pipectl demo --quiet", "Show only the output of the commands, and their errors."),
+    ("pipectl demo --json", "Show the output of every command as JSON."),
+    ("pipectl demo --quiet", "Show only the output and errors of the commands."),
 )
 @option("--pause", is_flag=True, help="Wait for a key after each command; only on a terminal.")
 @click.pass_context
 def command(ctx: click.Context, pause: bool) -> None:
-    """Take a tour: a server, and each command against it.
+    """Take a guided tour: a demo server, and each command against it.
 
-    Opens only pipes of its own, which others can call while it runs. Each command runs as it would at a prompt, with
-    its output and its exit code.
+    Opens only its own pipes, which you can also call from another window while it runs. Each command runs as it would
+    at a prompt, with its output and its exit code.
     """
     output: Output = ctx.obj
     root: Any = ctx.find_root().command
@@ -80,11 +80,11 @@ def command(ctx: click.Context, pause: bool) -> None:
                 output.note(f"exit code {code}")
             if pause:
                 click.pause("Press any key for the next command ...", err=True)
-    _heading(output, "That was the tour. Try next", *_TRY_NEXT)
+    _heading(output, "That was the tour. What to try next", *_TRY_NEXT)
 
 
 def _heading(output: "Output", title: str, *lines: str) -> None:
-    """Begin a part of the tour; with JSON its output speaks for itself."""
+    """Print the heading of a step; with JSON, print nothing."""
     if output.is_json:
         return
     output.note("")
@@ -94,13 +94,13 @@ def _heading(output: "Output", title: str, *lines: str) -> None:
 
 
 def _with(line: list[str], options: list[str]) -> list[str]:
-    """Put options behind the command, where all commands take them."""
+    """Return a command line with options inserted after the command."""
     return [line[0], *options, *line[1:]]
 
 
 @contextmanager
 def _servers(name: str) -> Iterator[None]:
-    """Serve what the tour calls: a message pipe, a byte pipe, one that greets, and one that is always busy."""
+    """Serve the pipes of the tour: a message pipe, a byte pipe, one that greets, and one that is always busy."""
     from pipectl.core.names import full_name
     from pipectl.core.pipe.config import PipeConfig
     from pipectl.core.pipe.connection import connect
@@ -131,7 +131,7 @@ def _servers(name: str) -> Iterator[None]:
 
 @contextmanager
 def _caller(name: str) -> Iterator[None]:
-    """Have somebody call a pipe as soon as it exists."""
+    """Call a pipe from another thread as soon as it exists."""
     from pipectl.core.constants import Wait
     from pipectl.core.errors import PipeError
     from pipectl.core.names import full_name

@@ -23,7 +23,7 @@ _TYPES = {"message": True, "byte": False}
 
 
 @with_examples(
-    ("pipectl doctor svc", "Find out why a pipe cannot be opened, and what would help."),
+    ("pipectl doctor svc", "Find out why a pipe cannot be opened, and how to fix it."),
     ("pipectl doctor svc --mode read", "Ask for a client that only reads."),
     ("pipectl doctor svc --ask ping", "Also send something, and see whether the server replies."),
 )
@@ -68,7 +68,7 @@ def command(
     no_open: bool,
     timeout: float | None,
 ) -> int:
-    """Find out why a pipe cannot be opened, and what would help.
+    """Find out why a pipe cannot be opened, and how to fix it.
 
     Looks at all that can be seen without opening the pipe, and then opens it once, which takes one instance for a
     moment; `--no-open`, `--as` and `--serve` keep it closed. The first problem is the verdict, and decides the exit

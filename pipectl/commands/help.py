@@ -1,4 +1,4 @@
-"""`pipectl help`: the help of a command, or a page about a topic."""
+"""`pipectl help`: shows help for a command or a topic."""
 
 from importlib import import_module
 from typing import cast
@@ -11,16 +11,16 @@ from . import COMMANDS, TOPICS
 
 
 @with_examples(
-    ("pipectl help", "Show the overview, with all commands and topics."),
+    ("pipectl help", "Show the overview of all commands and topics."),
     ("pipectl help call", "Show the same as `pipectl call --help`."),
-    ("pipectl help quoting", "Show how to write a request in PowerShell, cmd and bash."),
+    ("pipectl help quoting", "Show how to quote requests in PowerShell, cmd and bash."),
 )
 @click.argument("subject", required=False, metavar="[COMMAND|TOPIC]")
 @click.pass_context
 def command(context: click.Context, /, subject: str | None) -> None:
-    """Show the help of a command, or a page about a topic.
+    """Show help for a command or a topic.
 
-    The pages are in pipectl itself, and need no network.
+    All pages are built in and available offline.
     """
     root = context.find_root()
     if subject is None:

@@ -1,4 +1,4 @@
-"""`pipectl info`: all that can be known of a pipe."""
+"""`pipectl info`: shows a pipe's properties, server and access."""
 
 from typing import TYPE_CHECKING
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 @with_examples(
-    ("pipectl info svc", "See a pipe's server, type, instances and access list."),
-    ("pipectl info svc --no-open", "See what can be known without opening it."),
-    ("pipectl info svc --json", "Print it all as one JSON object."),
+    ("pipectl info svc", "Show a pipe's server, type, instances and ACL."),
+    ("pipectl info svc --no-open", "Show what is known without opening it."),
+    ("pipectl info svc --json", "Print everything as one JSON object."),
     groups={"opening": OpenOptions},
 )
 @pipe_argument
-@option("--no-open", is_flag=True, help="Do not open the pipe: tell only what its directory says.")
+@option("--no-open", is_flag=True, help="Do not open the pipe; show only what the directory of pipes contains.")
 @click.pass_obj
 def command(output: Output, /, pipe: str, no_open: bool, opening: OpenOptions) -> None:
-    """Show how a pipe was made, who serves it, and who may open it.
+    """Show a pipe's type and limits, its server process, and who may open it.
 
-    Opens the pipe: it takes one instance while it looks, which can end a server that serves only one client;
-    `--no-open` does not. What this user, or this system, cannot know is left out. Shows the most important
-    facts, and all of them with `-v` or `--json`.
+    Opens the pipe for a moment, which uses one instance and can end a server that serves only one client; use
+    `--no-open` to avoid that. Facts that this user or system cannot obtain are omitted. Shows the most important facts;
+    `-v` and `--json` show all.
     """
     from pipectl.core.inventory.details import glance, inspect
     from pipectl.core.pipe.connection import TO_ASK, open_pipe
@@ -43,7 +43,7 @@ def command(output: Output, /, pipe: str, no_open: bool, opening: OpenOptions) -
 
 
 def _first(facts: "Record") -> "Record":
-    """Return what most people ask: who serves the pipe, how it was made, and who may open it."""
+    """Return the most important facts: who serves the pipe, its type and limits, and who may open it."""
     server = {name: value for name, value in (facts.get("server") or {}).items() if name != "session"}
     made = {name: facts.get(name) for name in ("type", "direction", "instances", "max_instances", "unlimited")}
     access = (facts.get("security") or {}).get("access")
@@ -51,7 +51,7 @@ def _first(facts: "Record") -> "Record":
         "pipe": facts.get("pipe"),
         "server": server,
         **{name: value for name, value in made.items() if value is not None},
-        # Only if it is said: Microsoft does not document that a pipe that does not reject them says so.
+        # Only if true: Microsoft does not document how a pipe that accepts remote clients reports it.
         "rejects_remote": facts.get("rejects_remote") or None,
         "access": access,
         "you_may": facts.get("you_may"),

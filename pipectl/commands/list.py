@@ -1,4 +1,4 @@
-"""`pipectl list`: the pipes there are."""
+"""`pipectl list`: lists the pipes on this computer."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +11,20 @@ from pipectl.output.text import counted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Seconds that the search for servers may take.
+# Time limit in seconds for finding servers.
 _SEARCH = 2.0
 
 
 @with_examples(
-    ("pipectl list", "See all pipes of this computer."),
-    ("pipectl list docker --sort instances", "List the pipes whose name contains docker, the busiest first."),
-    ("pipectl list --json", "Print an object for each pipe."),
+    ("pipectl list", "List all pipes on this computer."),
+    ("pipectl list docker --sort instances", "List the pipes whose name contains docker, most instances first."),
+    ("pipectl list --json", "Print one JSON object per pipe."),
 )
 @click.argument(
     "glob",
     default="*",
     metavar="[PATTERN]",
-    help="A part of the name, or the whole name with `*` and `?` as wildcards.",
+    help="Part of a name, or a pattern for the whole name with the wildcards * and ?.",
 )
 @option(
     "--sort",
@@ -34,13 +34,13 @@ _SEARCH = 2.0
     help="Sort by name, or by number of instances (highest first).",
 )
 @option("--pid", type=click.IntRange(0), metavar="PID", help="Only pipes that this process serves.")
-@option("--exe", metavar="PROGRAM", help="Only pipes that this program, a file name or a path, serves.")
+@option("--exe", metavar="PROGRAM", help="Only pipes that this program serves: a file name or a full path.")
 @click.pass_obj
 def command(output: Output, /, glob: str, sort: str, pid: int | None, exe: str | None) -> None:
-    """List the pipes of this computer, with their instances.
+    """List the named pipes on this computer and their instances.
 
     Opens no pipe: it reads the directory of pipes, and finds servers by the handles of the processes that this user may
-    look into. Where the directory cannot be read, those handles alone show the pipes, and others may be missing. `pid
+    inspect. If the directory cannot be read, only pipes found by handles are listed, and some may be missing. `pid
     hint` is a process id guessed from the name; it may be wrong. If no pipe matches, the exit code is 3.
     """
     from pipectl.core.inventory.catalog import catalog
@@ -55,13 +55,13 @@ def command(output: Output, /, glob: str, sort: str, pid: int | None, exe: str |
     output.data.records(records, columns, title=counted(len(records), "pipe"))
     if pipes.by_handles is not None:
         output.note(
-            "the directory of pipes cannot be read: these are from the handles of "
-            f"{pipes.by_handles} processes, and others may be missing"
+            "the directory of pipes cannot be read: these were found by the handles of "
+            f"{pipes.by_handles} processes, and some may be missing"
         )
 
 
 def _servers(record: "Mapping[str, Any]") -> str | None:
-    """Return the servers of a pipe in words."""
+    """Return the servers of a pipe as text, such as `1234 svc.exe`."""
     found = (
         " ".join(filter(None, (str(server["pid"]), server.get("image", "").rpartition("\\")[2])))
         for server in record["servers"]

@@ -1,4 +1,4 @@
-"""`pipectl peek`: what waits to be read, left where it is."""
+"""`pipectl peek`: shows unread data without consuming it."""
 
 from typing import TYPE_CHECKING
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 
 @with_examples(
-    ("pipectl peek svc", "See what the server has sent unasked, as a hex dump."),
-    ("pipectl peek svc --timeout 10 --as text", "Wait up to ten seconds for something, and show it as text."),
-    ("pipectl peek svc --size 16 --json", "See the first 16 bytes, and how much more there is."),
+    ("pipectl peek svc", "Show what the server sends on connect, as a hex dump."),
+    ("pipectl peek svc --timeout 10 --as text", "Wait up to ten seconds for data and show it as text."),
+    ("pipectl peek svc --size 16 --json", "Show the first 16 bytes and how many more there are."),
     groups={"view": ViewOptions, "opening": ImpatientOpenOptions},
 )
 @pipe_argument
 @option("--size", type=SIZE, default=size_text(BUFFER_SIZE), show_default=True, help="Show at most this many bytes.")
 @click.pass_obj
 def command(output: Output, /, pipe: str, size: int, view: View, opening: OpenOptions) -> None:
-    """Show what waits to be read from a pipe, without consuming it.
+    """Show unread data in a pipe without consuming it.
 
-    Opens the pipe: it takes one instance while it looks. A connection of its own sees what the server sends to it, such
-    as a greeting, and not what waits for others. With a `--timeout` it waits until there is something.
+    Opens its own connection, which uses one pipe instance: it sees what the server sends to a new client, such as a
+    greeting, but not data for other clients. With `--timeout` it waits for data to arrive.
     """
     from pipectl.core.pipe.connection import ANY_DIRECTION, connect
 
     deadline = Deadline(opening.timeout)
     with (
-        output.waiting(f"something to read from {pipe}"),
+        output.waiting(f"data from {pipe}"),
         connect(pipe, deadline, access=ANY_DIRECTION, **opening.opening()) as connection,
     ):
         found = connection.await_data(size, deadline)
@@ -47,6 +47,6 @@ def command(output: Output, /, pipe: str, size: int, view: View, opening: OpenOp
 
 def _in_words(found: "Peek") -> str:
     if not found.available:
-        return "nothing waits to be read"
-    rest = f"; its first message has {counted(found.left_in_message, 'more byte')}" if found.left_in_message else ""
+        return "no data to read"
+    rest = f"; the first message has {counted(found.left_in_message, 'more byte')}" if found.left_in_message else ""
     return f"{counted(found.available, 'byte')} to be read{rest}"

@@ -1,4 +1,4 @@
-"""`pipectl popen`: a command over anonymous pipes."""
+"""`pipectl popen`: runs a command over anonymous pipes."""
 
 from functools import partial
 
@@ -10,32 +10,32 @@ from pipectl.output import Output
 
 
 class PopenCommand(Command):
-    """Has exit codes for its own failures that a program seldom has."""
+    """Reports its own failures with exit codes that programs seldom use."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Say so before anything can fail."""
+        """Set these exit codes before anything can fail."""
         ctx.ensure_object(Output).runs_program = True
         return super().parse_args(ctx, args)
 
 
 @with_examples(
-    ("pipectl popen -- ipconfig /all", "Run a command without a window, and pass on what it writes."),
+    ("pipectl popen -- ipconfig /all", "Run a command without a window and pass on its output."),
     (
         "pipectl popen --merge-stderr --timeout 10 -- net start",
-        "Put stderr into stdout; end it, and all it started, after 10 s.",
+        "Merge stderr into stdout; kill the command and its children after 10 s.",
     ),
-    ("pipectl popen --no-stdin --json -- cmd /c dir", "Give it an empty stdin, and print each line as JSON."),
+    ("pipectl popen --no-stdin --json -- cmd /c dir", "Give it an empty stdin and print each line as JSON."),
     cls=PopenCommand,
     context_settings={"allow_interspersed_args": False},
 )
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGS]...")
-@option("--no-stdin", is_flag=True, help="Give it an empty stdin instead of this command's own.")
-@option("--merge-stderr", is_flag=True, help="Put its stderr into its stdout.")
+@option("--no-stdin", is_flag=True, help="Give the command an empty stdin instead of pipectl's own.")
+@option("--merge-stderr", is_flag=True, help="Merge the command's stderr into its stdout.")
 @option(
     "--encoding",
     type=ENCODING,
-    help="Encoding of what it writes, for a terminal and JSON.  [default: UTF-8; on a terminal also the console's code "
-    "page]",
+    help="Encoding of the command's output, for display on a terminal and JSON.  [default: UTF-8; on a terminal also "
+    "the console's code page]",
 )
 @option(
     "-t",
@@ -43,7 +43,7 @@ class PopenCommand(Command):
     type=DURATION,
     default="none",
     show_default=True,
-    help="Kill it, and all that it started, after this time.",
+    help="Kill the command and its children after this time.",
 )
 @click.pass_obj
 def command(
@@ -55,12 +55,11 @@ def command(
     encoding: str | None,
     timeout: float | None,
 ) -> int:
-    """Run a command over anonymous pipes, and stream what it writes.
+    """Run a command over anonymous pipes and stream its output.
 
-    Runs PROGRAM itself, without a shell and without a window. Its stdout and stderr are passed on as they come, stdin
-    is passed to it, and its exit code is this command's own. If it could not be run to its end, the exit code is 124
-    (timed out), 125 (another failure of pipectl), 126 (it cannot be run) or 127 (not found). Ctrl+C ends it and all
-    that it has started.
+    Runs PROGRAM directly, without a shell or a window. Passes stdin on to it, and its stdout and stderr back as they
+    arrive; exits with its exit code. If pipectl fails, the exit code is 124 (timed out), 125 (other error), 126
+    (PROGRAM cannot be run) or 127 (PROGRAM not found). Ctrl+C kills the command and its children.
     """
     from pipectl.core.children.child import Child
     from pipectl.output.programs import ProgramOutput

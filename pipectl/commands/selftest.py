@@ -1,4 +1,4 @@
-"""`pipectl selftest`: what pipectl assumes about Windows, checked on this system."""
+"""`pipectl selftest`: checks on this system what pipectl assumes about Windows."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +33,13 @@ class ClaimId(click.ParamType[str]):
 @with_examples(
     ("pipectl selftest", "Check every claim, in a few seconds."),
     ("pipectl selftest --report", "Print a report to paste into an issue."),
-    ("pipectl selftest --only W02 --only W19 --json", "Check two claims, and print an object for each."),
+    ("pipectl selftest --only W02 --only W19 --json", "Check two claims and print one JSON object per claim."),
 )
-@option("--list", "lists", is_flag=True, help="List the claims, and check none.")
+@option("--list", "lists", is_flag=True, help="List the claims without checking them.")
 @option("--only", metavar="ID", type=ClaimId(), multiple=True, help="Check only this claim; can be repeated.")
-@option("--admin", is_flag=True, help="Also check what needs an elevated prompt.")
+@option("--admin", is_flag=True, help="Also check the claims that need an elevated prompt.")
 @option(
-    "--network", is_flag=True, help="Also check what needs SMB: \\\\localhost, and an address where nobody answers."
+    "--network", is_flag=True, help="Also check the claims that need SMB: \\\\localhost, and an unreachable address."
 )
 @option("--report", is_flag=True, help="Print a report in Markdown instead of a table.")
 @option(_ROLE, nargs=2, hidden=True, help="Play a role for another selftest: its name, and a pipe.")
@@ -56,13 +56,14 @@ def command(
 ) -> None:
     """Check what pipectl assumes about Windows, claim by claim.
 
-    Opens only pipes of its own, uses a child of itself as the other process, and needs no network. It takes less than
-    20 seconds. A claim holds, differs, or is not tried because this system or this user does not allow it.
+    Opens only its own pipes, starts a copy of itself as the other process, and uses no network (except with
+    `--network`). Takes less than 20 seconds. A claim holds, differs, or is not tried because this system or this user
+    does not allow it.
 
-    The exit code is 0 if no claim differs, and 12 if one does. Under Wine many differ, as is known: a run there ends
-    with 12 and proves nothing about Windows.
+    The exit code is 0 if no claim differs and 12 if one does. Under Wine many claims are known to differ: a run there
+    exits with 12 and proves nothing about Windows.
 
-    The report names no user, computer, SID, path or pipe of another program. Nothing is sent anywhere.
+    The report contains no names of users, computers, SIDs, paths or other programs' pipes. Nothing is sent anywhere.
     """
     from pipectl.core.checks.claim import Need
     from pipectl.core.checks.claims import chosen
@@ -95,12 +96,12 @@ def _check(output: Output, claims: "Sequence[Claim]", offered: "Sequence[str]", 
 
     summary, system = Summary(), facts()
     if "wine" in system:
-        output.note("this is Wine: what differs here says nothing about Windows")
+        output.note("this is Wine: differences here say nothing about Windows")
     with output.live():
         for result in run(claims, (_NAME, _ROLE), offered):
             summary.add(result)
             output.progress(f"{summary}, {result.claim.id}")
-    # Before the data, so that a stdout which is full or closed loses no verdict.
+    # Before the data, so that the verdict is shown even if stdout is full or closed.
     (output.warning if summary.differing else output.note)(str(summary))
     records = [recorded(result) for result in summary.results]
     if as_report:
@@ -114,7 +115,7 @@ def _check(output: Output, claims: "Sequence[Claim]", offered: "Sequence[str]", 
 
 
 def _answer(record: "Mapping[str, Any]") -> str | None:
-    """Return the answer of this system, and with it what was expected where that is another."""
+    """Return what was observed, and what was expected if that differs."""
     if record["verdict"] != "differs":
         return record["observed"]  # type: ignore[no-any-return]
     return f"{record['observed']} (expected: {record['expected']})"

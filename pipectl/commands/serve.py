@@ -167,7 +167,7 @@ def command(
 def _announce(output: Output, pipe: str, made: PipeOptions, security: "PipeSecurity", program: tuple[str, ...]) -> None:
     kind = "message" if made.is_message else "byte"
     network = "" if made.access.allow_remote else "; no network"
-    output.note(f"serving {pipe} ({kind}, access: {', '.join(security.admitted())}{network}); end with Ctrl+C")
+    output.note(f"serving {pipe} ({kind}, access: {', '.join(security.admitted())}{network}); press Ctrl+C to stop")
     if program:
         _announce_program(output, program)
     for words in security.in_words():

@@ -1,4 +1,4 @@
-"""`pipectl state`: how a handle on a pipe reads and waits, and setting it."""
+"""`pipectl state`: shows or sets the read mode and wait mode of a pipe handle."""
 
 import click
 
@@ -8,20 +8,25 @@ from pipectl.options.client import OpenOptions, pipe_argument
 from pipectl.options.types import DURATION, SIZE, Word
 from pipectl.output import Output
 
-_SET = "What is set"
+_SET = "Settings"
 
 
 @with_examples(
-    ("pipectl state svc", "See how a new client's handle reads and waits, and how many instances there are."),
-    ("pipectl state svc --read-mode message", "See whether the pipe lets a client read messages."),
-    ("pipectl state svc --wait-mode nowait --json", "Set the wait mode, and print the state before and after."),
+    ("pipectl state svc", "Show a new client's read mode and wait mode, and the number of instances."),
+    ("pipectl state svc --read-mode message", "Test whether a client can read whole messages."),
+    ("pipectl state svc --wait-mode nowait --json", "Set the wait mode and print the state before and after."),
     groups={"opening": OpenOptions},
 )
 @pipe_argument
-@option("--read-mode", type=Word(ReadMode), section=_SET, help="Read messages, or bytes.")
-@option("--wait-mode", type=Word(WaitMode), section=_SET, help="Block, or return at once.")
-@option("--collect-count", type=SIZE, section=_SET, help="Collect this many bytes before sending; remote pipes only.")
-@option("--collect-timeout", type=DURATION, section=_SET, help="Collect for at most this time; remote pipes only.")
+@option("--read-mode", type=Word(ReadMode), section=_SET, help="Read whole messages or bytes.")
+@option("--wait-mode", type=Word(WaitMode), section=_SET, help="Let reads and writes block, or return immediately.")
+@option("--collect-count", type=SIZE, section=_SET, help="Bytes to collect before sending; remote pipes only.")
+@option(
+    "--collect-timeout",
+    type=DURATION,
+    section=_SET,
+    help="Longest time to collect data before sending; remote pipes only.",
+)
 @click.pass_obj
 def command(
     output: Output,
@@ -33,10 +38,10 @@ def command(
     collect_count: int | None,
     collect_timeout: float | None,
 ) -> None:
-    """Show how a handle on a pipe reads and waits, and set it.
+    """Show or set the read mode and wait mode of a pipe handle.
 
-    Opens the pipe: it takes one instance while it looks. A state belongs to one handle, this command's own: setting it
-    tries what the pipe allows, and changes nothing for others.
+    Opens the pipe for a moment, which uses one instance. The state belongs to this command's own handle: setting it
+    shows what the pipe allows, and does not affect other clients.
     """
     from pipectl.core.inventory.details import change_state, handle_state
     from pipectl.core.pipe.connection import TO_ASK, TO_SET, open_pipe

@@ -1,4 +1,4 @@
-"""`pipectl transact`: one connection, many requests."""
+"""`pipectl transact`: sends several requests over one connection."""
 
 from typing import TYPE_CHECKING
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 @with_examples(
-    ("pipectl transact svc hello status quit", "Send three requests over one connection, each after the last reply."),
-    ("pipectl transact svc --json < requests.txt", "Send each line of a file; print one object for each exchange."),
-    ("pipectl transact svc -v one two", "Print each reply on a line, and each one's time on stderr."),
+    ("pipectl transact svc hello status quit", "Send three requests, each after the previous reply."),
+    ("pipectl transact svc --json hello status", "Print one JSON object per exchange."),
+    ("pipectl transact svc -v one two", "Print each reply on a line, and the time it took on stderr."),
     groups={"view": ViewOptions, "written": PayloadFormat, "request": RequestOptions},
 )
 @pipe_argument
-@click.argument("data", nargs=-1, help="The requests; without them, each line of stdin is one.")
+@click.argument("data", nargs=-1, help="The requests. If there are none, each line of stdin is a request.")
 @option(
     "--separator",
     metavar="TEXT",
     section=REPLY,
-    help=r"Text after each reply, with escapes such as \0.  [default: a line feed, and nothing after raw bytes]",
+    help=r"Text after each reply, with escapes such as \0.  [default: a line feed; nothing after raw bytes]",
 )
 @click.pass_obj
 def command(
@@ -39,11 +39,12 @@ def command(
     request: RequestOptions,
     separator: str | None,
 ) -> None:
-    """Send many requests to a pipe over one connection, and print each reply.
+    """Send several requests over one connection and print each reply.
 
-    Opens the pipe: it takes one instance until the last reply. Lines of stdin are sent as they come. `--timeout` limits
-    connecting, and each exchange. If one fails, the replies before it stand, and the exit code is 10. Each reply ends
-    with a line feed, unless raw bytes are asked for; a reply that contains one is told apart with `--json`.
+    Opens the pipe, which uses one instance until the last reply. Lines of stdin are sent as they arrive. `--timeout`
+    limits connecting and each exchange. If an exchange fails after others succeeded, their replies are printed and the
+    exit code is 10. Each reply ends with a line feed, except with `--as raw`; use `--json` if replies can contain line
+    feeds.
     """
     from pipectl.core.pipe.connection import connect
     from pipectl.core.pipe.exchanges import exchanges

@@ -1,4 +1,4 @@
-"""`pipectl wait`: until a pipe is free, exists, or is gone."""
+"""`pipectl wait`: waits until a pipe is free, exists, or is gone."""
 
 import click
 
@@ -9,13 +9,13 @@ from pipectl.options.client import pipe_argument
 from pipectl.options.types import DURATION, Word
 from pipectl.output import Output
 
-_STATES = {Condition.FREE: "free", Condition.EXISTS: "there", Condition.GONE: "gone"}
+_STATES = {Condition.FREE: "become free", Condition.EXISTS: "appear", Condition.GONE: "disappear"}
 
 
 @with_examples(
-    ("pipectl wait svc --timeout 30", "Wait until the service has started, and a client can connect."),
-    ("pipectl wait svc --for exists --timeout 0", "Test whether the pipe exists: the exit code is 0 if it does."),
-    ("pipectl wait svc --for gone --timeout none", "Wait until the service has ended."),
+    ("pipectl wait svc --timeout 30", "Wait until the service has started and a client can connect."),
+    ("pipectl wait svc --for exists --timeout 0", "Test whether the pipe exists: exit code 0 if it does, 6 if not."),
+    ("pipectl wait svc --for gone --timeout none", "Wait until the service has stopped."),
 )
 @pipe_argument
 @option(
@@ -24,7 +24,7 @@ _STATES = {Condition.FREE: "free", Condition.EXISTS: "there", Condition.GONE: "g
     type=Word(Condition),
     default=Condition.FREE.value,
     show_default=True,
-    help="Wait until an instance is free, until the pipe exists, or until it is gone.",
+    help="Condition to wait for: an instance is free, the pipe exists, or the pipe is gone.",
 )
 @option(
     "-t",
@@ -38,14 +38,14 @@ _STATES = {Condition.FREE: "free", Condition.EXISTS: "there", Condition.GONE: "g
 def command(output: Output, /, pipe: str, condition: Condition, timeout: float | None) -> None:
     """Wait until a pipe is free, exists, or is gone.
 
-    A pipe that does not exist yet is waited for too. Does not open the pipe, so that another client may still be
-    quicker. Prints nothing without `-v` or `--json`; the exit code is 0 on success, 6 when the time is up, and 3 if
-    the pipe did not exist, with `--timeout 0`.
+    Also waits for a pipe that does not exist yet. Does not open the pipe, so another client may still connect first.
+    Prints nothing without `-v` or `--json`. Exit code: 0 condition met, 6 timed out, 3 pipe not found (only when
+    waiting for `free` with `--timeout 0`).
     """
     from pipectl.core.pipe.availability import wait_for
 
     watch = Stopwatch()
-    with output.waiting(f"{pipe} to be {_STATES[condition]}"):
+    with output.waiting(f"{pipe} to {_STATES[condition]}"):
         wait_for(pipe, condition, Deadline(timeout), absent_too=timeout != 0)
     seconds = watch.seconds
     if output.mode is None:

@@ -1,4 +1,4 @@
-"""`pipectl watch`: which pipes appear and go."""
+"""`pipectl watch`: shows pipes as they appear and disappear."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -12,26 +12,26 @@ from pipectl.options.types import DURATION
 from pipectl.output import Output
 from pipectl.output.text import counted
 
-# Seconds; more often would be seen in the load of a computer.
+# Seconds; looking more often would cause noticeable load.
 _SHORTEST = 0.01
 
 
 @with_examples(
-    ("pipectl watch", "Show which pipes appear and go, until Ctrl+C."),
-    ("pipectl watch svc --who", "Show when a pipe appears, changes and goes, and who serves it."),
-    ("pipectl watch --initial --json", "Print an object for each pipe, and then for each change."),
+    ("pipectl watch", "Show pipes as they appear and disappear, until Ctrl+C."),
+    ("pipectl watch svc --who", "Show when a pipe appears, changes and disappears, and which process serves it."),
+    ("pipectl watch --initial --json", "Print one JSON object per existing pipe, then one per change."),
 )
-@click.argument("pattern", default="*", help="The name of a pipe, in which `*` and `?` stand for any text.")
-@option("--interval", type=DURATION, default="0.25", show_default=True, help="Time between two looks.")
+@click.argument("pattern", default="*", help="The name of a pipe, with the wildcards * and ?.")
+@option("--interval", type=DURATION, default="0.25", show_default=True, help="Time between two checks.")
 @option("--who", "with_servers", is_flag=True, help="Also show which processes serve the pipe.")
-@option("--initial", is_flag=True, help="Also show the pipes that are there at the beginning.")
-@option("--count", type=click.IntRange(1), metavar="N", help="End after N events.")
+@option("--initial", is_flag=True, help="Also show the pipes that exist at the start.")
+@option("--count", type=click.IntRange(1), metavar="N", help="Exit after N events.")
 @option(
     "--timeout",
     type=DURATION,
     default="none",
     show_default=True,
-    help="Time limit for the whole operation; `none` is no limit.",
+    help="Exit after this time, with exit code 6 (2.5, 500ms, 2m; none = no limit).",
 )
 @click.pass_obj
 def command(
@@ -44,27 +44,27 @@ def command(
     count: int | None,
     timeout: float | None,
 ) -> None:
-    """Show which pipes appear and go, and how their instances change.
+    """Show pipes as they appear and disappear, and how their instances change.
 
-    Opens no pipe: it looks at the directory of pipes again and again, so that it may miss a pipe that exists for less
-    than `--interval`. A name that was free for a while, and comes back, is shown with the length of the gap, in which
-    another program could have taken it. Where the directory cannot be read, it looks at the handles of processes.
-    Sysmon's events 17 and 18 record every pipe, however short.
+    Opens no pipe: it polls the directory of pipes, and may miss a pipe that exists for less than `--interval`. If a
+    name disappears and comes back, the length of the gap is shown: another program could have claimed the name during
+    that time. If the directory cannot be read, it polls the handles of processes. Sysmon events 17 and 18 record every
+    pipe, however short-lived.
     """
     from pipectl.core.inventory.watch import Watch
 
     if interval is None or interval < _SHORTEST:
-        raise click.BadParameter(f"at least {_SHORTEST:g} seconds", param_hint="--interval")
+        raise click.BadParameter(f"must be at least {_SHORTEST:g} seconds", param_hint="--interval")
     watch = Watch(pattern, with_servers=with_servers)
     if watch.by_handles:
-        output.note("the directory of pipes cannot be read: watching the handles of processes; others may be missing")
+        output.note("the directory of pipes cannot be read: watching the handles of processes; some may be missing")
     events = (record for record in watch.changes(interval, timeout) if initial or record["event"] != "present")
     for record in islice(events, count):
         output.data.event(record, _line(record))
 
 
 def _line(record: Mapping[str, Any]) -> str:
-    """Return an event for a person, on one line."""
+    """Return an event as one line of text."""
     clock = record["time"].partition("T")[2][:12]
     return "  ".join([clock, f"{record['event']:9}", short(record["pipe"]), *_details(record)])
 

@@ -1,4 +1,4 @@
-"""`pipectl who`: which processes hold the ends of pipes."""
+"""`pipectl who`: shows which processes have pipes open."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,38 +13,38 @@ from pipectl.output.text import counted
 
 _ENDS = {"server": True, "client": False, "all": None}
 _COLUMNS = ("pipe", "end", "pid", "program", "user", "session", "state", "unread", "note")
-# Left out where nothing stands in them: all columns take more than most terminals have.
+# Left out if they are empty: all columns together are wider than most terminals.
 _RARE = ("session", "unread", "note")
 
 
 @with_examples(
-    ("pipectl who svc", "See the server of a pipe, and its clients."),
-    ("pipectl who svc --ends server", "See who serves a pipe, without its clients."),
-    ("pipectl who svc --json", "Print an object for each pipe, with all its ends."),
+    ("pipectl who svc", "Show the server of a pipe and its clients."),
+    ("pipectl who svc --ends server", "Show which process serves a pipe."),
+    ("pipectl who svc --json", "Print one JSON object per pipe, with all its ends."),
 )
-@click.argument("pattern", default="*", help="The name of a pipe, a part of it, or a pattern with `*` and `?`.")
-@option("--pid", type=click.IntRange(0), metavar="PID", help="Only pipes that this process has an end of.")
-@option("--exe", metavar="PROGRAM", help="Only pipes that this program, a file name or a path, has an end of.")
-@option("--user", metavar="USER", help="Only pipes that a process of this user has an end of.")
-@option("--ends", type=click.Choice(list(_ENDS)), default="all", show_default=True, help="Only these ends.")
+@click.argument("pattern", default="*", help="The name of a pipe, a part of it, or a pattern with * and ?.")
+@option("--pid", type=click.IntRange(0), metavar="PID", help="Only pipes that this process has open.")
+@option("--exe", metavar="PROGRAM", help="Only pipes that this program has open: a file name or a full path.")
+@option("--user", metavar="USER", help="Only pipes that a process of this user has open.")
+@option("--ends", type=click.Choice(list(_ENDS)), default="all", show_default=True, help="Which ends to show.")
 @option(
     "--open",
     "opens",
     is_flag=True,
-    help="Open a pipe whose server is not found, and ask it: this takes one of its instances.",
+    help="If the server of a pipe is not found, open the pipe and query it: this uses one of its instances.",
 )
 @option(
     "--all",
     "every_process",
     is_flag=True,
-    help="Also look into processes that Windows protects, such as lsass.exe; security software may report it.",
+    help="Also inspect processes that Windows protects, such as lsass.exe; security software may report this.",
 )
 @option(
     "--timeout",
     type=DURATION,
     default="5",
     show_default=True,
-    help="Time limit for the whole operation; `none` is no limit.",
+    help="Time limit for the whole operation (2.5, 500ms, 2m; none = no limit).",
 )
 @click.pass_obj
 def command(
@@ -57,11 +57,12 @@ def command(
     timeout: float | None,
     **process: Any,
 ) -> None:
-    """Show which processes hold a pipe's ends: its server and its clients.
+    """Show which processes have a pipe open: its server and its clients.
 
-    Opens no pipe, unless `--open` says so, and disturbs no process: it looks at the handles of all processes that this
-    user may look into. Each end also names the process at the other one. Exit code 10 means that an instance, or a
-    process that holds one, was not found; an administrator sees more. 3 means that there is no such pipe or process.
+    Opens no pipe (except with `--open`) and does not disturb any process: it examines the handles of all processes that
+    this user may inspect. Each end also names the process at the other end. Exit code 3 means that the pipe or process
+    was not found; 10 that the result is incomplete: an instance, or a process that has it open, was not found. An
+    elevated prompt sees more.
     """
     from pipectl.core.inventory.who import Wanted, who
 
@@ -85,10 +86,10 @@ def command(
 
 
 def _rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each end; one without an end for a pipe of which none is known."""
+    """Yield one row per end, or one row without a process if no end of the pipe is known."""
     if not record["ends"]:
         hint = record["pid_hint"]
-        note = f"no end is found; the name speaks of process {hint}" if hint else "no end is found"
+        note = f"no process found; the name suggests process {hint}" if hint else "no process found"
         yield {"pipe": short(record["pipe"]), "note": note}
     for end in record["ends"]:
         process = end["process"]
@@ -102,7 +103,7 @@ def _note(end: Mapping[str, Any]) -> str | None:
     if "computer" in end:
         return f"from \\\\{end['computer']}"
     if end["source"] != "handle":
-        return "told by the other end" if end["source"] == "peer" else "told by the pipe"
+        return "reported by peer" if end["source"] == "peer" else "reported by pipe"
     opener = end.get("opened_by")
     return f"opened by {opener}" if opener not in (None, end["process"]["pid"]) else None
 
@@ -113,8 +114,8 @@ def _warnings(record: Mapping[str, Any]) -> Iterator[str]:
             keepers = " and ".join(map(str, warning["held_by"]))
             child = "its child " if warning["by_children"] else "process "
             yield (
-                f"{record['pipe']}: its server, process {warning['pid']}, has ended, and {child}{keepers} keeps it: "
-                "clients connect, and nobody answers"
+                f"{record['pipe']}: its server, process {warning['pid']}, has exited, but {child}{keepers} keeps the "
+                "pipe open: clients can connect, but get no reply"
             )
         else:
             pids = " and ".join(map(str, warning["pids"]))

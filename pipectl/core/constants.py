@@ -1,4 +1,4 @@
-"""The numbers of Win32's pipe interface: one enum for each parameter, and the error codes that pipes give."""
+"""The constants of Win32's pipe API: one enum for each parameter, and the error codes that pipes return."""
 
 import re
 from enum import IntEnum, IntFlag, StrEnum
@@ -258,7 +258,7 @@ def instance_limit(number: int) -> int | None:
 
 
 def symbol_of(code: int) -> str | None:
-    """Give the Win32 symbol of an error code, or None for a code that is not a pipe's."""
+    """Return the Win32 symbol of an error code, or None for a code that pipes do not return."""
     try:
         return WinError(code).symbol
     except ValueError:

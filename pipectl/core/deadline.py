@@ -1,4 +1,4 @@
-"""A point in time that bounds a whole operation, however many Win32 calls it takes, and how a duration is written."""
+"""Deadlines: time limits for whole operations, however many Win32 calls they take; and the parser for durations."""
 
 import re
 import time
@@ -17,16 +17,16 @@ class Deadline:
         self.at = None if timeout is None else (time.perf_counter() if begun is None else begun) + timeout
 
     def remaining(self) -> float | None:
-        """Give the seconds that are left, never below 0; None without end."""
+        """Return the remaining seconds, never below 0; None if there is no limit."""
         return None if self.at is None else max(0.0, self.at - time.perf_counter())
 
     def at_most(self, seconds: float) -> float:
-        """Give the seconds that are left, but no more than these: one step of a wait that goes in steps."""
+        """Return the remaining seconds, but at most these: one step of a wait in steps."""
         remaining = self.remaining()
         return seconds if remaining is None else min(seconds, remaining)
 
     def sooner(self, timeout: float) -> "Deadline":
-        """Give whichever comes first: this deadline, or one that many seconds from now."""
+        """Return whichever comes first: this deadline, or one in that many seconds."""
         other = Deadline(timeout)
         return other if self.at is None or (other.at is not None and other.at < self.at) else self
 

@@ -1,26 +1,26 @@
-"""Everything that can go wrong with a pipe, as types.
+"""The exception types, and the type for each Win32 error code.
 
-The tree; in brackets the built-in class that an error is too, so that `except FileNotFoundError` works:
+The hierarchy; each class in parentheses is a second base class, so that `except FileNotFoundError` works:
 
 * PipeError (OSError)
-  + PipeNotFoundError (FileNotFoundError)       no pipe of that name, or no such computer
-  + PipeBusyError                               it exists, and all its instances are taken
-  + PipeAccessError (PermissionError)           its access list, or the kind of logon, refuses
-  + PipeTimeoutError (TimeoutError)             the deadline passed
-  + PipeClosedError (ConnectionError)           the other end is gone
-  + PipeStateError                              not possible in this mode or state of the pipe
-    - ConnectionUnusableError                   the next reply might be another request's: connect again
+  + PipeNotFoundError (FileNotFoundError)       pipe not found, or computer not found
+  + PipeBusyError                               the pipe exists, but all its instances are in use
+  + PipeAccessError (PermissionError)           access denied by the ACL, or for this kind of logon
+  + PipeTimeoutError (TimeoutError)             timed out
+  + PipeClosedError (ConnectionError)           the other end closed the pipe
+  + PipeStateError                              not possible with this type, mode or state of the pipe
+    - ConnectionUnusableError                   the next reply might belong to another request: connect again
   + MessageTooLongError                         a message is longer than the caller allows
-  + PartialResultError                          a part was had before another error
-  + PeerMismatchError                           the other end is not who it was expected to be
-  + OperationAbortedError                       cancelled, by this program or by the end of a thread
-  + InvalidPipeNameError (ValueError)           that cannot be the name of a pipe
-  + ProgramNotFoundError (FileNotFoundError)    no program of that name
-  + UnsupportedError                            this system cannot do that
-  + CheckFailedError                            a check was made, and something is not as it should be
+  + PartialResultError                          another error occurred after part of the result
+  + PeerMismatchError                           the other end is not the expected one
+  + OperationAbortedError                       canceled by this program, or because a thread ended
+  + InvalidPipeNameError (ValueError)           invalid pipe name
+  + ProgramNotFoundError (FileNotFoundError)    program not found
+  + UnsupportedError                            not supported on this system
+  + CheckFailedError                            a check of the system found a problem
 
-An error knows the Win32 function that failed, the pipe or other subject, the code and its symbol. What to try next is
-for whoever talks to the person: `pipectl.hints` for the command line.
+An error has the Win32 function that failed, the pipe or other subject, the code and its symbol. Hints on what to try
+next are in `pipectl.hints`, for the command line.
 """
 
 from collections.abc import Callable
@@ -35,9 +35,9 @@ _T = TypeVar("_T")
 class PipeError(OSError):
     """A Win32 call on a pipe that failed.
 
-    `pipe` is the pipe's full name; `subject` what failed where that is no pipe, such as a program, and else the pipe.
-    `topic` names what went wrong where no code does, so that advice can be looked up by it. `partial` is what had come
-    of a result that is not whole.
+    `pipe` is the pipe's full name. `subject` is the object of the failed operation: the pipe, or for example a program.
+    `topic` identifies errors without a code, so that hints can be looked up. `partial` is the part of the result that
+    was received before the error.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class PipeError(OSError):
 
     @property
     def symbol(self) -> str | None:
-        """The code's Win32 name, such as `ERROR_PIPE_BUSY`; None where no code was involved or it has no name here."""
+        """The code's Win32 name, such as `ERROR_PIPE_BUSY`; None if there is no code or it has no name here."""
         return symbol_of(self.code) if self.code else None
 
     def __str__(self) -> str:
@@ -72,19 +72,19 @@ class PipeError(OSError):
 
 
 class PipeNotFoundError(PipeError, FileNotFoundError):
-    """There is no pipe of that name."""
+    """The pipe was not found."""
 
 
 class PipeBusyError(PipeError):
-    """The pipe exists, and every instance of it is taken."""
+    """The pipe exists, but all its instances are in use."""
 
 
 class PipeAccessError(PipeError, PermissionError):
-    """The pipe's access list refuses this user, this direction or this kind of logon."""
+    """Access denied: the pipe's ACL does not allow this user, this direction or this kind of logon."""
 
 
 class PipeTimeoutError(PipeError, TimeoutError):
-    """The deadline passed before the operation was done."""
+    """The operation timed out."""
 
 
 class PipeClosedError(PipeError, ConnectionError):
@@ -92,11 +92,11 @@ class PipeClosedError(PipeError, ConnectionError):
 
 
 class PipeStateError(PipeError):
-    """The operation is not possible in the mode or state that the pipe is in."""
+    """The operation is not possible with this type, mode or state of the pipe."""
 
 
 class ConnectionUnusableError(PipeStateError):
-    """The connection cannot tell any more which request the next reply answers: `reconnect`, or connect again."""
+    """The connection no longer knows which request the next reply belongs to: `reconnect`, or connect again."""
 
 
 class MessageTooLongError(PipeError):
@@ -121,11 +121,11 @@ class PeerMismatchError(PipeError):
 
 
 class OperationAbortedError(PipeError):
-    """The operation was cancelled before it was done."""
+    """The operation was canceled before it completed."""
 
 
 class InvalidPipeNameError(PipeError, ValueError):
-    """The text cannot be the name of a pipe; `meant` are the names that it may stand for."""
+    """The text is not a valid pipe name; `meant` are the names that may have been intended."""
 
     def __init__(
         self,
@@ -143,23 +143,23 @@ class InvalidPipeNameError(PipeError, ValueError):
 
 
 class ProgramNotFoundError(PipeError, FileNotFoundError):
-    """There is no program of that name to start."""
+    """The program to start was not found."""
 
 
 class UnsupportedError(PipeError):
-    """This system, or this version of it, cannot do that."""
+    """The operation is not supported on this system."""
 
 
 class CheckFailedError(PipeError):
-    """A check was made to its end, and something is not as it should be."""
+    """A check completed and found a problem."""
 
 
 class PartialResultError(PipeError):
-    """Only a part of the result was had before another error, its `__cause__`, ended the rest."""
+    """Another error, the `__cause__`, occurred after part of the result was received."""
 
     @classmethod
     def after(cls, cause: PipeError) -> "PartialResultError":
-        """Return the error for a result that another error has cut short; it reads the same."""
+        """Return the error for a partial result, with the message of the error that caused it."""
         error = cls(
             cause.reason,
             code=cause.code,
@@ -211,16 +211,16 @@ _BY_CODE: dict[int, type[PipeError]] = {
     WinError.NOT_SUPPORTED: UnsupportedError,
 }
 
-# The same code, with another meaning in this call.
+# Codes that mean something else in these calls.
 _BY_CALL: dict[tuple[str, int], type[PipeError]] = {
-    # The pipe went while it was waited for; so Wine tells it.
+    # The pipe disappeared while waiting; Wine reports it like this.
     ("WaitNamedPipeW", WinError.HANDLES_CLOSED): PipeNotFoundError,
-    # The pipe file system says so if a pipe exists whose name is the beginning of this one, up to a backslash: then
-    # there can be no pipe of this name.
+    # The pipe file system reports this if another pipe has the name of this one up to a backslash: then no pipe with
+    # this name can exist.
     ("CreateFileW", WinError.INVALID_NAME): PipeNotFoundError,
-    # A handle that does not wait finds nothing to read; the other end is still there.
+    # A handle in nowait mode has nothing to read; the other end is still open.
     ("ReadFile", WinError.NO_DATA): PipeStateError,
-    # Unread data waits on the connection.
+    # The connection has unread data.
     ("TransactNamedPipe", WinError.PIPE_BUSY): PipeStateError,
     ("CreateProcessW", WinError.FILE_NOT_FOUND): ProgramNotFoundError,
     ("CreateProcessW", WinError.PATH_NOT_FOUND): ProgramNotFoundError,
@@ -230,7 +230,7 @@ _BY_CALL: dict[tuple[str, int], type[PipeError]] = {
 def error_for(
     code: int, reason: str, function: str = "", pipe: str | None = None, subject: str | None = None
 ) -> PipeError:
-    """Return the error that a Win32 code means when this function gives it; `reason` is the system's text for it."""
+    """Return the error for a Win32 code returned by this function; `reason` is the system's text for the code."""
     if code == WinError.MORE_DATA:
         return MessageTooLongError(reason, function=function, pipe=pipe)
     kind = _BY_CALL.get((function, code)) or _BY_CODE.get(code, PipeError)
@@ -238,12 +238,12 @@ def error_for(
 
 
 def timed_out(seconds: float | None, pipe: str | None = None) -> PipeTimeoutError:
-    """Return the error of an operation that was not done after some seconds."""
+    """Return the error of an operation that timed out after some seconds."""
     return PipeTimeoutError(f"timed out after {seconds:g} s", code=WinError.TIMEOUT, pipe=pipe)
 
 
 def if_allowed(question: Callable[..., _T], *arguments: object, **options: object) -> _T | None:
-    """Ask, and return None where the system refuses the answer or the subject is gone."""
+    """Return the answer to a question, or None if access is denied or the subject no longer exists."""
     with suppress(PipeError):
         return question(*arguments, **options)
     return None

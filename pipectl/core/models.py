@@ -1,11 +1,11 @@
-"""What pipectl tells about pipes: plain values, frozen, without a handle in them."""
+"""The result types for facts about pipes: plain, frozen values without handles."""
 
 import ntpath
 from typing import NamedTuple
 
 
 class PipeInfo(NamedTuple):
-    """What GetNamedPipeInfo tells of the pipe behind a handle; sizes in bytes, 0 where the system chooses."""
+    """The result of GetNamedPipeInfo for the pipe behind a handle; sizes in bytes, 0 where the system chooses."""
 
     is_server_end: bool
     is_message_type: bool
@@ -16,7 +16,7 @@ class PipeInfo(NamedTuple):
 
 
 class HandleState(NamedTuple):
-    """What GetNamedPipeHandleState tells of a handle: how it reads and waits.
+    """The result of GetNamedPipeHandleState for a handle: its read mode and wait mode.
 
     The collection values, in bytes and seconds, exist only at the client end of a remote pipe; the user's name only at
     a server end that has read from a client that allows impersonation. Each is None where it was not asked for.

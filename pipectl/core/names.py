@@ -1,9 +1,9 @@
-r"""Every spelling of a pipe's name, and the one that the rest of pipectl uses: `\\.\pipe\NAME` or `\\HOST\pipe\NAME`.
+r"""Converts every spelling of a pipe's name to the full name that pipectl uses: `\\.\pipe\NAME` or `\\HOST\pipe\NAME`.
 
-Win32 normalises what follows these prefixes as it does the path of a file: slashes become backslashes, several of them
+Win32 normalizes what follows these prefixes as it does the path of a file: slashes become backslashes, several of them
 one; dots and spaces at the end go, and so does a dot at the end of another part. `full_name` gives what is left, which
 is how the pipe stands in the directory of pipes. But what follows `\\?\`, so written and not `//?/`, is taken as it is:
-a name that normalising would change can be had in no other way, and is `\\?\pipe\NAME` or `\\?\UNC\HOST\pipe\NAME`.
+a name that normalizing would change can be had in no other way, and is `\\?\pipe\NAME` or `\\?\UNC\HOST\pipe\NAME`.
 
 A name may hold anything but NUL: backslashes, control characters, halves of surrogate pairs. `display` writes what
 could disturb a terminal as `\x1b`, `\u202e` or `\U000e0001`, and `full_name` reads such an escape back, but only one
@@ -36,31 +36,31 @@ _ESCAPES = {"x": 2, "u": 4, "U": 8}
 
 
 def full_name(text: str) -> str:
-    r"""Give the one full name of a pipe that is written in any way, also as a URL or with its backslashes doubled.
+    r"""Return the full name of a pipe written in any accepted form, including URLs and doubled backslashes.
 
-    For what a person wrote: a full name that holds a real backslash before `x01` must go through `display` first. A
-    name may be longer than a new pipe's may be: see `check_new`. Raises InvalidPipeNameError.
+    This is for user input: a full name with a real backslash before `x01` must go through `display` first. The name may
+    be longer than a new pipe's can be: see `check_new`. Raises InvalidPipeNameError.
     """
     undoubled = _undoubled(text)
     host, rest, is_verbatim = _split(undoubled or _without_scheme(text), text)
     # A backslash that was doubled is one, and begins no escape.
     name = _join_surrogates(rest if undoubled else _unescape(rest))
     _check_name(name, text, is_verbatim=is_verbatim)
-    return _full(host, name if is_verbatim else _normalised(name))
+    return _full(host, name if is_verbatim else _normalized(name))
 
 
 def check_new(name: str) -> None:
-    """Raise InvalidPipeNameError for a full name under which no pipe can be made here: remote, or too long.
+    """Raise InvalidPipeNameError for a full name that a new pipe cannot have here: remote, or too long.
 
-    Windows itself does not count: a pipe of a longer name than Microsoft allows may well exist, and can be opened.
+    Windows does not enforce the length: pipes with longer names than Microsoft documents exist and can be opened.
     """
     if is_remote(name):
         raise InvalidPipeNameError(
-            "a pipe can be served only on this computer", pipe=escape(name), topic="remote server"
+            "only pipes on this computer can be served", pipe=escape(name), topic="remote server"
         )
     if _utf16_length(name) > MAX_LENGTH:
         raise InvalidPipeNameError(
-            f"the name is longer than the {MAX_LENGTH} characters that Windows allows", pipe=escape(name)
+            f"the name is longer than {MAX_LENGTH} characters, the limit of Windows", pipe=escape(name)
         )
 
 
@@ -81,12 +81,12 @@ def for_waiting(name: str) -> str:
 
 
 def from_directory(name: str) -> str:
-    """Give the full name of a pipe that stands in this computer's directory of pipes under this name."""
+    """Return the full name of a pipe listed under this name in this computer's directory of pipes."""
     return _full(_THIS_COMPUTER, name)
 
 
 def display(name: str) -> str:
-    """Write a name for a person: on one line, harmless to a terminal, and readable by `full_name`.
+    """Return a name for display: on one line, safe for a terminal, and accepted by `full_name`.
 
     A name without a prefix is one of the directory of pipes; it gets its prefix if it is not read back without.
     """
@@ -100,17 +100,17 @@ def display(name: str) -> str:
 
 
 def is_remote(name: str) -> bool:
-    """Tell whether a full name goes over the network; `\\\\localhost` does too, although it ends on this computer."""
+    """Return whether a full name goes over the network; `\\\\localhost` does too, although it is this computer."""
     return not name.startswith((LOCAL_PREFIX, VERBATIM_PREFIX))
 
 
 def short(name: str) -> str:
-    """Give what follows the prefix of a local pipe's full name: its name in the directory. A remote one stays whole."""
+    """Return a local pipe's name in the directory of pipes, without the prefix; a remote name is returned whole."""
     return name.removeprefix(LOCAL_PREFIX).removeprefix(VERBATIM_PREFIX)
 
 
 def near(name: str, names: Iterable[str]) -> list[str]:
-    """Give those of `names` that somebody who wrote `name` may have meant: at most three, the best first."""
+    """Return up to three of `names` that are similar to `name`, best first."""
     from difflib import get_close_matches
 
     candidates = {upper(short(candidate)): candidate for candidate in names}
@@ -134,7 +134,7 @@ def _upper(character: str) -> str:
 
 
 def _undoubled(text: str) -> str:
-    """Undo the doubling of every backslash, as JSON and C write them, where a prefix comes of it; "" elsewhere."""
+    """Return a name without the doubled backslashes of JSON and C if that yields a pipe prefix; otherwise ""."""
     single = text.replace("\\\\", "\\")
     is_doubled = "\\" not in text.replace("\\\\", "")
     has_prefix = any(_begins(single, spelling) for spelling in _LOCAL_SPELLINGS + _REMOTE_SPELLINGS)
@@ -147,7 +147,7 @@ def _without_scheme(text: str) -> str:
 
 
 def _split(spelled: str, text: str) -> tuple[str, str, bool]:
-    """Give the computer, what follows the prefix, and whether that is to be taken as it is; `text` is for errors."""
+    """Return the computer, the part after the prefix, and whether that is verbatim; `text` is for errors."""
     for spelling in _LOCAL_SPELLINGS:
         if _begins(spelled, spelling):
             prefix, name = spelled[: len(spelling)], spelled[len(spelling) :]
@@ -162,36 +162,36 @@ def _split(spelled: str, text: str) -> tuple[str, str, bool]:
 
 
 def _begins(text: str, spelling: str) -> bool:
-    r"""Tell whether the text has this prefix; one that ends where the name would begin, as `\\.\pipe`, counts."""
+    r"""Return whether the text has this prefix; the prefix alone, such as `\\.\pipe`, counts too."""
     head = text[: len(spelling)].replace("/", "\\").lower()
     return head == spelling or head + "\\" == spelling
 
 
 def _split_remote(path: str, text: str) -> tuple[str, str]:
-    r"""Give the computer and the name of HOST\pipe\NAME."""
+    r"""Return the computer and the name of HOST\pipe\NAME."""
     host, _, rest = path.replace("/", "\\").partition("\\")
     share, _, name = rest.partition("\\")
     if share.lower() != "pipe":
-        raise _invalid(text, "it is the path of a file or a device, not of a pipe")
+        raise _invalid(text, "this is the path of a file or a device, not of a pipe")
     if not host.strip(".") or escape(host) != host or any(character in ' ?*:"<>|' for character in host):
-        raise _invalid(text, "there can be no computer of that name")
-    # `name` has its slashes turned; the path has them as they were written.
+        raise _invalid(text, "invalid computer name")
+    # `name` has its slashes converted; the path has them as they were written.
     return host, path[len(path) - len(name) :]
 
 
 def _refuse_path(text: str) -> None:
-    """Raise for a text without a pipe's prefix that is clearly something else than a bare name."""
+    """Raise InvalidPipeNameError for a text without a pipe prefix that is clearly not a bare name."""
     if "://" in text:
-        raise _invalid(text, "it is a URL of another kind than npipe")
+        raise _invalid(text, "only `npipe:` URLs name pipes")
     if text[1:2] == ":" and text[2:3] in ("\\", "/"):
-        raise _invalid(text, "it is the path of a file")
+        raise _invalid(text, "this is a file path, not a pipe name")
     first, _, rest = text.replace("/", "\\").removeprefix(".\\").lstrip("\\").partition("\\")
     if first.lower() == "pipe" and rest.strip("\\"):
-        raise _invalid(text, "it has only the end of a pipe's prefix", meant=_either(escape(rest.lstrip("\\"))))
+        raise _invalid(text, "incomplete prefix", meant=_either(escape(rest.lstrip("\\"))))
     if text[:6].lower() == "\\.pipe" and "\\" not in text[1:]:
-        raise _invalid(text, "the shell has removed its backslashes", meant=(escape(text[6:]),))
+        raise _invalid(text, "the shell has removed the backslashes", meant=(escape(text[6:]),))
     if text.startswith("/") or (text.startswith("\\") and not _escape_at(text, 0)):
-        raise _invalid(text, "it starts like a path, and not like a pipe's", topic="path")
+        raise _invalid(text, "this looks like a path, not like a pipe name", topic="path")
 
 
 def _either(rest: str) -> tuple[str, str]:
@@ -204,25 +204,25 @@ def _check_name(name: str, text: str, *, is_verbatim: bool) -> None:
     if is_verbatim and name.startswith("\\"):
         raise _invalid(text, "a name cannot start with a backslash")
     if not is_verbatim and _has_part_of_dots(name):
-        raise _invalid(text, "no part of a name can be made of dots and spaces alone")
+        raise _invalid(text, "no part of a name can consist only of dots and spaces")
     if not name.strip("/\\"):
-        raise _invalid(text, "it is the beginning alone, and names no pipe" if text else "the name is empty")
+        raise _invalid(text, "the name is missing after the prefix" if text else "the name is empty")
 
 
 def _has_part_of_dots(name: str) -> bool:
-    r"""Tell whether Windows may resolve a part before it looks for a pipe: `\\.\pipe\..\C:\file` is a file."""
+    r"""Return whether Windows may resolve a part before it looks for a pipe: `\\.\pipe\..\C:\file` is a file."""
     return any(part and not part.strip(" .") for part in name.replace("/", "\\").split("\\"))
 
 
-def _normalised(name: str) -> str:
-    r"""Give what Win32 makes of a name after `\\.\pipe\`; Microsoft documents it with the formats of file paths."""
+def _normalized(name: str) -> str:
+    r"""Return what Win32 makes of a name after `\\.\pipe\`; Microsoft documents it with the formats of file paths."""
     *parts, last = name.replace("/", "\\").split("\\")
     return "\\".join([*(part.removesuffix(".") for part in parts if part), last.rstrip(" .")])
 
 
 def _full(host: str, name: str) -> str:
     """Put the prefix before a name under which Win32 finds just that name."""
-    if _normalised(name) == name and not _has_part_of_dots(name):
+    if _normalized(name) == name and not _has_part_of_dots(name):
         return f"{_REMOTE_PREFIX}{host}\\pipe\\{name}"
     return VERBATIM_PREFIX + name if host == _THIS_COMPUTER else f"{_VERBATIM_REMOTE_PREFIX}{host}\\pipe\\{name}"
 
@@ -260,7 +260,7 @@ def escape(text: str) -> str:
 
 
 def _escape_at(text: str, position: int) -> str:
-    """Give the character that an escape at this position of the text stands for; "" if there is none."""
+    """Return the character of the escape at this position of the text; "" if there is none."""
     digits = _ESCAPES.get(text[position + 1 : position + 2], 0)
     code = text[position + 2 : position + 2 + digits]
     if not digits or len(code) < digits or not all(digit in "0123456789abcdefABCDEF" for digit in code):

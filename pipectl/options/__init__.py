@@ -1,6 +1,6 @@
-"""How argv becomes values: options in sections of the help, commands with examples, and the options all commands have.
+"""Parses the command line: options grouped in help sections, commands with examples, and the options of every command.
 
-The other files hold what several commands share: click types, payloads, how a pipe is opened, how it is served.
+The other files hold what several commands share: click types, payloads, and the options of clients and servers.
 """
 
 import os
@@ -14,16 +14,16 @@ from pipectl.output import Color, Mode, Output, OutputClosedError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-# The sections of the help that several commands have, in their order there; what a command has alone comes before them.
-WHO = "Who is let in"
-SENT = "What is sent"
-REPLY = "The reply"
-CONNECTION = "The connection"
+# The help sections that several commands share, in order; a command's own sections come before them.
+WHO = "Access"
+SENT = "Data to send"
+REPLY = "Reply"
+CONNECTION = "Connection"
 OUTPUT = "Output"
 _ORDER = (WHO, SENT, REPLY, CONNECTION, OUTPUT)
 
 
-# What follows one of these on a command line is for another program.
+# Everything after one of these on a command line belongs to another program.
 EXEC = "--exec"
 ENDS_OUR_OPTIONS = ("--", EXEC)
 
@@ -36,7 +36,7 @@ class Example(NamedTuple):
 
 
 class UsageError(click.UsageError):
-    """A wrong command line, with a hint of its own in the place of the way to the help."""
+    """An invalid command line, with its own hint instead of a pointer to the help."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class UsageError(click.UsageError):
 
 
 class Option(click.Option):
-    """An option that stands in a section of the help."""
+    """An option that belongs to a section of the help."""
 
     def __init__(self, *arguments: Any, section: str = "Options", **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
@@ -52,12 +52,12 @@ class Option(click.Option):
 
 
 def option(*names: str, **attributes: Any) -> Callable[[_F], _F]:
-    """Make a decorator that adds an Option to a command's function."""
+    """Return a decorator that adds an Option to a command's function."""
     return click.option(*names, cls=Option, **attributes)
 
 
 def echo(text: str) -> None:
-    """Write help, which is no data; raises OutputClosedError if nobody reads."""
+    """Write help text to stdout; raises OutputClosedError if stdout was closed."""
     try:
         click.echo(text)
     except OSError as error:
@@ -65,9 +65,9 @@ def echo(text: str) -> None:
 
 
 def telling(*names: str, text: Callable[[click.Context], str], summary: str) -> Option:
-    """Make an option that prints a text and ends the command line there.
+    """Return an option that prints a text and exits.
 
-    In the place of click's own, which look for a translation of their help at every start, and import `locale` for it.
+    It replaces click's own, which look up a translation of their help at every start and import `locale` for that.
     """
 
     def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
@@ -81,21 +81,21 @@ def telling(*names: str, text: Callable[[click.Context], str], summary: str) -> 
 
 
 class OptionGroup(Protocol):
-    """Options that several commands have, and the one value that a command gets for them."""
+    """Options that several commands share, and the single value that a command receives for them."""
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
-        """Return the options, and perhaps arguments, in the order of the help."""
+        """Return the options, and any arguments, in help order."""
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Any:
-        """Return the value, made of all parameters of the command line; raises click.UsageError."""
+        """Return the value, built from all parameters of the command line; raises click.UsageError."""
 
 
 class Command(click.Command):
-    """A command with the output options that every command has, with groups of options, and with examples.
+    """A command with the common output options, option groups and examples.
 
-    `groups` are the groups by the name under which the command's function gets the value of each.
+    `groups` maps the name of a parameter of the command's function to the group whose value it receives.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Command(click.Command):
         ]
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, with the value of each group in the place of its options."""
+        """Run the command, passing the value of each group instead of its options."""
         try:
             values = {name: group.from_params(ctx.params) for name, group in self._groups.items()}
         except click.UsageError as error:
@@ -138,14 +138,14 @@ class Command(click.Command):
         return super().invoke(ctx)
 
     def _note_changed_arguments(self, ctx: click.Context) -> None:
-        """Tell which arguments this shell has probably changed; what is the path of a file, it is to change."""
+        """Print a note for each argument that this shell has probably converted, except file paths."""
         from .msys import changed_arguments
 
         given = [ctx.params.get(parameter.name or "") for parameter in self.params if parameter.type.name != "path"]
         texts = [text for value in given for text in (value if isinstance(value, tuple) else (value,))]
         for changed, written in changed_arguments(text for text in texts if isinstance(text, str)):
             ctx.ensure_object(Output).note(
-                f"this shell has probably changed `{written}` to `{changed}`: write `/{written}`, or set "
+                f"this shell has probably converted `{written}` to `{changed}`: write `/{written}`, or set "
                 "MSYS2_ARG_CONV_EXCL='*'"
             )
 
@@ -174,12 +174,12 @@ class Command(click.Command):
 
 
 def with_examples(*examples: tuple[str, str], **attributes: Any) -> Callable[[Callable[..., Any]], Command]:
-    """Make a decorator that makes a Command of a function: its docstring is the help, with the examples at its end."""
+    """Return a decorator that turns a function into a Command: its docstring is the help, followed by the examples."""
     return click.command(**{"cls": Command, "examples": examples, **attributes})  # type: ignore[no-any-return]
 
 
 def _open_file(ctx: click.Context, output: Output) -> None:
-    """Open the file of `-o`, before anything is sent whose reply it is for; raises UsageError if that cannot be."""
+    """Open the file of `-o` before any request is sent; raises UsageError if it cannot be opened."""
     if output.path is None:
         return
     try:
@@ -190,8 +190,8 @@ def _open_file(ctx: click.Context, output: Output) -> None:
 
 
 def _output_options() -> list[click.Parameter]:
-    """Make the options that every command has; their values go to the command's Output."""
-    from .types import FILE  # which the overview does without
+    """Return the options that every command has; their values go to the command's Output."""
+    from .types import FILE  # not needed for the overview
 
     def stored(*names: str, apply: Callable[[Output, Any], None], **attributes: Any) -> Option:
         def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
@@ -228,23 +228,23 @@ def _output_options() -> list[click.Parameter]:
             apply=set_file,
             type=FILE,
             metavar="FILE",
-            help="Write the data to this file, whatever the shell does with stdout; binary data stays as it is.",
+            help="Write the data to FILE instead of stdout; unlike `>` in PowerShell, this keeps binary data intact.",
         ),
         stored(
             "--format",
             apply=set_mode,
             type=click.Choice([mode.value for mode in Mode]),
-            help="Write a table, JSON (one object a line), or the raw values.  [default: table on a terminal, plain "
-            "text otherwise]",
+            help="Output format: a table, JSON (one object per line), or raw values.  [default: table on a terminal, "
+            "plain text otherwise]",
         ),
         stored("--json", apply=set_json, is_flag=True, help="Short for `--format json`."),
         stored(
             "--color",
             apply=set_color,
             type=click.Choice([color.value for color in Color]),
-            help="Color messages and tables.  [default: auto, on a terminal unless NO_COLOR is set]",
+            help="When to use color.  [default: auto: on a terminal unless NO_COLOR is set]",
         ),
         stored("-v", "--verbose", apply=set_verbosity, count=True, help="More detail on stderr."),
         stored("-q", "--quiet", apply=set_quiet, is_flag=True, help="Only errors and warnings on stderr."),
-        stored("--debug", apply=set_debug, is_flag=True, help="Show a traceback with an error."),
+        stored("--debug", apply=set_debug, is_flag=True, help="Show a traceback with errors."),
     ]

@@ -1,4 +1,4 @@
-"""How a client command opens a pipe, whom it expects there, and what it takes for a reply."""
+"""The options of client commands: how to open a pipe, which server to expect, and where a reply ends."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
@@ -21,7 +21,7 @@ def pipe_argument(function: Any) -> Any:
 
 
 class Opening(TypedDict):
-    """How `connect` and `open_pipe` open a pipe, apart from the time that they have."""
+    """The arguments of `connect` and `open_pipe`, except for the timeout."""
 
     wait: Wait
     sqos: Sqos
@@ -29,7 +29,7 @@ class Opening(TypedDict):
 
 
 class OpenOptions(NamedTuple):
-    """How a command opens a pipe, and whom it expects there."""
+    """How a command opens a pipe, and which server it expects."""
 
     timeout: float | None
     wait: Wait
@@ -38,7 +38,7 @@ class OpenOptions(NamedTuple):
 
     @classmethod
     def default_timeout(cls) -> str:
-        """Return what `--timeout` is without being given."""
+        """Return the default of `--timeout`."""
         return "5"
 
     @classmethod
@@ -52,7 +52,7 @@ class OpenOptions(NamedTuple):
                 default=cls.default_timeout(),
                 show_default=True,
                 section=CONNECTION,
-                help="Bound the whole operation; 0 does not wait, `none` waits for ever.",
+                help="Time limit for the whole operation (2.5, 500ms, 2m; 0 = do not wait; none = no limit).",
             ),
             Option(
                 ["--wait"],
@@ -60,7 +60,8 @@ class OpenOptions(NamedTuple):
                 default=Wait.FREE.value,
                 show_default=True,
                 section=CONNECTION,
-                help="Wait for nothing, for a free instance of a busy pipe, or also for the pipe to exist.",
+                help="What to wait for before connecting: nothing, a free instance of a busy pipe, or also for the "
+                "pipe to exist.",
             ),
             Option(
                 ["--sqos"],
@@ -69,26 +70,26 @@ class OpenOptions(NamedTuple):
                 show_default=True,
                 section=CONNECTION,
                 metavar="LEVEL",
-                help=f"What the server may do in your name: {', '.join(levels[:-1])} or {levels[-1]}.",
+                help=f"Impersonation level granted to the server: {', '.join(levels[:-1])} or {levels[-1]}.",
             ),
             Option(
                 ["--expect-pid"],
                 type=int,
                 metavar="PID",
                 section=CONNECTION,
-                help="Go on only if this process serves the pipe.",
+                help="Fail unless the server is the process with this id.",
             ),
             Option(
                 ["--expect-exe"],
                 metavar="NAME",
                 section=CONNECTION,
-                help="Go on only if this program serves the pipe: its file name, or its full path.",
+                help="Fail unless the server is this program: a file name or a full path.",
             ),
             Option(
                 ["--expect-user"],
                 metavar="USER",
                 section=CONNECTION,
-                help="Go on only if the pipe is this user's: NAME, DOMAIN\\NAME or a SID.",
+                help="Fail unless the pipe belongs to this user: NAME, DOMAIN\\NAME or a SID.",
             ),
         ]
 
@@ -104,7 +105,7 @@ class OpenOptions(NamedTuple):
 
 
 class ImpatientOpenOptions(OpenOptions):
-    """The same for a command that, left to itself, does not wait."""
+    """The same options for a command that does not wait by default."""
 
     @classmethod
     def default_timeout(cls) -> str:
@@ -121,7 +122,7 @@ def _expected(**expected: Any) -> "Expected | None":
 
 
 class RequestOptions(NamedTuple):
-    """How a command opens a pipe, and what it takes for a reply."""
+    """How a command opens a pipe, and where a reply ends."""
 
     open: OpenOptions
     max_message: int
@@ -130,7 +131,7 @@ class RequestOptions(NamedTuple):
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
-        """Return the options of the reply, and those of the connection."""
+        """Return the options for the reply and the connection."""
         return [
             Option(
                 ["--max-message"],
@@ -138,26 +139,26 @@ class RequestOptions(NamedTuple):
                 default=size_text(MAX_MESSAGE),
                 show_default=True,
                 section=REPLY,
-                help="Refuse a longer reply.",
+                help="Fail if a reply is larger than SIZE.",
             ),
             Option(
                 ["--until"],
                 type=FRAMING,
                 section=REPLY,
                 help="Where a reply ends: newline, eof, idle:SECONDS, bytes:SIZE or frame:u32le (u16 or u32, le or "
-                "be). On a message pipe the messages are joined until then, and an empty one ends `eof`.  [default: "
-                "idle:0.2 on a byte pipe, one message on a message pipe]",
+                "be). On a message pipe, messages are joined until the rule is met; an empty message ends `eof`.  "
+                "[default: idle:0.2 on a byte pipe, one message on a message pipe]",
             ),
             *OpenOptions.parameters(),
         ]
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "RequestOptions":
-        """Return how to open the pipe, and what a reply is."""
+        """Return how to open the pipe, and where a reply ends."""
         return cls(OpenOptions.from_params(params), params["max_message"], params["until"])
 
     def checked(self, data: bytes) -> bytes:
-        """Return a request; raises UsageError for one that is too long for its frame."""
+        """Return the request unchanged; raises UsageError if it is too long for its frame."""
         if self.until is not None:
             try:
                 self.until.wrap(data)

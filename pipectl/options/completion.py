@@ -1,9 +1,9 @@
-"""What the shells' completion scripts ask of pipectl, and the scripts, in the place of click's.
+"""Shell completion for bash, zsh and PowerShell: the scripts, and the answers that they get from pipectl.
 
-Click's take words apart as a POSIX shell does, which removes the backslashes of a pipe's name, and insert a name as it
-is, whatever the shell makes of a space or a `$` in it. Here a script passes each word of the line apart, and what is to
-be inserted comes quoted, as the shell needs it. Words are separated by line feeds, and the fields of an answer by tabs:
-no name that is shown has either.
+They replace click's, which split the line by POSIX rules (this removes the backslashes of a pipe's name) and insert a
+name unquoted, even if it has a space or a `$`. Here a script passes each word of the line separately, and the text to
+insert is quoted for the shell. Words are separated by line feeds, and the fields of an answer by tabs: displayed names
+contain neither.
 """
 
 import os
@@ -16,9 +16,9 @@ _WORDS = "_PIPECTL_WORDS"
 
 
 class _Complete(ShellComplete):
-    """Completion for a shell that passes the words up to the cursor, of which the last is to be completed."""
+    """Completion for a shell that passes the words up to the cursor; the last one is to be completed."""
 
-    # The last one as it was typed, with its opening quote.
+    # The last word as it was typed, with its opening quote.
     word = ""
 
     def get_completion_args(self) -> tuple[list[str], str]:
@@ -33,13 +33,13 @@ class _Complete(ShellComplete):
         return "\t".join((item.type, self.quoted(shown), shown, tip))
 
     def unquoted(self, word: str) -> str:
-        """Return what a word means; the last one may have no end yet."""
+        """Return a word without its quotes; the last one may have no closing quote yet."""
         if re.match(r"\\\\[^\\]", word):
-            return word  # a pipe's name without quotes, of which the shell would leave nothing useful
+            return word  # an unquoted pipe name, whose backslashes the shell would remove
         return "".join(split_arg_string(word))
 
     def quoted(self, text: str) -> str:
-        """Return a text as it is to be inserted; here as it is."""
+        """Return a text as it is to be inserted; here unchanged."""
         return text
 
 
@@ -63,7 +63,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s %(prog_name)s.exe
 """
 
     def quoted(self, text: str) -> str:
-        """Return the text in single quotes if bash needs them; readline inserts after a quote that was typed."""
+        """Return the text in single quotes if bash needs them; readline inserts it after a quote that was typed."""
         if self.word.startswith('"'):
             return re.sub(r'([\\"$`])', r"\\\1", text)
         inner = text.replace("'", r"'\''")
@@ -71,7 +71,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s %(prog_name)s.exe
 
 
 class ZshComplete(_Complete):
-    """Completion for zsh, which quotes what it inserts."""
+    """Completion for zsh, which quotes inserted text itself."""
 
     name: ClassVar[str] = "zsh"
     source_template: ClassVar[str] = r"""#compdef %(prog_name)s
@@ -125,15 +125,15 @@ Register-ArgumentCompleter -Native -CommandName '%(prog_name)s', '%(prog_name)s.
 """
 
     def unquoted(self, word: str) -> str:
-        """Return the word, which PowerShell has taken out of its quotes unless it has no end yet."""
+        """Return the word; PowerShell has already removed the quotes, unless the closing one is missing."""
         return word.strip("'\"")
 
     def quoted(self, text: str) -> str:
-        """Return the text, in single quotes if PowerShell would see anything else in it; backslashes it leaves."""
+        """Return the text in single quotes if PowerShell would change it; it leaves backslashes alone."""
         return text if re.fullmatch(r"[\w.\\/:+-]+", text) else "'" + text.replace("'", "''") + "'"
 
 
 def register() -> None:
-    """Have click use these."""
+    """Register these with click."""
     for kind in (BashComplete, ZshComplete, PowerShellComplete):
         add_completion_class(kind)

@@ -1,4 +1,4 @@
-"""Byte order marks, which Windows programs put before text: they say how it is encoded, and are not data.
+"""Removes the byte order marks that Windows programs put before text: they say how it is encoded, and are not data.
 
 Notepad and Windows PowerShell 5.1 begin UTF-8 files with one, and the `>` of Windows PowerShell 5.1 writes UTF-16.
 """
@@ -11,9 +11,9 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def unmarked(data: bytes) -> bytes:
-    """Return the whole content of a file or of stdin without its mark; text in UTF-16 becomes UTF-8.
+    """Return the content of a file or of stdin without its mark; UTF-16 text becomes UTF-8.
 
-    What begins with the mark of UTF-16 and is no text, because it has control characters, stays as it is.
+    Data that starts with a UTF-16 mark but is not text, because it has control characters, is returned unchanged.
     """
     if data.startswith(_UTF_8):
         return data[len(_UTF_8) :]
@@ -28,7 +28,7 @@ def unmarked(data: bytes) -> bytes:
 
 
 def unmarked_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield text that comes in chunks without its mark; text in UTF-16 becomes UTF-8, what is no text included."""
+    """Yield chunks of text without the mark; UTF-16 becomes UTF-8, even if it is not text."""
     begun = b""
     rest = iter(chunks)
     for chunk in rest:

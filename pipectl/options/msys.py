@@ -1,4 +1,4 @@
-r"""Arguments that a shell of MSYS2, such as Git Bash, has changed: it takes what begins with a slash for a path.
+r"""Finds arguments that an MSYS2 shell such as Git Bash has converted: it takes a leading slash for a path.
 
 `/status` becomes `C:/Program Files/Git/status`, and `/r` becomes `R:/`: https://www.msys2.org/docs/filesystem-paths/
 """
@@ -7,12 +7,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 
-# What stands before its folder of programs is where the shell has its root.
+# The shell's root is the path before its folder of programs.
 _PROGRAMS = re.compile(r"/(?:usr/)?bin(?:/[^/]*)?$")
 
 
 def changed_arguments(arguments: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each argument that looks changed, and what was probably written."""
+    """Yield each argument that looks converted, and what was probably typed."""
     roots = [root for variable in ("EXEPATH", "SHELL") if (root := _root(os.environ.get(variable, "")))]
     for argument in arguments:
         if re.fullmatch("[A-Za-z]:/", argument):

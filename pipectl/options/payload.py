@@ -1,4 +1,4 @@
-"""What is sent, in whatever form it is written, and how what was received is shown."""
+"""The options for payloads: where the data to send comes from, how it is written, and how received data is shown."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from .types import ENCODING, FILE, Word
 
 
 class ViewOptions:
-    """How what was received is shown: a View."""
+    """How received data is shown: a View."""
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
@@ -27,7 +27,7 @@ class ViewOptions:
                 default=Form.AUTO.value,
                 section=REPLY,
                 help="Show payloads as text, hex, base64 or raw bytes.  [default: text or a hex dump on a terminal, "
-                "the bytes themselves elsewhere]",
+                "raw bytes when redirected]",
             ),
             Option(
                 ["--encoding"],
@@ -35,7 +35,7 @@ class ViewOptions:
                 default="utf-8",
                 show_default=True,
                 section=REPLY,
-                help="Encoding of DATA and of replies shown as text; stdin and files are UTF-8 and converted.",
+                help="Encoding of text that is sent and received; stdin and files are read as UTF-8 and converted.",
             ),
         ]
 
@@ -46,7 +46,7 @@ class ViewOptions:
 
 
 class PayloadFormat(NamedTuple):
-    """How what is sent is written; goes with ViewOptions, which have the encoding."""
+    """How the data to send is written; used together with ViewOptions, which has the encoding."""
 
     is_hex: bool
     is_base64: bool
@@ -57,40 +57,40 @@ class PayloadFormat(NamedTuple):
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
-        """Return the options that say how DATA is written."""
+        """Return the options for how DATA is written."""
         return [
             Option(
                 ["-x", "--hex", "is_hex"],
                 is_flag=True,
                 section=SENT,
-                help="Read hexadecimal digits: `deadbeef`, `DE-AD-BE-EF`, `0xde, 0xad`.",
+                help="Parse the data as hexadecimal: `deadbeef`, `DE-AD-BE-EF`, `0xde, 0xad`.",
             ),
-            Option(["--base64", "is_base64"], is_flag=True, section=SENT, help="Read base64."),
+            Option(["--base64", "is_base64"], is_flag=True, section=SENT, help="Parse the data as base64."),
             Option(
                 ["--escapes"],
                 is_flag=True,
                 section=SENT,
-                help=r"Interpret \n, \r, \t, \0, \\, \xNN and \uNNNN in text.",
+                help=r"Interpret the escapes \n, \r, \t, \0, \\, \xNN and \uNNNN.",
             ),
             Option(
                 ["--chomp"],
                 is_flag=True,
                 section=SENT,
-                help="Remove one line ending from the end, such as the one that PowerShell adds.",
+                help="Remove one line ending from the end of the data, such as the one PowerShell adds.",
             ),
             Option(["--newline"], is_flag=True, section=SENT, help="Append a line feed (LF)."),
         ]
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "PayloadFormat":
-        """Return the format; raises UsageError for two at once."""
+        """Return the format; raises UsageError if more than one is given."""
         written = cls(*(params[name] for name in cls._fields))
         if written.is_hex + written.is_base64 + written.escapes > 1:
             raise click.UsageError("use only one of `--hex`, `--base64` and `--escapes`")
         return written
 
     def encode(self, text: str) -> bytes:
-        """Return the bytes that a text stands for; raises UsageError if it stands for none."""
+        """Return the bytes that a text means in this format; raises UsageError if it is invalid."""
         if self.is_hex:
             return self._ended(_from_hex(text))
         if self.is_base64:
@@ -102,9 +102,9 @@ class PayloadFormat(NamedTuple):
             raise click.UsageError(f"this text cannot be encoded as {self.encoding}: {error}") from None
 
     def convert(self, data: bytes) -> bytes:
-        """Return the bytes that a line or the whole of stdin or of a file stands for, without a byte order mark.
+        """Return the bytes to send for a line of stdin, or for all of stdin or a file, without a byte order mark.
 
-        They are UTF-8 text where an option reads or converts text, and else are sent as they are.
+        They are read as UTF-8 text if an option interprets or converts text; otherwise they are sent unchanged.
         """
         if data[:2] in _BEGIN_OF_MARKS:
             from .marks import unmarked
@@ -122,27 +122,33 @@ class PayloadFormat(NamedTuple):
 
 
 class Payload:
-    """What is sent: bytes, from DATA, stdin or a file; goes with ViewOptions, as PayloadFormat does."""
+    """The bytes to send, from DATA, stdin or a file; used together with ViewOptions, as PayloadFormat is."""
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
-        """Return DATA, the other sources, and the options that say how it is written."""
+        """Return DATA, the other sources, and the options for how it is written."""
         return [
-            click.Argument(["data"], required=False, help="What to send; `-` is stdin."),
-            Option(["--stdin", "from_stdin"], is_flag=True, section=SENT, help="Send stdin, as `-` does."),
-            Option(["-f", "--data-file"], type=FILE, metavar="FILE", section=SENT, help="Send the content of a file."),
+            click.Argument(["data"], required=False, help="Data to send; `-` reads stdin."),
+            Option(["--stdin", "from_stdin"], is_flag=True, section=SENT, help="Read the data from stdin, like `-`."),
+            Option(
+                ["-f", "--data-file"],
+                type=FILE,
+                metavar="FILE",
+                section=SENT,
+                help="Read the data from a file.",
+            ),
             Option(
                 ["--empty"],
                 is_flag=True,
                 section=SENT,
-                help='Send an empty message: PowerShell up to 7.2 drops the argument "".',
+                help='Send an empty message; PowerShell up to 7.2 drops the argument "".',
             ),
             *PayloadFormat.parameters(),
         ]
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> bytes:
-        """Return the bytes, whichever source has them; raises UsageError unless there is just one."""
+        """Return the bytes of the one source that is given; raises UsageError if there is none, or more than one."""
         written = PayloadFormat.from_params(params)
         data, data_file = params["data"], params["data_file"]
         from_stdin = params["from_stdin"] or data == "-"
@@ -165,9 +171,9 @@ class Payload:
 
 
 def file_content(path: str, timeout: float | None = None) -> bytes:
-    """Return what a file holds that the command line names; raises UsageError.
+    """Return the content of a file named on the command line; raises UsageError if it cannot be read.
 
-    It may be a pipe or a device, which lets one wait: raises PipeTimeoutError when the time is up.
+    The path may name a pipe or a device that blocks: raises PipeTimeoutError after `timeout` seconds.
     """
     try:
         from pipectl.core.win32.files import read_whole  # seldom needed
@@ -187,7 +193,7 @@ _HEX = re.compile(r"(0x|\\x)?([0-9a-f]+)|[\s:,;_{}()\[\]-]+|(.)", re.IGNORECASE 
 
 
 def _from_hex(text: str) -> bytes:
-    """Return the bytes that hexadecimal digits stand for; raises UsageError, which tells the position."""
+    """Return the bytes of a hexadecimal text; raises UsageError with the position of an error."""
     with suppress(ValueError):
         return bytes.fromhex(text)
     found = list(_HEX.finditer(text))
@@ -198,7 +204,7 @@ def _from_hex(text: str) -> bytes:
 
 
 def _from_digits(match: re.Match[str]) -> bytes:
-    """Return the bytes of one group of hexadecimal digits; a single digit after `0x` is a byte, others go in pairs."""
+    """Return the bytes of one group of hexadecimal digits: pairs, or a single digit after `0x`."""
     prefix, digits, _ = match.groups(default="")
     if len(digits) % 2 and not (prefix and len(digits) == 1):
         position = match.start() + 1
@@ -207,7 +213,7 @@ def _from_digits(match: re.Match[str]) -> bytes:
 
 
 def _from_base64(text: str) -> bytes:
-    """Return the bytes that base64 stands for; raises UsageError."""
+    """Return the bytes of a base64 text; raises UsageError if it is invalid."""
     import binascii
 
     try:
@@ -221,7 +227,7 @@ def _from_utf_8(data: bytes, option: str) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise click.UsageError(
-            f"`{option}` reads stdin and files as UTF-8, which the byte at position {error.start + 1} is not"
+            f"`{option}` reads stdin and files as UTF-8: invalid byte at position {error.start + 1}"
         ) from None
 
 
@@ -234,7 +240,7 @@ _SINGLE = {"n": "\n", "r": "\r", "t": "\t", "0": "\0", "\\": "\\"}
 
 
 def _unescape(text: str, encoding: str) -> bytes:
-    """Encode a text, in which `\\xNN` is that byte whatever the encoding."""
+    """Encode a text with its escapes; `\\xNN` is that byte in any encoding."""
     data, end = b"", 0
     for match in _ESCAPE.finditer(text):
         byte, point, single = match.groups()
@@ -246,6 +252,6 @@ def _unescape(text: str, encoding: str) -> bytes:
         elif single in _SINGLE:
             data += _SINGLE[single].encode(encoding)
         else:
-            raise click.UsageError(f"`{match[0]}` is no escape; a backslash is written `\\\\`")
+            raise click.UsageError(f"invalid escape `{match[0]}`: write a backslash as `\\\\`")
         end = match.end()
     return data + text[end:].encode(encoding)

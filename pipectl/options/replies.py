@@ -1,4 +1,4 @@
-"""The reply of `serve --reply-file`: what the file holds at each message, so that it can be changed meanwhile."""
+"""The fixed reply of `serve`: a text, or a file that is read again for each message."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -9,31 +9,31 @@ from pipectl.core.errors import PipeError
 
 from .payload import PayloadFormat, file_content
 
-# Seconds that a file, which may be a pipe or on another computer, has to give its content.
+# The time limit in seconds for reading the file, which may be a pipe or on another computer.
 _PATIENCE = 1.0
 
 
 class Reply(Protocol):
-    """What a server answers, whatever it is asked."""
+    """The same reply to every message."""
 
     def current(self, warn: Callable[[str], object]) -> bytes:
-        """Return it; `warn` is told why it may be an old one."""
+        """Return the reply; calls `warn` with the reason if it may be out of date."""
 
 
 class TextReply:
-    """A reply that stays the same."""
+    """A reply that never changes."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
 
     def current(self, warn: Callable[[str], object]) -> bytes:
-        """Return it."""
+        """Return the reply."""
         del warn
         return self._data
 
 
 class FileReply:
-    """What a file holds, in the form that the options say; raises UsageError if it cannot be read at first."""
+    """The content of a file, in the format of the options; raises UsageError if the first read fails."""
 
     def __init__(self, path: str, written: PayloadFormat) -> None:
         self._path = path
@@ -41,9 +41,9 @@ class FileReply:
         self._last = written.convert(file_content(path))
 
     def current(self, warn: Callable[[str], object]) -> bytes:
-        """Return what the file holds now, or what it held last if that cannot be read."""
+        """Return the current content of the file, or the last known one if it cannot be read."""
         try:
             self._last = self._written.convert(file_content(self._path, _PATIENCE))
         except (click.UsageError, PipeError) as error:
-            warn(f"the last reply is sent again: {error}")
+            warn(f"sending the previous reply: {error}")
         return self._last

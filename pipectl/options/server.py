@@ -1,4 +1,4 @@
-"""How a pipe is served: who may open it, how it is made, and when its server ends."""
+"""The options of servers: who may connect, how the pipe is created, and when the server exits."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from pipectl.core.pipe.config import PipeConfig, StopAfter
     from pipectl.core.security.descriptors import PipeSecurity
 
-_PIPE = "The pipe"
-_END = "When it ends"
+_PIPE = "Pipe"
+_END = "When to exit"
 
 
 class AccessOptions(NamedTuple):
-    """Whom a server lets in."""
+    """Who may connect to a server."""
 
     allow: tuple[str, ...]
     allow_remote: bool
@@ -33,19 +33,24 @@ class AccessOptions(NamedTuple):
                 multiple=True,
                 metavar="WHO",
                 section=WHO,
-                help="Let them in: me, admins, users, everyone, appcontainer, an account, a SID, or sddl:... for the "
-                "whole descriptor; may be repeated.  [default: me and admins]",
+                help="Grant access to: me, admins, users, everyone, appcontainer, an account or a SID; sddl:... sets "
+                "the whole security descriptor. Can be repeated.  [default: me and admins]",
             ),
-            Option(["--allow-remote"], is_flag=True, section=WHO, help="Let clients of other computers in."),
+            Option(
+                ["--allow-remote"],
+                is_flag=True,
+                section=WHO,
+                help="Accept clients on other computers, which connect over SMB.",
+            ),
         ]
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "AccessOptions":
-        """Return who is let in."""
+        """Return who may connect."""
         return cls(params["allow"], params["allow_remote"])
 
     def security(self) -> "PipeSecurity":
-        """Return the security of the pipe; raises UsageError for one that cannot be."""
+        """Return the security descriptor of the pipe; raises UsageError if `--allow` is invalid."""
         from pipectl.core.security.descriptors import pipe_security
 
         try:
@@ -55,7 +60,7 @@ class AccessOptions(NamedTuple):
 
 
 class PipeOptions(NamedTuple):
-    """How a server makes its pipe, and who may open it."""
+    """How a server creates its pipe, and who may open it."""
 
     access: AccessOptions
     is_message: bool
@@ -66,7 +71,7 @@ class PipeOptions(NamedTuple):
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
-        """Return the options of the pipe, and those of who may open it."""
+        """Return the options for the pipe and its access."""
         return [
             Option(
                 ["--type", "kind"],
@@ -74,7 +79,7 @@ class PipeOptions(NamedTuple):
                 default="message",
                 show_default=True,
                 section=_PIPE,
-                help="Keep messages apart, or carry a stream of bytes.",
+                help="Pipe type: separate messages, or a stream of bytes.",
             ),
             Option(
                 ["--instances"],
@@ -83,7 +88,7 @@ class PipeOptions(NamedTuple):
                 show_default=True,
                 metavar="N",
                 section=_PIPE,
-                help="Serve at most this many clients at once; 255 is no limit.",
+                help="Maximum number of simultaneous clients (255 = unlimited).",
             ),
             Option(
                 ["--buffer"],
@@ -91,7 +96,7 @@ class PipeOptions(NamedTuple):
                 default=size_text(BUFFER_SIZE),
                 show_default=True,
                 section=_PIPE,
-                help="Let Windows hold this many unread bytes in each direction.",
+                help="Pipe buffer size in each direction.",
             ),
             Option(
                 ["--max-message"],
@@ -99,7 +104,7 @@ class PipeOptions(NamedTuple):
                 default=size_text(MAX_MESSAGE),
                 show_default=True,
                 section=_PIPE,
-                help="Refuse a longer message.",
+                help="Disconnect a client that sends a larger message.",
             ),
             Option(
                 ["--max-memory"],
@@ -107,14 +112,14 @@ class PipeOptions(NamedTuple):
                 default="256m",
                 show_default=True,
                 section=_PIPE,
-                help="Limit for the long messages of all clients together; the largest wait.",
+                help="Memory limit for the large messages of all clients together; beyond it, the largest ones wait.",
             ),
             *AccessOptions.parameters(),
         ]
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "PipeOptions":
-        """Return how to make the pipe."""
+        """Return how to create the pipe."""
         access = AccessOptions.from_params(params)
         instances = None if params["instances"] == UNLIMITED_INSTANCES else params["instances"]
         return cls(
@@ -127,7 +132,7 @@ class PipeOptions(NamedTuple):
         )
 
     def config(self, security: "PipeSecurity") -> "PipeConfig":
-        """Return the same as PipeServer takes it, with the security that `access` has made."""
+        """Return the configuration for PipeServer, with the given security."""
         from pipectl.core.pipe.config import PipeConfig
 
         return PipeConfig(
@@ -142,29 +147,27 @@ class PipeOptions(NamedTuple):
 
 
 class EndOptions:
-    """When a server ends by itself: a StopAfter."""
+    """When a server exits by itself: a StopAfter."""
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
-        """Return the options of the end."""
+        """Return the options for when to exit."""
         return [
-            Option(["--once"], is_flag=True, section=_END, help="End after one client: the same as `--count 1`."),
+            Option(["--once"], is_flag=True, section=_END, help="Exit after one client, like `--count 1`."),
             Option(
                 ["-n", "--count"],
                 type=click.IntRange(1),
                 metavar="N",
                 section=_END,
-                help="End after this many clients.",
+                help="Exit after N clients.",
             ),
-            Option(
-                ["--messages"], type=click.IntRange(1), metavar="N", section=_END, help="End after this many answers."
-            ),
+            Option(["--messages"], type=click.IntRange(1), metavar="N", section=_END, help="Exit after N replies."),
             Option(
                 ["--idle-timeout"],
                 type=DURATION,
                 default="none",
                 section=_END,
-                help="End when nothing has happened for so long.  [default: none]",
+                help="Exit after this long without activity.  [default: none]",
             ),
         ]
 

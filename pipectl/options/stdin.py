@@ -1,4 +1,4 @@
-"""Standard input, read so that Ctrl+C ends the wait for it, whatever it is connected to."""
+"""Reads standard input; Ctrl+C always interrupts the wait, whatever stdin is connected to."""
 
 import os
 import sys
@@ -13,17 +13,17 @@ _DESCRIPTOR = 0
 
 
 def read_all() -> bytes:
-    """Read to the end."""
+    """Return all of stdin."""
     _prompt()
     return b"".join(chunks())
 
 
 def lines() -> Iterator[bytes]:
-    """Yield each line as it comes, without its end; a byte order mark is no part of the first."""
+    """Yield each line as it arrives, without its line ending; a byte order mark at the beginning is dropped."""
     from .marks import unmarked_lines
 
     _prompt()
-    # In pieces, because to join what is there with each that comes takes the square of a long line's time.
+    # Kept in pieces: joining them for each chunk would take quadratic time for a long line.
     begun: list[bytes] = []
     for chunk in unmarked_lines(chunks()):
         end, *lines_begun = chunk.split(b"\n")
@@ -37,7 +37,7 @@ def lines() -> Iterator[bytes]:
 
 
 def chunks() -> Iterator[bytes]:
-    """Give what comes, as it comes."""
+    """Yield the data of stdin as it arrives."""
     from pipectl.core.deadline import Deadline
     from pipectl.core.win32.blocking import run_blocking
 
@@ -47,7 +47,7 @@ def chunks() -> Iterator[bytes]:
 
 
 def _prompt() -> None:
-    """Tell a person who is waited for how the input ends; only Windows' consoles have their own way."""
+    """Print a note on how to end the input if stdin is a terminal; Windows consoles use Ctrl+Z, others Ctrl+D."""
     output = click.get_current_context().find_object(Output)
     stream = Stream(sys.stdin)
     if output is not None and stream.is_terminal:
@@ -55,7 +55,7 @@ def _prompt() -> None:
 
 
 def _read() -> bytes | None:
-    if sys.stdin is None:  # there is none, and its number may be another file's by now
+    if sys.stdin is None:  # there is no stdin, and its descriptor may belong to another file by now
         return None
     # Not through the buffer of `sys.stdin`: a thread left behind in it would hold its lock when the interpreter ends.
     if sys.stdin.isatty():

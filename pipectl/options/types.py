@@ -1,4 +1,4 @@
-"""The click types: a pipe's name, a time, a size, an encoding, a framing, a word of an enum, the path of a file."""
+"""The click parameter types: pipe names, durations, sizes, encodings, framing rules, enum members and file paths."""
 
 import codecs
 from enum import Enum
@@ -21,7 +21,7 @@ _E = TypeVar("_E", bound=Enum)
 
 
 class PipeName(click.ParamType[str]):
-    """The name of a pipe in any spelling; the value is its full name. The pipe is not touched."""
+    """The name of a pipe in any spelling, converted to its full name without opening the pipe."""
 
     name = "pipe"
 
@@ -29,7 +29,7 @@ class PipeName(click.ParamType[str]):
         try:
             return full_name(value)
         except InvalidPipeNameError as error:
-            raise click.BadParameter(str(error), ctx, param) from error  # whose hint is told too
+            raise click.BadParameter(str(error), ctx, param) from error  # the cause has the hint
 
     def shell_complete(
         self,
@@ -37,7 +37,7 @@ class PipeName(click.ParamType[str]):
         param: click.Parameter,  # noqa: ARG002
         incomplete: str,
     ) -> "list[CompletionItem]":
-        """Complete from the directory of pipes, which touches none of them."""
+        """Complete from the directory of pipes, without opening any."""
         from click.shell_completion import CompletionItem
 
         from pipectl.core.inventory.directory import names_beginning
@@ -46,7 +46,7 @@ class PipeName(click.ParamType[str]):
 
 
 class Duration(click.ParamType[float | None]):
-    """A duration in seconds, or with units such as `500ms` or `1h30m`; `none` is no limit, and its value None."""
+    """A duration in seconds, or with units such as `500ms` or `1h30m`; `none` means no limit and converts to None."""
 
     name = "seconds"
 
@@ -60,7 +60,7 @@ class Duration(click.ParamType[float | None]):
 
 
 class Size(click.ParamType[int]):
-    """A number of bytes, or with a unit of 1024 such as `64k` or `1MiB`; no more than Win32 can count."""
+    """A number of bytes, or with a binary unit such as `64k` or `1MiB`; at most what fits into a DWORD."""
 
     name = "size"
 
@@ -80,15 +80,15 @@ class Encoding(click.ParamType[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
-            "".encode(value)  # refuses codecs that are not for text
-            b"x".decode(value, "backslashreplace")  # and those, such as idna, that are for a kind of text alone
+            "".encode(value)  # rejects codecs that are not text encodings
+            b"x".decode(value, "backslashreplace")  # rejects codecs for special text only, such as idna
         except (LookupError, ValueError):
-            self.fail(f"{value!r} is no text encoding: write utf-8, utf-16-le, latin-1, cp1252 …", param, ctx)
+            self.fail(f"unknown text encoding {value!r}: use utf-8, utf-16-le, latin-1, cp1252 …", param, ctx)
         return codecs.lookup(value).name
 
 
 class FramingRule(click.ParamType["Framing"]):
-    """The rule by which a reply ends."""
+    """The rule that says where a reply ends."""
 
     name = "rule"
 
@@ -116,15 +116,15 @@ class TokenOf(click.ParamType["tuple[str, Token]"]):
 
 
 class Word(click.Choice[_E]):
-    """One member of an enum, written as its name in small letters."""
+    """One member of an enum, written as its name in lower case."""
 
     def normalize_choice(self, choice: Any, ctx: click.Context | None) -> str:
-        """Give the word that a member, or an argument, is compared by."""
+        """Return the lower-case word by which a member or an argument is compared."""
         return super().normalize_choice(choice.name.lower() if isinstance(choice, Enum) else choice, ctx)
 
 
 class FilePath(click.ParamType[str]):
-    """The path of a file; opened later. In the place of click's own, which imports `locale` for the word `path`."""
+    """The path of a file that is opened later; it replaces click's own type, which imports `locale`."""
 
     name = "path"
 
@@ -134,7 +134,7 @@ class FilePath(click.ParamType[str]):
         param: click.Parameter,  # noqa: ARG002
         incomplete: str,
     ) -> "list[CompletionItem]":
-        """Leave it to the shell."""
+        """Let the shell complete it."""
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(incomplete, type="file")]

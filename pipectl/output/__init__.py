@@ -1,4 +1,4 @@
-"""Where everything that a command says goes: data to stdout or to the file of `-o`, messages to stderr.
+"""Writes the output of commands: data to stdout or to the file of `-o`, messages to stderr.
 
 There are three formats of data. `table` is for people; `json` is one ASCII object a line; `raw` is the values alone.
 By default a terminal gets tables, and a file or a pipe gets a payload's own bytes and plain columns, which are never
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # The variable that chooses the encoding of redirected text.
 ENCODING = "PIPECTL_ENCODING"
 
-# Seconds of waiting after which a person is told what for.
+# Seconds of waiting before a message says what for.
 _PATIENCE = 1.0
 
 Record = Mapping[str, Any]
@@ -142,7 +142,7 @@ class Stream:
         try:
             return text.encode(encoding)
         except UnicodeEncodeError:
-            self._warn(f"characters that {encoding} does not have are written as escapes: set {ENCODING}=utf-8")
+            self._warn(f"characters not in {encoding} are written as escapes: set {ENCODING}=utf-8")
             return text.encode(encoding, "backslashreplace")
 
     def _encoding(self, stream: TextIO) -> str:
@@ -151,7 +151,7 @@ class Stream:
         if chosen:
             with suppress(LookupError):
                 return codecs.lookup(chosen).name
-            self._warn(f"{ENCODING}={chosen}: there is no such encoding")
+            self._warn(f"{ENCODING}={chosen}: unknown encoding")
         if self.is_msys:
             return "utf-8"
         if sys.platform != "win32" or stream not in (sys.stdout, sys.stderr):
@@ -369,7 +369,7 @@ class Output:
         return Stream(sys.stderr)
 
     def open(self, path: str) -> None:
-        """Have data written to a file; what it holds stays until there is data. Raises OSError."""
+        """Write data to a file from now on; its old content stays until there is data. Raises OSError."""
         keep = ~os.O_TRUNC
         mode = "a" if self.appends else "w"
         stream: Any = open(  # noqa: SIM115 - `close` closes it
@@ -413,12 +413,12 @@ class Output:
     # Messages
 
     def note(self, text: str, style: str = "") -> None:
-        """Say something to the person, unless `--quiet`."""
+        """Print a message on stderr, unless `--quiet` is set."""
         if not self.quiet:
             self._say(text, style=style)
 
     def detail(self, text: str) -> None:
-        """Say something that only `--verbose` asks for."""
+        """Print a message on stderr if `--verbose` is set."""
         if self.verbosity and not self.quiet:
             self._say(text)
 
@@ -427,7 +427,7 @@ class Output:
         self._say(text, label="warning", style="yellow")
 
     def error(self, text: str, hint: str | None = None, **facts: Any) -> None:
-        """Say why the command failed and what to try; `facts` are for JSON."""
+        """Print why the command failed and what to try; `facts` are for JSON."""
         if self.is_json:
             self._object({"error": {"message": text, **facts, "hint": hint}})
             return
@@ -437,13 +437,13 @@ class Output:
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Say on a terminal what is waited for in this block, once that takes more than a second."""
+        """Print on a terminal what this block waits for, once that takes more than a second."""
         if self.quiet or self.is_json or not self.stderr.is_terminal:
             yield
             return
         from threading import Timer
 
-        timer = Timer(_PATIENCE, self.note, [f"waiting for {what}; Ctrl+C ends it"])
+        timer = Timer(_PATIENCE, self.note, [f"waiting for {what}; press Ctrl+C to stop"])
         timer.daemon = True
         timer.start()
         try:
@@ -454,7 +454,7 @@ class Output:
 
     @contextmanager
     def live(self) -> Iterator[None]:
-        """Keep a line at the bottom of a terminal for what `progress` tells; elsewhere do nothing."""
+        """Keep a line at the bottom of a terminal for `progress`; elsewhere do nothing."""
         if self.quiet or self.mode is not None or not self.stderr.is_terminal:
             yield
             return

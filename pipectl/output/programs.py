@@ -1,4 +1,4 @@
-"""What a program writes, passed on as it comes: its bytes to files, its text to a terminal, its lines as JSON."""
+"""Passes on the output of a program as it arrives: bytes to files, text to a terminal, lines as JSON."""
 
 from typing import Any
 

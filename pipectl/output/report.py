@@ -1,4 +1,4 @@
-"""The report of a check as Markdown, to be pasted into an issue."""
+"""Writes the report of a self-test as Markdown, to paste into an issue."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any

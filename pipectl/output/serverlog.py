@@ -1,4 +1,4 @@
-"""What a server tells while it runs: who comes, what they say, who leaves, and a count of it all."""
+"""The log of a server: clients, their messages, and a summary."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -42,7 +42,7 @@ class _Lines:
         self._thread.start()
 
     def put(self, write: Callable[[], None]) -> int:
-        """Have an event written after those before it; return how many were lost before it, because none was read."""
+        """Queue an event for writing; return how many were lost before it because the output was not read."""
         if self._waiting.qsize() >= _MOST_WAITING:
             self._lost += 1
             return 0
@@ -87,7 +87,7 @@ class Visitor(NamedTuple):
 
 
 class ServerLog(ServerEvents):
-    """Tells the events of one PipeServer to an Output, each as a line or as a JSON object."""
+    """Writes the events of one PipeServer to an Output, each as a line or as a JSON object."""
 
     def __init__(
         self,
@@ -126,36 +126,36 @@ class ServerLog(ServerEvents):
         self._watch = Stopwatch()
 
     def connected(self, client: Client) -> None:
-        """Tell of a new client, and remember who it is."""
+        """Log a new client, and remember who it is."""
         self._count += 1
         visitor = self._visitors[client] = Visitor(self._count, ClientProcess(client.handle))
         if self._tells_clients:
             self._tell("connected", client, visitor, visitor.facts)
 
     def received(self, client: Client, data: bytes) -> None:
-        """Tell a message."""
+        """Log a message."""
         if self._tells_messages:
             self._tell_payload("received", client, data)
 
     def answered(self, client: Client, data: bytes) -> None:
-        """Tell an answer."""
+        """Log a reply."""
         if self._tells_messages:
             self._tell_payload("answered", client, data)
 
     def left(self, client: Client, error: "PipeError | None") -> None:
-        """Tell that a client has left, and why if the server made it."""
+        """Log that a client has left, and the reason if the server disconnected it."""
         if self._tells_clients:
             self._tell("left", client, error or "", lambda: {"error": str(error) if error else None})
 
     def unanswered(self, client: Client, data: bytes) -> None:
-        """Tell an answer that nobody takes any more."""
+        """Log a reply whose client has left."""
         if self._tells_messages:
             self._tell_payload("dropped", client, data)
 
     def refused(self, error: "PipeError") -> None:
         """Warn that fewer clients can be served at once than were asked for."""
         if self._lines is not None:
-            self._lines.put(partial(self._output.warning, f"no further instance, trying again: {error}"))
+            self._lines.put(partial(self._output.warning, f"cannot create another instance, retrying: {error}"))
 
     def close(self) -> None:
         """Write what waits to be written."""
@@ -188,7 +188,7 @@ class ServerLog(ServerEvents):
         return {**shown, "size": len(data), "truncated": True}
 
     def _tell(self, event: str, client: Client, text: object, facts: Callable[[], dict[str, Any]]) -> None:
-        """Have an event written; its text and its facts are asked for by whoever writes it."""
+        """Queue an event; its text and its facts are computed by the thread that writes it."""
         now = datetime.now().astimezone()
         number = self._visitors[client].number
 
@@ -205,7 +205,7 @@ class ServerLog(ServerEvents):
     def _put(self, write: Callable[[], None], lines: _Lines) -> None:
         lost = lines.put(write)
         if lost:
-            text = f"{lost} events before this one were not written, because nobody read the output"
+            text = f"{lost} earlier events were not written, because nothing read the output"
             lines.put(partial(self._output.data.event, {"event": "lost", "count": lost}, text))
 
     def _preview(self, data: bytes) -> str:
@@ -237,7 +237,7 @@ class ServerLog(ServerEvents):
 
 
 class VisitorLog(ServerLog):
-    """Tells who connects, and lets each client go at once."""
+    """Logs who connects, and disconnects each client at once."""
 
     def __init__(
         self, output: Output, *, announce: Callable[[], None] | None = None, access: Callable[[], Sequence[str]] = tuple
@@ -245,9 +245,9 @@ class VisitorLog(ServerLog):
         super().__init__(output, announce=announce, access=access, messages=False)
 
     def connected(self, client: Client) -> None:
-        """Tell of a new client, and close it."""
+        """Log a new client, and close it."""
         super().connected(client)
         client.close()
 
     def left(self, client: Client, error: "PipeError | None") -> None:
-        """Tell nothing: each leaves at once."""
+        """Do nothing: each client leaves at once."""

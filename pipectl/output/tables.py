@@ -1,4 +1,4 @@
-"""What a person sees on a terminal: columns, a line at the bottom, colored messages. Only this file draws with rich."""
+"""Draws on a terminal: tables, a status line, colored messages. The only module that imports rich."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -105,7 +105,7 @@ class Screen:
 
 
 def _console(*, to_stderr: bool, is_msys: bool, color: str) -> Console:
-    """Make the console of a stream; rich asks only stdout what a terminal of Windows can do, which may be a file."""
+    """Return the console of a stream; rich asks only stdout what a Windows terminal can do, but that may be a file."""
     stream = cast("TextIO", sys.stderr if to_stderr else sys.stdout)
     if is_msys:
         stream.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[attr-defined]

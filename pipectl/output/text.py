@@ -1,4 +1,4 @@
-"""Bytes and values as text: what a terminal may get, and what JSON carries."""
+"""Converts bytes and values to text that is safe for a terminal, and to JSON."""
 
 import codecs
 from binascii import b2a_base64
@@ -25,7 +25,7 @@ def printable(text: str) -> str:
 
 
 def decoded(data: bytes, encoding: str) -> str | None:
-    """Give the text that the bytes are in this encoding, or None if they are not, or are hardly meant so."""
+    """Return the bytes as text in this encoding, or None if they are not valid or unlikely to be text."""
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:
@@ -57,7 +57,7 @@ def _dump_lines(data: bytes) -> Iterator[str]:
 
 
 def for_person(data: bytes, form: str, encoding: str) -> str:
-    """Return bytes as a person sees them in a form of `--as`; without one as text if they are, else as a hex dump."""
+    """Return bytes for display in a form of `--as`; by default as text if they are text, otherwise as a hex dump."""
     match form:
         case "auto":
             return _at_best(data, encoding)
@@ -77,7 +77,7 @@ def _at_best(data: bytes, encoding: str) -> str:
 
 
 def for_program(data: bytes, form: str, encoding: str) -> str:
-    """Return bytes as the text that a form of `--as` stands for in a file."""
+    """Return bytes as text in a form of `--as`, for a file."""
     match form:
         case "hex":
             return data.hex()
@@ -150,7 +150,7 @@ def in_words(value: Any) -> str:
 
 
 def fields(record: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
-    """Give the fields of a record as labels and words: what is absent left out, what is nested named after its place.
+    """Return the fields of a record as labels and texts: absent ones left out, nested ones labeled with their path.
 
     A field of several values takes a line for each, of which the first has the label.
     """

@@ -5,16 +5,16 @@ TEXT = r"""EXIT CODES
 Every command but `popen` ends with one of these.
 
 0
-    meaning: done
+    meaning: success
 1
-    meaning: unexpected error; also if stdout cannot be written, or was closed
-      early (as by `head`)
+    meaning: unexpected error, or stdout cannot be written or was closed early
+      (for example by `head`)
 2
-    meaning: the command line is wrong
+    meaning: invalid command line
 3
-    meaning: not found: no such pipe, or none that matches
+    meaning: pipe not found, or no pipe matches
 4
-    meaning: every instance of the pipe is taken
+    meaning: pipe busy: all instances are in use
 5
     meaning: access denied
 6
@@ -22,15 +22,15 @@ Every command but `popen` ends with one of these.
 7
     meaning: the other end closed the pipe early
 8
-    meaning: the other end is not the expected one
+    meaning: the server is not the expected one (`--expect-*`)
 9
-    meaning: not possible in the mode or state of the pipe
+    meaning: not possible with this type, mode or state of the pipe
 10
     meaning: partial result
 11
-    meaning: this system cannot do that
+    meaning: not supported on this system
 12
-    meaning: checked, and not as it should be
+    meaning: a check failed (`selftest`)
 130
     meaning: interrupted by Ctrl+C or Ctrl+Break
 
@@ -38,8 +38,8 @@ Every command but `popen` ends with one of these.
 these, and 130.
 
 code  meaning
-124   the program was ended at the time limit
-125   pipectl failed, or the command line is wrong
+124   timed out: the program was killed
+125   pipectl failed, or the command line is invalid
 126   the program cannot be run
-127   there is no such program
+127   program not found
 """

@@ -25,35 +25,35 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
     objects: one for each event; the first is `listening`
     schema: client-pid
 `peek`
-    objects: what waits to be read
+    objects: the unread data
     schema: peek
 `info`
-    objects: what is known of the pipe
+    objects: all facts about the pipe
     schema: info
 `state`
     objects: the state; after a change, `before` and `after`
     schema: state
 `wait`
-    objects: what was waited for, and how long
+    objects: the condition that was met, and the time it took
     schema: wait
 `list`
-    objects: one for each pipe
+    objects: one per pipe
     schema: list
 `who`
-    objects: one for each pipe, with its ends and what could not be looked into
+    objects: one per pipe, with its ends and what could not be inspected
     schema: who
 `watch`
-    objects: one for each change, as it is seen
+    objects: one per change, as it happens
     schema: watch
 `doctor`
-    objects: the verdict, the checks that led to it, and what to try; its exit
-      code is in it
+    objects: the verdict, the checks that led to it, and a fix; it contains the
+      exit code
     schema: doctor
 `popen`
-    objects: one for the lines of output that come together, and one at the end
+    objects: one per chunk of whole output lines, and one at the end
     schema: popen
 `selftest`
-    objects: one for each claim, and a summary
+    objects: one per claim, and a summary
     schema: selftest
 any
     objects: a note or a warning, on stderr
@@ -62,33 +62,32 @@ any
     objects: an error, on stderr
     schema: error
 
-What they share, such as payloads and processes, is in common.
+Shared definitions, such as payloads and processes, are in common.
 
 Payloads
 
-Bytes are `{"size", "text"}` if their text, in the encoding of `--encoding`,
-can be turned back into the same bytes, and `{"size", "base64"}` if not. With
-`--as hex` they are always `{"size", "hex"}`, with `--as base64` always
-`{"size", "base64"}`.
+A payload is `{"size", "text"}` if it is valid text in the encoding of
+`--encoding`, so that encoding the text again yields the same bytes; otherwise
+it is `{"size", "base64"}`. With `--as hex` it is always `{"size", "hex"}`,
+with `--as base64` always `{"size", "base64"}`.
 
     {"schema": 1, "pipe": "\\\\.\\pipe\\svc", "ended_by": "message", "seconds": 0.000312, "reply": {"size": 4, "text": "pong"}}
     {"schema": 1, "pipe": "\\\\.\\pipe\\svc", "ended_by": "idle:0.2", "seconds": 0.203101, "reply": {"size": 2, "base64": "AP8="}}
 
 Messages
 
-Notes and warnings are objects too, on stderr. `--quiet` leaves out the notes.
+Notes and warnings are objects too, on stderr. `--quiet` suppresses notes.
 
     {"schema": 1, "note": "serving \\\\.\\pipe\\svc"}
 
 Errors
 
-An error is an object too, on stderr; the exit code is in it, and is the
-command's own (exit codes).
+An error is an object on stderr. It contains the command's exit code.
 
-    {"schema": 1, "error": {"message": "CreateFileW on \\\\.\\pipe\\svc: The system cannot find the file specified. (ERROR_FILE_NOT_FOUND, 2)", "function": "CreateFileW", "pipe": "\\\\.\\pipe\\svc", "code": 2, "symbol": "ERROR_FILE_NOT_FOUND", "exit_code": 3, "hint": "See which pipes there are: `pipectl list`"}}
+    {"schema": 1, "error": {"message": "CreateFileW on \\\\.\\pipe\\svc: The system cannot find the file specified. (ERROR_FILE_NOT_FOUND, 2)", "function": "CreateFileW", "pipe": "\\\\.\\pipe\\svc", "code": 2, "symbol": "ERROR_FILE_NOT_FOUND", "exit_code": 3, "hint": "See which pipes exist: `pipectl list`"}}
 
-If a part of the reply had come when the time was up, it is in `partial`, and
-the exit code is 10.
+If a part of the reply arrived before a timeout, it is in `partial`, and the
+exit code is 10.
 
 In PowerShell
 

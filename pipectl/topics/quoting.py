@@ -2,17 +2,17 @@
 
 TEXT = r"""QUOTING, STDIN AND SHELLS
 
-How a request and a name of a pipe get through PowerShell, cmd, Git Bash and
-WSL unchanged. What never needs quotes: a short name (`svc`), a file
+How to pass requests and pipe names through PowerShell, cmd, Git Bash and WSL
+unchanged. Some forms never need quotes: a short name (`svc`), a file
 (`--data-file request.json`), and stdin (`-`).
 
 JSON on the command line
 
-A Windows program gets one command line and splits it itself, by the rules of
+A Windows program receives a single command line and splits it by the rules of
 the C runtime
 (https://learn.microsoft.com/cpp/c-language/parsing-c-command-line-arguments).
-A double quote reaches it only as `\"`. PowerShell up to 7.2 does not add that
-backslash; PowerShell 7.3 does (about_Parsing
+A double quote in an argument must be written as `\"` there. PowerShell 7.3 and
+newer add that backslash; PowerShell up to 7.2 does not (about_Parsing
 (https://learn.microsoft.com/powershell/module/microsoft.powershell.core/about/about_parsing)).
 
 PowerShell 7.3 and newer
@@ -35,15 +35,15 @@ Git Bash, WSL
   `pipectl call test ...` in another.
 - PowerShell up to 7.2 drops an empty argument `""`. Use `--empty`.
 - PowerShell up to 7.2 puts quotes around an argument with a space, and a
-  backslash at its end then quotes the quote: `'C:\my dir\'` takes the next
-  argument with it. Leave out the last backslash, or double it.
-- cmd expands `%NAME%` also in quotes, and takes `&`, `|`, `<` and `>` for its
-  own after an odd number of quotes, whether or not they have a backslash. Put
-  such a request into a file.
+  backslash at its end then escapes the closing quote: `'C:\my dir\'` swallows
+  the next argument. Omit the last backslash, or double it.
+- cmd expands `%NAME%` even in quotes, and interprets `&`, `|`, `<` and `>`
+  after an odd number of quotes, even if these have a backslash. Put such a
+  request into a file.
 - PowerShell and bash expand `$` in double quotes. Use single quotes:
   `'MSSQL$SQLEXPRESS/sql/query'`.
 
-The same request from a file or a string, which works in each version:
+The same request from a file or through stdin works in every version:
 
     pipectl call svc --data-file request.json
     '{"cmd":"ping"}' | pipectl call svc - --chomp
@@ -66,7 +66,7 @@ The name of a pipe
     in PowerShell, cmd: `\\.\pipe\svc`; in cmd with the quotes
     in Git Bash, WSL: `\\.\pipe\svc`
 
-A name with backslashes may be written with slashes:
+You can write a name with backslashes with slashes instead:
 `MSSQL$SQLEXPRESS/sql/query`.
 
 Text on stdin
@@ -74,14 +74,14 @@ Text on stdin
 PowerShell, `'ping' | pipectl call svc -`
     what pipectl gets: `ping` and a line ending (CR LF): remove it with
       `--chomp`
-Windows PowerShell 5.1, text beyond ASCII
+Windows PowerShell 5.1, non-ASCII text
     what pipectl gets: `?`, because `$OutputEncoding` is ASCII. Set it first:
       `$OutputEncoding = [Text.UTF8Encoding]::new()`
-PowerShell 7, text beyond ASCII
+PowerShell 7, non-ASCII text
     what pipectl gets: UTF-8
 PowerShell before 7.4, `Get-Content -Raw file | ...`
-    what pipectl gets: text, decoded and encoded again: use `--data-file file`
-      for binary data
+    what pipectl gets: text that was decoded and encoded again: use
+      `--data-file file` for binary data
 PowerShell 7.4 and newer, `program | pipectl ...`
     what pipectl gets: the bytes of the program
 cmd and bash, `... < file`
@@ -93,16 +93,17 @@ for `$OutputEncoding`, and what is new in PowerShell 7.4
 (https://learn.microsoft.com/powershell/scripting/whats-new/what-s-new-in-powershell-74)
 for bytes.
 
-stdin and files are sent as they are. Only three things change them: a byte
-order mark at the beginning is removed, and text in UTF-16 that has one becomes
-UTF-8; `--encoding` and `--escapes` read them as UTF-8 text; `--hex` and
-`--base64` decode them. A line of `transact` never has its line ending.
+Data from stdin and files is sent unchanged, with three exceptions: a byte
+order mark at the beginning is removed, and UTF-16 text with one is converted
+to UTF-8; `--encoding` and `--escapes` read the data as UTF-8 text; `--hex` and
+`--base64` decode it. `transact` sends the lines of stdin without their line
+endings.
 
-Replies have the same trouble on their way back: the `>` of Windows PowerShell
-5.1 decodes them and writes UTF-16. `-o FILE` writes their bytes, whatever the
-shell is.
+Replies have the same problem on their way back: `>` in Windows PowerShell 5.1
+decodes them and writes UTF-16. `-o FILE` writes the exact bytes in every
+shell.
 
-Git Bash changes arguments that begin with a slash
+Git Bash converts arguments that begin with a slash
 
 MSYS2 converts them to Windows paths
 (https://www.msys2.org/docs/filesystem-paths/) before any program sees them:
@@ -113,22 +114,22 @@ you write                           pipectl gets
 `pipectl serve svc --exec sort /r`  `R:/`
 
 Double the slash (`//all`), or turn the conversion off:
-`MSYS2_ARG_CONV_EXCL='*' pipectl ...`. When pipectl sees such an argument in a
-shell of MSYS2, it says so on stderr.
+`MSYS2_ARG_CONV_EXCL='*' pipectl ...`. If pipectl detects such an argument in
+an MSYS2 shell, it prints a note on stderr.
 
 WSL
 
-`pipectl.exe` runs from WSL, on Windows' side:
+You can start `pipectl.exe` from WSL; it runs on the Windows side:
 
-- The full name with its ending: `pipectl.exe call svc ping`.
-- Paths of Linux mean nothing to it: `--data-file "$(wslpath -w
-  request.json)"`.
-- Variables cross only if `WSLENV` names them: `export WSLENV=NO_COLOR:$WSLENV`
-  (WSL interoperability (https://learn.microsoft.com/windows/wsl/filesystems)).
-- A Linux program has no named pipes of Windows; pipectl is the way to them,
-  one request at a time.
+- Write the name with its extension: `pipectl.exe call svc ping`.
+- Convert Linux paths: `--data-file "$(wslpath -w request.json)"`.
+- Environment variables are passed on only if `WSLENV` lists them: `export
+  WSLENV=NO_COLOR:$WSLENV` (WSL interoperability
+  (https://learn.microsoft.com/windows/wsl/filesystems)).
+- Linux programs cannot open Windows named pipes themselves, but they can run
+  pipectl, for example once per request.
 
-What the shells do is taken from their documentation. How the C runtime splits
-each command line above is tested; the shells themselves have not been run with
-pipectl on Windows yet.
+The behavior of the shells is taken from their documentation. The tests verify
+how the C runtime splits each command line above; the shells themselves have
+not yet been run with pipectl on Windows.
 """

@@ -2,8 +2,9 @@
 
 TEXT = r"""RUN A SERVER IN THE BACKGROUND
 
-`pipectl serve` is a console program and not a Windows service: the service
-control manager cannot start it. Two ways to keep it running without a window:
+`pipectl serve` is a console program, not a Windows service: the service
+control manager cannot start it. There are two ways to keep it running without
+a window:
 
 A scheduled task
 
@@ -15,32 +16,32 @@ In an elevated PowerShell:
     Register-ScheduledTask pipectl-svc -Action $run -Trigger $start -Settings $forever -User SYSTEM
     Start-ScheduledTask pipectl-svc
 
-Without `-ExecutionTimeLimit 0`, Windows ends a task after three days.
+Without `-ExecutionTimeLimit 0`, Windows stops a task after three days.
 
 A service wrapper
 
 Programs such as WinSW (https://github.com/winsw/winsw) and NSSM
-(https://nssm.cc) are services that start a console program. Give them the full
-path and the arguments as above; they restart it, and keep its output in a
-file.
+(https://nssm.cc) are services that run a console program. Give them the full
+path and the arguments as above; they restart it if it fails, and save its
+output to a file.
 
 What to know
 
-- Who may connect. A server that runs as SYSTEM lets in SYSTEM and
-  Administrators only: say `--allow users`, or an account. See access.
+- Who may connect. A server that runs as SYSTEM accepts only SYSTEM and
+  Administrators by default: use `--allow users`, or name an account. See
+  access.
 - Which build. Use the folder build (`pipectl-x64.zip`). The single exe unpacks
   itself into `TEMP` at each start.
-- Log. `--log-file C:\logs\svc.log` appends a dated line for each event to a
-  file, with `--json` an object. `--log clients` leaves out the messages.
-  Nobody sees what a task writes to stderr; `-q` reduces that to warnings and
-  errors.
-- When it ends. Never by itself, unless `--once`, `--count`, `--messages` or
-  `--idle-timeout` say so. Stopping the task ends the process at once, and
-  answers under way are lost.
-- When it is ready. `pipectl wait svc --for exists --timeout 30` ends with exit
+- Log. `--log-file C:\logs\svc.log` appends one line with date and time per
+  event, or one JSON object with `--json`. `--log clients` omits the messages.
+  The stderr of a task is not saved; `-q` reduces it to warnings and errors.
+- When it exits. Only with `--once`, `--count`, `--messages` or
+  `--idle-timeout`. Stopping the task kills the process, and replies in
+  progress are lost.
+- When it is ready. `pipectl wait svc --for exists --timeout 30` exits with
   code 0 as soon as the pipe exists.
-- A name that is taken. If another process serves the name, pipectl ends with
-  exit code 5 and does not share it.
+- If the name is in use. If another process serves the name, pipectl exits with
+  code 5; it does not share the name.
 
-These settings have not been tried on Windows yet.
+These settings have not yet been run on Windows.
 """

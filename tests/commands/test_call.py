@@ -204,7 +204,7 @@ def test_an_absent_pipe_is_exit_code_3_with_a_hint(pipe_name: str, pipectl: Pipe
     result = pipectl("call", pipe_name, "ping")
     assert (result.exit_code, result.stdout) == (3, b"")
     assert "ERROR_FILE_NOT_FOUND" in result.stderr
-    assert "hint: See which pipes there are: `pipectl list`" in result.stderr
+    assert "hint: See which pipes exist: `pipectl list`" in result.stderr
 
 
 def test_an_absent_pipe_can_be_waited_for(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
@@ -401,7 +401,7 @@ def test_a_timeout_tells_what_had_come(pipe_name: str, pipectl: Pipectl, command
         result, as_json = pipectl(*line), pipectl(*line, "--json")
     error, hint = result.stderr.splitlines()
     assert (result.exit_code, result.stdout) == (10, b"")
-    assert error.endswith("; 2 bytes had come: `hi`")
+    assert error.endswith("; 2 bytes received: `hi`")
     assert "--until idle" in hint
     assert (as_json.exit_code, as_json.error["exit_code"]) == (10, 10)
     assert as_json.error["partial"] == {"size": 2, "text": "hi"}

@@ -23,7 +23,7 @@ def test_the_tour_ends_well_in_ten_seconds_and_says_what_to_try_next(pipectl: Pi
     assert result.exit_code == 0
     assert time.perf_counter() - begun < 10
     assert re.findall(r"exit code (\d+)", result.stderr) == _FAILURES
-    assert "Try next" in result.stderr
+    assert "What to try next" in result.stderr
 
 
 def test_every_line_of_the_tour_is_shown(pipectl: Pipectl) -> None:

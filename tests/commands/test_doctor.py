@@ -79,7 +79,7 @@ def test_a_table_ends_with_the_verdict_and_what_to_try(pipe_name: str, pipectl: 
     *_, problem, verdict, fix = result.text.splitlines()
     assert problem.split()[:2] == ["exists", "PROBLEM"]
     assert verdict == "verdict: there is no such pipe"
-    assert fix.startswith("fix: See which pipes there are: `pipectl list`")
+    assert fix.startswith("fix: See which pipes exist: `pipectl list`")
     assert (result.exit_code, result.stderr) == (3, "")
 
 

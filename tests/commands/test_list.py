@@ -108,7 +108,7 @@ def test_where_the_directory_cannot_be_read_the_handles_show_the_pipes_and_it_sa
     assert pipectl("list", pipe_name, "--json").object["source"] == "handles"
     result = pipectl("list", pipe_name)
     assert result.exit_code == 0
-    assert "others may be missing" in result.stderr
+    assert "some may be missing" in result.stderr
     assert result.text.splitlines()[1].split()[1] == "3"
     assert pipectl("list", pipe_name, "--quiet").stderr == ""
 

@@ -87,7 +87,7 @@ def test_when_nothing_comes_the_exit_code_is_6(pipe_name: str, pipectl: Pipectl,
 
 def test_without_a_timeout_it_only_looks(pipe_name: str, pipectl: Pipectl) -> None:
     with Greeter(pipe_name):
-        assert pipectl("peek", pipe_name) == (0, b"", "nothing waits to be read\n")
+        assert pipectl("peek", pipe_name) == (0, b"", "no data to read\n")
 
 
 def test_a_pipe_that_is_only_written_to_is_exit_code_5(pipe_name: str, pipectl: Pipectl) -> None:

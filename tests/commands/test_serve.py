@@ -216,7 +216,9 @@ def test_who_is_let_in_is_told_in_words(serve: Serve, client: Client) -> None:
     result = serve("--once", "--allow", "users")
     client().close()
     (banner, *rest) = result.result(10).stderr.splitlines()
-    assert re.search(r" \(message, access: .*SYSTEM, .*Authenticated Users.*; no network\); end with Ctrl\+C$", banner)
+    assert re.search(
+        r" \(message, access: .*SYSTEM, .*Authenticated Users.*; no network\); press Ctrl\+C to stop$", banner
+    )
     assert [line.partition(" ")[0] for line in rest] == ["served"]
     assert "you" in banner
 
@@ -248,7 +250,7 @@ def test_a_file_is_read_again_for_each_message(serve: Serve, client: Client, tmp
         file.unlink()
         assert connection.transact(b"ping", 5) == b"\1"
     assert result.result(10).exit_code == 0
-    assert result.result().stderr.count("warning: the last reply is sent again: ") == 2
+    assert result.result().stderr.count("warning: sending the previous reply: ") == 2
 
 
 # What is told
@@ -466,7 +468,7 @@ def test_a_stray_argument_is_answered_with_what_it_may_mean(pipectl: Pipectl, pi
 def test_no_pipe_is_served_on_another_computer(pipectl: Pipectl) -> None:
     result = pipectl("serve", r"\\otherhost\pipe\svc")
     assert result.exit_code == 2
-    assert "only on this computer" in result.stderr
+    assert "only pipes on this computer" in result.stderr
 
 
 def test_a_program_that_is_not_there_has_its_client_let_go(serve: Serve, client: Client) -> None:

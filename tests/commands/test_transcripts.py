@@ -167,7 +167,7 @@ pong
     "call that waits for its reply": Scene(
         "call svc ping --timeout 1.5",
         stderr=r"""
-waiting for the reply of \\.\pipe\svc; Ctrl+C ends it
+waiting for the reply of \\.\pipe\svc; press Ctrl+C to stop
 error: \\.\pipe\svc: REASON (ERROR_TIMEOUT, 1460)
 hint: Allow more time with `--timeout SECONDS`
 """,
@@ -178,14 +178,14 @@ hint: Allow more time with `--timeout SECONDS`
         "call svc ping",
         stderr=r"""
 error: CreateFileW on \\.\pipe\svc: REASON (ERROR_FILE_NOT_FOUND, 2)
-hint: See which pipes there are: `pipectl list`
+hint: See which pipes exist: `pipectl list`
 """,
         exit_code=3,
     ),
     "serve": Scene(
         "serve svc --reply pong --once",
         stderr=r"""
-serving \\.\pipe\svc (message, access: WHO; no network); end with Ctrl+C
+serving \\.\pipe\svc (message, access: WHO; no network); press Ctrl+C to stop
 TIME  #1   connected  PROCESS
 TIME  #1   received   4 bytes: ping
 TIME  #1   answered   4 bytes: pong
@@ -265,11 +265,11 @@ W12  holds    2 231 230 234 232 233 109 535 536        Nine situations have the 
 1 pipe
 pipe  end      pid  program            user    state      note
 svc   server  4312  svc.exe (SvcHost)  VM\svc  connected
-svc   client  7001                             connected  told by the other end
+svc   client  7001                             connected  reported by peer
 """,
         r"""
-error: \\.\pipe\svc: 1 of 2 instances found: 14 processes may not be looked into
-hint: Run it as administrator, or ask the pipe itself, which takes an instance: `pipectl who svc --open`
+error: \\.\pipe\svc: 1 of 2 instances found: 14 processes could not be inspected
+hint: Use an elevated prompt, or query the pipe itself, which uses an instance: `pipectl who svc --open`
 """,
         exit_code=10,
         server=serving,
@@ -306,7 +306,7 @@ name    ok       \\.\pipe\svc
 place   ok       this computer
 exists  PROBLEM  there is no such pipe
 verdict: there is no such pipe
-fix: See which pipes there are: `pipectl list`
+fix: See which pipes exist: `pipectl list`
 """,
         exit_code=3,
     ),
@@ -343,7 +343,7 @@ hint: Allow more time with `--timeout SECONDS`
     "client-pid": Scene(
         "client-pid svc --count 1",
         "TIME  #1   connected  PROCESS\n",
-        "listening on \\\\.\\pipe\\svc; end with Ctrl+C\n",
+        "listening on \\\\.\\pipe\\svc; press Ctrl+C to stop\n",
         client=True,
     ),
     "list": Scene(
@@ -388,7 +388,7 @@ def test_a_person_sees_just_this(
     monkeypatch.setattr(directory, "list_pipes", lambda: PIPES)
     monkeypatch.setattr(details, "inspect", lambda _pipe: INFO)
     monkeypatch.setattr(system, "facts", dict)
-    missing = "1 of 2 instances found: 14 processes may not be looked into"
+    missing = "1 of 2 instances found: 14 processes could not be inspected"
     monkeypatch.setattr(
         who, "who", lambda *_, **__: who.Found([WHO], PartialResultError(missing, pipe=pipe_name, topic="who"))
     )

@@ -70,7 +70,7 @@ def test_it_waits_until_there_is_a_pipe(
 
 def test_a_pipe_that_never_comes_is_exit_code_6(pipe_name: str, pipectl: Pipectl) -> None:
     result = pipectl("wait", pipe_name, "--timeout", "0.1")
-    assert (result.exit_code, "no such pipe" in result.stderr) == (6, True)
+    assert (result.exit_code, "not found" in result.stderr) == (6, True)
     assert pipectl("wait", pipe_name, "--for", "exists", "--timeout", "0.1").exit_code == 6
     assert pipectl("wait", pipe_name, "--for", "exists", "--timeout", "0").exit_code == 6
 

@@ -269,4 +269,4 @@ def test_a_child_that_keeps_the_pipe_of_a_dead_server_is_told(
     assert warning == {"kind": "server-ended", "pid": parent.pid, "held_by": [int(child)], "by_children": True}
     result = pipectl("who", pipe_name)
     assert f"opened by {parent.pid}" in result.text
-    assert f"its server, process {parent.pid}, has ended" in result.stderr
+    assert f"its server, process {parent.pid}, has exited" in result.stderr

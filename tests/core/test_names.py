@@ -237,7 +237,7 @@ def test_a_name_whose_backslashes_a_shell_has_removed_is_recognized() -> None:
 
 @pytest.mark.parametrize("name", [r"\\host\pipe\svc", r"\\localhost\pipe\svc"])
 def test_no_pipe_can_be_made_on_another_computer(name: str) -> None:
-    with pytest.raises(InvalidPipeNameError, match="only on this computer") as raised:
+    with pytest.raises(InvalidPipeNameError, match="only pipes on this computer") as raised:
         check_new(full_name(name))
     assert "on that computer" in (hint_for(raised.value) or "")
 

@@ -396,7 +396,7 @@ def test_with_json_messages_are_objects_too(streams: Streams) -> None:
 @pytest.mark.parametrize(
     ("streams", "mode", "quiet", "told"),
     [
-        ("terminal", None, False, "waiting for the reply; Ctrl+C ends it\n"),
+        ("terminal", None, False, "waiting for the reply; press Ctrl+C to stop\n"),
         ("terminal", None, True, ""),
         ("terminal", Mode.JSON, False, ""),
         ("redirected", None, False, ""),
@@ -465,7 +465,7 @@ def test_characters_that_are_escaped_in_data_are_warned_of_once(
     made.data.record({"name": "ü"})
     made.data.record({"name": "ö"})
     assert streams.stdout.text == "name  \\xfc\nname  \\xf6\n"
-    assert streams.stderr.text.count("warning: characters that ascii does not have") == 1
+    assert streams.stderr.text.count("warning: characters not in ascii are written") == 1
     assert streams.stderr.text.count("\n") == 1
 
 

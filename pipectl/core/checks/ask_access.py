@@ -140,7 +140,7 @@ def _is_judged_alike(entries: str, token: Handle, own: Token) -> bool:
 
 
 def _access_check(text: str, token: Handle) -> Iterator[tuple[Access, bool]]:
-    """Give each right of a file, and whether AccessCheck allows it; not WRITE_OWNER, which a privilege gives too."""
+    """Return each right of a file, and whether AccessCheck allows it; not WRITE_OWNER, which a privilege gives too."""
     mapping = winapi.GENERIC_MAPPING(
         Access.FILE_GENERIC_READ, Access.FILE_GENERIC_WRITE, Access.FILE_GENERIC_EXECUTE, Access.FILE_ALL_ACCESS
     )

@@ -30,7 +30,7 @@ _LARGE = 64 << 20
 
 @contextmanager
 def _pair(fixture: Fixture, mode: PipeMode = _MESSAGE, *, buffer: int = 4096) -> Iterator[tuple[Handle, Handle]]:
-    """Give both ends of a pipe; the client reads messages where there are any."""
+    """Return both ends of a pipe; the client reads messages where there are any."""
     pipe = fixture.name()
     with (
         create_named_pipe(pipe, pipe_mode=mode, out_buffer_size=buffer, in_buffer_size=buffer) as server,

@@ -1,4 +1,4 @@
-"""Checks claims about handles, also those of other processes; each function returns what it observed."""
+"""Checks claims about handles, including those of other processes; each function returns what it observed."""
 
 import ctypes
 import os
@@ -80,7 +80,7 @@ class _Question:
                 winapi.CancelSynchronousIo(self._thread_handle)
 
     def close(self) -> None:
-        """Give the handle of the thread up."""
+        """Close the handle of the thread."""
         if self._thread_handle is not None:
             self._thread_handle.close()
 
@@ -97,7 +97,7 @@ class _Question:
 
 @contextmanager
 def _read_synchronously(fixture: Fixture) -> Iterator[Handle]:
-    """Give a handle that a thread reads from without OVERLAPPED, and let the read end afterwards."""
+    """Return a handle that a thread reads from without OVERLAPPED, and let the read end afterwards."""
     pipe = fixture.name()
     with (
         create_named_pipe(pipe, pipe_mode=PipeMode.TYPE_BYTE | PipeMode.REJECT_REMOTE_CLIENTS) as server,

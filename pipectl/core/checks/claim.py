@@ -1,4 +1,4 @@
-"""What a claim about Windows is: a sentence, how it is checked, and the expected observation."""
+"""A claim about Windows: a sentence, the function that checks it, and the expected observation."""
 
 from enum import StrEnum
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""All that pipectl assumes about Windows, claim by claim, and what is known to differ under Wine. Runs on any system.
+"""All claims about Windows that pipectl relies on, and their known differences under Wine. Runs on any system.
 
 A claim is something that pipectl depends on and that no test on Linux can prove. `selftest` checks the claims, with
 the functions in the files `ask_*` beside this one.

@@ -1,4 +1,4 @@
-"""The child process of a claim: pipectl, started again in a role. It writes lines, and ends when its stdin does."""
+"""The child process of a check: pipectl, started again in a role. It writes lines, and exits at the end of stdin."""
 
 import os
 import signal

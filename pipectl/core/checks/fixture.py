@@ -1,4 +1,4 @@
-"""What the checks in `ask_*` share: names of pipes, child processes, and the codes of calls."""
+"""Shared helpers for the checks in `ask_*`: pipe names, child processes, and error codes of calls."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""Checks the claims on this system, one after the other, each within a time limit."""
+"""Checks the claims on this system one by one, each with a time limit."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress

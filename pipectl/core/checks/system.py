@@ -1,4 +1,4 @@
-"""What a report says of the system that it comes from: nothing that names a user, a computer, a path or a program."""
+"""Describes the system for a report, without names of users, computers, paths or programs."""
 
 import os
 import sys

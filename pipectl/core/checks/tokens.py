@@ -1,4 +1,4 @@
-"""Weaker copies of this process's token, for one thread at a time: what others would be let do, asked without them."""
+"""Restricted copies of this process's token for one thread, to check what other users and apps could do."""
 
 import ctypes
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def own_token(access: TokenAccess = TokenAccess.QUERY | TokenAccess.DUPLICATE) -
 
 @contextmanager
 def without_group(sid: str) -> Iterator[Handle]:
-    """Give a copy of the own token in which a group counts for denials only."""
+    """Return a copy of the own token in which a group counts for denials only."""
     group = ctypes.create_string_buffer(sids.to_bytes(sid))
     disabled = winapi.SID_AND_ATTRIBUTES(ctypes.addressof(group), 0)
     token = HANDLE()
@@ -45,7 +45,7 @@ def without_group(sid: str) -> Iterator[Handle]:
 
 @contextmanager
 def at_low_integrity() -> Iterator[Handle]:
-    """Give a copy of the own token at low integrity."""
+    """Return a copy of the own token at low integrity."""
     level = ctypes.create_string_buffer(sids.to_bytes(LOW_INTEGRITY))
     label = winapi.SID_AND_ATTRIBUTES(ctypes.addressof(level), _SE_GROUP_INTEGRITY)
     with own_token(TokenAccess.ALL) as own, impersonation_copy(own) as token:
@@ -57,7 +57,7 @@ def at_low_integrity() -> Iterator[Handle]:
 
 @contextmanager
 def of_app_container() -> Iterator[Handle]:
-    """Give a copy of the own token in an AppContainer without capabilities."""
+    """Return a copy of the own token in an AppContainer without capabilities."""
     package = ctypes.create_string_buffer(sids.to_bytes(_PACKAGE))
     token = HANDLE()
     with own_token(TokenAccess.ALL) as own:
@@ -70,7 +70,7 @@ def of_app_container() -> Iterator[Handle]:
 
 @contextmanager
 def impersonation_copy(token: Handle) -> Iterator[Handle]:
-    """Give a copy of a token that a thread can have, and AccessCheck takes."""
+    """Return a copy of a token that a thread can have, and AccessCheck takes."""
     copy = HANDLE()
     winapi.DuplicateTokenEx(token, TokenAccess.ALL, None, _SECURITY_IMPERSONATION, _TOKEN_IMPERSONATION, byref(copy))
     with Handle(copy.value) as owner:

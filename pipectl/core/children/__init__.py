@@ -1,1 +1,1 @@
-"""Child processes on anonymous pipes: files on their streams, or streaming."""
+"""Child processes on anonymous pipes, with files for their streams or as streaming."""

@@ -1,4 +1,4 @@
-"""`Child` streams: it feeds a program and hands over what it writes as it comes; `run` is one exchange with one.
+"""`Child` runs a program, feeds its stdin and passes on its output as it arrives; `run` collects the whole output.
 
 * A pipe holds a few kilobytes. A child that fills one while the program waits at another would block both for ever. So
   each stream is read by a thread of its own.

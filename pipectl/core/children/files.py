@@ -1,4 +1,4 @@
-"""`popen` and its kin: files on the streams of a child, as those of Python 2 and pywin32 were.
+"""`popen`, `popen2`, `popen3` and `popen4`: files for the streams of a child, as in Python 2 and pywin32.
 
 A string goes to the shell, `close` gives the exit status, and nobody ends the child but itself. A pipe holds a few
 kilobytes, and a child that fills one while the program waits at another would block both for ever. So each file is read
@@ -53,7 +53,7 @@ class _Family:
 
     @contextlib.contextmanager
     def waiting_at(self, stream: io.RawIOBase) -> Iterator[None]:
-        """Have all streams of the child read while the block runs, so that the child comes to serve this one."""
+        """Read all streams of the child while the block runs, so that the child is not blocked by another stream."""
         with self.changed:
             self._waited_at.append(stream)
             self.changed.notify_all()

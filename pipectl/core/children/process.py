@@ -1,4 +1,4 @@
-"""Starting a program with its ends of anonymous pipes, without a window, and also where there is no console.
+"""Starts a program with anonymous pipes as its standard streams, without a window, even if there is no console.
 
 A child shares this process's console, because a stream that it inherits from a console means the console of whoever
 uses it: with CREATE_NO_WINDOW it would write into a hidden one of its own. So only where there is no console it gets
@@ -82,7 +82,7 @@ class Process:
         return self._popen.wait() if wait(self._handle, deadline) else None
 
     def close(self) -> None:
-        """Give the handle up; the program goes on."""
+        """Close the handle; the program keeps running."""
         if not self._handle.closed:
             self._handle.detach()
         if self._popen.returncode is None:  # which subprocess would warn of, and keep the handle for
@@ -132,7 +132,7 @@ def name_of(command: Command) -> str:
 
 
 def pipe(theirs: contextlib.ExitStack, undo: contextlib.ExitStack, *, to_child: bool = False) -> tuple[int, io.FileIO]:
-    """Make a pipe and give the child's end, which is closed when the child has its own, and ours."""
+    """Create a pipe and return both ends: the child's, which is closed once the child has its own, and ours."""
     read, write = fd_create_pipe()
     child_end, our_end = (read, write) if to_child else (write, read)
     theirs.callback(os.close, child_end)

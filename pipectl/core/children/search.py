@@ -1,4 +1,4 @@
-"""Where Windows looks for a program by its name, and what it passes over: batch files without their ending."""
+"""Finds a program by name as Windows does, and batch files, which Windows does not find without their extension."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The text that a program writes: UTF-8 if it is, and else in the code page that programs of a console write in."""
+"""Decodes the output of a program: as UTF-8 if it is valid, otherwise in the console's code page."""
 
 import codecs
 from contextlib import suppress

@@ -1,1 +1,1 @@
-"""What is known of pipes and of the processes that hold them: the directory of pipes, processes, peers."""
+"""Finds pipes and the processes that have them open: the directory of pipes, handles, processes, peers."""

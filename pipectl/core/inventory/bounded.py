@@ -1,4 +1,4 @@
-"""Asks questions about files of other processes, some of which may never be answered, and still ends in time.
+"""Queries files of other processes with a time limit, although some queries may never return.
 
 A file that was opened without OVERLAPPED has one lock. Whoever reads from it holds the lock, and every question about
 any duplicate of its handle waits for it: for as long as a server waits for its client, which may be for ever. Nothing
@@ -95,7 +95,7 @@ class _Walk(Generic[_Q, _A]):
         self._event = create_event()
 
     def run(self, deadline: Deadline) -> None:
-        """Have all questions asked, until the deadline."""
+        """Ask all questions, until the deadline."""
         with self._event:
             try:
                 self._ask_all(deadline)
@@ -233,7 +233,7 @@ class _Worker(Generic[_Q, _A]):
         return None
 
     def _end(self, answer: _A | None) -> None:
-        """Give the duplicate back, and the answer to whoever still waits for it."""
+        """Return the duplicate, and the answer to the thread that still waits for it."""
         with self._lock:
             self._give_back()
             question, self._question = self._question, None

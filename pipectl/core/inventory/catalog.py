@@ -1,4 +1,4 @@
-"""The pipes of this computer with the processes that serve them: from the directory, or by the handles of processes."""
+"""The pipes on this computer with their server processes, from the directory of pipes or from handles."""
 
 from collections.abc import Mapping
 from ntpath import basename
@@ -18,10 +18,10 @@ from .walk import walk
 
 
 class Catalog(NamedTuple):
-    """Pipes, and who serves them as far as it is known, by the upper case of the name.
+    """Pipes, and their known servers by the upper-case name of the pipe.
 
-    `by_handles` is the number of processes that were looked into where there is no directory to be read: then pipes of
-    others may be missing. None means that all pipes are here.
+    `by_handles` is the number of processes that were inspected because the directory of pipes cannot be read; then some
+    pipes may be missing. None means that all pipes are included.
     """
 
     entries: list[PipeEntry]
@@ -44,7 +44,7 @@ def catalog(timeout: float, *, pid: int | None = None, exe: str | None = None) -
     """
     walked = if_allowed(walk, Deadline(timeout)) or Walk(())
     if pid is not None and walked.running and pid not in walked.running:
-        raise error_for(WinError.FILE_NOT_FOUND, "there is no such process", subject=f"process {pid}")
+        raise error_for(WinError.FILE_NOT_FOUND, "process not found", subject=f"process {pid}")
     entries, by_handles = _entries(walked)
     pids = servers_by_pipe(walked)
     programs = {server: server_record(server, walked) for found in pids.values() for server in found}

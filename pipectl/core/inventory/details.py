@@ -1,4 +1,4 @@
-"""All that can be known of a pipe, as records of plain values; what cannot be known is absent, and never guessed."""
+"""All facts about a pipe as records of plain values; unknown facts are absent, never guessed."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ Record = dict[str, Any]
 
 
 def inspect(pipe: Handle) -> Record:
-    """Tell how a pipe was made, its state, who serves it, who may open it, and what this process may do with it."""
+    """Return a pipe's type and limits, its state, its server, who may open it, and what this process may do with it."""
     made = get_named_pipe_info(pipe)
     local = if_allowed(lambda: get_local_info(pipe)._asdict()) or {}
     record: Record = {
@@ -56,10 +56,10 @@ def inspect(pipe: Handle) -> Record:
 
 
 def glance(pipe: str) -> Record:
-    """Tell what can be known of a pipe without opening it; raises PipeNotFoundError."""
+    """Return what is known about a pipe without opening it; raises PipeNotFoundError."""
     state = probe(pipe)
     if state is Availability.ABSENT:
-        raise error_for(WinError.FILE_NOT_FOUND, "there is no such pipe", "WaitNamedPipeW", pipe)
+        raise error_for(WinError.FILE_NOT_FOUND, "pipe not found", "WaitNamedPipeW", pipe)
     found: Record = {"pipe": pipe, "is": state, "pid_hint": pid_hint(short(pipe))}
     for entry in known_pipes():
         if upper(entry.name) == upper(short(pipe)):
@@ -68,7 +68,7 @@ def glance(pipe: str) -> Record:
 
 
 def listing(entry: PipeEntry) -> Record:
-    """Tell what the directory of pipes says of one."""
+    """Return the entry of a pipe in the directory of pipes."""
     return {
         "name": entry.name,
         "instances": entry.instances,
@@ -78,7 +78,7 @@ def listing(entry: PipeEntry) -> Record:
 
 
 def handle_state(pipe: Handle) -> Record:
-    """Tell how a handle reads and waits; collection values and the user's name only where Windows has them."""
+    """Return a handle's read and wait mode; collection settings and the user's name only where Windows has them."""
     state = get_named_pipe_handle_state(pipe)
     collection = if_allowed(get_named_pipe_handle_state, pipe, collection_data=True)
     user = if_allowed(get_named_pipe_handle_state, pipe, user_name=True)
@@ -100,7 +100,7 @@ def change_state(
     collect_count: int | None = None,
     collect_timeout: float | None = None,
 ) -> None:
-    """Set how a handle reads and waits; None leaves a value as it is."""
+    """Set a handle's read and wait mode; None leaves a value unchanged."""
     mode = None
     if read_mode or wait_mode:  # Windows sets both at once
         now = get_named_pipe_handle_state(pipe)

@@ -1,4 +1,4 @@
-r"""Which pipes there are: the directory of pipes, read without opening any of them.
+r"""Lists pipes by reading the directory of pipes, without opening any pipe.
 
 Opening a pipe takes one of its instances, and a server that has only that one may end when it is left again. So no
 program should ask for a pipe with `os.path.exists`, which opens it. The directory, `\\.\pipe\` with its last backslash,
@@ -104,7 +104,7 @@ def sorted_by(order: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
 
 
 def did_you_mean(pipe: str) -> list[str]:
-    """Give the names of pipes that somebody may have meant who wrote another, the best first; none where none is known.
+    """Return the names of pipes that are similar to a name, best first; none if the directory cannot be read.
 
     They are as `names.display` shows them.
     """
@@ -112,14 +112,14 @@ def did_you_mean(pipe: str) -> list[str]:
 
 
 def names_beginning(text: str) -> list[str]:
-    """Give the names, as they are shown, that begin with a text in any case, for a shell to complete."""
+    """Return the displayed names that begin with a text, ignoring case, for shell completion."""
     names = _known_names()
     shown = map(display, map(from_directory, names) if text.startswith("\\\\") else names)
     return sorted(name for name in shown if upper(name).startswith(upper(text)))
 
 
 def pid_hint(name: str) -> int | None:
-    """Tell the process that a name speaks of, by a habit of its program; a hint, since anybody may choose any name."""
+    """Return the process id that a name contains by a convention of its program; only a hint: names are arbitrary."""
     for pattern, base in _HABITS:
         if match := pattern.fullmatch(name):
             return int(match[1], base)

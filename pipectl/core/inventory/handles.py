@@ -1,4 +1,4 @@
-"""The table of all handles of all processes, as the system writes it.
+"""Parses the system's table of all handles of all processes.
 
 The table is old as soon as it is there: a process may have closed a handle, and used its number for another file. So it
 says where to look, and only a duplicate of the handle says what it is.

@@ -1,4 +1,4 @@
-"""What changes from one look at the pipes to the next: which appeared, which are gone, how many instances they have."""
+"""Compares two snapshots of the pipes: which appeared, which disappeared, and how their instances changed."""
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum

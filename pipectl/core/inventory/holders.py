@@ -1,4 +1,4 @@
-"""Who holds the ends of pipes, by what the handles of processes say; and what of it is proved, and what is missing."""
+"""Derives from process handles which processes have pipes open, and whether the result is complete."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence

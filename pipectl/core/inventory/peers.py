@@ -1,4 +1,4 @@
-"""Who is at the other end of a pipe, and whether it is who it should be.
+"""Identifies the process and user at the other end of a pipe, and compares them with the expected ones.
 
 What the system reports of processes was recorded when the end was opened, and another process may have that number by
 now: good enough to tell a person, and to catch a mistake. It is no proof against an attacker. The owner of a pipe is
@@ -29,7 +29,7 @@ from .processes import Glimpse, describe, glimpse, identify
 
 
 def server_of(pipe: Handle) -> Process:
-    """Tell who serves the pipe behind a client's handle; of a remote one nothing but the number is known here."""
+    """Return the server process of the pipe behind a client's handle; of a remote one, only the process id."""
     pid = get_named_pipe_server_process_id(pipe)
     return Process(pid) if pipe.name and is_remote(pipe.name) else describe(pid)
 

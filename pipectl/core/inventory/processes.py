@@ -1,4 +1,4 @@
-"""Who a process is: its program, user and session, and the services it hosts.
+"""Describes a process: its program, user and session, and the services it hosts.
 
 What this user may not know is absent, and never guessed. A process id is a number that the system reports, and no proof
 of identity: the process may have ended since, and another may have its number.
@@ -73,7 +73,7 @@ def describe_all(pids: Iterable[int], deadline: Deadline) -> dict[int, Process]:
 
 
 def running_services() -> dict[int, tuple[str, ...]]:
-    """Tell which services run, by their names, and in which processes."""
+    """Return the names of the running services, by process id."""
     services: dict[int, tuple[str, ...]] = {}
     buffer = ctypes.create_string_buffer(_MAX_SERVICES)
     needed, count, resume = DWORD(), DWORD(), DWORD()

@@ -1,4 +1,4 @@
-"""The table of all processes, as the system writes it: also of those that this user may not open."""
+"""Parses the system's table of all processes, including those that this user may not open."""
 
 import struct
 from collections.abc import Iterator

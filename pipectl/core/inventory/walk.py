@@ -1,4 +1,4 @@
-r"""The walk through the handles of all processes, which finds who holds the ends of pipes without opening a pipe.
+r"""Walks through the handles of all processes to find the ends of pipes, without opening a pipe.
 
 Of each handle on a file there is a duplicate for a moment, with the right to read attributes and with none to data, and
 the system is asked about that. It disturbs nobody: the owner's handle stays as it is, nothing is read from a pipe, and

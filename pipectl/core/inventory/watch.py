@@ -1,4 +1,4 @@
-"""Watches which pipes appear and go, by looking again and again; no pipe is opened.
+"""Reports pipes as they appear and disappear, by polling, without opening a pipe.
 
 The directory of pipes is read where it can be. Elsewhere, as under Wine, each look is a walk through the handles of
 processes, which costs more, so that it takes at most a fifth of the time. What lives shorter than the time between two

@@ -1,4 +1,4 @@
-"""Records of who holds pipes: their ends with the processes, what looks wrong, and how much of it is proved."""
+"""Records of the processes that have pipes open, with warnings, and with a proof of completeness where possible."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -84,7 +84,7 @@ def who(wanted: Wanted, timeout: float | None = 5.0, *, opens: bool = False, eve
     deadline = Deadline(timeout)
     walked = walk(deadline, every_process=every_process)
     if wanted.pid is not None and wanted.pid not in walked.running:
-        raise error_for(WinError.FILE_NOT_FOUND, "there is no such process", subject=f"process {wanted.pid}")
+        raise error_for(WinError.FILE_NOT_FOUND, "process not found", subject=f"process {wanted.pid}")
     pipes = _matching(wanted.pattern, walked)
     if opens:
         pipes = [_asked(holders, deadline) for holders in pipes]
@@ -124,7 +124,7 @@ def _hidden(pipe: str) -> list[Holders]:
 
 
 def _asked(holders: Holders, deadline: Deadline) -> Holders:
-    """Add the server that the pipe itself tells, if none is found."""
+    """Add the server that the pipe itself reports, if none was found."""
     if holders.servers:
         return holders
     pid = if_allowed(_server_by_opening, from_directory(holders.pipe), deadline)
@@ -142,15 +142,15 @@ def _server_by_opening(pipe: str, deadline: Deadline) -> int:
 def _nothing(wanted: Wanted, walked: Walk) -> PipeError:
     if wanted.pid in walked.unseen:
         return PipeAccessError(
-            "this user may not look into it", code=WinError.ACCESS_DENIED, subject=f"process {wanted.pid}", topic="who"
+            "this user may not inspect it", code=WinError.ACCESS_DENIED, subject=f"process {wanted.pid}", topic="who"
         )
     missing = _missing(walked)
     not_seen = f"; {missing}" if missing else ""
     if not wanted.is_any_process:
-        reason = f"no process that was asked for holds such a pipe{not_seen}"
+        reason = f"no matching process has such a pipe open{not_seen}"
         return PipeNotFoundError(reason, code=WinError.FILE_NOT_FOUND, subject=wanted.pattern)
     pipe = full_name(wanted.pattern)
-    return PipeNotFoundError(f"there is no such pipe{not_seen}", code=WinError.FILE_NOT_FOUND, pipe=pipe)
+    return PipeNotFoundError(f"pipe not found{not_seen}", code=WinError.FILE_NOT_FOUND, pipe=pipe)
 
 
 def _is(wanted: str | None, actual: str | None, shorten: Any) -> bool:
@@ -252,19 +252,19 @@ def _shortfall(pipes: list[Holders], walked: Walk, deadline: Deadline) -> PipeEr
     if walked.unasked and deadline.timeout is not None:
         return timed_out(deadline.timeout, pipe)
     if walked.unseen and not any(holders.ends for holders in pipes):
-        return PipeAccessError(f"who holds it is not known: {missing}", pipe=pipe, topic="who")
+        return PipeAccessError(f"no process that has it open was found: {missing}", pipe=pipe, topic="who")
     if pipe is None:
-        return PartialResultError(f"of {len(partial)} of {len(pipes)} pipes not all is known: {missing}", topic="who")
+        return PartialResultError(f"incomplete for {len(partial)} of {len(pipes)} pipes: {missing}", topic="who")
     instances = partial[0].instances
     count = f"{partial[0].found} of {instances if instances is not None else 'its'} instances found"
     return PartialResultError(f"{count}: {missing}", pipe=pipe, topic="who")
 
 
 def _missing(walked: Walk) -> str:
-    """Return in words what could not be looked into; "" if everything was."""
+    """Return as text what could not be inspected; "" if everything was."""
     parts = (
-        (len(walked.unseen), "{} may not be looked into", "process", "processes"),
-        (len(walked.busy), "{} gave no answer", "handle", "handles"),
+        (len(walked.unseen), "{} could not be inspected", "process", "processes"),
+        (len(walked.busy), "{} did not answer", "handle", "handles"),
         (walked.unasked, "{} not reached in time", "handle", "handles"),
     )
     return ", ".join(

@@ -1,1 +1,1 @@
-"""A pipe's two ends: connections, servers, where a message ends, and whether a pipe is free."""
+"""Both ends of a pipe: connections, servers, framing, and waiting for a free instance."""

@@ -1,4 +1,4 @@
-"""Whether a pipe is free, busy or absent, and waiting for it to become otherwise, without opening it.
+"""Checks whether a pipe is free, busy or absent, and waits for that to change, without opening the pipe.
 
 WaitNamedPipe asks the file system and not the pipe. What it answers was so at that moment: it wakes every waiter at
 once, another client may be quicker, and in containers it is known to be mistaken. So it is only a hint for when to try
@@ -58,15 +58,15 @@ def probe(pipe: str, timeout: float = 0, deadline: Deadline | None = None) -> Av
 
 
 def wait_for(pipe: str, condition: Condition, deadline: Deadline, *, absent_too: bool = False) -> None:
-    """Wait until a pipe is free, exists or is gone, using no processor time; Ctrl+C ends the wait.
+    """Wait until a pipe is free, exists or is gone, without using processor time; Ctrl+C interrupts the wait.
 
-    Raises PipeTimeoutError. To become free a pipe must exist: PipeNotFoundError at once if it does not, except with
-    `absent_too`, or if it was there before and its server may be between two instances.
+    Raises PipeTimeoutError. When waiting for a free instance, raises PipeNotFoundError at once if the pipe does not
+    exist, unless `absent_too` is set or it existed before: its server may be between two instances.
     """
     pause = pauses()
     is_waited_for = False
     while True:
-        # The first probe does not wait: a pipe that goes while it is waited for was there, and is not absent.
+        # The first probe does not wait: a pipe that disappears while it is waited for did exist, and is not absent.
         state = probe(pipe, deadline.at_most(_SLICE) if is_waited_for else 0, deadline)
         if _meets(state, condition):
             return
@@ -74,7 +74,7 @@ def wait_for(pipe: str, condition: Condition, deadline: Deadline, *, absent_too:
             absent_too = True
         elif condition is Condition.FREE and not absent_too:
             raise PipeNotFoundError(
-                "there is no such pipe", code=WinError.FILE_NOT_FOUND, function="WaitNamedPipeW", pipe=pipe
+                "pipe not found", code=WinError.FILE_NOT_FOUND, function="WaitNamedPipeW", pipe=pipe
             )
         if deadline.passed:
             raise _timed_out(pipe, condition, deadline, state)
@@ -83,9 +83,9 @@ def wait_for(pipe: str, condition: Condition, deadline: Deadline, *, absent_too:
 
 
 def retry(attempt: Callable[[], _T], error: PipeError, pipe: str, deadline: Deadline) -> _T:
-    """Repeat an attempt to open a pipe, which failed with `error` at first, until it succeeds or the deadline passes.
+    """Retry opening a pipe, which first failed with `error`, until it succeeds or the deadline passes.
 
-    Raises PipeBusyError or PipeNotFoundError if that was still so at the end, and at once what else the attempt raises.
+    Raises PipeBusyError or PipeNotFoundError if the last attempt did, and any other error of an attempt at once.
     """
     pause, pause_after_race = pauses(), races()
     while not deadline.passed:
@@ -103,7 +103,7 @@ def retry(attempt: Callable[[], _T], error: PipeError, pipe: str, deadline: Dead
 
 
 def pauses() -> Iterator[float]:
-    """Yield the seconds between tries: none at first, then longer, and never quite the same for two clients."""
+    """Yield the pauses between retries in seconds: none at first, then longer ones, with random jitter."""
     yield 0
     import random  # a slow import, and seldom needed
 
@@ -114,7 +114,7 @@ def pauses() -> Iterator[float]:
 
 
 def races() -> Iterator[float]:
-    """Yield the seconds before a free instance is tried for: none at first, and a few ms once others were quicker.
+    """Yield the pauses before a free instance is tried, in seconds: none at first, then a few milliseconds.
 
     To wait longer would only leave the instance to them.
     """
@@ -141,7 +141,7 @@ def _ask(pipe: str, timeout: float, deadline: Deadline) -> None:
 
 
 def _becomes_free(pipe: str, deadline: Deadline) -> bool:
-    """Wait a little for a free instance, and return whether there is one; False where the system cannot tell."""
+    """Wait briefly for a free instance and return whether there is one; False if the system cannot say."""
     with suppress(PipeError):
         _ask(pipe, deadline.at_most(_SLICE), deadline)
         return True
@@ -159,13 +159,13 @@ def _meets(state: Availability, condition: Condition) -> bool:
 
 
 def _throughout(deadline: Deadline) -> str:
-    return f", for all of {deadline.timeout:g} s" if deadline.timeout else ""
+    return f" after {deadline.timeout:g} s" if deadline.timeout else ""
 
 
 def _timed_out(pipe: str, condition: Condition, deadline: Deadline, state: Availability) -> PipeTimeoutError:
     if state is Availability.ABSENT:
-        so_far = "there was no such pipe"
+        so_far = "pipe still not found"
     else:
-        so_far = "no instance was free" if condition is Condition.FREE else "it was still there"
+        so_far = "still no free instance" if condition is Condition.FREE else "pipe still exists"
     code = WinError.SEM_TIMEOUT if state is Availability.BUSY and condition is Condition.FREE else WinError.TIMEOUT
     return PipeTimeoutError(so_far + _throughout(deadline), code=code, pipe=pipe)

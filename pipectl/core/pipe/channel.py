@@ -1,4 +1,4 @@
-"""`Channel`: one end of a pipe that sends and receives with deadlines, and loses nothing to a wait that was left."""
+"""`Channel`: one end of a pipe that sends and receives with deadlines; an interrupted wait loses no data."""
 
 import ctypes
 from typing import TYPE_CHECKING, Any, Literal
@@ -172,7 +172,9 @@ class Channel(Closing):
     def _begin_writing(self, timeout: Timeout) -> Overlapped:
         operation = self._unfinished or Overlapped(self.handle)
         if not operation.ended(timeout):
-            raise PipeTimeoutError("an earlier request is still not taken", code=WinError.TIMEOUT, pipe=self.pipe)
+            raise PipeTimeoutError(
+                "the other end has still not read an earlier request", code=WinError.TIMEOUT, pipe=self.pipe
+            )
         call = operation.bind(winapi.NtWriteFile)
         operation.settle()
         self._write_operation, self._write_call, self._unfinished = operation, call, None
@@ -205,7 +207,7 @@ class Channel(Closing):
         operation.left = self._target = None
 
     def _receive_on(self, timeout: Timeout) -> bytes:
-        """Give what an earlier call left, on a message pipe with the rest of its message."""
+        """Return what an earlier call left; on a message pipe, with the rest of its message."""
         if not self._is_something_ahead(timeout):
             return self.receive(timeout)
         if self._partial:
@@ -261,7 +263,7 @@ class Channel(Closing):
     def _check_size(self, size: int) -> None:
         if size > self.max_message:
             raise MessageTooLongError(
-                f"{size} bytes are more than the {self.max_message} allowed",
+                f"{size} bytes exceed the limit of {self.max_message} bytes",
                 data=b"".join(self._parts) or bytes(self._partial),
                 pipe=self.pipe,
                 topic="message size",
@@ -269,4 +271,6 @@ class Channel(Closing):
 
     def _too_long_for(self, view: memoryview) -> MessageTooLongError:
         data = b"".join(self._parts)[: len(view)]
-        return MessageTooLongError(f"a message is longer than the {len(view)} bytes given", data=data, pipe=self.pipe)
+        return MessageTooLongError(
+            f"a message is longer than the buffer of {len(view)} bytes", data=data, pipe=self.pipe
+        )

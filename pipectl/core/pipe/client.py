@@ -1,4 +1,4 @@
-"""`Client`: one instance of a server's pipe and whoever is at its other end, from listening until it is gone.
+"""`Client`: one instance of a server's pipe and the client connected to it, from listening to disconnecting.
 
 A client has at most one read and one write under way, started with the server's completion port. It moves its own data
 and changes its own state; the server hands it the packets, looks at the state afterwards, and does what is due. So a
@@ -65,7 +65,7 @@ class Loop(Protocol):
         """Return whether this is the server's thread."""
 
     def post(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Have the server's thread call a function, after what it is doing now."""
+        """Call a function in the server's thread, after its current work."""
 
     def send(self, client: "Client", data: bytes) -> None:
         """Send a message that is no answer."""

@@ -1,4 +1,4 @@
-"""How a server makes its pipe, what it allows a client, and when it ends by itself."""
+"""The configuration of a server: how it creates its pipe, its limits for clients, and when it stops by itself."""
 
 from typing import NamedTuple
 

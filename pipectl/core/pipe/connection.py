@@ -115,7 +115,7 @@ class Connection(Channel):
         ConnectionUnusableError if the answer might be that to an earlier request, PipeClosedError, PipeTimeoutError.
         """
         if not self.is_message:
-            raise PipeStateError("a byte pipe has no messages to answer", pipe=self.pipe)
+            raise PipeStateError("a byte pipe has no messages", pipe=self.pipe)
         memory = data if data.__class__ is bytes else address_of(data)
         if self._spent or self._ahead or len(memory) > _MAX_TRANSACTION:
             from .requests import check_free, exchange  # seldom needed
@@ -176,7 +176,7 @@ class Connection(Channel):
         """
         opening = self._opening
         if opening is None:
-            raise PipeStateError("only what `connect` has made can be connected again", pipe=self.pipe)
+            raise PipeStateError("only a connection made by `connect` can be reconnected", pipe=self.pipe)
         self.close()
         fresh = opening(timeout)
         try:

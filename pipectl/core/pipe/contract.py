@@ -1,4 +1,4 @@
-"""What a program and its PipeServer tell each other while it runs: answers, events and counts."""
+"""The interface between a program and its PipeServer: replies, events and counts."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol

@@ -1,4 +1,4 @@
-"""Many requests over one connection, and one by Win32's CallNamedPipe."""
+"""Several requests over one connection, and single requests with Win32's CallNamedPipe."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple

@@ -1,4 +1,4 @@
-"""Waits, in a few threads, until clients have taken what was written to them: FlushFileBuffers, which tells it exactly.
+"""Waits in a few threads until clients have read everything that was written to them, with FlushFileBuffers.
 
 Nothing overlapped tells it. A server's loop cannot wait itself, and a thread for each client would be a thread for each
 hostile one; a client for which no thread is free in its time is not waited for.

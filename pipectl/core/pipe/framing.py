@@ -169,7 +169,7 @@ class Prefix(Framing):
     def wrap(self, body: bytes) -> bytes:
         """Return a request with its length before it; raises ValueError if the number cannot say it."""
         if len(body) >= 1 << 8 * self._size:
-            raise ValueError(f"{len(body)} bytes do not fit a frame whose length has {self._size} bytes")
+            raise ValueError(f"{len(body)} bytes do not fit into a frame with a length field of {self._size} bytes")
         return len(body).to_bytes(self._size, self._order) + body
 
     def __str__(self) -> str:
@@ -200,7 +200,7 @@ def parse(text: str) -> Framing:
         return _RULES[kind](amount)
     except (KeyError, ValueError):
         rules = ["newline", "eof", "idle:SECONDS", "bytes:SIZE", *(f"frame:{prefix}" for prefix in _PREFIXES)]
-        raise ValueError(f"{text!r} is none of the rules {', '.join(rules)}") from None
+        raise ValueError(f"unknown rule {text!r}: use one of {', '.join(rules)}") from None
 
 
 def _alone(framing: Framing) -> Callable[[str], Framing]:

@@ -1,4 +1,4 @@
-"""A bound on the memory of all clients of a server together: who needs more than is left waits, the smallest first.
+"""Limits the memory of all clients of a server together: clients that need more than is left wait, smallest first.
 
 `max_message` bounds one message and never their sum: a thousand clients with half a message each would be hundreds of
 megabytes. A message is written in one piece, so what was granted is soon given back; and one client always gets what it

@@ -1,4 +1,4 @@
-"""What a client's handle must be let do to read whole messages, and how it reads where it is not."""
+"""The access rights and the read mode of a client's handle that reads whole messages, and the fallback without them."""
 
 from pipectl.core.constants import Access
 from pipectl.core.errors import PipeError, PipeStateError

@@ -1,4 +1,4 @@
-"""Requests that one transaction does not serve, replies that a rule ends, and what is said where there is no reply.
+"""Requests beyond a single transaction, replies that end by a rule, and the errors if there is no reply.
 
 Any request that is not a transaction goes in this order: begin to read, begin to write, end the read, end the write.
 So a server that answers while it reads blocks nobody, whatever the size; and a read that ends before there is a
@@ -39,9 +39,9 @@ _MOMENT = 0.1
 _GLANCE = 0.01
 
 _REASONS = {
-    "unanswered": "an earlier request got no whole reply, and its reply may still come",
-    "not taken": "the last request was answered before it was taken whole",
-    "cut": "what was sent last may have arrived in part",
+    "unanswered": "an earlier request did not get its whole reply, which may still arrive",
+    "not taken": "the last request was answered before the server read all of it",
+    "cut": "the last request may have arrived only in part",
 }
 
 
@@ -76,7 +76,7 @@ def ask_until(
 ) -> _T:
     """Send bytes, and receive the reply that a rule ends; make it of its bytes and of what ended it."""
     if not (data or pipe.is_message):
-        raise PipeStateError("an empty request on a byte pipe sends nothing", pipe=pipe.pipe, topic="empty request")
+        raise PipeStateError("an empty request to a byte pipe sends nothing", pipe=pipe.pipe, topic="empty request")
     check_free(pipe)
     try:
         _begin(pipe, data, deadline)
@@ -122,7 +122,7 @@ def await_data(pipe: Channel, size: int, deadline: Deadline) -> "Peek":
     pause = pauses()
     while not (found := pipe.peek(size)).available and deadline.timeout != 0:
         if deadline.passed:
-            raise PipeTimeoutError(f"nothing came within {deadline.timeout:g} s", code=WinError.TIMEOUT, pipe=pipe.pipe)
+            raise PipeTimeoutError(f"no data within {deadline.timeout:g} s", code=WinError.TIMEOUT, pipe=pipe.pipe)
         sleep(next(pause), deadline)
     return found
 

@@ -202,7 +202,7 @@ class PipeServer:
         return min(seconds for due in dues if (seconds := due.remaining()) is not None)
 
     def _look_at_the_clock(self) -> None:
-        """Give up clients whose time is up, and ask again for an instance that was refused."""
+        """Close clients whose time is up, and retry an instance that was refused."""
         while self._lingering and self._lingering[0][0].passed:
             client = self._lingering.popleft()[1]
             if client.state is not _GONE:
@@ -247,7 +247,7 @@ class PipeServer:
         return self._thread is not None and get_ident() == self._thread.ident
 
     def post(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Have the server's thread call a function, after what it is doing now; void once the server has ended."""
+        """Call a function in the server's thread, after its current work; does nothing once the server has ended."""
         self._orders.append((function, arguments))
         if self._port is not None:
             with suppress(PipeError):
@@ -281,7 +281,7 @@ class PipeServer:
     # Instances
 
     def _listen(self, *, is_starting: bool = False) -> None:
-        """Have as many instances listen as should; what the system refuses is asked for again later."""
+        """Create the missing listening instances; those that the system refuses are retried later."""
         if self._retry is not None and not self._retry.passed:
             return
         try:
@@ -289,7 +289,7 @@ class PipeServer:
                 self._add_instance()
         except PipeError as error:
             if is_starting and isinstance(error, PipeAccessError):
-                reason = "the access list does not let this user add instances to the pipe"
+                reason = "the ACL does not allow this user to create more instances of the pipe"
                 raise PipeAccessError(
                     reason, code=error.code, function=error.function, pipe=self.pipe, topic="own instances"
                 ) from None
@@ -383,7 +383,7 @@ class PipeServer:
         client.queue(data)
         if client.is_overfull:
             client.begin_close(
-                PipeStateError(f"more than {self._config.max_queue} bytes wait for a client that does not read")
+                PipeStateError(f"more than {self._config.max_queue} bytes are queued for a client that does not read")
             )
         self._settle(client)
 
@@ -435,7 +435,7 @@ class PipeServer:
             client.when_gone()
 
     def _give_back(self, client: Client) -> None:
-        """Give the instance of a client that was forgotten to the next, or close it."""
+        """Reuse the instance of a client that has left for the next one, or close it."""
         is_back = False
         if self._needs_back(client):
             with suppress(PipeError):  # a handler has closed the handle

@@ -1,1 +1,1 @@
-"""Who may do what: SIDs, accounts, access lists and security descriptors."""
+"""Access control: SIDs, accounts, tokens, ACLs and security descriptors."""

@@ -56,7 +56,7 @@ class Elevation(IntEnum):
 
 
 class Token(NamedTuple):
-    """What an access token says about its user; None is what the system does not tell, and limits nothing."""
+    """The contents of an access token; None means that the system does not report it, and that it limits nothing."""
 
     user: str | None = None
     # The SIDs of enabled groups.

@@ -1,4 +1,4 @@
-"""The security of pipes as the system keeps it: given to a new one, read from an open one, and the accounts in it.
+"""The security descriptors of pipes: set for a new pipe, read from an open one, with the accounts in them.
 
 `sddl` and `access_check` have what can be said without asking the system: access lists, their words, and what they
 allow.
@@ -29,7 +29,7 @@ _OWNER_SECURITY_INFORMATION = 0x1
 
 
 class SecurityInfo(NamedTuple):
-    """What a pipe's security descriptor tells; None is what the system does not tell, as Wine for a default one."""
+    """The contents of a pipe's security descriptor; None for what the system does not report, as under Wine."""
 
     sddl: str
     owner: str | None
@@ -49,7 +49,7 @@ class SecurityAttributes(winapi.SECURITY_ATTRIBUTES):
 
 
 def security_attributes(text: str) -> SecurityAttributes:
-    """Make the security of new pipes from SDDL; raises ValueError for a text that the system does not accept."""
+    """Return security attributes for new pipes from SDDL; raises ValueError for a text that the system rejects."""
     descriptor, size = c_void_p(), DWORD()
     if "\0" in text:  # Win32 would see only what stands before it
         raise ValueError("a security descriptor cannot contain NUL")
@@ -64,7 +64,7 @@ def security_attributes(text: str) -> SecurityAttributes:
 
 
 def sddl_for(allow: Sequence[str] = ()) -> str:
-    """Write the descriptor for a pipe of this user that those in `allow` may use; `sddl.for_server` tells how."""
+    """Return the SDDL for a pipe of this user that grants access to `allow`; see `sddl.for_server`."""
     return sddl.for_server(allow, current_user_sid(), account_sid, owner=current_owner_sid())
 
 
@@ -85,7 +85,7 @@ class PipeSecurity(NamedTuple):
         return [*words, *([sddl.label_in_words(self.label)] if self.label else [])]
 
     def admitted(self) -> list[str]:
-        """Return the names of those whom entries of the access list let in, this user as `you`."""
+        """Return the names of the accounts that the ACL grants access to; this user is `you`."""
         if self.dacl is None or self.dacl.is_null:
             return ["this user's default" if self.dacl is None else "Everyone"]
         me = current_user_sid()
@@ -94,22 +94,22 @@ class PipeSecurity(NamedTuple):
         return list(dict.fromkeys(names)) or ["nobody"]
 
     def lets_everyone_in(self) -> bool:
-        """Return whether the access list lets every user of the computer open the pipe."""
+        """Return whether the ACL allows every user of the computer to open the pipe."""
         return self.dacl is not None and is_open_to_everyone(self.dacl)
 
 
 def pipe_security(allow: Sequence[str] = ()) -> PipeSecurity:
-    """Return the security of a pipe of this user that those in `allow` may use; `sddl.for_server` tells how.
+    """Return the security for a pipe of this user that grants access to `allow`; see `sddl.for_server`.
 
-    Raises ValueError for who cannot be allowed, for a descriptor that the system does not accept, and for one that
+    Raises ValueError for an unknown account, for a descriptor that the system rejects, and for one that
     would let this process make the pipe's first instance and no other: it would serve one client at a time.
     """
     text = sddl_for(allow)
     security, attributes = sddl.parse(text), security_attributes(text)
     if security.dacl is not None and not _lets_us_serve(security):
         raise ValueError(
-            f"`{text}` does not let the server itself create instances of the pipe, so that it could serve only one "
-            f"client at a time; add an entry such as (A;;GA;;;{current_owner_sid()})"
+            f"`{text}` does not allow the server itself to create more instances of the pipe, so it could serve only "
+            f"one client at a time; add an entry such as (A;;GA;;;{current_owner_sid()})"
         )
     return PipeSecurity(text, attributes, security.dacl, security.label)
 
@@ -123,7 +123,7 @@ def _lets_us_serve(security: Descriptor) -> bool:
 
 
 def get_owner(pipe: Handle) -> str | None:
-    """Return the SID of the owner of a pipe; None where the system does not tell, as Wine for a default descriptor.
+    """Return the SID of the owner of a pipe; None if the system does not report it, as Wine for a default descriptor.
 
     On Windows it is one that the token of the process that made the pipe had, so that no other user can forge it.
     """

@@ -1,4 +1,4 @@
-"""Security descriptors as text (SDDL): read, told in words and written, without asking the system.
+"""Parses security descriptors (SDDL), describes them in words and writes them, without calling the system.
 
 The grammar is that of [MS-DTYP] 2.5.1: `O:owner G:group D:flags(entry)… S:flags(entry)…`, where an entry is
 `type;flags;rights;object;inherited object;account`, and perhaps `;condition`. What it means on a pipe:
@@ -81,7 +81,7 @@ class Label(NamedTuple):
 
 
 class Descriptor(NamedTuple):
-    """A security descriptor; None is what it does not tell."""
+    """A security descriptor; None for what it does not contain."""
 
     owner: str | None = None
     group: str | None = None
@@ -118,22 +118,22 @@ def _parts(text: str) -> dict[str, _Part]:
     for piece, is_entry in _pieces(text):
         if is_entry:
             if entries is None:
-                raise ValueError("an entry stands before any of `O:`, `G:`, `D:` and `S:`")
+                raise ValueError("an entry before any of `O:`, `G:`, `D:` and `S:`")
             entries.append(piece)
             continue
         before, *rest = _HEAD.split(piece)
         if before.strip():
-            raise ValueError(f"`{before.strip()}` is not a part of a security descriptor")
+            raise ValueError(f"`{before.strip()}` is not part of a security descriptor")
         for letter, head in zip(rest[::2], rest[1::2], strict=True):
             if letter.upper() in parts:
-                raise ValueError(f"`{letter}:` comes twice")
+                raise ValueError(f"`{letter}:` appears twice")
             entries = []
             parts[letter.upper()] = _Part(head.strip(), entries)
     return parts
 
 
 def _pieces(text: str) -> Iterator[tuple[str, bool]]:
-    """Give what stands within the outermost parentheses (True), and what stands between two such pairs (False)."""
+    """Yield the pieces inside the outermost parentheses (True) and between them (False)."""
     depth = begin = 0
     is_quoted = False
     for position, character in enumerate(text):
@@ -152,7 +152,7 @@ def _pieces(text: str) -> Iterator[tuple[str, bool]]:
                 yield text[begin:position], True
                 begin = position + 1
     if depth:
-        raise ValueError("a parenthesis has no partner")
+        raise ValueError("unbalanced parentheses")
     yield text[begin:], False
 
 
@@ -160,14 +160,14 @@ def _dacl(part: _Part) -> Dacl:
     _check_list_flags(part.head)
     is_null = "NO_ACCESS_CONTROL" in part.head.upper()
     if is_null and part.entries:
-        raise ValueError("an access list cannot have entries and be NO_ACCESS_CONTROL")
+        raise ValueError("an ACL cannot have entries together with NO_ACCESS_CONTROL")
     return Dacl(tuple(map(_access_entry, part.entries)), is_null)
 
 
 def _access_entry(text: str) -> AccessEntry:
     kind, flags, rights, account, condition = _fields(text)
     if kind not in _KINDS:
-        raise ValueError(f"`{kind}` is not a kind of entry that an access list has")
+        raise ValueError(f"`{kind}` is not a known type of ACL entry")
     mask = specific(Access(_bits(rights, _RIGHTS)))
     return AccessEntry(_KINDS[kind], canonical(account), mask, AceFlags(_bits(flags, _FLAGS)), condition)
 
@@ -184,7 +184,7 @@ def _label(part: _Part) -> Label | None:
 
 def _check_list_flags(text: str) -> None:
     if not _LIST_FLAGS.fullmatch(text):
-        raise ValueError(f"`{text}` are not the flags of a list")
+        raise ValueError(f"`{text}` are not valid ACL flags")
 
 
 def _fields(text: str) -> tuple[str, str, str, str, str]:
@@ -205,7 +205,7 @@ def _bits(text: str, codes: dict[str, int]) -> int:
     for position in range(0, len(text), 2):
         code = text[position : position + 2].upper()
         if code not in codes:
-            raise ValueError(f"`{text}` are not rights or flags: `{code}` is unknown")
+            raise ValueError(f"unknown right or flag `{code}` in `{text}`")
         bits |= codes[code]
     return bits
 
@@ -222,7 +222,7 @@ def specific(mask: Access) -> Access:
 
 
 def dacl_in_words(dacl: Dacl, lookup: Lookup | None = None) -> list[str]:
-    """Tell an access list, a line for each entry that has an effect, in their order."""
+    """Return an ACL in words: one line for each entry that has an effect, in order."""
     if dacl.is_null:
         return ["Everyone: full control (the pipe has no access list)"]
     words = [entry_in_words(entry, lookup) for entry in dacl.effective]
@@ -230,14 +230,14 @@ def dacl_in_words(dacl: Dacl, lookup: Lookup | None = None) -> list[str]:
 
 
 def entry_in_words(entry: AccessEntry, lookup: Lookup | None = None) -> str:
-    """Tell who may or may not do what, such as `Authenticated Users: read and write`."""
+    """Return who may or may not do what, such as `Authenticated Users: read and write`."""
     rights = _denied(entry.mask) if entry.kind is Kind.DENY else rights_in_words(entry.mask)
     condition = f", if {entry.condition}" if entry.condition else ""
     return f"{name_of(entry.account, lookup)}: {rights}{condition}"
 
 
 def label_in_words(label: Label) -> str:
-    """Tell an integrity level and what it keeps out, such as `Low integrity: programs below it may not write`."""
+    """Return an integrity label in words, such as `Low integrity: programs below it may not write`."""
     verbs = [verb for policy, verb in _POLICY_WORDS.items() if label.policy & policy]
     effect = f"programs below it may not {_join(verbs, 'or')}" if verbs else "keeps nobody out"
     return f"{name_of(label.level)}: {effect}"
@@ -288,7 +288,7 @@ def _entry_text(entry: AccessEntry) -> str:
 
 
 def for_server(allow: Sequence[str], user: str, account_sid: Lookup, *, owner: str | None = None) -> str:
-    """Write the descriptor of a pipe that `user` serves, and those in `allow` may use as clients.
+    """Return the descriptor of a pipe that `user` serves and that those in `allow` may use as clients.
 
     Each is `me`, `admins`, `users`, `everyone`, `appcontainer`, a SID, a name that `account_sid` knows, or, alone,
     `sddl:` and the whole descriptor. The server and SYSTEM have full control, and so have Administrators, who could
@@ -304,7 +304,7 @@ def for_server(allow: Sequence[str], user: str, account_sid: Lookup, *, owner: s
     wanted = list(dict.fromkeys(_preset(text) for text in allow))
     if any(text.startswith(_VERBATIM) for text in wanted):
         if len(wanted) > 1:
-            raise ValueError(f"`{_VERBATIM}…` is a whole access list: nothing else can be allowed beside it")
+            raise ValueError(f"`{_VERBATIM}…` is a whole ACL and cannot be combined with other values")
         text = wanted[0].removeprefix(_VERBATIM)
         parse(text)  # what cannot be read could not be told in words either
         return text
@@ -336,7 +336,7 @@ def _client(text: str, account_sid: Lookup) -> str:
         return canonical(text)
     sid = account_sid(text)
     if sid is None:
-        raise ValueError(f"`{text}` is none of {', '.join(_PRESETS)}, no SID (S-1-…), no sddl:… and no known account")
+        raise ValueError(f"unknown account `{text}`: use {', '.join(_PRESETS)}, an account, a SID (S-1-…) or sddl:…")
     return sid
 
 

@@ -1,4 +1,4 @@
-"""Security identifiers: one spelling for each, and English names for those that are the same on every computer.
+"""Security identifiers (SIDs): their canonical spelling, and English names for the well-known ones.
 
 Nothing here asks the system, which has other names for them in each of its languages.
 """
@@ -32,7 +32,7 @@ Lookup = Callable[[str], str | None]
 
 
 def canonical(text: str) -> str:
-    """Give the SID that a text is, or that its two letters stand for in SDDL; raises ValueError.
+    """Return the SID of a text, which is a SID or the two letters of SDDL; raises ValueError.
 
     Letters whose SID depends on the domain, such as DA, and such as only a newer Windows knows, stay as they are.
     """
@@ -43,7 +43,7 @@ def canonical(text: str) -> str:
 
 
 def to_bytes(sid: str) -> bytes:
-    """Give the SID as Win32 takes it; raises ValueError for a text that is none."""
+    """Return the SID in binary form; raises ValueError if the text is not a SID."""
     if not _SID.fullmatch(sid):
         raise ValueError(f"`{sid}` is not a SID (S-1-…)")
     authority, *numbers = (int(part, 16 if part.startswith("0X") else 10) for part in sid.split("-")[2:])
@@ -53,7 +53,7 @@ def to_bytes(sid: str) -> bytes:
 
 
 def from_bytes(binary: bytes) -> str:
-    """Give the text of the SID that some memory begins with."""
+    """Return the text of the SID at the beginning of some memory."""
     numbers = struct.unpack_from(f"<{binary[1]}I", binary, 8)
     authority = int.from_bytes(binary[2:8], "big")
     # Windows writes the authority in hexadecimal once it needs more than 32 bits.
@@ -62,7 +62,7 @@ def from_bytes(binary: bytes) -> str:
 
 
 def name_of(sid: str, lookup: Lookup | None = None) -> str:
-    """Give the English name of a well-known SID; else the name that `lookup` finds, or the SID itself."""
+    """Return the English name of a well-known SID; else the name that `lookup` finds, or the SID itself."""
     if sid in _NAMES:
         return _NAMES[sid]
     if sid.startswith(_LOGON_SESSION):

@@ -1,4 +1,4 @@
-"""Access tokens: of this process, of another, the elevated half of an administrator, and made up for somebody else.
+"""Access tokens: of this process, of other processes, the elevated token of an administrator, and constructed ones.
 
 What the system does not report is None, and never guessed. Wine does not report restricting SIDs, capabilities and
 policies.
@@ -101,7 +101,7 @@ def _elevated() -> Token:
 
 
 def constructed(who: str) -> Token:
-    """Make up a token; raises ValueError for an unknown name.
+    """Return a constructed token; raises ValueError for an unknown name.
 
     * `low`: a program of this user at low integrity.
     * `appcontainer`: an app of this user. Entries for all packages let it in, those for one package or capability do
@@ -118,7 +118,7 @@ def constructed(who: str) -> Token:
         return preset()
     sid = sids.canonical(who) if who[:2].upper() == "S-" else account_sid(who)
     if sid is None:
-        raise ValueError(f"`{who}` is none of {', '.join(_PRESETS)}, no SID (S-1-…) and no known account")
+        raise ValueError(f"unknown account `{who}`: use {', '.join(_PRESETS)}, an account or a SID (S-1-…)")
     if sid == sids.ANONYMOUS:
         return _anonymous()
     return _SPECIAL.get(sid, _USER._replace(has_all_groups=False))._replace(user=sid)

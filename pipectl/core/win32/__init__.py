@@ -1,4 +1,4 @@
-"""The border to Windows: the DLLs, handles, waits, overlapped operations, and the calls that pipes need.
+"""The interface to Windows: DLLs, handles, waits, overlapped operations, and the functions that pipes need.
 
 Importing a module of this room anywhere but on Windows raises UnsupportedError.
 """

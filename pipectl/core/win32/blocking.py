@@ -1,8 +1,8 @@
-"""Runs a Win32 call that blocks its thread, and still ends it at a deadline and on Ctrl+C.
+"""Runs a blocking Win32 call so that a deadline or Ctrl+C still ends it.
 
 CallNamedPipe and FlushFileBuffers are not overlapped, and nothing but the other end of the pipe ends them; to open or
 to wait for a pipe of another computer takes as long as the network does. So they run in a thread of their own, whose
-I/O is cancelled from outside with CancelSynchronousIo. That reaches only what is in the kernel at that moment, so it is
+I/O is canceled from outside with CancelSynchronousIo. That reaches only what is in the kernel at that moment, so it is
 asked again until the thread has ended; one that does not end is left behind.
 """
 
@@ -94,7 +94,7 @@ class _Call(Closing, Generic[_T]):
         raise timed_out(deadline.timeout, pipe)
 
     def close(self) -> None:
-        """Give the call up, and undo what it did for nobody."""
+        """Abandon the call, and undo its effect if it succeeds later."""
         with self._lock:
             self._is_given_up = True
             unwanted = self._values[:]

@@ -150,7 +150,7 @@ def call_named_pipe(pipe: str, data: Buffer, size: int, timeout: float | Nmpwait
     answer = buffer.raw[: count.value]
     if code == WinError.MORE_DATA:
         raise MessageTooLongError(
-            f"the answer is longer than {size} bytes", data=answer, function="CallNamedPipeW", pipe=pipe
+            f"the reply is longer than {size} bytes", data=answer, function="CallNamedPipeW", pipe=pipe
         )
     return answer
 

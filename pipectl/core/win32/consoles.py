@@ -1,4 +1,4 @@
-"""Which streams are terminals that Windows does not call so, and what a console can do."""
+"""Detects terminals that Windows reports as pipes, and the capabilities of a console."""
 
 import codecs
 import msvcrt
@@ -17,7 +17,7 @@ _MSYS = re.compile(r"\\(?:cygwin|msys)-[0-9a-f]+-pty\d+-(?:from|to)-master(?:-na
 
 
 def is_msys_terminal(stream: IO[str]) -> bool:
-    """Return whether a stream is a pipe to the window of Git Bash, MSYS2 or Cygwin; its name tells it.
+    """Return whether a stream is a pipe to a window of Git Bash, MSYS2 or Cygwin, by its name.
 
     A synchronous handle answers no question while an operation of another process is pending on it. But Python has
     asked each standard stream one before this.
@@ -34,7 +34,7 @@ def is_msys_name(name: str) -> bool:
 
 
 def obey_escapes(stream: IO[str]) -> bool:
-    """Have the console behind a stream obey escape sequences; return whether it does, False also for no console."""
+    """Enable escape sequences for the console behind a stream; return whether they work, False if it is no console."""
     mode = DWORD()
     try:
         handle = msvcrt.get_osfhandle(stream.fileno())

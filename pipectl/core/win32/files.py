@@ -1,4 +1,4 @@
-"""Reads what a path names, which may be anything that Windows opens by one: a file, a console, a device, a pipe."""
+"""Reads the content of a path, which may name a file, a console, a device or a pipe."""
 
 import io
 import os

@@ -41,7 +41,7 @@ class Closing:
     __slots__ = ()
 
     def close(self) -> None:
-        """Give everything up; does nothing the second time."""
+        """Close the handle; does nothing the second time."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -90,7 +90,7 @@ class Handle(Closing):
         return self.value
 
     def detach(self) -> int:
-        """Give the handle's number away, together with the duty to close it."""
+        """Return the raw handle; the caller must close it."""
         value = self.value
         self._as_parameter_.value = None
         return value
@@ -122,7 +122,7 @@ def _sigint_event() -> int:
 
 @cache
 def heed_break() -> object:
-    """Have Ctrl+Break, and the end of the console or the session, interrupt this process as Ctrl+C does.
+    """Make Ctrl+Break, and the end of the console or the session, interrupt this process like Ctrl+C.
 
     Windows would end it at once, without a word to its clients. At the end of a console it still does, 5 s later.
     """

@@ -5,9 +5,9 @@ writes to them whenever it likes, until the operation has ended. Python frees me
 an `Overlapped` holds on to both, and there are only three ways out of it:
 
 * the operation ended, and `run` or `result` gives what it did;
-* the deadline passed: it is cancelled, *waited for*, and PipeTimeoutError raised - unless it won the race against
+* the deadline passed: it is canceled, *waited for*, and PipeTimeoutError raised - unless it won the race against
   the cancel, in which case its result counts and no byte is lost;
-* an exception such as KeyboardInterrupt left the wait, or the owner closes: cancelled and waited for likewise. What
+* an exception such as KeyboardInterrupt left the wait, or the owner closes: canceled and waited for likewise. What
   it had done by then is not lost either: `settle` tells it.
 
 CancelIoEx only asks; the wait after it is what makes the memory ours again. A second Ctrl+C may leave that wait too.
@@ -52,7 +52,7 @@ _CODES = {**_SUCCESSES, STATUS_PENDING: int(_PENDING)}
 # or that an exception left, may be under way.
 _IDLE, _INSIDE, _STARTED, _LEFT = range(4)
 
-# How long the end of an operation is waited for that was cancelled, and of one that there was nothing to cancel of.
+# How long the end of an operation is waited for that was canceled, and that of one with nothing to cancel.
 _PATIENCE, _MOMENT = 5.0, 0.1
 # How long a close waits for the thread that is inside, which a cancel has sent on its way out.
 _COURTESY = 1.0
@@ -142,7 +142,7 @@ class Overlapped(Closing):
         """Make a call that `bind` prepared, with the rest of its arguments, and wait for the end of the operation.
 
         Returns 0 or MORE_DATA; the bytes transferred are `count`. Raises the operation's own error; PipeTimeoutError
-        if the deadline passed, after the operation was cancelled; OperationAbortedError after `close`; and
+        if the deadline passed, after the operation was canceled; OperationAbortedError after `close`; and
         RuntimeError while an earlier operation is pending.
         """
         if self._state:
@@ -221,7 +221,7 @@ class Overlapped(Closing):
         return code
 
     def ended(self, timeout: Timeout) -> bool:
-        """Wait for the end of the operation that `start` began, leave it as it is, and return whether it has ended."""
+        """Wait for the operation that `start` began, without canceling or finishing it; return whether it has ended."""
         return self._state != _STARTED or self._wait(timeout)
 
     def result(self, timeout: Timeout) -> tuple[int, int]:
@@ -315,7 +315,7 @@ class Overlapped(Closing):
         return OperationAbortedError("cancelled", code=WinError.OPERATION_ABORTED, pipe=self._handle.name)
 
     def _error(self, status: int, function: Any, timeout: Timeout) -> Exception:
-        """Make the error of an operation; one that was cancelled because its deadline had passed timed out."""
+        """Return the error for an operation; one that was canceled because its deadline had passed timed out."""
         error = winapi.native_error(status, function, self._handle)
         if timeout is None or self._closed or not isinstance(error, OperationAbortedError):
             return error
@@ -371,7 +371,7 @@ _INSIDE_CODE = {function.__code__ for function in (Overlapped.run, Overlapped.re
 
 
 def address_of(data: Buffer) -> "bytes | Array[c_char]":
-    """Give the memory of any contiguous buffer as ctypes takes it, copying only what is read-only and no `bytes`."""
+    """Return the memory of any contiguous buffer as ctypes takes it, copying only what is read-only and no `bytes`."""
     if isinstance(data, bytes):
         return data
     view = memoryview(data)

@@ -1,4 +1,4 @@
-"""An I/O completion port: where the ends of operations on many handles come together."""
+"""An I/O completion port: collects the completed operations of many handles."""
 
 import ctypes
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ class CompletionPort(Closing):
         self._count_reference = byref(self._count)
 
     def add(self, handle: Handle, key: int) -> None:
-        """Have the operations on a handle end here; their packets have the key."""
+        """Associate a handle with this port; the packets of its operations have the key."""
         winapi.CreateIoCompletionPort(handle, self._handle, key, 0)
 
     def post(self, key: int, operation: int | None = None) -> None:

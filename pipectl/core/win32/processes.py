@@ -1,4 +1,4 @@
-"""The numbers of Win32 that concern processes, threads, tokens, services and jobs: one enum for each parameter.
+"""The constants of Win32 for processes, threads, tokens, services and jobs: one enum for each parameter.
 
 Apart from `constants`, because a call does without them, and to make an enum takes a fifth of a millisecond.
 """

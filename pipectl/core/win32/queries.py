@@ -1,4 +1,4 @@
-"""What Win32 answers about an open pipe, and the little that can be set: one typed Python function for each question.
+"""The Win32 functions that query an open pipe, or set its state: one typed Python function for each.
 
 Names are those of Win32 in snake_case, times are seconds. All raise the errors of `errors`.
 """
@@ -81,7 +81,7 @@ def get_handle_count(file: Handle) -> int:
 
 
 def get_named_pipe_info(pipe: Handle) -> "PipeInfo":
-    """Tell how a pipe was created; works on anonymous pipes too."""
+    """Return how a pipe was created; works on anonymous pipes too."""
     from pipectl.core.models import PipeInfo
 
     flags, out_size, in_size, instances = DWORD(), DWORD(), DWORD(), DWORD()
@@ -98,7 +98,7 @@ def get_named_pipe_info(pipe: Handle) -> "PipeInfo":
 def get_named_pipe_handle_state(
     pipe: Handle, *, collection_data: bool = False, user_name: bool = False
 ) -> "HandleState":
-    """Tell how a handle reads and waits, and how many instances its pipe has now.
+    """Return a handle's read and wait mode, and the current number of instances of its pipe.
 
     `collection_data` may be asked for only at the client end of a remote pipe, `user_name` only at a server end:
     PipeStateError otherwise.
@@ -133,7 +133,7 @@ def set_named_pipe_handle_state(
     max_collection_count: int | None = None,
     collect_data_timeout: float | None = None,
 ) -> None:
-    """Set how a handle reads and waits, both at once; None leaves a value as it is.
+    """Set a handle's read and wait mode, both at once; None leaves a value unchanged.
 
     The collection values (bytes, seconds) exist only at the client end of a remote pipe.
     """
@@ -146,24 +146,24 @@ def set_named_pipe_handle_state(
 
 
 def get_named_pipe_client_process_id(pipe: Handle) -> int:
-    """Tell the process that opened the client end; reported by the system, and no proof of identity."""
+    """Return the process that opened the client end; reported by the system, but no proof of identity."""
     return _number(winapi.GetNamedPipeClientProcessId, pipe)
 
 
 def get_named_pipe_server_process_id(pipe: Handle) -> int:
-    """Tell the process that created this instance; reported by the system, and no proof of identity."""
+    """Return the process that created this instance; reported by the system, but no proof of identity."""
     return _number(winapi.GetNamedPipeServerProcessId, pipe)
 
 
 def get_named_pipe_client_computer_name(pipe: Handle) -> str | None:
-    """Tell the computer that the client of this server end runs on; None for this one."""
+    """Return the computer of the client of this server end; None for this computer."""
     name = ctypes.create_unicode_buffer(256)
     code = winapi.GetNamedPipeClientComputerNameW(pipe, name, ctypes.sizeof(name))
     return None if code == WinError.PIPE_LOCAL else name.value
 
 
 def get_local_info(pipe: Handle) -> "LocalInfo":
-    """Tell what the kernel knows of this instance: FilePipeLocalInformation of NtQueryInformationFile."""
+    """Return the kernel's facts about this instance: FilePipeLocalInformation of NtQueryInformationFile."""
     from pipectl.core.models import LocalInfo
 
     information = winapi.FILE_PIPE_LOCAL_INFORMATION()

@@ -1,4 +1,4 @@
-"""What the system says of itself: the tables of NtQuerySystemInformation, as bytes."""
+"""The tables of NtQuerySystemInformation, as bytes."""
 
 import ctypes
 from ctypes.wintypes import ULONG

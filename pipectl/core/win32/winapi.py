@@ -1,4 +1,4 @@
-"""The border to Windows: structures, the table of declarations, and the checks. The only module that loads a DLL.
+"""The declarations of Win32: structures, functions and their error checks. The only module that loads a DLL.
 
 Each function is declared once, together with how it fails. A function that answers with BOOL gives, through its check,
 an error code instead: 0 for success, or one of the codes that its declaration lists because they are results and not
@@ -185,7 +185,7 @@ _NAME_A_PIPE = frozenset(("CreateNamedPipeW", "CallNamedPipeW", "WaitNamedPipeW"
 
 
 def format_error(code: int) -> str:
-    """Give the system's own text for a Win32 error code, without its line end."""
+    """Return the system's own text for a Win32 error code, without its line end."""
     return ctypes.FormatError(code).strip()
 
 
@@ -285,13 +285,13 @@ def _native(name: str, stands_for: str) -> Callable[..., int]:
 
 
 def native_error(status: int, function: Callable[..., int], owner: Any) -> Exception:
-    """Make the error of an NTSTATUS that a native function gave; `owner` has the pipe's name."""
+    """Return the error for an NTSTATUS that a native function gave; `owner` has the pipe's name."""
     return _pipe_error(RtlNtStatusToDosError(status), function.__name__, (owner,))
 
 
 def _missing(name: str) -> Callable[..., Any]:
     def fail(*_arguments: Any) -> Any:
-        raise UnsupportedError("this system does not have it", code=WinError.PROC_NOT_FOUND, function=name)
+        raise UnsupportedError("this system does not have this function", code=WinError.PROC_NOT_FOUND, function=name)
 
     return fail
 

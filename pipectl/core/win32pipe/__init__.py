@@ -1,4 +1,4 @@
-"""A stand-in for pywin32's module `win32pipe`, and for what a pipe program takes from the modules beside it.
+"""A replacement for pywin32's module `win32pipe`, and for what a pipe program uses from other pywin32 modules.
 
 A program written against pywin32 changes its imports and nothing else:
 

@@ -1,4 +1,4 @@
-"""Arguments and results by pywin32's rules: what it takes, what it refuses, and with which error."""
+"""Converts arguments and results by pywin32's rules: what it accepts, what it rejects, and with which error."""
 
 from collections.abc import Callable
 from ctypes import c_char
@@ -37,7 +37,7 @@ def to_long(number: Integer) -> int:
 
 
 def to_signed(number: DWORD) -> int:
-    """Give a number as a C long has it."""
+    """Return a number as a C long has it."""
     return (number.value ^ 0x8000_0000) - 0x8000_0000
 
 
@@ -56,7 +56,7 @@ def ask_number(function: Callable[..., int], handle: HandleLike) -> int:
 
 
 def to_data(data: "ReadableBuffer") -> Memory:
-    """Give the memory of what is written, as ctypes takes it."""
+    """Return the memory of what is written, as ctypes takes it."""
     if type(data) is not bytes:
         view = memoryview(data)
         if not view.c_contiguous:
@@ -68,7 +68,7 @@ def to_data(data: "ReadableBuffer") -> Memory:
 
 
 def _size(buffer: "Integer | WriteableBuffer") -> int | None:
-    """Give the size that is asked for, or None if memory was given instead."""
+    """Return the size that is asked for, or None if memory was given instead."""
     try:
         size = index(buffer)  # type: ignore[arg-type]
     except TypeError:
@@ -77,13 +77,13 @@ def _size(buffer: "Integer | WriteableBuffer") -> int | None:
 
 
 def to_memory(buffer: "Integer | WriteableBuffer") -> Memory:
-    """Give memory to read into: new memory of a size, or the caller's own."""
+    """Return memory to read into: new memory of a size, or the caller's own."""
     size = _size(buffer)
     return _writable(buffer) if size is None else (c_char * size)()
 
 
 def to_lasting_memory(buffer: "Integer | WriteableBuffer") -> tuple[Any, Memory]:
-    """Give an object that the caller looks at when the read has ended, and the memory in it."""
+    """Return an object that the caller looks at when the read has ended, and the memory in it."""
     size = _size(buffer)
     answer = buffer if size is None else memoryview(bytearray(size))
     return answer, _writable(answer)

@@ -1,4 +1,4 @@
-"""pywin32's constants for a pipe program, by pywin32's names and with its values: plain ints, signed where it signs.
+"""pywin32's constants for pipe programs, with its names and values: plain ints, signed where pywin32's are.
 
 They come from win32pipe, win32file, win32event, win32con, win32security, pywintypes and winerror. What `constants`
 names too is taken from there.

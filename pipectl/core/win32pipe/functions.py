@@ -1,4 +1,4 @@
-"""The functions: pywin32's names and order of arguments, results and errors, one for each that a pipe program calls."""
+"""pywin32's functions for pipe programs, with its names, arguments, results and errors."""
 
 import ctypes
 import msvcrt
@@ -276,7 +276,7 @@ def GetNamedPipeHandleState(
 def SetNamedPipeHandleState(
     hPipe: HandleLike, Mode: int | None, MaxCollectionCount: int | None, CollectDataTimeout: int | None, /
 ) -> None:
-    """Set how a handle reads and waits; None leaves a value as it is."""
+    """Set a handle's read and wait mode; None leaves a value unchanged."""
     _SetNamedPipeHandleState(
         handle_value(hPipe),
         to_optional(Mode, "mode"),
@@ -336,7 +336,7 @@ CreateFileW = CreateFile
 
 
 def AllocateReadBuffer(bufSize: Integer, /) -> memoryview:
-    """Make memory for an overlapped read."""
+    """Return memory for an overlapped read."""
     return memoryview(bytearray(to_long(bufSize)))
 
 
@@ -436,7 +436,7 @@ def WaitForMultipleObjects(handleList: Sequence[HandleLike], bWaitAll: Integer, 
 def ConvertStringSecurityDescriptorToSecurityDescriptor(
     StringSecurityDescriptor: str, StringSDRevision: Integer, /
 ) -> SECURITY_DESCRIPTOR:
-    """Make a security descriptor of SDDL, such as `D:P(A;;GA;;;SY)(A;;0x12019b;;;AU)`."""
+    """Return a security descriptor for SDDL such as `D:P(A;;GA;;;SY)(A;;0x12019b;;;AU)`."""
     descriptor = ctypes.c_void_p()
     _ConvertSddl(to_text(StringSecurityDescriptor), index(StringSDRevision), descriptor, None)
     try:

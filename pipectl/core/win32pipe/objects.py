@@ -1,4 +1,4 @@
-"""The objects of pywin32's `pywintypes` that a pipe program handles: HANDLE, OVERLAPPED, SECURITY_ATTRIBUTES, error.
+"""The types of pywin32's `pywintypes` for pipe programs: HANDLE, OVERLAPPED, SECURITY_ATTRIBUTES, error.
 
 They look and behave as pywin32's do, with one thing added. An overlapped operation is a loan: until it has ended, the
 kernel writes to the OVERLAPPED structure and to the caller's memory. pywin32 leaves it to the program to keep both
@@ -46,13 +46,13 @@ class error(Exception):
 
 
 def api_error(code: int, function: str, _arguments: tuple[Any, ...] = ()) -> error:
-    """Make the error of a code that a Win32 function gave; pywin32 calls the function by its name without W."""
+    """Return the error for a code that a Win32 function gave; pywin32 calls the function by its name without W."""
     text = winapi.format_error(code)
     return error(code, function.removesuffix("W"), text if text != _NO_TEXT else "No error message is available")
 
 
 def raising(function: Callable[..., Any]) -> Callable[..., int]:
-    """Give a function of `winapi` that raises `error` where that one raises a PipeError."""
+    """Return a function of `winapi` that raises `error` where that one raises a PipeError."""
     return winapi.raising(api_error, function)
 
 
@@ -81,7 +81,7 @@ class HANDLE:
     close = Close
 
     def Detach(self) -> int:
-        """Give the handle's number away, together with the duty to close it."""
+        """Return the raw handle; the caller must close it."""
         value, self._value = self._value, 0
         return value
 
@@ -106,7 +106,7 @@ class HANDLE:
 
 
 def handle_value(handle: SupportsInt | None) -> int:
-    """Give the number of a handle, signed as pywin32 does: of a HANDLE, a number, or any object that `int` takes.
+    """Return the number of a handle, signed as pywin32 does: of a HANDLE, a number, or any object that `int` takes.
 
     Text is no handle, though `int` takes it.
     """
@@ -238,11 +238,11 @@ class SECURITY_DESCRIPTOR:
         self._memory = (c_char * len(data)).from_buffer_copy(data)
 
     def Initialize(self) -> None:
-        """Make it blank: no owner, no group, no access lists."""
+        """Reset it: no owner, no group, no ACLs."""
         _HEADER.pack_into(self._memory, 0, *_HEADER.unpack(_BLANK))
 
     def GetSecurityDescriptorControl(self) -> tuple[int, int]:
-        """Give its control bits and its revision."""
+        """Return its control bits and its revision."""
         revision, _, control, *_ = _HEADER.unpack_from(self._memory)
         return control, revision
 
@@ -341,7 +341,7 @@ class SECURITY_ATTRIBUTES:
 
 
 def security(attributes: SECURITY_ATTRIBUTES | None) -> winapi.SECURITY_ATTRIBUTES | None:
-    """Give the structure of security attributes, as `winapi` takes it."""
+    """Return the structure of security attributes, as `winapi` takes it."""
     if attributes is None:
         return None
     if not isinstance(attributes, SECURITY_ATTRIBUTES):

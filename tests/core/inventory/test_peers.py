@@ -120,7 +120,10 @@ def test_another_server_is_an_error_that_tells_what_is_wrong(
     with create_named_pipe(pipe_name), connect(pipe_name) as client, pytest.raises(PeerMismatchError) as raised:
         Expected(**expected).check(client.handle)
     assert f"not the {what} " in raised.value.reason
-    assert hint_for(raised.value) == f"Nothing was sent. See who serves the pipe: `pipectl info {short(pipe_name)}`"
+    assert (
+        hint_for(raised.value)
+        == f"Nothing was sent. See which process serves the pipe: `pipectl info {short(pipe_name)}`"
+    )
 
 
 SYSTEM, ADMINISTRATORS, ME = "S-1-5-18", "S-1-5-32-544", current_user_sid()

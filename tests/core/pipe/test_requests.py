@@ -423,7 +423,7 @@ def test_a_connection_whose_request_is_not_taken_is_used_up(pair: Ends, rule: Ru
 
     background(refuse_after_ten_bytes, server)
     assert client.ask(b"x" * (1 << 20), rule, None).data == b"too large\n"  # though nothing bounds the wait
-    with pytest.raises(ConnectionUnusableError, match="before it was taken whole"):
+    with pytest.raises(ConnectionUnusableError, match="before the server read all of it"):
         client.ask(b"x", rule, 5)
 
 

@@ -186,7 +186,7 @@ def test_elevated_is_this_user_elevated_or_nobody(monkeypatch: pytest.MonkeyPatc
 def test_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "account_sid", {"bob": ME}.get)
     assert tokens.constructed("bob").user == ME
-    with pytest.raises(ValueError, match="`alice` is none of low, appcontainer, network, anonymous, users"):
+    with pytest.raises(ValueError, match="unknown account `alice`: use low, appcontainer, network, anonymous, users"):
         tokens.constructed("alice")
 
 
