@@ -30,6 +30,10 @@ _BY_CODE: dict[int, str] = {
     WinError.BAD_NET_NAME: r"A remote pipe is written \\HOST\pipe\NAME",
     WinError.ACCESS_DENIED: "See who may open it: `pipectl info {subject}`",
     WinError.LOGON_FAILURE: r"The remote computer refused the logon: connect first with `net use \\HOST\IPC$`",
+    WinError.CONNECTION_REFUSED: "Nothing listens there: `netstat -ano` shows what does",
+    WinError.WSAECONNREFUSED: "Nothing listens there: `netstat -ano` shows what does",
+    WinError.WSAEADDRINUSE: "Another program has that port, as `netstat -ano` shows: choose another, or 0 for any",
+    WinError.WSAEACCES: "Another program has that port for itself, or Windows keeps it: choose another, or 0 for any",
     WinError.PIPE_BUSY: "Wait for a free instance: `pipectl wait {subject}`",
     WinError.SEM_TIMEOUT: "Every instance stayed taken: allow more time with `--timeout SECONDS`",
     WinError.WAIT_TIMEOUT: _MORE_TIME,
@@ -100,6 +104,7 @@ _BY_TOPIC: dict[str, str] = {
     "own instances": "Add this user to the list with FILE_CREATE_PIPE_INSTANCE, as in `(A;;GA;;;SID)`",
     "name": _FORMS,
     "waiting": "Try to open it instead: `pipectl info {subject}`",
+    "tcp client": "Let more users in with `--allow`; `--allow everyone` asks nobody",
     "path": f"{_FORMS}; a POSIX shell needs single quotes around it",
 }
 

@@ -14,6 +14,9 @@ class Entry(NamedTuple):
 COMMANDS = {
     "call": Entry("pipectl.commands.call", "Send one request to a pipe and print the reply."),
     "serve": Entry("pipectl.commands.serve", "Serve a pipe: echo, a fixed reply, or a program's answers."),
+    "relay": Entry(
+        "pipectl.commands.relay", "Pass everything on between two places, for each client that comes to the first."
+    ),
     "list": Entry("pipectl.commands.list", "List the pipes of this computer, with their instances."),
     "who": Entry("pipectl.commands.who", "Show which processes hold a pipe's ends: its server and its clients."),
     "info": Entry("pipectl.commands.info", "Show how a pipe was made, who serves it, and who may open it."),

@@ -190,10 +190,11 @@ FSCTL_PIPE_TRANSCEIVE = 0x0011_C017
 STATUS_SUCCESS = 0
 STATUS_PENDING = 0x103
 STATUS_BUFFER_OVERFLOW = 0x8000_0005
+STATUS_END_OF_FILE = 0xC000_0011
 
 
 class WinError(IntEnum):
-    """The Win32 error codes that pipe functions give; a name with ERROR_ before it is the Win32 symbol."""
+    """The Win32 error codes that functions of pipes and sockets give; `symbol` is Microsoft's name of each."""
 
     SUCCESS = 0
     FILE_NOT_FOUND = 2
@@ -204,6 +205,7 @@ class WinError(IntEnum):
     NOT_ENOUGH_MEMORY = 8
     NOT_SUPPORTED = 50
     BAD_NETPATH = 53
+    NETNAME_DELETED = 64
     BAD_NET_NAME = 67
     INVALID_PARAMETER = 87
     BROKEN_PIPE = 109
@@ -230,17 +232,29 @@ class WinError(IntEnum):
     IO_INCOMPLETE = 996
     IO_PENDING = 997
     NOT_FOUND = 1168
+    CONNECTION_REFUSED = 1225
+    NETWORK_UNREACHABLE = 1231
+    HOST_UNREACHABLE = 1232
+    CONNECTION_ABORTED = 1236
     LOGON_FAILURE = 1326
     NONE_MAPPED = 1332
     INVALID_SECURITY_DESCR = 1338
     CANNOT_IMPERSONATE = 1368
     NO_SYSTEM_RESOURCES = 1450
     TIMEOUT = 1460
+    WSAEACCES = 10013
+    WSAEADDRINUSE = 10048
+    WSAENETUNREACH = 10051
+    WSAECONNABORTED = 10053
+    WSAECONNRESET = 10054
+    WSAETIMEDOUT = 10060
+    WSAECONNREFUSED = 10061
+    WSAEHOSTUNREACH = 10065
 
     @property
     def symbol(self) -> str:
         """The name that Microsoft's headers give the code."""
-        return self.name if self is WinError.WAIT_TIMEOUT else f"ERROR_{self.name}"
+        return self.name if self.name.startswith(("WAIT_", "WSA")) else f"ERROR_{self.name}"
 
 
 def instance_limit(number: int) -> int | None:
