@@ -104,7 +104,7 @@ _BY_TOPIC: dict[str, str] = {
     "own instances": "Add this user to the list with FILE_CREATE_PIPE_INSTANCE, as in `(A;;GA;;;SID)`",
     "name": _FORMS,
     "waiting": "Try to open it instead: `pipectl info {subject}`",
-    "tcp client": "Let more users in with `--allow`; `--allow everyone` asks nobody",
+    "place": "Write NAME, pipe:NAME, tcp:PORT, tcp:HOST:PORT, or - for stdin and stdout",
     "path": f"{_FORMS}; a POSIX shell needs single quotes around it",
 }
 

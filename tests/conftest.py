@@ -34,6 +34,7 @@ if sys.platform != "win32":
         "commands/*",
         "core/children/*",
         "core/inventory/test_bounded.py",
+        "core/inventory/test_callers.py",
         "core/inventory/test_details.py",
         "core/inventory/test_pe*.py",
         "core/inventory/test_processes.py",

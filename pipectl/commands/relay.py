@@ -122,8 +122,8 @@ class PassingOptions(NamedTuple):
 
 
 @with_examples(
-    ("pipectl relay tcp:2375 docker_engine", "Let programs that know only TCP reach a pipe; nobody but you."),
-    ("pipectl relay svc old-svc --eager", "Give a pipe a second name, which is there only while the first one is."),
+    ("pipectl relay tcp:2375 docker_engine", "Let your own programs that know only TCP reach a pipe."),
+    ("pipectl relay svc tcp:127.0.0.1:4444", "Let programs that know only pipes reach a server on TCP."),
     ("pipectl relay svc --exec ssh host cat", "Run a program for each client, on its stdin and stdout."),
     cls=ExecCommand,
     groups={

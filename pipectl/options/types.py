@@ -51,14 +51,10 @@ class PlaceName(PipeName):
     name = "place"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Place":  # type: ignore[override]
-        from pipectl.core.traffic.places import PlaceError, parse
-
-        from . import UsageError
+        from pipectl.core.traffic.places import parse
 
         try:
             return parse(value)
-        except PlaceError as error:
-            raise UsageError(str(error), error.hint) from None
         except InvalidPipeNameError as error:
             raise click.BadParameter(str(error), ctx, param) from error  # whose hint is told too
 

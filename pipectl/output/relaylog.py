@@ -75,7 +75,7 @@ class RelayLog(EventLog[Relay], RelayEvents):
 
     def turned_away(self, error: PipeError) -> None:
         """Tell of a client that was not let in."""
-        self.warn(f"not let in: {error}")
+        self.warn(f"not let in: {error} (`--allow` says who is)")
 
     def refused(self, error: PipeError) -> None:
         """Warn that fewer clients can be there at once than were asked for."""
@@ -138,9 +138,9 @@ def _in_words(session: Session, seconds: float) -> str:
     ]
     for flow, whither in ((session.to_target, "to the target"), (session.to_client, "back")):
         if flow.dropped:
-            words.append(f"{size_in_words(flow.dropped)} {whither} lost, because nobody took them")
+            words.append(f"{size_in_words(flow.dropped)} {whither} lost")
         if flow.unsaid:
             words.append(f"{counted(flow.unsaid, 'empty message')} {whither} not passed on")
     if session.target is not None and session.target.remark:
-        words.append(f"the program {session.target.remark}")
+        words.append(f"program {session.target.remark}")
     return ", ".join(words) + (f": {session.error}" if session.error else "")

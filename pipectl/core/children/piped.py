@@ -52,6 +52,7 @@ class PipedProgram(Closing):
             winapi.TerminateJobObject(self._job, _KILLED)
         for owner in (self.stdin, self.stdout, self._process, self._job):
             owner.close()
+        del self._process  # which has one more handle, as long as it lives
 
 
 def _pipe(theirs: contextlib.ExitStack, undo: contextlib.ExitStack, *, to_child: bool) -> tuple[int, Handle]:

@@ -57,4 +57,4 @@ class Admission:
 
 
 def _refused(reason: str) -> PipeAccessError:
-    return PipeAccessError(reason, topic="tcp client")
+    return PipeAccessError(reason)

@@ -366,7 +366,8 @@ class PipeEnd(PortEnd):
 
     @property
     def _is_idle(self) -> bool:
-        return super()._is_idle and not self._is_flushing
+        # Nobody hears the flusher after the end of the loop; what it does with a handle that is closed, fails.
+        return super()._is_idle and (self._loop.is_stopping or not self._is_flushing)
 
     def _throw_away(self) -> None:
         if self._is_server:
@@ -447,6 +448,6 @@ class ProgramEnd(PortEnd):
         if code is None and not self._patience.passed and not self._loop.is_stopping:
             self._loop.after(_GLANCE, self._await_end)
             return
-        self.remark = "was ended" if code is None else f"exit code {code}"
+        self.remark = "was ended" if code is None else f"ended with exit code {code}"
         self._program.close()
         self._tell_gone()

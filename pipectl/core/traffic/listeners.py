@@ -69,6 +69,7 @@ class PipeListener:
             self._retry = None
         for operation, handle in self._listening.items():
             operation.cancel(handle)
+            handle.close()  # at once, so that the name is free when this returns
 
     def _listen(self) -> None:
         """Have as many instances listen as should; what the system refuses is asked for again later."""

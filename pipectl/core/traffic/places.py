@@ -4,6 +4,7 @@ import re
 from enum import StrEnum
 from typing import NamedTuple
 
+from pipectl.core.errors import InvalidPipeNameError
 from pipectl.core.names import full_name, upper
 
 _LOCALHOST = "127.0.0.1"
@@ -46,19 +47,8 @@ class Place(NamedTuple):
         )
 
 
-class PlaceError(ValueError):
-    """A text that is no place; `hint` is what may have been meant."""
-
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(reason)
-        self.hint = hint
-
-
-_FORMS = "Write NAME, pipe:NAME, tcp:PORT, tcp:HOST:PORT, or - for stdin and stdout"
-
-
 def parse(text: str) -> Place:
-    """Return the place that a text means; raises PlaceError, and InvalidPipeNameError for what is no pipe's name."""
+    """Return the place that a text means; raises InvalidPipeNameError for what is none."""
     if text in ("-", "stdio"):
         return Place(Kind.STDIO)
     match = _KIND.fullmatch(text)
@@ -66,8 +56,10 @@ def parse(text: str) -> Place:
     if kind == "tcp":
         return _tcp(text, rest)
     if kind not in ("", "pipe"):
-        raise PlaceError(
-            f"`{text}`: there is no kind of place `{kind}`", f"{_FORMS}. A pipe of this name is pipe:{text}"
+        raise InvalidPipeNameError(
+            f"`{text}`: there is no kind of place `{kind}`",
+            topic="place",
+            meant=(f"`pipe:{text}` for a pipe of that name",),
         )
     return Place(Kind.PIPE, full_name(rest))
 
@@ -77,14 +69,14 @@ def _tcp(text: str, rest: str) -> Place:
 
     host, _, port = rest.rpartition(":")
     if not port.isascii() or not port.isdecimal() or int(port) > _LAST_PORT:
-        raise PlaceError(f"`{text}`: a port is a number from 0 to {_LAST_PORT}", _FORMS)
+        raise InvalidPipeNameError(f"`{text}`: a port is a number from 0 to {_LAST_PORT}", topic="place")
     host = host.removeprefix("[").removesuffix("]")
     host = _LOCALHOST if host.lower() in ("", "localhost") else host
     try:
         return Place(Kind.TCP, str(ip_address(host)), int(port))
     except ValueError:
-        raise PlaceError(
-            f"`{text}`: `{host}` is no IP address, and no name but `localhost` is looked up", _FORMS
+        raise InvalidPipeNameError(
+            f"`{text}`: `{host}` is no IP address, and no name but `localhost` is looked up", topic="place"
         ) from None
 
 

@@ -78,7 +78,7 @@ class Session(User):
         self.to_target, self.to_client = Flow(), Flow()
         self.begun = time.perf_counter()
         # Who has ended it, and why if not in order.
-        self.ended_by = "relay"
+        self.ended_by = ""
         self.error: PipeError | None = None
         self._owner = owner
         self._is_closing = False
@@ -247,16 +247,16 @@ class Session(User):
         """Close the other end too, after it has said its last if that must be heard."""
         other = self._other(end)
         flow, back = self._from(end), self._from(other)
-        self.ended_by = self._name(end)
+        self.ended_by = self.ended_by or self._name(end)
         back.is_refused = True
         if not other.drains or back.is_over:
-            self.close(ended_by=self.ended_by)
+            self.close()
             return
         if not flow.is_finished:
             flow.is_finished = True
             other.say_end()
         other.read()
-        self._owner.loop.after(self._owner.linger, lambda: self.close(ended_by=self._name(end)))
+        self._owner.loop.after(self._owner.linger, self.close)
 
     def _close_if_finished(self) -> None:
         ends = [end for end in (self.client, self.target) if end is not None]
@@ -268,14 +268,14 @@ class Session(User):
         if self._is_closing:
             return
         self._is_closing = True
-        self.error, self.ended_by = error, ended_by
+        self.error, self.ended_by = error, self.ended_by or ended_by
         for timer in (self._look, self._silence, self._idle):
             _cancelled(timer)
         if self._held is not None:
             self.to_target.dropped += len(self._held)
         for end in (self.client, self.target):
             if end is not None:
-                end.close(reset=reset and self._name(end) != ended_by)
+                end.close(reset=reset and self._name(end) != self.ended_by)
 
     # Time
 

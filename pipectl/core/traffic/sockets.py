@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from pipectl.core.constants import STATUS_SUCCESS
 from pipectl.core.errors import PipeError, timed_out
-from pipectl.core.win32 import winapi
 from pipectl.core.win32.winsock import ACCEPT_ROOM, Address, Socket
 
 from .ends import End, Shared, SocketEnd
@@ -129,7 +128,7 @@ class _Connecting:
             self._socket.connected()
             self._opened(SocketEnd(self._shared, self._socket))
             return
-        error = winapi.native_error(status, winapi.NtWriteFile, self._socket)
+        error = self._socket.connect_error(status)
         self._socket.close()
         if self._is_late:
             error = timed_out(self._timeout, self._socket.name)

@@ -130,6 +130,10 @@ class Socket(Handle):
         _connect_ex(self)(self, byref(packed), _size(address.is_ipv6), None, 0, None, overlapped)
         return packed
 
+    def connect_error(self, status: int) -> Exception:
+        """Return the error of an attempt to connect that has ended with a status."""
+        return winapi.native_error(status, _connect_ex(self), self)
+
     def connected(self) -> None:
         """Make a socket that has been connected a whole one."""
         _setsockopt(self, _SOL_SOCKET, _SO_UPDATE_CONNECT_CONTEXT, None, 0)
