@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from pipectl.core.children.piped import PipedProgram
     from pipectl.core.win32.winsock import Socket
 
-_FIRST_BUFFER = 4096
 # Between two looks at whether a program has ended, in seconds.
 _GLANCE = 0.02
 # How the other end of a pipe closes; other errors of a closed end mean that it has thrown something away.
@@ -147,6 +146,9 @@ class End:
 class PortEnd(End):
     """An end whose data moves by the loop's port, which watches its one or two handles."""
 
+    # Grows with what comes.
+    first_buffer = 4096
+
     def __init__(self, shared: Shared, source: Handle, sink: Handle, *, is_message: bool = False) -> None:
         super().__init__(shared)
         self.handle: Handle = source
@@ -161,7 +163,7 @@ class PortEnd(End):
         self._gives_up = False
         write = self._writing.reference
         self._write_call = partial(winapi.NtWriteFile, sink.pointer, None, None, write, write)
-        self._keep_buffer(_FIRST_BUFFER)
+        self._keep_buffer(min(self.first_buffer, self._limits.buffer_size))
 
     # Reading
 
@@ -379,6 +381,8 @@ class SocketEnd(PortEnd):
 
     handle: "Socket"
     drains = True
+    # Large from the start: what goes to a message pipe is a message as it is read.
+    first_buffer = BUFFER_SIZE
 
     def __init__(self, shared: Shared, socket: "Socket") -> None:
         super().__init__(shared, socket, socket)
@@ -405,6 +409,7 @@ class ProgramEnd(PortEnd):
     """The stdin and stdout of a program, which ends with its end, at the latest after `linger`."""
 
     drains = True
+    first_buffer = BUFFER_SIZE
 
     def __init__(self, shared: Shared, program: "PipedProgram") -> None:
         super().__init__(shared, program.stdout, program.stdin)
