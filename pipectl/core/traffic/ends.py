@@ -109,6 +109,8 @@ class End:
         self.is_closed = False
         # Closed, and everything about it has ended.
         self.is_gone = False
+        # Whether what it has told last was a long message, whose memory is to be given back.
+        self.is_long = False
         # What is worth a word once it is gone, such as a program's exit code.
         self.remark = ""
         self._shared = shared
@@ -158,6 +160,7 @@ class PortEnd(End):
         self._reading = Operation(self._loop, self._read_ended)
         self._writing = Operation(self._loop, self._write_ended)
         self._parts: bytearray | None = None
+        self._is_reading = False
         self._rest = memoryview(b"")
         self._under_way = 0
         self._gives_up = False
@@ -168,35 +171,41 @@ class PortEnd(End):
     # Reading
 
     def read(self) -> None:
-        if self._reading.is_pending or self.is_closed:
+        if self._is_reading or self.is_closed:
             return
         status = self._read_call()
         if status in BEGUN:
+            self._is_reading = True
             self._reading.begun(self._buffer)
         else:
             self._read_failed(status)
 
     def _read_ended(self, status: int, count: int) -> None:
+        self._is_reading = False
         if self.is_closed:
             self._close_when_idle()
         elif status == STATUS_SUCCESS:
-            self._received(self._buffer[:count])
+            data = self._buffer[:count]
+            if self._parts is not None:
+                data = self._joined(data)
+            elif count == self._size < self._limits.buffer_size:
+                self._keep_buffer(min(count * 4, self._limits.buffer_size))
+            if data or self.is_message:
+                self.user.received(self, data)
+            else:
+                self._received_nothing()
         elif status == STATUS_BUFFER_OVERFLOW:
             self._read_on(count)
         else:
             self._read_failed(status)
 
-    def _received(self, data: bytes) -> None:
-        if self._parts is not None:
-            data = b"".join((self._parts, data))
-            self._parts = None
-            self._keep_buffer(min(len(data), self._limits.buffer_size))
-        elif len(data) == self._size < self._limits.buffer_size:
-            self._keep_buffer(min(self._size * 4, self._limits.buffer_size))
-        if data or self.is_message:
-            self.user.received(self, data)
-        else:
-            self._received_nothing()
+    def _joined(self, rest: bytes) -> bytes:
+        """Return a long message whose last part has come; its memory is given back by `release`."""
+        data = b"".join((self._parts or b"", rest))
+        self._parts = None
+        self.is_long = True
+        self._keep_buffer(min(len(data), self._limits.buffer_size))
+        return data
 
     def _received_nothing(self) -> None:
         """Take a read of no bytes: on a byte pipe, somebody has written none."""
@@ -294,8 +303,8 @@ class PortEnd(End):
         return self._writing.is_pending
 
     def release(self) -> None:
-        if self._shared.memory.held:
-            self._shared.memory.give_back(self)
+        self.is_long = False
+        self._shared.memory.give_back(self)
 
     # Ending
 
@@ -316,7 +325,7 @@ class PortEnd(End):
 
     @property
     def _is_idle(self) -> bool:
-        return not (self._reading.is_pending or self._writing.is_pending)
+        return not (self._is_reading or self._writing.is_pending)
 
     def _close_when_idle(self) -> None:
         if self.is_closed and self._is_idle and not self._gives_up:

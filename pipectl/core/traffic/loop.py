@@ -37,14 +37,15 @@ _LAST = 1.0
 class Operation:
     """An OVERLAPPED of the loop: one operation at a time, whose end `ended` is told, with its status and bytes."""
 
-    __slots__ = ("_address", "_ended", "_lent", "_loop", "_overlapped", "reference")
+    __slots__ = ("_address", "_loop", "_overlapped", "ended", "lent", "reference")
 
     def __init__(self, loop: "Loop", ended: Callable[[int, int], None]) -> None:
         self._loop = loop
-        self._ended = ended
+        self.ended = ended
         self._overlapped = winapi.OVERLAPPED()
         self._address = addressof(self._overlapped)
-        self._lent: object = None
+        # The memory that is the kernel's until the end.
+        self.lent: object = None
         self.reference = byref(self._overlapped)
 
     @property
@@ -54,18 +55,13 @@ class Operation:
 
     def begun(self, lent: object = None) -> None:
         """Expect the end; `lent` is the memory that must live until then."""
-        self._lent = lent
+        self.lent = lent
         self._loop.pending[self._address] = self
 
     def tell(self) -> None:
         """Have the loop told that it has succeeded, where the system tells nothing."""
         self.begun()
         self._loop.port.post(_ENDED, self._address)
-
-    def end(self, status: int, count: int) -> None:
-        """Take the end, and tell it."""
-        self._lent = None
-        self._ended(status, count)
 
     def cancel(self, handle: Handle) -> None:
         """Ask for the end, if it is still to come."""
@@ -109,6 +105,9 @@ class Loop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._turn = itertools.count()
         self.is_stopping = False
+        # How many packets are asked for at once. On Wine each costs a call of its server, and one more if there are
+        # fewer: so no more than there are likely to be.
+        self.batch = 1
         self._error: BaseException | None = None
         self._at_end: Callable[[], None] = lambda: None
         self._thread: Thread | None = None
@@ -203,33 +202,35 @@ class Loop:
 
     def _run(self) -> None:
         try:
-            self._turn_until(lambda: self.is_stopping)
+            while not self.is_stopping:
+                self._run_once(None)
         except BaseException as error:  # noqa: BLE001 - `wait` raises it
             self.fail(error)
         try:
             self._at_end()
             deadline = Deadline(_LAST)
-            self._turn_until(lambda: not self.pending or deadline.passed, deadline)
+            while self.pending and not deadline.passed:
+                self._run_once(deadline.remaining())
         except BaseException as error:  # noqa: BLE001
             self.fail(error)
         finally:
             winapi.SetEvent(self._ended)
 
-    def _turn_until(self, is_over: Callable[[], bool], deadline: Deadline | None = None) -> None:
-        pending, timers, take = self.pending, self._timers, self.port.take
-        while not is_over():
-            seconds = deadline.remaining() if deadline else None
-            if timers:
-                due = max(0.0, timers[0][0] - time.perf_counter())
-                seconds = due if seconds is None else min(due, seconds)
-            for _key, address, status, count in take(seconds, len(pending) or 1) or ():
-                operation = pending.pop(address, None)
-                if operation is not None:
-                    operation.end(status, count)
-                elif self._orders:
-                    self._obey()
-            if timers and timers[0][0] <= time.perf_counter():
-                self._look_at_the_clock()
+    def _run_once(self, seconds: float | None) -> None:
+        """Take what has ended, waiting some seconds at most, and what is due."""
+        timers = self._timers
+        if timers:
+            due = max(0.0, timers[0][0] - time.perf_counter())
+            seconds = due if seconds is None else min(due, seconds)
+        for _key, address, status, count in self.port.take(seconds, self.batch) or ():
+            operation = self.pending.pop(address, None)
+            if operation is not None:
+                operation.lent = None
+                operation.ended(status, count)
+            elif self._orders:
+                self._obey()
+        if timers and timers[0][0] <= time.perf_counter():
+            self._look_at_the_clock()
 
     def _obey(self) -> None:
         while self._orders:

@@ -241,6 +241,7 @@ class Relay:
             opened(PipeStateError("the relay has had all clients that it was to have"))
             return
         self._came += 1
+        self.loop.batch = self.connected
         session.number = self._came
         self.events.connected(session)
         if not self._wants_clients():
@@ -267,6 +268,7 @@ class Relay:
         if session.is_visit:
             return
         self._left += 1
+        self.loop.batch = max(1, self.connected)
         self.events.left(session)
         if not self._wants_clients() and self._left == self._came:
             self.loop.stop()

@@ -116,7 +116,7 @@ class Session(User):
         self._owner.opened(self)
         held, self._held = self._held, None
         if held is not None:
-            self._pass_on(self.to_target, held)
+            self.received(self.client, held)
         elif self._early_end is not None:
             self.ended(self.client, *self._early_end)
         if not self._is_closing:
@@ -136,21 +136,35 @@ class Session(User):
 
     def received(self, end: End, data: bytes) -> None:
         self._last = time.perf_counter()
-        if self.target is not None:
-            self._pass_on(self._from(end), data)
+        sink: End | None
+        if end is self.client:
+            flow, sink = self.to_target, self.target
+        else:
+            flow, sink = self.to_client, self.client
+        if sink is not None:
+            if data and not (flow.is_refused or flow.is_finished):
+                flow.bytes += len(data)
+                flow.messages += end.is_message
+                sink.write(data)
+            else:
+                self._pass_on(flow, end, sink, data)
             return
         self._held = data
         if not self.number:
             self._open()
 
     def written(self, end: End) -> None:
-        flow = self._to(end)
-        self._last = time.perf_counter()
-        source = self._other(end)
-        source.release()
+        if end is self.client:
+            flow, source = self.to_client, self.target
+        else:
+            flow, source = self.to_target, self.client
+        assert source is not None
+        if source.is_long:
+            source.release()
         if not flow.is_over:
             source.read()
-        self._close_if_finished()
+        if flow.is_finished:
+            self._close_if_finished()
 
     def refused(self, end: End, lost: int, error: PipeError) -> None:
         flow = self._to(end)
@@ -194,18 +208,18 @@ class Session(User):
 
     # Passing on
 
-    def _pass_on(self, flow: Flow, data: bytes) -> None:
-        source, sink = self._ends(flow)
+    def _pass_on(self, flow: Flow, source: End, sink: End, data: bytes) -> None:
+        """Pass on what is no ordinary data: an empty message, or what comes where nothing is taken any more."""
         if flow.is_refused:
             flow.dropped += len(data)
-            source.release()
+            if source.is_long:
+                source.release()
             source.read()
         elif flow.is_finished and (data or not sink.is_message):
             self._after_its_end(flow, source, data)
         elif not (data or sink.is_message):
             self._empty_message(flow, source, sink)
         else:
-            flow.bytes += len(data)
             flow.messages += source.is_message
             sink.write(data)
 
@@ -321,10 +335,6 @@ class Session(User):
         other = self.target if end is self.client else self.client
         assert other is not None
         return other
-
-    def _ends(self, flow: Flow) -> tuple[End, End]:
-        assert self.target is not None
-        return (self.client, self.target) if flow is self.to_target else (self.target, self.client)
 
     def _name(self, end: End) -> str:
         return "client" if end is self.client else "target"
