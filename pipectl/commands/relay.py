@@ -63,6 +63,8 @@ class PlacesOptions(NamedTuple):
                 f"`{listen}`: other computers could connect, of which nothing is known here",
                 f"Listen on this computer alone: `tcp:{listen.port}`",
             )
+        if listen.kind is not Kind.PIPE and params["allow_remote"]:
+            raise click.UsageError(f"`--allow-remote` is for a pipe, and `{listen}` is for this computer alone")
         if target.kind is Kind.TCP and not target.port:
             raise click.UsageError(f"`{target}`: nothing can be reached at port 0")
         return cls(listen, target)

@@ -51,6 +51,7 @@ def said(program: Running, word: str) -> str:
         (["unix:/x", "svc"], "no kind of place"),
         (["tcp:10.1.2.3:80", "svc"], "other computers"),
         (["tcp:0.0.0.0:80", "svc"], "other computers"),
+        (["tcp:0", "svc", "--allow-remote"], "this computer alone"),
         (["svc", "--exec"], "PROGRAM"),
         (["svc", "x", "--linger", "none"], "--linger"),
         (["svc", "x", "--messages", "3"], "--messages"),

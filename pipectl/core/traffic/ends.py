@@ -13,6 +13,7 @@ everything before it was read, because a reader in byte mode does not see one th
 """
 
 import ctypes
+from contextlib import suppress
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -143,6 +144,9 @@ class End:
     def close(self, *, reset: bool = False) -> None:
         """Close it, and leave to the other side what was written, or with `reset` throw that away, if it can be."""
         raise NotImplementedError
+
+    def hurry(self) -> None:
+        """Be gone, once closed, without waiting for anybody: the loop ends."""
 
 
 class PortEnd(End):
@@ -317,7 +321,8 @@ class PortEnd(End):
         self._reading.cancel(self.handle)
         self._writing.cancel(self._sink)
         if reset:
-            self._throw_away()
+            with suppress(PipeError):  # there is nothing to throw away any more
+                self._throw_away()
         self._close_when_idle()
 
     def _throw_away(self) -> None:
@@ -456,8 +461,14 @@ class ProgramEnd(PortEnd):
         self._sink.close()
         self._await_end()
 
+    def hurry(self) -> None:
+        if self._gives_up and not self.is_gone:
+            self._await_end()
+
     def _await_end(self) -> None:
         """Let the program end by itself, until its time is up; what it still writes is for nobody."""
+        if self.is_gone:
+            return
         code = self._program.exit_code
         if code is None and not self._patience.passed and not self._loop.is_stopping:
             self._loop.after(_GLANCE, self._await_end)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipectl.core.win32.handle import Handle
 
 # How soon, in seconds, an instance that the system refused is asked for again.
-_RETRY = 1.0
+RETRY = 1.0
 
 
 class Listener(Protocol):
@@ -32,7 +32,11 @@ class Listener(Protocol):
 
 
 class PipeListener:
-    """Makes the instances of a pipe; there is always a spare one that listens, until `close`."""
+    """Makes the instances of a pipe; there is always a spare one that listens, until `close`, unless there is a limit.
+
+    `is_held` tells whether clients have instances of it, and so keep its name. Where nobody does, it is taken anew: an
+    instance must never be added to a pipe that another program has made meanwhile.
+    """
 
     def __init__(
         self,
@@ -41,8 +45,10 @@ class PipeListener:
         config: PipeConfig,
         came: Callable[[End], None],
         refused: Callable[[PipeError], None],
+        is_held: Callable[[], bool],
     ) -> None:
         self.place = place
+        self._is_held = is_held
         self._shared = shared
         self._config = config
         self._came = came
@@ -51,11 +57,11 @@ class PipeListener:
         self._is_open = False
         self._retry: Timer | None = None
 
-    def open(self, *, is_first: bool = True) -> None:
-        """Take the name, which must be free; or have more instances where clients still hold some of ours."""
+    def open(self) -> None:
+        """Take the name, which must be free, unless clients hold it for us."""
         self._is_open = True
         try:
-            self._add_instance(is_first=is_first)
+            self._add_instance()
         except PipeError:
             self._is_open = False
             raise
@@ -76,12 +82,12 @@ class PipeListener:
         self._retry = None
         try:
             while self._is_open and len(self._listening) < self._config.spare_instances:
-                self._add_instance(is_first=False)
+                self._add_instance()
         except PipeError as error:
             # With a limit of instances that is how a full relay looks.
             if not (self._config.max_instances and error.code == WinError.PIPE_BUSY):
                 self._refused(error)
-            self._retry = self._shared.loop.after(_RETRY, self._listen)
+            self._retry = self._shared.loop.after(RETRY, self._listen)
 
     def freed(self) -> None:
         """Make the instance of a client that has left available again, if there is a limit."""
@@ -89,7 +95,8 @@ class PipeListener:
             self._retry.cancel()
             self._listen()
 
-    def _add_instance(self, *, is_first: bool) -> None:
+    def _add_instance(self) -> None:
+        is_first = not (self._listening or self._is_held())
         handle = self._config.create(self.place.name, is_first=is_first)
         self._shared.loop.watch(handle)
         operation = Operation(self._shared.loop, lambda status, _count: self._connected(operation, status))

@@ -20,7 +20,7 @@ from pipectl.core.constants import STATUS_BUFFER_OVERFLOW, STATUS_PENDING, STATU
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PipeError
 from pipectl.core.win32 import calls, winapi
-from pipectl.core.win32.handle import Handle, wait
+from pipectl.core.win32.handle import Closing, Handle, wait
 from pipectl.core.win32.port import CompletionPort
 
 _T = TypeVar("_T")
@@ -182,7 +182,7 @@ class Loop:
     def elsewhere(self, function: Callable[[], _T], done: Callable[[_T | PipeError], None]) -> None:
         """Call a function that may block in another thread, and tell the loop what it returned, or its PipeError.
 
-        What it returns after the end of the loop is for nobody.
+        What it returns after the end of the loop is for nobody, and closed if it can be.
         """
         if self._helpers is None:
             self._helpers = ThreadPoolExecutor(_HELPERS, "relay")
@@ -196,6 +196,8 @@ class Loop:
         except BaseException as error:  # noqa: BLE001 - `wait` raises it
             self.abort(error)
             return
+        if self.is_stopping and isinstance(result, Closing):
+            result.close()
         self.post(done, result)
 
     # The thread

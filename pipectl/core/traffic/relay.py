@@ -50,13 +50,13 @@ class RelayConfig(NamedTuple):
 
 
 class RelayEvents:
-    """What a relay reports, in its one thread; a subclass takes what it needs. What one raises ends the relay."""
+    """What a relay reports, in its one thread; a subclass takes what it needs. An exception in one ends the relay."""
 
     def started(self, relay: "Relay") -> None:
         """The relay listens; in the thread that has started it."""
 
     def connected(self, session: Session) -> None:
-        """A client has come, and is being connected to the target."""
+        """A client has come, and is being connected to the target; a PipeError here ends that client alone."""
 
     def opened(self, session: Session) -> None:
         """A client is connected to the target."""
@@ -65,7 +65,7 @@ class RelayEvents:
         """A session is over; it knows how much has passed, and how it has ended."""
 
     def turned_away(self, error: PipeError) -> None:
-        """A client by TCP was not let in."""
+        """A client was not let in: by TCP, or because the relay has had all that it was to have."""
 
     def refused(self, error: PipeError) -> None:
         """The system has refused a further instance; the relay goes on, and tries again."""
@@ -100,6 +100,8 @@ class Relay:
         self.linger = config.linger
         self.client_idle = config.client_idle
         self.sessions: set[Session] = set()
+        # Clients of whom is looked up who they are.
+        self._entering: set[End] = set()
         self._environment = environment
         self._came = self._left = 0
         self._bytes_in = self._bytes_out = 0
@@ -117,11 +119,18 @@ class Relay:
     def _listener_of(self, place: Place) -> Listener:
         match place.kind:
             case Kind.PIPE:
-                return PipeListener(self._shared, place, self.config.pipe, self._client_came, self.events.refused)
+                return PipeListener(
+                    self._shared,
+                    place,
+                    self.config.pipe,
+                    self._client_came,
+                    self.events.refused,
+                    lambda: bool(self.sessions),
+                )
             case Kind.TCP:
                 from .sockets import TcpListener
 
-                return TcpListener(self._shared, place, self._client_came)
+                return TcpListener(self._shared, place, self._client_came, self.events.refused)
             case _:
                 return StdioListener(self._shared, place, self._client_came)
 
@@ -203,10 +212,7 @@ class Relay:
     # Clients
 
     def _listen(self) -> None:
-        if isinstance(self._listener, PipeListener):
-            self._listener.open(is_first=not self.sessions)
-        else:
-            self._listener.open()
+        self._listener.open()
         self._is_listening = True
 
     def _client_came(self, end: End) -> None:
@@ -217,9 +223,11 @@ class Relay:
         elif admit is None or self.place.kind is not Kind.TCP:
             self._begin(end, None)
         else:
+            self._entering.add(end)
             self.loop.elsewhere(partial(admit, end.handle), partial(self._admitted, end))
 
     def _admitted(self, end: End, who: object) -> None:
+        self._entering.discard(end)
         if isinstance(who, PipeError):
             end.close(reset=True)
             self.events.turned_away(who)
@@ -238,12 +246,18 @@ class Relay:
     def begin(self, session: Session, opened: Opened) -> None:
         """Count a client, and connect it to the target."""
         if not self._wants_clients():
-            opened(PipeStateError("the relay has had all clients that it was to have"))
+            error = PipeStateError("the relay has had all clients that it was to have")
+            self.events.turned_away(error)
+            opened(error)
             return
         self._came += 1
         self.loop.batch = self.connected
         session.number = self._came
-        self.events.connected(session)
+        try:
+            self.events.connected(session)
+        except PipeError as error:  # as where nobody knows any more who it was
+            opened(error)
+            return
         if not self._wants_clients():
             self._stop_listening()
         stock, self._stock = self._stock, None
@@ -336,8 +350,13 @@ class Relay:
         self._shared.flusher.close()
         if self._stock is not None:
             self._stock.end.close()
+        for end in self._entering:
+            end.close(reset=True)
         for session in list(self.sessions):
             session.close()
+            for one in (session.client, session.target):
+                if one is not None:
+                    one.hurry()
 
 
 class _Stock(User):

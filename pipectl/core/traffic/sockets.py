@@ -2,12 +2,14 @@
 
 import ctypes
 from collections.abc import Callable
+from functools import partial
 
 from pipectl.core.constants import STATUS_SUCCESS
 from pipectl.core.errors import PipeError, timed_out
 from pipectl.core.win32.winsock import ACCEPT_ROOM, Address, Socket
 
 from .ends import End, Shared, SocketEnd
+from .listeners import RETRY
 from .loop import Operation
 from .places import Place
 from .targets import Environment, Opened, Opening
@@ -26,8 +28,15 @@ def address_of(place: Place) -> Address:
 class TcpListener:
     """Listens on an address of TCP; each client that comes is an end."""
 
-    def __init__(self, shared: Shared, place: Place, came: Callable[[End], None]) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        place: Place,
+        came: Callable[[End], None],
+        refused: Callable[[PipeError], None],
+    ) -> None:
         self._shared = shared
+        self._refused = refused
         self.place = place
         self._came = came
         self._listening: Socket | None = None
@@ -52,6 +61,16 @@ class TcpListener:
         if listening is not None:
             listening.close()
 
+    def _accept_next(self, listening: Socket) -> None:
+        """Wait for a further client; what the system refuses is asked for again later."""
+        if self._listening is not listening:
+            return
+        try:
+            self._accept(listening)
+        except PipeError as error:
+            self._refused(error)
+            self._shared.loop.after(RETRY, partial(self._accept_next, listening))
+
     def _accept(self, listening: Socket) -> None:
         socket = Socket(is_ipv6=address_of(self.place).is_ipv6, name=f"a client of {self.place}")
         room = ctypes.create_string_buffer(ACCEPT_ROOM)
@@ -67,7 +86,7 @@ class TcpListener:
         if self._listening is not listening:
             socket.close()
             return
-        self._accept(listening)
+        self._accept_next(listening)
         if status != STATUS_SUCCESS:  # it has left before it was let in
             socket.close()
             return

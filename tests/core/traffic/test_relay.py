@@ -31,6 +31,7 @@ from pipectl.core.pipe.framing import Count
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.traffic.places import Kind, Place, parse
 from pipectl.core.traffic.relay import Relay, RelayConfig
+from pipectl.core.traffic.session import Session
 from pipectl.core.traffic.targets import Opening
 from pipectl.core.win32.calls import create_named_pipe
 from pipectl.core.win32.queries import set_named_pipe_handle_state
@@ -605,6 +606,67 @@ def test_handles_stay_as_many_whatever_ends(
         before = go(rounds)
         assert go(rounds) <= before + 4
         assert relay.connected == 0
+
+
+def test_with_a_limit_of_instances_the_next_client_waits(pipe_name: str, behind: str) -> None:
+    with PipeServer(behind, echo), relaying(pipe_name, behind, pipe=PipeConfig(max_instances=1)) as (_, told):
+        for _ in range(3):
+            with connect(pipe_name, PATIENCE, wait=Wait.EXISTS) as client:
+                assert client.transact(b"x", PATIENCE) == b"x"
+                with pytest.raises(PipeBusyError):
+                    connect(pipe_name, 0)
+            told.end()
+
+
+def test_it_adds_no_instance_to_a_pipe_that_another_has_made(pipe_name: str, behind: str) -> None:
+    with PipeServer(behind, echo), relaying(pipe_name, behind, pipe=PipeConfig(max_instances=1)) as (relay, told):
+        client = connect(pipe_name, PATIENCE)
+        assert client.transact(b"x", PATIENCE) == b"x"
+        create = PipeConfig.create
+        calls: list[bool] = []
+
+        def spied(config: PipeConfig, pipe: str, *, is_first: bool) -> object:
+            calls.append(is_first)
+            return create(config, pipe, is_first=is_first)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(PipeConfig, "create", spied)
+            client.close()
+            told.end()
+            with connect(pipe_name, PATIENCE, wait=Wait.EXISTS) as other:
+                assert other.transact(b"y", PATIENCE) == b"y"
+        assert calls[0] is True  # the name was free for a moment, and is taken as at the start
+        assert not relay.wait(0)
+
+
+def test_a_question_about_a_client_ends_that_client_alone(pipe_name: str, behind: str) -> None:
+    with PipeServer(behind, echo), relaying(pipe_name, behind) as (_, told):
+        connected, questions = told.connected, [PipeClosedError("gone meanwhile")]
+
+        def ask(session: Session) -> None:
+            if questions:
+                raise questions.pop()
+            connected(session)
+
+        told.connected = ask  # type: ignore[method-assign]
+        with connect(pipe_name, PATIENCE) as first:
+            first.send(b"x", PATIENCE)
+            assert isinstance(told.end().error, PipeClosedError)
+        with connect(pipe_name, PATIENCE) as second:
+            assert second.transact(b"x", PATIENCE) == b"x"
+
+
+def test_its_end_ends_the_programs_that_linger(pipe_name: str) -> None:
+    text = "import time; print('here', flush=True); time.sleep(600)"
+    with relaying(pipe_name, program(text), linger=60) as (relay, told):
+        with connect(pipe_name, PATIENCE) as client:
+            assert client.receive(PATIENCE).strip() == b"here"
+        (session,) = relay.sessions
+        begun = time.perf_counter()
+    assert time.perf_counter() - begun < 10
+    assert told.end() is session
+    assert session.target is not None
+    assert session.target.remark == "was ended"
 
 
 # Eager
