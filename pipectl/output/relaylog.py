@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from pipectl.core.errors import PipeError
+from pipectl.core.errors import PipeAccessError, PipeError
 from pipectl.core.inventory.peers import ClientProcess
 from pipectl.core.models import Process
 from pipectl.core.traffic.relay import Relay, RelayEvents
@@ -75,7 +75,8 @@ class RelayLog(EventLog[Relay], RelayEvents):
 
     def turned_away(self, error: PipeError) -> None:
         """Tell of a client that was not let in."""
-        self.warn(f"not let in: {error} (`--allow` says who is)")
+        hint = " (`--allow` says who is)" if isinstance(error, PipeAccessError) else ""
+        self.warn(f"not let in: {error}{hint}")
 
     def refused(self, error: PipeError) -> None:
         """Warn that fewer clients can be there at once than were asked for."""

@@ -22,8 +22,8 @@ from .ends import End, Ending, Limits, Shared, User
 from .listeners import Listener, PipeListener, StdioListener
 from .loop import Loop
 from .places import Kind, Place
-from .session import Session
-from .targets import Opened, Opening, PipeTarget, ProgramTarget, StdioTarget, Target
+from .session import Connected, Session
+from .targets import Opening, PipeTarget, ProgramTarget, StdioTarget, Target
 
 # How soon, in seconds, an eager relay asks again for a target that is not there.
 _RETRY = 0.25
@@ -98,7 +98,6 @@ class Relay:
         self.target_place = target
         self.half_closes = config.half_closes
         self.linger = config.linger
-        self.client_idle = config.client_idle
         self.sessions: set[Session] = set()
         # Clients of whom is looked up who they are.
         self._entering: set[End] = set()
@@ -188,6 +187,8 @@ class Relay:
             self.loop.post(self._fill_stock)
         if self.config.stop_after.idle is not None:
             self.loop.post(self._stop_when_idle, self.config.stop_after.idle)
+        if self.config.client_idle is not None:
+            self.loop.post(self._end_idle_sessions, self.config.client_idle)
         return self
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -243,7 +244,7 @@ class Relay:
         most = 1 if Kind.STDIO in (self.place.kind, self.target_place.kind) else self.config.stop_after.clients
         return most is None or self._came < most
 
-    def begin(self, session: Session, opened: Opened) -> None:
+    def begin(self, session: Session, opened: Connected) -> None:
         """Count a client, and connect it to the target."""
         if not self._wants_clients():
             error = PipeStateError("the relay has had all clients that it was to have")
@@ -262,7 +263,7 @@ class Relay:
             self._stop_listening()
         stock, self._stock = self._stock, None
         if stock is not None:
-            stock.hand_over(session, opened)
+            stock.hand_over(opened)
             self._fill_stock()
         else:
             self._target.open(opened, partial(self._environment, session))
@@ -335,6 +336,18 @@ class Relay:
 
     # Ending
 
+    def _end_idle_sessions(self, seconds: float) -> None:
+        """Let clients go that have been silent for some seconds, and look again; one timer serves them all."""
+        now = time.perf_counter()
+        next_look = seconds
+        for session in [session for session in self.sessions if session.number]:
+            left = session.last_activity + seconds - now
+            if left <= 0:
+                session.close(ended_by="relay")
+            else:
+                next_look = min(next_look, left)
+        self.loop.after(max(next_look, seconds / 20), partial(self._end_idle_sessions, seconds))
+
     def _stop_when_idle(self, seconds: float) -> None:
         busiest = max((session.last_activity for session in self.sessions), default=0.0)
         left = max(self._last, busiest) + seconds - time.perf_counter()
@@ -376,8 +389,6 @@ class _Stock(User):
         end.close()
         self._ended(error or PipeStateError("the target has closed the connection", subject=end.name))
 
-    def hand_over(self, session: Session, opened: Opened) -> None:
+    def hand_over(self, opened: Connected) -> None:
         """Give the connection to a client, and what has come from it."""
-        opened(self.end)
-        if self._first is not None:
-            session.received(self.end, self._first)
+        opened(self.end, self._first)

@@ -15,7 +15,6 @@ How one side ends is told to the other as well as that can be told:
 """
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from pipectl.core.errors import PipeClosedError, PipeError, PipeStateError
@@ -25,22 +24,27 @@ from .loop import Timer
 
 if TYPE_CHECKING:
     from .loop import Loop
-    from .targets import Opened
 
 # How long, in seconds, a client may look, and leave, without a connection to the target being made for it.
 _LOOK = 0.05
+
+
+class Connected(Protocol):
+    """Is given a connection to the target, perhaps with what has come from it before, or why there is none."""
+
+    def __call__(self, target: End | PipeError, first: bytes | None = None, /) -> None:
+        """Take it."""
 
 
 class Owner(Protocol):
     """What a session needs of its relay."""
 
     loop: "Loop"
-    # Seconds: what an end that cannot be told has, and a client's silence; None is no limit.
+    # Seconds that an end which cannot be told has.
     linger: float
-    client_idle: float | None
     half_closes: bool
 
-    def begin(self, session: "Session", opened: "Opened") -> None:
+    def begin(self, session: "Session", opened: Connected) -> None:
         """Count the client, and connect it to the target."""
 
     def opened(self, session: "Session") -> None:
@@ -87,7 +91,6 @@ class Session(User):
         self._last = self.begun
         self._look: Timer | None = None
         self._silence: Timer | None = None
-        self._idle: Timer | None = None
         client.user = self
 
     # The beginning
@@ -103,9 +106,8 @@ class Session(User):
     def _open(self) -> None:
         _cancelled(self._look)
         self._owner.begin(self, self._opened)
-        self._watch_idle()
 
-    def _opened(self, target: End | PipeError) -> None:
+    def _opened(self, target: End | PipeError, first: bytes | None = None) -> None:
         if isinstance(target, PipeError):
             self.close(target, ended_by="target")
             return
@@ -119,7 +121,9 @@ class Session(User):
             self.received(self.client, held)
         elif self._early_end is not None:
             self.ended(self.client, *self._early_end)
-        if not self._is_closing:
+        if first is not None:
+            self.received(target, first)
+        elif not self._is_closing:
             target.read()
 
     @property
@@ -283,7 +287,7 @@ class Session(User):
             return
         self._is_closing = True
         self.error, self.ended_by = error, self.ended_by or ended_by
-        for timer in (self._look, self._silence, self._idle):
+        for timer in (self._look, self._silence):
             _cancelled(timer)
         if self._held is not None:
             self.to_target.dropped += len(self._held)
@@ -296,32 +300,15 @@ class Session(User):
     def _await_silence(self) -> None:
         """Close once nothing has been heard for `linger`."""
         if self._silence is None:
-            self._last = max(self._last, time.perf_counter())
-            self._silence = self._after_silence(self._owner.linger, self._fell_silent)
+            self._last = time.perf_counter()
+            self._silence = self._owner.loop.after(self._owner.linger, self._look_for_silence)
 
-    def _fell_silent(self) -> None:
-        self.close(ended_by="client" if self.to_target.is_over else "target")
-
-    def _watch_idle(self) -> None:
-        if self._owner.client_idle is not None:
-            self._idle = self._after_silence(self._owner.client_idle, self._was_idle)
-
-    def _was_idle(self) -> None:
-        self.close(ended_by="relay")
-
-    def _after_silence(self, seconds: float, function: Callable[[], None]) -> Timer:
-        """Call a function once nothing has passed for some seconds."""
-
-        def look() -> None:
-            left = self._last + seconds - time.perf_counter()
-            if self._is_closing:
-                return
-            if left <= 0:
-                function()
-            else:
-                self._owner.loop.after(left, look)
-
-        return self._owner.loop.after(seconds, look)
+    def _look_for_silence(self) -> None:
+        left = self._last + self._owner.linger - time.perf_counter()
+        if left > 0:
+            self._silence = self._owner.loop.after(left, self._look_for_silence)
+        else:
+            self.close(ended_by="client" if self.to_target.is_over else "target")
 
     # Its two sides
 

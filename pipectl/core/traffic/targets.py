@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .loop import Timer
 
+
 Opened = Callable[[End | PipeError], None]
 # What a program finds in its environment, asked for in another thread.
 Environment = Callable[[], Mapping[str, str]]

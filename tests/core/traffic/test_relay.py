@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from queue import SimpleQueue
 
 import pytest
 
@@ -27,6 +28,7 @@ from pipectl.core.inventory.peers import Expected
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.pipe.flusher import Flusher
 from pipectl.core.pipe.framing import Count
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.traffic.places import Kind, Place, parse
@@ -364,6 +366,29 @@ def test_the_end_waits_until_what_stands_before_it_is_read(pipe_name: str, backg
             assert read_file(server, 100, PATIENCE) == (b"", False)
 
 
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_the_end_is_told_only_if_all_before_it_was_taken(
+    pipe_name: str, background: Background, monkeypatch: pytest.MonkeyPatch, is_taken: bool
+) -> None:
+    flushes: SimpleQueue[Callable[[bool], None]] = SimpleQueue()
+    monkeypatch.setattr(Flusher, "flush", lambda _self, _handle, _deadline, done: flushes.put(done))
+    with create_named_pipe(pipe_name) as server, relaying("tcp:0", pipe_name) as (relay, told):
+        connecting = background(connect_named_pipe, server, PATIENCE)
+        with tcp_client(relay) as client:
+            client.sendall(b"abc")
+            client.shutdown(socket.SHUT_WR)
+            connecting.result(PATIENCE)
+            flushed = flushes.get(timeout=PATIENCE)
+            assert read_file(server, 100, PATIENCE) == (b"abc", False)
+            with pytest.raises(PipeTimeoutError):
+                read_file(server, 100, 0.1)
+            flushed(is_taken)
+            if is_taken:
+                assert read_file(server, 100, PATIENCE) == (b"", False)
+            else:
+                assert isinstance(told.end().error, PipeTimeoutError)
+
+
 def test_fin_to_a_byte_pipe_still_gets_a_slow_answer(pipe_name: str) -> None:
     def answer(client: Client, data: bytes) -> None:
         threading.Timer(0.2, client.send, [data * 2]).start()
@@ -657,14 +682,18 @@ def test_a_question_about_a_client_ends_that_client_alone(pipe_name: str, behind
 
 
 def test_its_end_ends_the_programs_that_linger(pipe_name: str) -> None:
-    text = "import time; print('here', flush=True); time.sleep(600)"
-    with relaying(pipe_name, program(text), linger=60) as (relay, told):
-        with connect(pipe_name, PATIENCE) as client:
-            assert client.receive(PATIENCE).strip() == b"here"
-        (session,) = relay.sessions
+    text = "import sys, time; sys.stdout.write('here'); time.sleep(600)"
+    with (
+        relaying(pipe_name, program(text), linger=60, client_idle=0.3) as (_, told),
+        connect(pipe_name, PATIENCE) as client,
+    ):
+        assert client.receive(PATIENCE) == b"here"
+        with pytest.raises(PipeClosedError):
+            client.receive(PATIENCE)  # which is when the program begins to linger
+        assert told.ends.empty()
         begun = time.perf_counter()
     assert time.perf_counter() - begun < 10
-    assert told.end() is session
+    session = told.end()
     assert session.target is not None
     assert session.target.remark == "was ended"
 
@@ -697,6 +726,25 @@ def test_an_eager_relay_keeps_what_the_target_says_first(pipe_name: str, behind:
             with connect(pipe_name, PATIENCE, wait=Wait.EXISTS) as client:
                 client.send(b"x", PATIENCE)
                 assert [client.receive(PATIENCE) for _ in range(2)] == [b"welcome", b"x"]
+
+
+def test_an_eager_relay_reads_on_only_when_the_first_words_are_written(pipe_name: str, behind: str) -> None:
+    """A greeting that does not fit into the client's pipe, and more behind it: one write at a time."""
+
+    def greet(client: Client) -> bytes:
+        for number in range(20):
+            client.send(b"%d" % number * 60_000)
+        return b"the last"
+
+    with (
+        PipeServer(behind, echo, events=reporting(connected=greet)),
+        relaying(pipe_name, behind, is_eager=True),
+        connect(pipe_name, PATIENCE, wait=Wait.EXISTS) as client,
+    ):
+        client.send(b"x", PATIENCE)
+        time.sleep(0.2)  # in which nothing is read
+        messages = [client.receive(PATIENCE) for _ in range(22)]
+    assert messages == [*(b"%d" % number * 60_000 for number in range(20)), b"the last", b"x"]
 
 
 # The end
