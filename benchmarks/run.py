@@ -43,6 +43,9 @@ GOALS = {
     "write_read_1m": 1.0,
     "write_64k": 0.98,
 }
+# The same with a relay between, by the time without it.
+RELAY_GOALS = {"write_read_64": 1 / 2.2, "write_64k": 0.45}
+RELAY_CLIENTS = 1000
 SERVER_GOALS = {1: 1.0, 100: 0.95, 1000: 0.95}
 CURVE_BYTES = tuple(1 << power for power in range(6, 25, 3))
 CURVE_CLIENTS = (1, 10, 100, 1000, 5000)
@@ -105,6 +108,7 @@ def main() -> None:
         "servers": servers,
         "curves": curves,
         "memory": memory,
+        "relay": relay,
         "startup": startup,
     }
     parser = argparse.ArgumentParser(description="Compare pipectl with its peers.")
@@ -310,6 +314,44 @@ def memory(_rounds: int) -> dict[str, float]:
         f"  all of them connected in {connecting:.1f} s, and answered once in {echoing:.2f} s"
     )
     return {"bytes": per_client, "connected": connected, "connecting": connecting, "echoing": echoing}
+
+
+# A relay between a client and a server that are both in C
+
+
+def relay(rounds: int) -> dict[str, Any]:
+    """Have the same client do the same work with the same server, directly and through a relay."""
+    with contextlib.ExitStack() as stack:
+        pipe, front = unique_pipe(), unique_pipe()
+        start(stack, str(PEER), "server", pipe, str(BUFFER))
+        direct = start(stack, str(PEER), "client", pipe)
+        direct.seconds("write_read_64", 1)
+        between = start(stack, sys.executable, str(HERE / "servers" / "pipectl_relay.py"), front, pipe)
+        between.ask("")
+        workers = {
+            "through the relay": start(stack, str(PEER), "client", front),
+            "direct again": start(stack, str(PEER), "client", pipe),
+        }
+        results: dict[str, Any] = {
+            work: report(work, blocks(work, direct, workers, rounds), goal) for work, goal in RELAY_GOALS.items()
+        }
+        results["clients"] = relayed_clients(stack, pipe, front, between, rounds)
+        return results
+
+
+def relayed_clients(
+    stack: contextlib.ExitStack, pipe: str, front: str, between: Worker, rounds: int
+) -> dict[str, Ratio]:
+    """Have many clients at once echoed through the relay, and tell what has passed."""
+    loads = {}
+    for name, place in {"direct": pipe, "through the relay": front}.items():
+        loads[name] = start(stack, str(PEER), "load", place, str(RELAY_CLIENTS))
+        loads[name].read()
+    reference = loads.pop("direct")
+    table = report(f"{RELAY_CLIENTS} clients", blocks("", reference, loads, rounds), 0.5)
+    threads, connected, to_target, to_clients = map(int, between.ask("").split())
+    print(f"  {connected} clients connected, {to_target} bytes there, {to_clients} back, {threads} thread")
+    return table
 
 
 # Start-up

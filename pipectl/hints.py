@@ -40,6 +40,10 @@ _BY_CODE: dict[int, str] = {
     "`secpol.msc`",
     WinError.WRONG_TARGET_NAME: "Write the computer's own name, and not an alias: `hostname` on that computer",
     WinError.LOGON_FAILURE: r"The remote computer refused the logon: connect first with `net use \\HOST\IPC$`",
+    WinError.CONNECTION_REFUSED: "Nothing listens there: `netstat -ano` shows what does",
+    WinError.WSAECONNREFUSED: "Nothing listens there: `netstat -ano` shows what does",
+    WinError.WSAEADDRINUSE: "Another program has that port, as `netstat -ano` shows: choose another, or 0 for any",
+    WinError.WSAEACCES: "Another program has that port for itself, or Windows keeps it: choose another, or 0 for any",
     WinError.PIPE_BUSY: "Wait for a free instance: `pipectl wait {subject}`",
     WinError.SEM_TIMEOUT: "All instances stayed in use: allow more time with `--timeout SECONDS`",
     WinError.WAIT_TIMEOUT: _MORE_TIME,
@@ -154,6 +158,7 @@ _BY_TOPIC: dict[str, str] = {
     "own instances": "Add an entry that grants this user FILE_CREATE_PIPE_INSTANCE, such as `(A;;GA;;;SID)`",
     "name": _FORMS,
     "waiting": "Try to open it instead: `pipectl info {subject}`",
+    "place": "Write NAME, pipe:NAME, tcp:PORT, tcp:HOST:PORT, or - for stdin and stdout",
     "path": f"{_FORMS}; a POSIX shell needs single quotes around it",
 }
 

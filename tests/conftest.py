@@ -36,6 +36,7 @@ if sys.platform != "win32":
         "core/checks/test_selftest.py",
         "core/children/*",
         "core/inventory/test_bounded.py",
+        "core/inventory/test_callers.py",
         "core/inventory/test_details.py",
         "core/inventory/test_pe*.py",
         "core/inventory/test_processes.py",

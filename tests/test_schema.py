@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -156,6 +157,32 @@ if sys.platform == "win32":
         objects = result.result(20).objects
         check("serve", objects)
         assert {one["event"] for one in objects} == {"listening", "connected", "received", "answered", "left"}
+
+    def test_the_events_of_a_relay_fit(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
+        with PipeServer(f"{pipe_name}-2", echo, config=PipeConfig(is_message=False)):
+            result = background(
+                pipectl, "relay", pipe_name, f"{pipe_name}-2", "--count", "2", "--type", "message", "--json"
+            )
+            for data in (b"", b"text"):
+                with connect(pipe_name, 10, wait=Wait.EXISTS) as client:
+                    client.send(data, 5)
+                    client.send(b"x", 5)
+                    client.receive(5)
+        objects = result.result(20).objects
+        check("relay", objects)
+        assert [one["event"] for one in objects] == ["listening", "connected", "left", "connected", "left"]
+
+    def test_what_an_eager_relay_tells_of_its_target_fits(
+        pipe_name: str, pipectl: Pipectl, background: Background
+    ) -> None:
+        line = ["relay", pipe_name, f"{pipe_name}-2", "--eager", "--once", "--type", "message", "--json"]
+        result = background(pipectl, *line)
+        time.sleep(0.3)  # without which the target would be there from the start
+        with PipeServer(f"{pipe_name}-2", echo), connect(pipe_name, 10, wait=Wait.EXISTS) as client:
+            client.transact(b"x", 5)
+        objects = result.result(20).objects
+        check("relay", objects)
+        assert [one["event"] for one in objects] == ["listening", "closed", "open", "connected", "left"]
 
     def test_the_clients_of_a_pipe_fit(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
         result = background(pipectl, "client-pid", pipe_name, "--count", "1", "--json")

@@ -14,6 +14,7 @@ class Entry(NamedTuple):
 COMMANDS = {
     "call": Entry("pipectl.commands.call", "Send one request to a pipe and print the reply."),
     "serve": Entry("pipectl.commands.serve", "Serve a pipe: echo, a fixed reply, or a program's answers."),
+    "relay": Entry("pipectl.commands.relay", "Pass data between a pipe and a pipe, TCP port, program or stdio."),
     "list": Entry("pipectl.commands.list", "List the named pipes on this computer and their instances."),
     "who": Entry("pipectl.commands.who", "Show which processes have a pipe open: its server and its clients."),
     "watch": Entry(

@@ -37,6 +37,7 @@ _TOUR = (
     Step("Show and set the read mode of a handle", "state {n} --read-mode message"),
     Step("Wait until a pipe is free, without opening it", "wait {n}"),
     Step("Serve a pipe (here for one client)", "serve {n}-served --reply pong --once", client=True),
+    Step("Pass data between two pipes (here for one client)", "relay {n}-relayed {n} --once", client=True),
     Step("Show who connects to a pipe", "client-pid {n}-listen --count 1", client=True),
     Step("Run a command over anonymous pipes and get its exit code", "popen -- cmd /c echo hello from a child"),
     Step("List pipes by pattern", "list {n}*"),

@@ -1,6 +1,5 @@
 """`pipectl serve`: a server with the answers that the command line gives it."""
 
-import re
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from functools import partial
@@ -8,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pipectl.options import EXEC, OUTPUT, Command, Option, UsageError, option, with_examples
+from pipectl.options import EXEC, OUTPUT, Option, UsageError, option, with_examples
 from pipectl.options.client import pipe_argument
 from pipectl.options.payload import PayloadFormat, ViewOptions
 from pipectl.options.replies import FileReply, TextReply
-from pipectl.options.server import EndOptions, PipeOptions
+from pipectl.options.server import EndOptions, ExecCommand, PipeOptions, log_file_option
 from pipectl.options.types import DURATION, FILE
 from pipectl.output import Output, View
 
@@ -26,17 +25,6 @@ if TYPE_CHECKING:
     from pipectl.output.serverlog import ServerLog
 
 _ANSWERS = "What is answered"
-
-
-class ServeCommand(Command):
-    """Leaves everything after `--exec` to the program."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the `--` behind `--exec` that the person left out."""
-        if EXEC in args:
-            end = args.index(EXEC) + 1
-            args = [*args[:end], *([] if args[end : end + 1] == ["--"] else ["--"]), *args[end:]]
-        return super().parse_args(ctx, args)
 
 
 class AnswerOptions(NamedTuple):
@@ -100,17 +88,11 @@ class AnswerOptions(NamedTuple):
         return cls(None if file is None else FileReply(file, written), params["program"], timeout)
 
 
-def _append_to(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        output = ctx.ensure_object(Output)
-        output.path, output.appends = value, True
-
-
 @with_examples(
     ("pipectl serve svc --reply pong", "Answer every message with `pong`, until Ctrl+C."),
     ("pipectl serve svc --type byte --once", "Echo one client's bytes, and end when it leaves."),
     ("pipectl serve svc --allow users --exec sort /r", "Let a program answer: the message is its stdin."),
-    cls=ServeCommand,
+    cls=ExecCommand,
     groups={"view": ViewOptions, "answers": AnswerOptions, "made": PipeOptions, "stop_after": EndOptions},
 )
 @pipe_argument
@@ -122,15 +104,7 @@ def _append_to(ctx: click.Context, _parameter: click.Parameter, value: str | Non
     section=OUTPUT,
     help="What to log: every message, only connects and disconnects, or nothing.",
 )
-@option(
-    "--log-file",
-    type=FILE,
-    metavar="FILE",
-    section=OUTPUT,
-    expose_value=False,
-    callback=_append_to,
-    help="Append the log to this file, instead of writing it to stdout.",
-)
+@log_file_option
 @click.pass_obj
 def command(
     output: Output,
@@ -180,14 +154,10 @@ def _announce_program(output: Output, program: tuple[str, ...]) -> None:
     """Show the whole command line, which has all options after `--exec`, and warn if there is no such program."""
     from subprocess import list2cmdline
 
-    from pipectl.core.children.search import batch_file, is_program
+    from pipectl.output.programs import warn_if_missing
 
     output.note(f"for each message: {list2cmdline(program)}")
-    if not is_program(program[0]):
-        batch = batch_file(program[0])
-        output.warning(
-            f"`{program[0]}` is not found" + (f"; a batch file needs its ending: `{batch}`" if batch else "")
-        )
+    warn_if_missing(output, program[0])
 
 
 def _answer(stack: ExitStack, events: "ServerLog", output: Output, answers: AnswerOptions) -> "Answer":
@@ -204,12 +174,7 @@ def _program(events: "ServerLog", output: Output, answers: AnswerOptions) -> "Pr
     from pipectl.core.traffic.programs import Failure, ProgramAnswers
 
     def environment(client: "Client") -> dict[str, str]:
-        process = events.visitor(client).process
-        # A client chooses the name and the folder of its program, and a batch file obeys what a variable expands to.
-        exe = process.program and re.sub(r"[^A-Za-z0-9._-]", "_", process.program)
-        user = process.user and re.sub(r"[^\w .@$\\-]", "_", process.user)
-        facts = {"PID": process.pid, "EXE": exe, "USER": user, "SESSION": process.session}
-        return {f"PIPECTL_CLIENT_{name}": "" if fact is None else str(fact) for name, fact in facts.items()}
+        return events.visitor(client).environment()
 
     def failed(client: "Client", failure: Failure) -> None:
         what = f"ended with exit code {failure.exit_code}"

@@ -190,10 +190,11 @@ FSCTL_PIPE_TRANSCEIVE = 0x0011_C017
 STATUS_SUCCESS = 0
 STATUS_PENDING = 0x103
 STATUS_BUFFER_OVERFLOW = 0x8000_0005
+STATUS_END_OF_FILE = 0xC000_0011
 
 
 class WinError(IntEnum):
-    """The Win32 error codes that pipe functions give; a name with ERROR_ before it is the Win32 symbol."""
+    """The Win32 error codes that functions of pipes and sockets give; `symbol` is Microsoft's name of each."""
 
     SUCCESS = 0
     FILE_NOT_FOUND = 2
@@ -234,7 +235,10 @@ class WinError(IntEnum):
     NOT_FOUND = 1168
     NO_NET_OR_BAD_PATH = 1203
     SESSION_CREDENTIAL_CONFLICT = 1219
+    CONNECTION_REFUSED = 1225
     NETWORK_UNREACHABLE = 1231
+    HOST_UNREACHABLE = 1232
+    CONNECTION_ABORTED = 1236
     SMB_GUEST_LOGON_BLOCKED = 1272
     LOGON_FAILURE = 1326
     ACCOUNT_RESTRICTION = 1327
@@ -245,11 +249,19 @@ class WinError(IntEnum):
     WRONG_TARGET_NAME = 1396
     NO_SYSTEM_RESOURCES = 1450
     TIMEOUT = 1460
+    WSAEACCES = 10013
+    WSAEADDRINUSE = 10048
+    WSAENETUNREACH = 10051
+    WSAECONNABORTED = 10053
+    WSAECONNRESET = 10054
+    WSAETIMEDOUT = 10060
+    WSAECONNREFUSED = 10061
+    WSAEHOSTUNREACH = 10065
 
     @property
     def symbol(self) -> str:
         """The name that Microsoft's headers give the code."""
-        return self.name if self is WinError.WAIT_TIMEOUT else f"ERROR_{self.name}"
+        return self.name if self.name.startswith(("WAIT_", "WSA")) else f"ERROR_{self.name}"
 
 
 def instance_limit(number: int) -> int | None:

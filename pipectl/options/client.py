@@ -42,6 +42,11 @@ class OpenOptions(NamedTuple):
         return "5"
 
     @classmethod
+    def timeout_help(cls) -> str:
+        """Return what `--timeout` does."""
+        return "Time limit for the whole operation (2.5, 500ms, 2m; 0 = do not wait; none = no limit)."
+
+    @classmethod
     def parameters(cls) -> list[click.Parameter]:
         """Return the options of the connection."""
         levels = [name.lower() for name in Sqos.__members__]
@@ -52,7 +57,7 @@ class OpenOptions(NamedTuple):
                 default=cls.default_timeout(),
                 show_default=True,
                 section=CONNECTION,
-                help="Time limit for the whole operation (2.5, 500ms, 2m; 0 = do not wait; none = no limit).",
+                help=cls.timeout_help(),
             ),
             Option(
                 ["--wait"],
@@ -111,6 +116,15 @@ class ImpatientOpenOptions(OpenOptions):
     def default_timeout(cls) -> str:
         """Return 0: do not wait."""
         return "0"
+
+
+class TargetOptions(OpenOptions):
+    """The same for a command that connects to its pipe again and again."""
+
+    @classmethod
+    def timeout_help(cls) -> str:
+        """Return what `--timeout` does."""
+        return "Bound each connection to TARGET, and the wait until an end is read; `none` waits for ever."
 
 
 def _expected(**expected: Any) -> "Expected | None":

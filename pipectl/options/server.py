@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from pipectl.core.constants import BUFFER_SIZE, MAX_MESSAGE, UNLIMITED_INSTANCES, size_text
+from pipectl.output import Output
 
-from . import WHO, Option
-from .types import DURATION, SIZE
+from . import EXEC, OUTPUT, WHO, Command, Option, option
+from .types import DURATION, FILE, SIZE
 
 if TYPE_CHECKING:
     from pipectl.core.pipe.config import PipeConfig, StopAfter
@@ -16,6 +17,36 @@ if TYPE_CHECKING:
 
 _PIPE = "Pipe"
 _END = "When to exit"
+
+
+class ExecCommand(Command):
+    """Leaves everything after `--exec` to the program."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the `--` behind `--exec` that the person left out."""
+        if EXEC in args:
+            end = args.index(EXEC) + 1
+            args = [*args[:end], *([] if args[end : end + 1] == ["--"] else ["--"]), *args[end:]]
+        return super().parse_args(ctx, args)
+
+
+def _append_to(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        output = ctx.ensure_object(Output)
+        output.path, output.appends = value, True
+
+
+def log_file_option(function: Any) -> Any:
+    """Add `--log-file` to a command's function."""
+    return option(
+        "--log-file",
+        type=FILE,
+        metavar="FILE",
+        section=OUTPUT,
+        expose_value=False,
+        callback=_append_to,
+        help="Append the log to this file, instead of writing it to stdout.",
+    )(function)
 
 
 class AccessOptions(NamedTuple):
@@ -63,24 +94,30 @@ class PipeOptions(NamedTuple):
     """How a server creates its pipe, and who may open it."""
 
     access: AccessOptions
-    is_message: bool
+    # None: whichever is known later to be the right one.
+    is_message: bool | None
     max_instances: int | None
     buffer_size: int
     max_message: int
     max_memory: int
 
     @classmethod
+    def type_option(cls) -> click.Parameter:
+        """Return `--type`."""
+        return Option(
+            ["--type", "kind"],
+            type=click.Choice(["message", "byte"]),
+            default="message",
+            show_default=True,
+            section=_PIPE,
+            help="Pipe type: separate messages, or a stream of bytes.",
+        )
+
+    @classmethod
     def parameters(cls) -> list[click.Parameter]:
         """Return the options for the pipe and its access."""
         return [
-            Option(
-                ["--type", "kind"],
-                type=click.Choice(["message", "byte"]),
-                default="message",
-                show_default=True,
-                section=_PIPE,
-                help="Pipe type: separate messages, or a stream of bytes.",
-            ),
+            cls.type_option(),
             Option(
                 ["--instances"],
                 type=click.IntRange(1, UNLIMITED_INSTANCES),
@@ -124,7 +161,7 @@ class PipeOptions(NamedTuple):
         instances = None if params["instances"] == UNLIMITED_INSTANCES else params["instances"]
         return cls(
             access,
-            params["kind"] == "message",
+            None if params["kind"] == "auto" else params["kind"] == "message",
             instances,
             params["buffer"],
             params["max_message"],
@@ -136,13 +173,28 @@ class PipeOptions(NamedTuple):
         from pipectl.core.pipe.config import PipeConfig
 
         return PipeConfig(
-            is_message=self.is_message,
+            is_message=bool(self.is_message),
             max_instances=self.max_instances,
             buffer_size=self.buffer_size,
             max_message=self.max_message,
             max_memory=self.max_memory,
             security=security.attributes,
             allow_remote=self.access.allow_remote,
+        )
+
+
+class ListenOptions(PipeOptions):
+    """How a relay makes its pipe: of the type that the target's has, unless it is told."""
+
+    @classmethod
+    def type_option(cls) -> click.Parameter:
+        """Return `--type`."""
+        return Option(
+            ["--type", "kind"],
+            type=click.Choice(["auto", "message", "byte"]),
+            default="auto",
+            section=_PIPE,
+            help="Pipe type: separate messages, or a stream of bytes.  [default: auto: as TARGET's pipe; else message]",
         )
 
 
@@ -161,7 +213,7 @@ class EndOptions:
                 section=_END,
                 help="Exit after N clients.",
             ),
-            Option(["--messages"], type=click.IntRange(1), metavar="N", section=_END, help="Exit after N replies."),
+            *cls.more(),
             Option(
                 ["--idle-timeout"],
                 type=DURATION,
@@ -172,9 +224,23 @@ class EndOptions:
         ]
 
     @classmethod
+    def more(cls) -> list[click.Parameter]:
+        """Return what only a server that answers has."""
+        return [Option(["--messages"], type=click.IntRange(1), metavar="N", section=_END, help="Exit after N replies.")]
+
+    @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "StopAfter":
         """Return when to stop."""
         from pipectl.core.pipe.config import StopAfter
 
         clients = 1 if params["once"] else params["count"]
-        return StopAfter(clients=clients, messages=params["messages"], idle=params["idle_timeout"])
+        return StopAfter(clients=clients, messages=params.get("messages"), idle=params["idle_timeout"])
+
+
+class RelayEndOptions(EndOptions):
+    """When a relay ends by itself."""
+
+    @classmethod
+    def more(cls) -> list[click.Parameter]:
+        """Return nothing: a relay answers nothing itself."""
+        return []

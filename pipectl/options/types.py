@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pipectl.core.pipe.framing import Framing
     from pipectl.core.security.access_check import Token
+    from pipectl.core.traffic.places import Place
 
 _E = TypeVar("_E", bound=Enum)
 
@@ -43,6 +44,20 @@ class PipeName(click.ParamType[str]):
         from pipectl.core.inventory.directory import names_beginning
 
         return [CompletionItem(name) for name in names_beginning(incomplete)]
+
+
+class PlaceName(PipeName):
+    """A place that `relay` connects: a pipe, an address of TCP, or stdin and stdout. Nothing is touched."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Place":  # type: ignore[override]
+        from pipectl.core.traffic.places import parse
+
+        try:
+            return parse(value)
+        except InvalidPipeNameError as error:
+            raise click.BadParameter(str(error), ctx, param) from error  # whose hint is told too
 
 
 class Duration(click.ParamType[float | None]):
@@ -141,6 +156,7 @@ class FilePath(click.ParamType[str]):
 
 
 PIPE = PipeName()
+PLACE = PlaceName()
 DURATION = Duration()
 SIZE = Size()
 ENCODING = Encoding()

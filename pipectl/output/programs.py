@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pipectl.core.children.search import batch_file, is_program
 from pipectl.core.children.text import ProgramText
 
 from . import Output
@@ -52,3 +53,11 @@ class ProgramOutput:
     def _write_event(self, name: str, data: bytes) -> None:
         if data:
             self._output.stream.write(json_line({"event": name, "data": for_json(data, self._encoding or "utf-8")}))
+
+
+def warn_if_missing(output: Output, program: str) -> None:
+    """Warn if there is no such program, and name the batch file that it may be."""
+    if is_program(program):
+        return
+    batch = batch_file(program)
+    output.warning(f"`{program}` is not found" + (f"; a batch file needs its ending: `{batch}`" if batch else ""))

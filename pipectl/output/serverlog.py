@@ -1,92 +1,28 @@
 """The log of a server: clients, their messages, and a summary."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from functools import partial
-from queue import SimpleQueue
-from threading import Thread
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from pipectl.core.deadline import Stopwatch
 from pipectl.core.inventory.peers import ClientProcess
 from pipectl.core.names import escape
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.contract import Running, ServerEvents
 
 from . import Form, Output, View
+from .eventlog import EventLog, Visitor
 from .text import beginning, counted, for_json, hexdump, size_in_words
 
 if TYPE_CHECKING:
     from pipectl.core.errors import PipeError
-    from pipectl.core.models import Process
 
 _PREVIEW = 60
 # Bytes of a message that a log carries, in JSON or with details: one client must not be able to fill a disk, or stop
 # the server's loop.
 _MOST_LOGGED = 64 << 10
-# Events that wait to be written while nobody reads, and the seconds that their end is waited for.
-_MOST_WAITING = 1000
-_PATIENCE = 1.0
 
 
-class _Lines:
-    """Writes events in a thread of its own, so that an output that nobody reads never stops the server."""
-
-    def __init__(self, on_error: Callable[[BaseException], None]) -> None:
-        self._on_error = on_error
-        # Its `put` waits for no lock, which Ctrl+C could leave taken.
-        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._lost = 0
-        self._thread = Thread(target=self._run, name="Server log", daemon=True)
-        self._thread.start()
-
-    def put(self, write: Callable[[], None]) -> int:
-        """Queue an event for writing; return how many were lost before it because the output was not read."""
-        if self._waiting.qsize() >= _MOST_WAITING:
-            self._lost += 1
-            return 0
-        self._waiting.put(write)
-        lost, self._lost = self._lost, 0
-        return lost
-
-    def close(self) -> None:
-        """Wait until all is written, but not for ever."""
-        self._waiting.put(None)
-        self._thread.join(_PATIENCE)
-
-    def _run(self) -> None:
-        try:
-            while (write := self._waiting.get()) is not None:
-                write()
-        except BaseException as error:  # noqa: BLE001 - the server's `wait` raises it
-            self._on_error(error)
-
-
-class Visitor(NamedTuple):
-    """A client of the server: its number there, and who it is, which may take seconds to look up."""
-
-    number: int
-    who: ClientProcess
-
-    @property
-    def process(self) -> "Process":
-        """The client's process."""
-        return self.who.process
-
-    def facts(self) -> dict[str, Any]:
-        """Return what a JSON log says of it."""
-        return {**self.process._asdict(), "computer": self.who.computer}
-
-    def __str__(self) -> str:
-        process = self.process
-        session = None if process.session is None else f"session {process.session}"
-        services = f"services {' '.join(process.services)}" if process.services else None
-        facts = (f"pid {process.pid}", process.program, process.user, session, services, self.who.computer)
-        return ", ".join(filter(None, facts))
-
-
-class ServerLog(ServerEvents):
+class ServerLog(EventLog[Running], ServerEvents):
     """Writes the events of one PipeServer to an Output, each as a line or as a JSON object."""
 
     def __init__(
@@ -99,17 +35,13 @@ class ServerLog(ServerEvents):
         clients: bool = True,
         messages: bool = True,
     ) -> None:
-        self._output = output
-        self._announce = announce
+        super().__init__(output, announce)
         self._access = access
         self._view = view
         self._tells_clients = clients
         self._tells_messages = messages
         self._visitors: WeakKeyDictionary[Client, Visitor] = WeakKeyDictionary()
         self._count = 0
-        self._watch = Stopwatch()
-        self._server: Running | None = None
-        self._lines: _Lines | None = None
 
     def visitor(self, client: Client) -> Visitor:
         """Return who a client is, also after it has left."""
@@ -117,20 +49,14 @@ class ServerLog(ServerEvents):
 
     def started(self, server: Running) -> None:
         """Announce it, before any client, and begin to count."""
-        self._server = server
-        self._lines = _Lines(server.abort)
-        if self._announce is not None:
-            self._lines.put(self._announce)
-        if self._output.is_json:
-            self._lines.put(partial(self._tell_listening, server.pipe, datetime.now().astimezone()))
-        self._watch = Stopwatch()
+        self.begin(server, {"pipe": server.pipe}, self._access)
 
     def connected(self, client: Client) -> None:
         """Log a new client, and remember who it is."""
         self._count += 1
         visitor = self._visitors[client] = Visitor(self._count, ClientProcess(client.handle))
         if self._tells_clients:
-            self._tell("connected", client, visitor, visitor.facts)
+            self.tell("connected", visitor.number, visitor, visitor.facts)
 
     def received(self, client: Client, data: bytes) -> None:
         """Log a message."""
@@ -145,7 +71,8 @@ class ServerLog(ServerEvents):
     def left(self, client: Client, error: "PipeError | None") -> None:
         """Log that a client has left, and the reason if the server disconnected it."""
         if self._tells_clients:
-            self._tell("left", client, error or "", lambda: {"error": str(error) if error else None})
+            number = self.visitor(client).number
+            self.tell("left", number, error or "", lambda: {"error": str(error) if error else None})
 
     def unanswered(self, client: Client, data: bytes) -> None:
         """Log a reply whose client has left."""
@@ -154,27 +81,11 @@ class ServerLog(ServerEvents):
 
     def refused(self, error: "PipeError") -> None:
         """Warn that fewer clients can be served at once than were asked for."""
-        if self._lines is not None:
-            self._lines.put(partial(self._output.warning, f"cannot create another instance, retrying: {error}"))
-
-    def close(self) -> None:
-        """Write what waits to be written."""
-        if self._lines is not None:
-            self._lines.close()
-
-    def summarize(self) -> None:
-        """Write what waits, and say what it came to, if it came to anything."""
-        self.close()
-        if self._server is not None:
-            self._output.note(f"served {self._counts(self._server)} in {self._watch.seconds:.1f} s")
-
-    def _tell_listening(self, pipe: str, now: datetime) -> None:
-        time = now.isoformat(timespec="milliseconds")
-        self._output.data.record({"time": time, "event": "listening", "pipe": pipe, "access": list(self._access())})
+        self.warn(f"cannot create another instance, retrying: {error}")
 
     def _tell_payload(self, event: str, client: Client, data: bytes) -> None:
         payload = self._payload(data) if self._output.is_json else None
-        self._tell(event, client, self._preview(data), lambda: {"payload": payload})
+        self.tell(event, self.visitor(client).number, self._preview(data), lambda: {"payload": payload})
 
     def _payload(self, data: bytes) -> dict[str, Any]:
         if len(data) <= _MOST_LOGGED:
@@ -186,27 +97,6 @@ class ServerLog(ServerEvents):
         else:
             shown = {"text": text}
         return {**shown, "size": len(data), "truncated": True}
-
-    def _tell(self, event: str, client: Client, text: object, facts: Callable[[], dict[str, Any]]) -> None:
-        """Queue an event; its text and its facts are computed by the thread that writes it."""
-        now = datetime.now().astimezone()
-        number = self._visitors[client].number
-
-        def write() -> None:
-            record = {"time": now.isoformat(timespec="milliseconds"), "event": event, "client": number, **facts()}
-            # A person at a terminal knows the day; who reads a file later does not.
-            time = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}" if self._output.stream.is_terminal else record["time"]
-            self._output.data.event(record, f"{time}  #{number:<3} {event:<9}  {text}".rstrip())
-
-        if self._server is not None and self._lines is not None:
-            self._put(write, self._lines)
-            self._output.progress(self._counts(self._server))
-
-    def _put(self, write: Callable[[], None], lines: _Lines) -> None:
-        lost = lines.put(write)
-        if lost:
-            text = f"{lost} earlier events were not written, because nothing read the output"
-            lines.put(partial(self._output.data.event, {"event": "lost", "count": lost}, text))
 
     def _preview(self, data: bytes) -> str:
         if self._output.verbosity:
@@ -228,7 +118,8 @@ class ServerLog(ServerEvents):
             else f"{size}\n{hexdump(head)}{rest}"
         )
 
-    def _counts(self, server: Running) -> str:
+    def counts(self, server: Running) -> str:
+        """Return what it came to so far."""
         stats = server.stats
         return (
             f"{counted(stats.clients, 'client')} ({server.connected} now), {counted(stats.messages, 'message')}, "

@@ -21,6 +21,9 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
     objects: one for each event, as it happens; the first is `listening`:
       clients can connect
     schema: serve
+`relay`
+    objects: one for each event, as it happens; the first is `listening`
+    schema: relay
 `client-pid`
     objects: one for each event; the first is `listening`
     schema: client-pid

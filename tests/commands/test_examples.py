@@ -3,7 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Event
@@ -12,6 +12,7 @@ import pytest
 
 from pipectl.commands import COMMANDS
 from pipectl.core.constants import Wait
+from pipectl.core.errors import PipeClosedError
 from pipectl.core.inventory import directory
 from pipectl.core.models import PipeEntry
 from pipectl.core.pipe.client import Client
@@ -32,6 +33,9 @@ LINES = list(dict.fromkeys([*IN_HELP, *IN_README]))
 ENDLESS = {
     "pipectl serve svc --reply pong",
     "pipectl serve svc --allow users --exec sort /r",
+    "pipectl relay tcp:2375 docker_engine",
+    "pipectl relay svc tcp:127.0.0.1:4444",
+    "pipectl relay svc --exec ssh host cat",
     "pipectl client-pid svc",
     "pipectl client-pid svc --json",
     "pipectl client-pid svc --allow users",
@@ -39,7 +43,13 @@ ENDLESS = {
 # What shows changes until Ctrl+C.
 WATCHING = {"pipectl watch", "pipectl watch --initial --json", "pipectl watch svc --who"}
 # What serves the pipe itself, or waits for it to go.
-WITHOUT_A_SERVER = ("pipectl serve", "pipectl client-pid", "pipectl wait svc --for gone", "pipectl demo")
+WITHOUT_A_SERVER = (
+    "pipectl serve",
+    "pipectl relay",
+    "pipectl client-pid",
+    "pipectl wait svc --for gone",
+    "pipectl demo",
+)
 
 
 def words(line: str, pipe: str) -> list[str]:
@@ -64,8 +74,8 @@ def server_for(line: str, pipe: str) -> Iterator[None]:
 
 def connect_soon(pipe: str) -> None:
     """Come when there is a server."""
-    with connect(pipe, 20, wait=Wait.EXISTS):
-        pass
+    with connect(pipe, 20, wait=Wait.EXISTS) as client, suppress(PipeClosedError):
+        client.send(b"x", 20)
 
 
 def program_of(line: str) -> str | None:
@@ -100,9 +110,13 @@ def test_an_example_runs_as_it_is_printed(
 def test_an_example_without_an_end_runs_until_ctrl_c(pipe_name: str, line: str) -> None:
     program = Interruptible(pipe_name, *words(line, pipe_name))
     try:
-        connect_soon(pipe_name)
-        while b"connected" not in program.wrote():
-            pass
+        if "relay tcp:" in line:
+            while "relaying" not in program.said():
+                pass
+        else:
+            connect_soon(pipe_name)
+            while b"connected" not in program.wrote():
+                pass
         assert "error" not in program.interrupt().stderr
     finally:
         program.kill()

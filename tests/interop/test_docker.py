@@ -1,4 +1,4 @@
-"""docker-py on `pipectl.win32pipe` and, for comparison, on pywin32: the same outcome of the same program.
+"""docker-py on `pipectl.win32pipe`, on pywin32, and through relays: the same outcome of the same program.
 
 It is the client of a server of ours, which knows as much of Docker's API as the program uses.
 """
@@ -7,6 +7,8 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from pipectl.core.constants import WinError
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.server import PipeServer
+from pipectl.core.traffic.places import Kind, Place
+from tests.core.traffic.relaying import relaying
+from tests.runner import run_python
 
 if find_spec("docker") is None:
     pytest.skip("needs docker", allow_module_level=True)
@@ -93,14 +98,46 @@ def _json(body: Any, status: str = "200 OK") -> bytes:
     return _response(json.dumps(body).encode(), "application/json", status)
 
 
+@contextmanager
+def relayed(pipe: str, ways: str, *, is_message: bool) -> Iterator[str]:
+    """Put relays in front of a pipe, one for each of `ways`, the last one nearest to the client; give what to open."""
+    front = pipe
+    with ExitStack() as stack:
+        for number, way in enumerate(ways.split()):
+            name = f"{pipe}-{number}"
+            if way == "pipe":
+                stack.enter_context(relaying(name, front, is_message=is_message))
+            else:
+                tcp, _ = stack.enter_context(relaying("tcp:0", front))
+                stack.enter_context(relaying(name, str(tcp.place), is_message=is_message))
+            front = name
+        yield front
+
+
 # Docker's own server has a message pipe.
-@pytest.fixture(scope="module", params=["pipectl-message", "pipectl-byte", "pywin32-message"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "pipectl-message",
+        "pipectl-byte",
+        "pywin32-message",
+        "pipectl-message-pipe",
+        "pipectl-byte-pipe",
+        "pipectl-message-tcp",
+        "pipectl-byte-tcp",
+        "pipectl-message-tcp pipe",
+    ],
+)
 def outcome(request: pytest.FixtureRequest) -> Any:
-    """What the program writes, with one API and on one type of pipe."""
-    api, kind = request.param.split("-")
+    """What the program writes, with one API and on one type of pipe, and perhaps through relays."""
+    api, kind, ways = (*request.param.split("-"), "")[:3]
     pipe = rf"\\.\pipe\pipectl-test-{uuid4().hex}"
-    with PipeServer(pipe, Docker(), config=PipeConfig(is_message=kind == "message")):
-        command = [sys.executable, str(_PROGRAM), api, pipe]
+    is_message = kind == "message"
+    with (
+        PipeServer(pipe, Docker(), config=PipeConfig(is_message=is_message)),
+        relayed(pipe, ways, is_message=is_message) as front,
+    ):
+        command = [sys.executable, str(_PROGRAM), api, front]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
     assert done.stderr.decode(errors="replace") == ""
     return json.loads(done.stdout)
@@ -135,3 +172,20 @@ def test_docker_py_uses_a_connection_as_a_socket(outcome: dict[str, Any]) -> Non
 def test_docker_py_reports_what_is_not_found(outcome: dict[str, Any]) -> None:
     assert outcome["not found"] == ["ImageNotFound", None]
     assert outcome["absent"] == ["error", WinError.FILE_NOT_FOUND]
+
+
+# A client that asks two things; each connection is a program of its own here, which takes a second to start.
+_FEW = """
+import json, runpy, sys
+sys.argv = sys.argv[1:]
+docker = runpy.run_path(sys.argv[0])["client"](sys.argv[2])
+print(json.dumps([docker.ping(), docker.version()["Version"]]))
+"""
+
+
+def test_docker_py_is_answered_through_a_program(pipe_name: str) -> None:
+    program = (sys.executable, "-m", "pipectl", "relay", "-", pipe_name, "--quiet")
+    place = Place(Kind.PROGRAM, "pipectl", arguments=program)
+    with PipeServer(pipe_name, Docker()), relaying(f"{pipe_name}-front", place):
+        done = run_python(_FEW, str(_PROGRAM), "pipectl", f"{pipe_name}-front", timeout=60)
+    assert (done.stderr, json.loads(done.stdout)) == ("", [True, "27.0"])

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -21,6 +22,7 @@ from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.framing import Count
 from pipectl.core.pipe.server import PipeServer
+from tests.core.traffic.relaying import relaying
 from tests.pipes import reporting
 from tests.runner import Background, Pipectl, Running
 
@@ -255,6 +257,26 @@ def test_its_client_for_the_current_user_only_trusts_serve(
     with dotnet.client(pipe_name, options=f"{options},CurrentUserOnly") as client:
         client.write(b"x")
         assert client.read(64) == (b"x", True)
+
+
+@pytest.mark.parametrize("way", ["pipe", "pipe and TCP"])
+def test_its_ends_meet_through_relays(dotnet: DotNet, pipe_name: str, options: str, way: str) -> None:
+    """Its client and its server in message mode; between pipes messages stay whole, and TCP makes them a stream."""
+    with ExitStack() as stack:
+        server = stack.enter_context(dotnet.server(f"{pipe_name}-behind", options=options))
+        target = f"{pipe_name}-behind"
+        if way == "pipe and TCP":
+            target = str(stack.enter_context(relaying("tcp:0", target))[0].place)
+        _, told = stack.enter_context(relaying(pipe_name, target))
+        client = dotnet.client(pipe_name, options=options)
+        server.accept()  # of a relay, which connects for a client that says nothing too
+        client.write(b"0123456789")
+        assert [server.read(4) for _ in range(3)] == [(b"0123", False), (b"4567", False), (b"89", True)]
+        server.write(b"x" * 5000)
+        assert client.read(8000) == (b"x" * 5000, True)
+        client.close()
+        assert server.read(64)[0] == b""
+        assert told.end().error is None
 
 
 # Its server, our client

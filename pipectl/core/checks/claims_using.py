@@ -286,4 +286,20 @@ USING = (
         rests="`--expect-pid` and `client-pid`",
         bound=CHILD,
     ),
+    Claim(
+        "W66",
+        "The system names the process at the other end of a local TCP connection.",
+        "Connect over the loopback address, and look for the connection in the table of TCP.",
+        "this process",
+        "processes.tcp_peer",
+        rests="`relay` accepts only clients of the same user",
+    ),
+    Claim(
+        "W67",
+        "A reset TCP connection is told from one that was closed.",
+        "Reset a connection over the loopback address, and read from its other end.",
+        "10054",
+        "processes.tcp_reset",
+        rests="`relay` passes a reset on as one",
+    ),
 )

@@ -90,7 +90,7 @@ class Child(Closing):
         self._exit_code: int | None = None
         self._error: BaseException | None = None
         self._name = name_of(command)
-        self._job = _create_job()
+        self._job = create_job()
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as undo:
             undo.callback(self._job.close)
             stdin_end, stdin_pipe = pipe(theirs, undo, to_child=True)
@@ -286,7 +286,7 @@ class _Feeder:
             self._write_lock.release()
 
 
-def _create_job() -> Handle:
+def create_job() -> Handle:
     """Make a job that ends all its processes when the last handle on it is closed, even by the end of this process."""
     job = Handle(winapi.CreateJobObjectW(None, None))
     try:

@@ -233,6 +233,11 @@ def _status(status: int, function: Any, arguments: tuple[Any, ...]) -> int:
     return status if status >= 0 else cast("int", _fail(RtlNtStatusToDosError(status), function, arguments))
 
 
+def _zero(result: int, function: Any, arguments: tuple[Any, ...]) -> int:
+    """Check a function of sockets: success is 0, and the code of a failure is the thread's last error."""
+    return result if result == 0 else cast("int", _fail(ctypes.get_last_error(), function, arguments))
+
+
 def _wait(result: int, function: Any, arguments: tuple[Any, ...]) -> int:
     """Check a wait: WAIT_FAILED is the only failure."""
     return _fail(ctypes.get_last_error(), function, arguments) if result == 0xFFFF_FFFF else result
@@ -282,6 +287,11 @@ def _native(name: str, stands_for: str) -> Callable[..., int]:
     function.restype = ULONG
     function.__name__ = stands_for
     return cast("Callable[..., int]", function)
+
+
+def library(name: str) -> ctypes.CDLL:
+    """Load a DLL that few programs need, whose functions are declared where they are used."""
+    return ctypes.WinDLL(name, use_last_error=True)
 
 
 def native_error(status: int, function: Callable[..., int], owner: Any) -> Exception:
@@ -421,3 +431,6 @@ IsValidSecurityDescriptor    = _declare(_ADVAPI32, "IsValidSecurityDescriptor", 
 GetSecurityDescriptorLength  = _declare(_ADVAPI32, "GetSecurityDescriptorLength", DWORD, c_void_p, check=_plain)
 LocalFree                    = _declare(_KERNEL32, "LocalFree", c_void_p, c_void_p, check=_plain)
 # fmt: on
+
+# For declarations in the modules that `library` is for.
+declare, check_code, check_handle, check_ok, check_zero = _declare, _code, _handle, _ok, _zero

@@ -1,0 +1,272 @@
+"""`pipectl relay`: everything that a client says is passed on to another place, and what comes back to it."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from pipectl.options import EXEC, OUTPUT, Option, UsageError, option, with_examples
+from pipectl.options.client import TargetOptions
+from pipectl.options.server import ExecCommand, ListenOptions, RelayEndOptions, log_file_option
+from pipectl.options.types import DURATION, PLACE
+from pipectl.output import Output
+
+if TYPE_CHECKING:
+    from pipectl.core.pipe.config import StopAfter
+    from pipectl.core.security.descriptors import PipeSecurity
+    from pipectl.core.traffic.places import Place
+    from pipectl.core.traffic.relay import Relay, RelayConfig
+
+_PASSED = "What is passed on"
+
+
+class PlacesOptions(NamedTuple):
+    """From where to where."""
+
+    listen: "Place"
+    target: "Place"
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return LISTEN, TARGET and `--exec`."""
+        return [
+            click.Argument(["listen"], type=PLACE, metavar="LISTEN"),
+            click.Argument(["target"], nargs=-1, type=click.UNPROCESSED, metavar="[TARGET | --exec PROGRAM [ARGS]...]"),
+            Option(
+                [EXEC, "execute"],
+                is_flag=True,
+                section=_PASSED,
+                help="Run PROGRAM ARGS for each client, without a shell, in the place of TARGET: what the client sends "
+                "is its stdin. PIPECTL_CLIENT_PID, _EXE, _USER and _SESSION identify the client.",
+            ),
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "PlacesOptions":
+        """Return both places; raises UsageError for those that cannot be connected."""
+        from pipectl.core.traffic.places import Kind, Place, is_loopback
+
+        listen, rest = params["listen"], params["target"]
+        if params["execute"]:
+            if not rest:
+                raise click.UsageError("`--exec` needs a PROGRAM")
+            return cls(listen, Place(Kind.PROGRAM, rest[0], arguments=rest))
+        if len(rest) != 1:
+            raise UsageError("relay connects one LISTEN with one TARGET", "Write `pipectl relay LISTEN TARGET`")
+        target = PLACE.convert(rest[0], None, None)
+        if listen.is_same(target):
+            raise UsageError("LISTEN and TARGET are the same place: it would talk to itself", "Name two places")
+        if listen.kind is Kind.TCP and not is_loopback(listen):
+            raise UsageError(
+                f"`{listen}`: other computers could connect, of which nothing is known here",
+                f"Listen on this computer alone: `tcp:{listen.port}`",
+            )
+        if listen.kind is not Kind.PIPE and params["allow_remote"]:
+            raise click.UsageError(f"`--allow-remote` is for a pipe, and `{listen}` is for this computer alone")
+        if target.kind is Kind.TCP and not target.port:
+            raise click.UsageError(f"`{target}`: nothing can be reached at port 0")
+        return cls(listen, target)
+
+
+class PassingOptions(NamedTuple):
+    """How the data is passed on, and when a session is over."""
+
+    is_eager: bool
+    half_closes: bool
+    linger: float
+    client_idle: float | None
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return the options of passing on."""
+        return [
+            Option(
+                ["--eager"],
+                is_flag=True,
+                section=_PASSED,
+                help="Connect to TARGET before a client comes: LISTEN is there only while TARGET is.",
+            ),
+            Option(
+                ["--half-close"],
+                type=click.Choice(["auto", "none"]),
+                default="auto",
+                show_default=True,
+                section=_PASSED,
+                help="Tell one side that the other has sent everything: by FIN, by the end of stdin, or on a message "
+                "pipe by an empty message; `none` passes on data alone.",
+            ),
+            Option(
+                ["--linger"],
+                type=DURATION,
+                default="1",
+                show_default=True,
+                section=_PASSED,
+                help="How long a side that cannot be told of an end may be silent, and a program may take to end.",
+            ),
+            Option(
+                ["--client-idle"],
+                type=DURATION,
+                default="none",
+                section=_PASSED,
+                help="Let a client go when nothing has passed for so long, either way.  [default: none]",
+            ),
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "PassingOptions":
+        """Return how to pass on; raises UsageError for no limit where there must be one."""
+        linger = params["linger"]
+        if linger is None:
+            raise click.UsageError("`--linger none`: a side that cannot be told of an end would be waited for for ever")
+        return cls(params["eager"], params["half_close"] == "auto", linger, params["client_idle"])
+
+
+@with_examples(
+    ("pipectl relay tcp:2375 docker_engine", "Let your own programs that know only TCP reach a pipe."),
+    ("pipectl relay svc tcp:127.0.0.1:4444", "Let programs that know only pipes reach a server on TCP."),
+    ("pipectl relay svc --exec ssh host cat", "Run a program for each client, on its stdin and stdout."),
+    cls=ExecCommand,
+    groups={
+        "places": PlacesOptions,
+        "passing": PassingOptions,
+        "made": ListenOptions,
+        "opening": TargetOptions,
+        "stop_after": RelayEndOptions,
+    },
+)
+@option(
+    "--log",
+    type=click.Choice(["clients", "none"]),
+    default="clients",
+    show_default=True,
+    section=OUTPUT,
+    help="What to log: who connects and leaves and how much has passed, or nothing.",
+)
+@log_file_option
+@click.pass_obj
+def command(
+    output: Output,
+    /,
+    places: PlacesOptions,
+    passing: PassingOptions,
+    made: ListenOptions,
+    opening: TargetOptions,
+    stop_after: "StopAfter",
+    log: str,
+) -> None:
+    """Pass data between a pipe and a pipe, TCP port, program or stdio.
+
+    Takes LISTEN, which must be free, and opens a connection to TARGET for each client, at its first byte or after 50
+    ms. A place is a pipe (NAME or pipe:NAME), tcp:PORT, tcp:HOST:PORT, or - for stdin and stdout. Messages, empty ones
+    too, and ends are kept as far as both sides have them. LISTEN is open to you, to administrators and to the system
+    alone, whatever its kind.
+
+    A pipe that is the TARGET is opened once at the start too, to learn its type and whom it lets in.
+    """
+    from pipectl.core.traffic.relay import Relay
+    from pipectl.output.relaylog import RelayLog
+
+    security = made.access.security()
+    made = _like_target(output, places, made, security, expects=opening.expect is not None)
+    single = stop_after.clients == 1 or _has_stdio(places)
+    events = RelayLog(
+        output,
+        announce=partial(_announce, output, made, security),
+        access=security.in_words,
+        clients=log != "none" and not (_has_stdio(places) and output.path is None),
+    )
+    with ExitStack() as stack:
+        stack.enter_context(output.live())
+        stack.callback(events.summarize)
+        relay = Relay(
+            *places,
+            events=events,
+            config=_config(passing, made, security, opening, stop_after),
+            environment=events.environment,
+        )
+        stack.enter_context(relay).wait()
+    if single:
+        events.check()
+
+
+def _has_stdio(places: PlacesOptions) -> bool:
+    from pipectl.core.traffic.places import Kind
+
+    return Kind.STDIO in (places.listen.kind, places.target.kind)
+
+
+def _config(
+    passing: PassingOptions,
+    made: ListenOptions,
+    security: "PipeSecurity",
+    opening: TargetOptions,
+    stop_after: "StopAfter",
+) -> "RelayConfig":
+    from pipectl.core.inventory.callers import Admission
+    from pipectl.core.traffic.relay import RelayConfig
+    from pipectl.core.traffic.targets import Opening
+
+    return RelayConfig(
+        pipe=made.config(security),
+        opening=Opening(opening.timeout, **opening.opening()),
+        stop_after=stop_after,
+        is_eager=passing.is_eager,
+        half_closes=passing.half_closes,
+        linger=passing.linger,
+        client_idle=passing.client_idle,
+        admit=Admission(security),
+    )
+
+
+def _like_target(
+    output: Output, places: PlacesOptions, made: ListenOptions, security: "PipeSecurity", *, expects: bool
+) -> ListenOptions:
+    """Give LISTEN the type of TARGET unless it is told, and warn of what is not as one would think behind it."""
+    from pipectl.core.inventory.behind import beyond, look_behind
+    from pipectl.core.traffic.places import Kind
+
+    target = places.target
+    behind = look_behind(target.name) if target.kind is Kind.PIPE else None
+    if behind and behind.stranger and not expects:
+        output.warning(f"{target} is served by {behind.stranger}: `--expect-user` makes sure of that")
+    if behind and behind.security and (more := beyond(security, behind.security)):
+        output.warning(f"{target}: {more}")
+    if made.is_message is not None:
+        return made
+    if behind and behind.is_message is None and places.listen.kind is Kind.PIPE:
+        output.note(f"the type of {target} is not known yet, and {places.listen} is a message pipe: see `--type`")
+    return made._replace(is_message=True if behind is None or behind.is_message is None else behind.is_message)
+
+
+def _announce(output: Output, made: ListenOptions, security: "PipeSecurity", relay: "Relay") -> None:
+    from pipectl.core.traffic.places import Kind
+
+    who = f"access: {', '.join(security.admitted())}"
+    match relay.place.kind:
+        case Kind.PIPE:
+            kind = "message" if made.is_message else "byte"
+            network = "" if made.access.allow_remote else "; no network"
+            facts = f" ({kind}, {who}{network})"
+        case Kind.TCP:
+            facts = f" ({who})"
+        case _:
+            facts = ""
+    target = relay.target_place
+    shown = _program(target.arguments) if target.kind is Kind.PROGRAM else str(target)
+    output.note(f"relaying {relay.place}{facts} to {shown}; end with Ctrl+C")
+    for words in security.in_words():
+        output.detail(f"access: {words}")
+    if security.lets_everyone_in():
+        output.warning("everyone may connect, guests and services included")
+    if target.kind is Kind.PROGRAM:
+        from pipectl.output.programs import warn_if_missing
+
+        warn_if_missing(output, target.arguments[0])
+
+
+def _program(arguments: tuple[str, ...]) -> str:
+    from subprocess import list2cmdline
+
+    return f"the program {list2cmdline(arguments)}"

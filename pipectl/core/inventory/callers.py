@@ -1,0 +1,60 @@
+"""Who has connected by TCP, and whether an access list would let them in: an address has none of its own."""
+
+from functools import cached_property
+
+from pipectl.core.constants import Access
+from pipectl.core.errors import PipeAccessError
+from pipectl.core.models import Process
+from pipectl.core.security import sddl, tokens
+from pipectl.core.security.access_check import client_rights, judge
+from pipectl.core.security.descriptors import PipeSecurity
+from pipectl.core.win32 import tcptable
+from pipectl.core.win32.winsock import Socket
+
+from .processes import describe
+
+
+class TcpClient:
+    """A client by TCP. Its process is the one that has its end of the connection; 0 where the system names none."""
+
+    computer: str | None = None
+
+    def __init__(self, pid: int | None) -> None:
+        self.pid = pid or 0
+
+    @cached_property
+    def process(self) -> Process:
+        """The client's process, as far as this user may know it; may take seconds."""
+        return describe(self.pid) if self.pid else Process(0)
+
+
+class Admission:
+    """Lets in whom an access list lets open a pipe for both directions, by the token of the connection's process.
+
+    What cannot be looked up is refused, unless the list is open to everyone. The number of a process is no proof: it
+    may have given its socket to another, or have ended since.
+    """
+
+    def __init__(self, security: PipeSecurity) -> None:
+        self._descriptor = sddl.parse(security.sddl)
+        self._is_open = security.lets_everyone_in()
+
+    def __call__(self, socket: Socket) -> TcpClient:
+        """Return who is at the other end of a connection; raises PipeAccessError for who is not to be let in."""
+        remote = socket.remote
+        pid = tcptable.process_of(remote, socket.local)
+        if self._is_open:
+            return TcpClient(pid)
+        if pid is None:
+            raise _refused(f"{remote}: the system does not tell which process that is")
+        try:
+            token = tokens.of_process(pid)
+        except PipeAccessError:
+            raise _refused(f"{remote}: process {pid} is of another user") from None
+        if not judge(self._descriptor, token, client_rights(Access.DUPLEX)).is_possible:
+            raise _refused(f"{remote}: the access list does not let the user of process {pid} in")
+        return TcpClient(pid)
+
+
+def _refused(reason: str) -> PipeAccessError:
+    return PipeAccessError(reason)

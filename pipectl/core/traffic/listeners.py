@@ -1,0 +1,137 @@
+"""Where the clients of a relay come from: a pipe, or this process's own stdin and stdout. `sockets` has TCP."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from pipectl.core.constants import STATUS_SUCCESS, WinError
+from pipectl.core.errors import PipeClosedError, PipeError
+from pipectl.core.pipe.config import PipeConfig
+from pipectl.core.win32 import winapi
+
+from .ends import End, PipeEnd, Shared
+from .loop import Operation, Timer
+from .places import Place
+
+if TYPE_CHECKING:
+    from pipectl.core.win32.handle import Handle
+
+# How soon, in seconds, an instance that the system refused is asked for again.
+RETRY = 1.0
+
+
+class Listener(Protocol):
+    """Lets clients in, and tells of each."""
+
+    place: Place
+
+    def open(self) -> None:
+        """Take the name and let clients in; raises PipeError if that cannot be."""
+
+    def close(self) -> None:
+        """Let nobody in any more; clients that have come stay."""
+
+
+class PipeListener:
+    """Makes the instances of a pipe; there is always a spare one that listens, until `close`, unless there is a limit.
+
+    `is_held` tells whether clients have instances of it, and so keep its name. Where nobody does, it is taken anew: an
+    instance must never be added to a pipe that another program has made meanwhile.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        place: Place,
+        config: PipeConfig,
+        came: Callable[[End], None],
+        refused: Callable[[PipeError], None],
+        is_held: Callable[[], bool],
+    ) -> None:
+        self.place = place
+        self._is_held = is_held
+        self._shared = shared
+        self._config = config
+        self._came = came
+        self._refused = refused
+        self._listening: dict[Operation, Handle] = {}
+        self._is_open = False
+        self._retry: Timer | None = None
+
+    def open(self) -> None:
+        """Take the name, which must be free, unless clients hold it for us."""
+        self._is_open = True
+        try:
+            self._add_instance()
+        except PipeError:
+            self._is_open = False
+            raise
+        self._listen()
+
+    def close(self) -> None:
+        """Close the instances that listen; the name is free once those of clients are gone too."""
+        self._is_open = False
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        for operation, handle in self._listening.items():
+            operation.cancel(handle)
+            handle.close()  # at once, so that the name is free when this returns
+
+    def _listen(self) -> None:
+        """Have as many instances listen as should; what the system refuses is asked for again later."""
+        self._retry = None
+        try:
+            while self._is_open and len(self._listening) < self._config.spare_instances:
+                self._add_instance()
+        except PipeError as error:
+            # With a limit of instances that is how a full relay looks.
+            if not (self._config.max_instances and error.code == WinError.PIPE_BUSY):
+                self._refused(error)
+            self._retry = self._shared.loop.after(RETRY, self._listen)
+
+    def freed(self) -> None:
+        """Make the instance of a client that has left available again, if there is a limit."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._listen()
+
+    def _add_instance(self) -> None:
+        is_first = not (self._listening or self._is_held())
+        handle = self._config.create(self.place.name, is_first=is_first)
+        self._shared.loop.watch(handle)
+        operation = Operation(self._shared.loop, lambda status, _count: self._connected(operation, status))
+        self._listening[operation] = handle
+        try:
+            is_here = winapi.ConnectNamedPipe(handle, operation.reference) == WinError.PIPE_CONNECTED
+        except PipeClosedError:  # a client came, and has left, perhaps with a message
+            is_here = True
+        if is_here:
+            operation.tell()
+        else:
+            operation.begun()
+
+    def _connected(self, operation: Operation, status: int) -> None:
+        handle = self._listening.pop(operation)
+        if status != STATUS_SUCCESS or not self._is_open:
+            handle.close()
+            return
+        self._listen()
+        self._came(PipeEnd(self._shared, handle, is_message=self._config.is_message, is_server=True))
+
+
+class StdioListener:
+    """This process's own stdin and stdout: one client, which is there at once."""
+
+    def __init__(self, shared: Shared, place: Place, came: Callable[[End], None]) -> None:
+        self.place = place
+        self._shared = shared
+        self._came = came
+
+    def open(self) -> None:
+        """Let the one client in."""
+        from .stdio import StdioEnd
+
+        self._shared.loop.post(lambda: self._came(StdioEnd(self._shared)))
+
+    def close(self) -> None:
+        """Do nothing: the one client has come."""

@@ -1,0 +1,245 @@
+"""A loop of one thread over one completion port: the ends of operations, orders of other threads, and what is due.
+
+An operation that was started without an error has its end told exactly once, also if it ended at once, and keeps the
+memory that it was lent until then: so a handle may be closed at any time. What blocks, such as to start a program, is
+done by a few threads of its own, which tell the loop when it is done.
+"""
+
+import heapq
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from ctypes import addressof, byref
+from threading import Thread, get_ident
+from typing import Any, TypeVar
+
+from pipectl.core.constants import STATUS_BUFFER_OVERFLOW, STATUS_PENDING, STATUS_SUCCESS
+from pipectl.core.deadline import Deadline
+from pipectl.core.errors import PipeError
+from pipectl.core.win32 import calls, winapi
+from pipectl.core.win32.handle import Closing, Handle, wait
+from pipectl.core.win32.port import CompletionPort
+
+_T = TypeVar("_T")
+
+_WAKE, _ENDED = 0, 1  # the completion keys
+# What a native function answers with whose operation will have a packet.
+BEGUN = frozenset((STATUS_SUCCESS, STATUS_PENDING, STATUS_BUFFER_OVERFLOW))
+# Threads for what blocks; more of it waits for its turn.
+_HELPERS = 8
+# How long, in seconds, operations that were cancelled may take to end when the loop does.
+_LAST = 1.0
+
+
+class Operation:
+    """An OVERLAPPED of the loop: one operation at a time, whose end `ended` is told, with its status and bytes."""
+
+    __slots__ = ("_address", "_loop", "_overlapped", "ended", "lent", "reference")
+
+    def __init__(self, loop: "Loop", ended: Callable[[int, int], None]) -> None:
+        self._loop = loop
+        self.ended = ended
+        self._overlapped = winapi.OVERLAPPED()
+        self._address = addressof(self._overlapped)
+        # The memory that is the kernel's until the end.
+        self.lent: object = None
+        self.reference = byref(self._overlapped)
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether its end is still to be told."""
+        return self._address in self._loop.pending
+
+    def begun(self, lent: object = None) -> None:
+        """Expect the end; `lent` is the memory that must live until then."""
+        self.lent = lent
+        self._loop.pending[self._address] = self
+
+    def tell(self) -> None:
+        """Have the loop told that it has succeeded, where the system tells nothing."""
+        self.begun()
+        self._loop.port.post(_ENDED, self._address)
+
+    def cancel(self, handle: Handle) -> None:
+        """Ask for the end, if it is still to come."""
+        if self.is_pending:
+            with suppress(PipeError):
+                winapi.CancelIoEx(handle, self.reference)
+
+
+class Timer:
+    """Something that is due at a time; it may be called off."""
+
+    __slots__ = ("_function", "at")
+
+    def __init__(self, seconds: float, function: Callable[[], None]) -> None:
+        self.at = time.perf_counter() + seconds
+        self._function: Callable[[], None] | None = function
+
+    def cancel(self) -> None:
+        """Call it off."""
+        self._function = None
+
+    def fire(self) -> None:
+        """Do it, unless it was called off."""
+        function, self._function = self._function, None
+        if function is not None:
+            function()
+
+
+class Loop:
+    """Runs in a thread of its own from `start` to `stop`; only `post`, `abort` and `stop` are for other threads.
+
+    A PipeError that is raised in it is a defect of its user, as any other exception is: it ends the loop, and `wait`
+    raises it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.pending: dict[int, Operation] = {}
+        self.port = CompletionPort(name)
+        self._orders: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._turn = itertools.count()
+        self.is_stopping = False
+        # How many packets are asked for at once. On Wine each costs a call of its server, and one more if there are
+        # fewer: so no more than there are likely to be.
+        self.batch = 1
+        self._error: BaseException | None = None
+        self._at_end: Callable[[], None] = lambda: None
+        self._thread: Thread | None = None
+        self._ended = calls.create_event()
+        self._helpers: ThreadPoolExecutor | None = None
+
+    # For the program's thread
+
+    def start(self, at_end: Callable[[], None]) -> None:
+        """Begin; `at_end` is called in the loop's thread when it stops, and cancels what is under way."""
+        self._at_end = at_end
+        self._thread = Thread(target=self._run, name=f"Relay {self._name}", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the loop has ended, and return whether it has; raises what ended it. Ctrl+C ends the wait."""
+        if not wait(self._ended, Deadline(timeout)):
+            return False
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        return True
+
+    def abort(self, error: BaseException) -> None:
+        """End the loop because of an error, which `wait` raises."""
+        self.post(self.fail, error)
+
+    def close(self) -> None:
+        """Stop, wait for the end, and give everything up; does nothing the second time."""
+        if self._thread is not None:
+            self.post(self.stop)
+            wait(self._ended, Deadline(None))
+            self._thread.join()
+            self._thread = None
+        if self._helpers is not None:
+            self._helpers.shutdown(wait=False, cancel_futures=True)
+        self.port.close()
+        self._ended.close()
+
+    def post(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Have the loop call a function, after what it is doing now; void once it has ended."""
+        self._orders.append((function, arguments))
+        with suppress(PipeError):
+            self.port.post(_WAKE)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the loop's thread."""
+        return self._thread is not None and get_ident() == self._thread.ident
+
+    # For its users, in its thread
+
+    def stop(self) -> None:
+        """End the loop."""
+        self.is_stopping = True
+
+    def fail(self, error: BaseException) -> None:
+        """End the loop because of an error, which `wait` raises in the program's thread."""
+        self._error = self._error or error
+        self.is_stopping = True
+
+    def watch(self, handle: Handle) -> None:
+        """Have the operations on a handle end here."""
+        self.port.add(handle, _ENDED)
+
+    def after(self, seconds: float, function: Callable[[], None]) -> Timer:
+        """Call a function after some seconds, unless the timer is cancelled before."""
+        timer = Timer(seconds, function)
+        heapq.heappush(self._timers, (timer.at, next(self._turn), timer))
+        return timer
+
+    def elsewhere(self, function: Callable[[], _T], done: Callable[[_T | PipeError], None]) -> None:
+        """Call a function that may block in another thread, and tell the loop what it returned, or its PipeError.
+
+        What it returns after the end of the loop is for nobody, and closed if it can be.
+        """
+        if self._helpers is None:
+            self._helpers = ThreadPoolExecutor(_HELPERS, "relay")
+        self._helpers.submit(self._help, function, done)
+
+    def _help(self, function: Callable[[], _T], done: Callable[[_T | PipeError], None]) -> None:
+        try:
+            result: _T | PipeError = function()
+        except PipeError as error:
+            result = error
+        except BaseException as error:  # noqa: BLE001 - `wait` raises it
+            self.abort(error)
+            return
+        if self.is_stopping and isinstance(result, Closing):
+            result.close()
+        self.post(done, result)
+
+    # The thread
+
+    def _run(self) -> None:
+        try:
+            while not self.is_stopping:
+                self._run_once(None)
+        except BaseException as error:  # noqa: BLE001 - `wait` raises it
+            self.fail(error)
+        try:
+            self._at_end()
+            deadline = Deadline(_LAST)
+            while self.pending and not deadline.passed:
+                self._run_once(deadline.remaining())
+        except BaseException as error:  # noqa: BLE001
+            self.fail(error)
+        finally:
+            winapi.SetEvent(self._ended)
+
+    def _run_once(self, seconds: float | None) -> None:
+        """Take what has ended, waiting some seconds at most, and what is due."""
+        timers = self._timers
+        if timers:
+            due = max(0.0, timers[0][0] - time.perf_counter())
+            seconds = due if seconds is None else min(due, seconds)
+        for _key, address, status, count in self.port.take(seconds, self.batch) or ():
+            operation = self.pending.pop(address, None)
+            if operation is not None:
+                operation.lent = None
+                operation.ended(status, count)
+            elif self._orders:
+                self._obey()
+        if timers and timers[0][0] <= time.perf_counter():
+            self._look_at_the_clock()
+
+    def _obey(self) -> None:
+        while self._orders:
+            function, arguments = self._orders.popleft()
+            function(*arguments)
+
+    def _look_at_the_clock(self) -> None:
+        now = time.perf_counter()
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2].fire()

@@ -1,0 +1,394 @@
+"""`Relay`: each client that comes to one place gets a connection of its own to another; one thread, one port.
+
+* The target is opened at a client's first byte or after 50 ms, so that a visit, by a program that looks whether the
+  pipe is there, costs the target nothing; or, if the relay is eager, before there is a client. Then there is one
+  connection in stock, and clients are let in only while there is.
+* What goes wrong with one client, or with the target, ends at most that client's session.
+* Who comes by TCP is let in only by `admit`: an address has no access list.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, Self
+
+from pipectl.core.errors import PipeError, PipeStateError
+from pipectl.core.pipe.config import PipeConfig, StopAfter
+from pipectl.core.pipe.contract import Stats
+from pipectl.core.pipe.flusher import Flusher
+from pipectl.core.pipe.memory import Memory
+
+from .ends import End, Ending, Limits, Shared, User
+from .listeners import Listener, PipeListener, StdioListener
+from .loop import Loop
+from .places import Kind, Place
+from .session import Connected, Session
+from .targets import Opening, PipeTarget, ProgramTarget, StdioTarget, Target
+
+# How soon, in seconds, an eager relay asks again for a target that is not there.
+_RETRY = 0.25
+# How long, in seconds, sessions may take to end when the relay does.
+_DRAIN = 1.0
+
+
+class RelayConfig(NamedTuple):
+    """How a relay listens, how it connects, and when it ends by itself."""
+
+    # How the pipe is made that it listens on.
+    pipe: PipeConfig = PipeConfig()
+    opening: Opening = Opening()
+    stop_after: StopAfter = StopAfter()
+    is_eager: bool = False
+    # Whether an end of one direction is told to the other side.
+    half_closes: bool = True
+    # Seconds: what a side that cannot be told of an end has for its last words; and of a client's silence.
+    linger: float = 1.0
+    client_idle: float | None = None
+    # Decides who may come by TCP, by the socket: returns who it is, or raises PipeAccessError. It is called in another
+    # thread. Without it everybody may who reaches the address.
+    admit: "Callable[[Any], object] | None" = None
+
+
+class RelayEvents:
+    """What a relay reports, in its one thread; a subclass takes what it needs. An exception in one ends the relay."""
+
+    def started(self, relay: "Relay") -> None:
+        """The relay listens; in the thread that has started it."""
+
+    def connected(self, session: Session) -> None:
+        """A client has come, and is being connected to the target; a PipeError here ends that client alone."""
+
+    def opened(self, session: Session) -> None:
+        """A client is connected to the target."""
+
+    def left(self, session: Session) -> None:
+        """A session is over; it knows how much has passed, and how it has ended."""
+
+    def turned_away(self, error: PipeError) -> None:
+        """A client was not let in: by TCP, or because the relay has had all that it was to have."""
+
+    def refused(self, error: PipeError) -> None:
+        """The system has refused a further instance; the relay goes on, and tries again."""
+
+    def target_lost(self, error: PipeError) -> None:
+        """An eager relay has no target, and so lets nobody in."""
+
+    def target_found(self) -> None:
+        """It has one again."""
+
+
+class Relay:
+    """Passes data between the clients of a place and a target, from `start` (or `with`) to `close`.
+
+    `environment` is what a program that is the target finds in its environment, for a session; it is called in another
+    thread.
+    """
+
+    def __init__(
+        self,
+        listen: Place,
+        target: Place,
+        *,
+        events: RelayEvents | None = None,
+        config: RelayConfig = RelayConfig(),
+        environment: Callable[[Session], Mapping[str, str]] = lambda _session: {},
+    ) -> None:
+        self.events = events or RelayEvents()
+        self.config = config
+        self.target_place = target
+        self.half_closes = config.half_closes
+        self.linger = config.linger
+        self.sessions: set[Session] = set()
+        # Clients of whom is looked up who they are.
+        self._entering: set[End] = set()
+        self._environment = environment
+        self._came = self._left = 0
+        self._bytes_in = self._bytes_out = 0
+        self._is_stopping = False
+        self._is_listening = False
+        self._last = time.perf_counter()
+        self._stock: _Stock | None = None
+        self._is_lost = False
+        self.loop = Loop(str(listen))
+        limits = Limits(config.pipe.buffer_size, config.pipe.max_message, config.opening.timeout, config.linger)
+        self._shared = Shared(self.loop, limits, Memory(config.pipe.max_memory), Flusher())
+        self._listener = self._listener_of(listen)
+        self._target = self._target_of(target)
+
+    def _listener_of(self, place: Place) -> Listener:
+        match place.kind:
+            case Kind.PIPE:
+                return PipeListener(
+                    self._shared,
+                    place,
+                    self.config.pipe,
+                    self._client_came,
+                    self.events.refused,
+                    lambda: bool(self.sessions),
+                )
+            case Kind.TCP:
+                from .sockets import TcpListener
+
+                return TcpListener(self._shared, place, self._client_came, self.events.refused)
+            case _:
+                return StdioListener(self._shared, place, self._client_came)
+
+    def _target_of(self, place: Place) -> Target:
+        match place.kind:
+            case Kind.PIPE:
+                return PipeTarget(self._shared, place.name, self.config.opening)
+            case Kind.TCP:
+                from .sockets import TcpTarget
+
+                return TcpTarget(self._shared, place, self.config.opening)
+            case Kind.PROGRAM:
+                return ProgramTarget(self._shared, place.arguments)
+            case _:
+                return StdioTarget(self._shared)
+
+    # For the program's thread
+
+    @property
+    def place(self) -> Place:
+        """Where it listens; a port that was left to the system is the one that it has chosen."""
+        return self._listener.place
+
+    @property
+    def stats(self) -> Stats:
+        """What the relay has done so far: its clients, and the bytes to the target and to the clients."""
+        sessions = list(self.sessions)
+        return Stats(
+            self._came,
+            0,
+            self._bytes_in + sum(session.to_target.bytes for session in sessions),
+            self._bytes_out + sum(session.to_client.bytes for session in sessions),
+        )
+
+    @property
+    def connected(self) -> int:
+        """How many clients are connected now."""
+        return self._came - self._left
+
+    def start(self) -> Self:
+        """Take the name, or the address, and begin; an eager relay does so when the target is there.
+
+        Raises PipeAccessError if another program has it.
+        """
+        try:
+            if not self.config.is_eager:
+                self._listen()
+            self.events.started(self)
+        except BaseException:
+            self._listener.close()
+            self.loop.close()
+            raise
+        self.loop.start(self._end)
+        if self.config.is_eager:
+            self.loop.post(self._fill_stock)
+        if self.config.stop_after.idle is not None:
+            self.loop.post(self._stop_when_idle, self.config.stop_after.idle)
+        if self.config.client_idle is not None:
+            self.loop.post(self._end_idle_sessions, self.config.client_idle)
+        return self
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the relay has ended by itself; return whether it has. Raises what ended it."""
+        return self.loop.wait(timeout)
+
+    def abort(self, error: BaseException) -> None:
+        """End the relay because of an error, which `wait` raises; from any thread."""
+        self.loop.abort(error)
+
+    def close(self) -> None:
+        """End all sessions with what was written to them, and give everything up; does nothing the second time."""
+        self.loop.close()
+        self._shared.flusher.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    # Clients
+
+    def _listen(self) -> None:
+        self._listener.open()
+        self._is_listening = True
+
+    def _client_came(self, end: End) -> None:
+        self._last = time.perf_counter()
+        admit = self.config.admit
+        if self._is_stopping or not self._wants_clients():
+            end.close(reset=True)
+        elif admit is None or self.place.kind is not Kind.TCP:
+            self._begin(end, None)
+        else:
+            self._entering.add(end)
+            self.loop.elsewhere(partial(admit, end.handle), partial(self._admitted, end))
+
+    def _admitted(self, end: End, who: object) -> None:
+        self._entering.discard(end)
+        if isinstance(who, PipeError):
+            end.close(reset=True)
+            self.events.turned_away(who)
+        else:
+            self._begin(end, who)
+
+    def _begin(self, end: End, who: object) -> None:
+        session = Session(self, end, who)
+        self.sessions.add(session)
+        session.start(at_once=self.place.kind is Kind.STDIO)
+
+    def _wants_clients(self) -> bool:
+        most = 1 if Kind.STDIO in (self.place.kind, self.target_place.kind) else self.config.stop_after.clients
+        return most is None or self._came < most
+
+    def begin(self, session: Session, opened: Connected) -> None:
+        """Count a client, and connect it to the target."""
+        if not self._wants_clients():
+            error = PipeStateError("the relay has had all clients that it was to have")
+            self.events.turned_away(error)
+            opened(error)
+            return
+        self._came += 1
+        self.loop.batch = self.connected
+        session.number = self._came
+        try:
+            self.events.connected(session)
+        except PipeError as error:  # as where nobody knows any more who it was
+            opened(error)
+            return
+        if not self._wants_clients():
+            self._stop_listening()
+        stock, self._stock = self._stock, None
+        if stock is not None:
+            stock.hand_over(opened)
+            self._fill_stock()
+        else:
+            self._target.open(opened, partial(self._environment, session))
+
+    def opened(self, session: Session) -> None:
+        """Tell that a client is connected to the target."""
+        self.events.opened(session)
+
+    def forget(self, session: Session) -> None:
+        """Count a session that is over, and end if it was the last."""
+        self._last = time.perf_counter()
+        self.sessions.discard(session)
+        self._bytes_in += session.to_target.bytes
+        self._bytes_out += session.to_client.bytes
+        if isinstance(self._listener, PipeListener):
+            self._listener.freed()
+        if session.is_visit:
+            return
+        self._left += 1
+        self.loop.batch = max(1, self.connected)
+        self.events.left(session)
+        if not self._wants_clients() and self._left == self._came:
+            self.loop.stop()
+
+    def _stop_listening(self) -> None:
+        self._listener.close()
+        self._is_listening = False
+
+    # Eager
+
+    def _fill_stock(self) -> None:
+        """Have one connection in stock, and let clients in only while there is; ask again for one that is refused."""
+        if self._is_stopping or self._stock is not None or not self._wants_clients():
+            return
+        self._target.open(self._stocked, dict)
+
+    def _stocked(self, end: End | PipeError) -> None:
+        if isinstance(end, PipeError):
+            self._lost(end)
+            return
+        if self._is_stopping:
+            end.close()
+            return
+        try:
+            if not self._is_listening:
+                self._listen()
+        except PipeError as error:
+            end.close()
+            self.events.refused(error)
+            self.loop.after(_RETRY, self._fill_stock)
+            return
+        if self._is_lost:
+            self._is_lost = False
+            self.events.target_found()
+        self._stock = _Stock(end, self._stock_ended)
+
+    def _stock_ended(self, error: PipeError) -> None:
+        self._stock = None
+        self._lost(error)
+
+    def _lost(self, error: PipeError) -> None:
+        if self._is_stopping:
+            return
+        if self._is_listening:
+            self._stop_listening()
+        if not self._is_lost:
+            self._is_lost = True
+            self.events.target_lost(error)
+        self.loop.after(_RETRY, self._fill_stock)
+
+    # Ending
+
+    def _end_idle_sessions(self, seconds: float) -> None:
+        """Let clients go that have been silent for some seconds, and look again; one timer serves them all."""
+        now = time.perf_counter()
+        next_look = seconds
+        for session in [session for session in self.sessions if session.number]:
+            left = session.last_activity + seconds - now
+            if left <= 0:
+                session.close(ended_by="relay")
+            else:
+                next_look = min(next_look, left)
+        self.loop.after(max(next_look, seconds / 20), partial(self._end_idle_sessions, seconds))
+
+    def _stop_when_idle(self, seconds: float) -> None:
+        busiest = max((session.last_activity for session in self.sessions), default=0.0)
+        left = max(self._last, busiest) + seconds - time.perf_counter()
+        if left <= 0:
+            self.loop.stop()
+        else:
+            self.loop.after(left, partial(self._stop_when_idle, seconds))
+
+    def _end(self) -> None:
+        self._is_stopping = True
+        self._listener.close()
+        self._target.close()
+        self._shared.flusher.close()
+        if self._stock is not None:
+            self._stock.end.close()
+        for end in self._entering:
+            end.close(reset=True)
+        for session in list(self.sessions):
+            session.close()
+            for one in (session.client, session.target):
+                if one is not None:
+                    one.hurry()
+
+
+class _Stock(User):
+    """A connection to the target that waits for a client; what the target says first is kept, and no more is read."""
+
+    def __init__(self, end: End, ended: Callable[[PipeError], None]) -> None:
+        self.end = end
+        self._ended = ended
+        self._first: bytes | None = None
+        end.user = self
+        end.read()
+
+    def received(self, end: End, data: bytes) -> None:  # noqa: ARG002
+        self._first = data
+
+    def ended(self, end: End, ending: Ending, error: PipeError | None) -> None:  # noqa: ARG002
+        end.close()
+        self._ended(error or PipeStateError("the target has closed the connection", subject=end.name))
+
+    def hand_over(self, opened: Connected) -> None:
+        """Give the connection to a client, and what has come from it."""
+        opened(self.end, self._first)

@@ -1,0 +1,210 @@
+"""Sockets of TCP as handles of a completion port: Winsock's functions, declared here because only `relay` needs them.
+
+Importing this module loads two DLLs. Microsoft documents that ReadFile and WriteFile serve for sockets too; so what
+moves data through pipes moves it through these.
+"""
+
+import ctypes
+from ctypes import POINTER, Structure, byref, c_int, c_ubyte, c_ushort, c_void_p
+from ctypes.wintypes import BOOL, DWORD, HANDLE, ULONG, WORD
+from functools import cache
+from typing import Any, NamedTuple
+
+from pipectl.core.constants import WinError
+
+from . import winapi
+from .handle import Handle
+
+_WS2_32 = winapi.library("ws2_32")
+_MSWSOCK = winapi.library("mswsock")
+_PENDING = WinError.IO_PENDING
+
+_VERSION_2_2 = 0x0202
+_INET, _INET6 = 2, 23
+_STREAM, _TCP = 1, 6
+_OVERLAPPED, _NO_INHERIT = 0x01, 0x80
+_SOL_SOCKET, _IPPROTO_TCP = 0xFFFF, 6
+_SO_LINGER, _SO_EXCLUSIVEADDRUSE = 0x0080, -5
+_SO_UPDATE_ACCEPT_CONTEXT, _SO_UPDATE_CONNECT_CONTEXT = 0x700B, 0x7010
+_TCP_NODELAY = 1
+_SD_SEND = 1
+_SIO_GET_EXTENSION_FUNCTION_POINTER = 0xC800_0006
+_WSAID_CONNECTEX = bytes.fromhex("b907a225f3dd60468ee976e58c74063e")
+_BACKLOG = 200
+# What AcceptEx writes for each of the two addresses: the longest, and 16 bytes more.
+_ADDRESS_ROOM = 28 + 16
+
+
+class _SockAddr(Structure):
+    """SOCKADDR_IN6, whose beginning is that of SOCKADDR_IN: family, port; and then an IPv4 address in `flow`."""
+
+    _fields_ = (
+        ("family", c_ushort),
+        ("port", c_ubyte * 2),
+        ("flow", c_ubyte * 4),
+        ("address", c_ubyte * 16),
+        ("scope", ULONG),
+    )
+
+
+class _Linger(Structure):
+    _fields_ = (("on", c_ushort), ("seconds", c_ushort))
+
+
+# fmt: off
+_WSAStartup   = winapi.declare(_WS2_32, "WSAStartup", c_int, WORD, c_void_p, check=winapi.check_code)
+_WSASocketW   = winapi.declare(_WS2_32, "WSASocketW", HANDLE, c_int, c_int, c_int, c_void_p, DWORD, DWORD, check=winapi.check_handle)
+_WSAIoctl     = winapi.declare(_WS2_32, "WSAIoctl", c_int, HANDLE, DWORD, c_void_p, DWORD, c_void_p, DWORD, POINTER(DWORD), c_void_p, c_void_p, check=winapi.check_zero)
+_bind         = winapi.declare(_WS2_32, "bind", c_int, HANDLE, c_void_p, c_int, check=winapi.check_zero)
+_listen       = winapi.declare(_WS2_32, "listen", c_int, HANDLE, c_int, check=winapi.check_zero)
+_shutdown     = winapi.declare(_WS2_32, "shutdown", c_int, HANDLE, c_int, check=winapi.check_zero)
+_setsockopt   = winapi.declare(_WS2_32, "setsockopt", c_int, HANDLE, c_int, c_int, c_void_p, c_int, check=winapi.check_zero)
+_getsockname  = winapi.declare(_WS2_32, "getsockname", c_int, HANDLE, c_void_p, POINTER(c_int), check=winapi.check_zero)
+_getpeername  = winapi.declare(_WS2_32, "getpeername", c_int, HANDLE, c_void_p, POINTER(c_int), check=winapi.check_zero)
+_closesocket  = winapi.declare(_WS2_32, "closesocket", c_int, HANDLE, check=winapi.check_zero)
+_AcceptEx     = winapi.declare(_MSWSOCK, "AcceptEx", BOOL, HANDLE, HANDLE, c_void_p, DWORD, DWORD, DWORD, POINTER(DWORD), winapi.LPOVERLAPPED, check=winapi.check_ok(_PENDING))
+# fmt: on
+
+
+class Address(NamedTuple):
+    """An address of TCP: the 4 or 16 bytes of an IP address, and a port."""
+
+    ip: bytes
+    port: int
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether it is an address of IPv6."""
+        return len(self.ip) == 16
+
+    def __str__(self) -> str:
+        from ipaddress import ip_address
+
+        host = ip_address(self.ip)
+        return f"[{host}]:{self.port}" if self.is_ipv6 else f"{host}:{self.port}"
+
+    def _packed(self) -> "_SockAddr":
+        packed = _SockAddr(family=_INET6 if self.is_ipv6 else _INET)
+        packed.port[:] = list(self.port.to_bytes(2, "big"))
+        (packed.address if self.is_ipv6 else packed.flow)[:] = list(self.ip)
+        return packed
+
+
+class Socket(Handle):
+    """The one owner of a socket of TCP, made for a completion port; data goes out at once (TCP_NODELAY).
+
+    Errors call it what `name` says.
+    """
+
+    __slots__ = ("_is_ipv6",)
+
+    def __init__(self, *, is_ipv6: bool, name: str) -> None:
+        _start()
+        family = _INET6 if is_ipv6 else _INET
+        super().__init__(_WSASocketW(family, _STREAM, _TCP, None, 0, _OVERLAPPED | _NO_INHERIT), name)
+        self._is_ipv6 = is_ipv6
+        self._set(_IPPROTO_TCP, _TCP_NODELAY, c_int(1))
+
+    def _set(self, level: int, option: int, value: Any) -> None:
+        _setsockopt(self, level, option, byref(value), ctypes.sizeof(value))
+
+    def listen(self, address: Address) -> None:
+        """Take an address for this process alone, and listen there; PipeAccessError if another program has it."""
+        self._set(_SOL_SOCKET, _SO_EXCLUSIVEADDRUSE, c_int(1))
+        _bind(self, byref(address._packed()), _size(address.is_ipv6))
+        _listen(self, _BACKLOG)
+
+    def accept(self, socket: "Socket", room: Any, overlapped: Any) -> None:
+        """Begin to wait for a client, who is to have `socket`; `room` is ACCEPT_ROOM bytes of memory."""
+        _AcceptEx(self, socket, room, 0, _ADDRESS_ROOM, _ADDRESS_ROOM, byref(DWORD()), overlapped)
+
+    def accepted_by(self, listener: "Socket") -> None:
+        """Make the socket of a client that has come a whole one."""
+        self._set(_SOL_SOCKET, _SO_UPDATE_ACCEPT_CONTEXT, c_void_p(listener.value))
+
+    def connect(self, address: Address, overlapped: Any) -> Any:
+        """Begin to connect; return the memory that must live until that has ended."""
+        packed = address._packed()
+        anywhere = Address(bytes(len(address.ip)), 0)
+        _bind(self, byref(anywhere._packed()), _size(address.is_ipv6))
+        _connect_ex(self)(self, byref(packed), _size(address.is_ipv6), None, 0, None, overlapped)
+        return packed
+
+    def connect_error(self, status: int) -> Exception:
+        """Return the error of an attempt to connect that has ended with a status."""
+        return winapi.native_error(status, _connect_ex(self), self)
+
+    def connected(self) -> None:
+        """Make a socket that has been connected a whole one."""
+        _setsockopt(self, _SOL_SOCKET, _SO_UPDATE_CONNECT_CONTEXT, None, 0)
+
+    @property
+    def local(self) -> Address:
+        """The address of this end."""
+        return self._ask(_getsockname)
+
+    @property
+    def remote(self) -> Address:
+        """The address of the other end."""
+        return self._ask(_getpeername)
+
+    def _ask(self, function: Any) -> Address:
+        packed, size = _SockAddr(), c_int(ctypes.sizeof(_SockAddr))
+        function(self, byref(packed), byref(size))
+        ip = packed.address if packed.family == _INET6 else packed.flow
+        return Address(bytes(ip), int.from_bytes(bytes(packed.port), "big"))
+
+    def end_sending(self) -> None:
+        """Tell the other end that nothing more comes (FIN); it may go on sending."""
+        _shutdown(self, _SD_SEND)
+
+    def reset(self) -> None:
+        """Have `close` throw away what was not sent, and tell the other end of an error (RST)."""
+        self._set(_SOL_SOCKET, _SO_LINGER, _Linger(1, 0))
+
+    def close(self) -> None:
+        """Close the socket; does nothing the second time."""
+        if not self.closed:
+            _closesocket(self.detach())
+
+
+ACCEPT_ROOM = 2 * _ADDRESS_ROOM
+
+
+def _size(is_ipv6: bool) -> int:
+    return 28 if is_ipv6 else 16
+
+
+@cache
+def _start() -> None:
+    """Start Winsock, for as long as the process lives."""
+    _WSAStartup(_VERSION_2_2, ctypes.create_string_buffer(512))
+
+
+@cache
+def _connect_ex_at(address: int) -> Any:
+    kind = ctypes.WINFUNCTYPE(
+        BOOL, HANDLE, c_void_p, c_int, c_void_p, DWORD, c_void_p, winapi.LPOVERLAPPED, use_last_error=True
+    )
+    function: Any = kind(address)
+    function.__name__ = "ConnectEx"
+    function.error = _WSAIoctl.error  # type: ignore[attr-defined]
+    function.errcheck = winapi.check_ok(_PENDING)
+    return function
+
+
+def _connect_ex(socket: Socket) -> Any:
+    """Find ConnectEx, which no DLL exports."""
+    pointer = c_void_p()
+    _WSAIoctl(
+        socket,
+        _SIO_GET_EXTENSION_FUNCTION_POINTER,
+        _WSAID_CONNECTEX,
+        len(_WSAID_CONNECTEX),
+        byref(pointer),
+        ctypes.sizeof(pointer),
+        byref(DWORD()),
+        None,
+        None,
+    )
+    return _connect_ex_at(pointer.value or 0)

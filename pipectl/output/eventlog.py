@@ -1,0 +1,185 @@
+"""The log of a server or a relay, written by a thread of its own: clients that connect and leave, and a summary."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+
+from pipectl.core.deadline import Stopwatch
+
+from . import Output
+
+if TYPE_CHECKING:
+    from pipectl.core.models import Process
+
+# Events that wait to be written while nobody reads, and the seconds that their end is waited for.
+_MOST_WAITING = 1000
+_PATIENCE = 1.0
+
+
+class Service(Protocol):
+    """What is told of: a server or a relay."""
+
+    def abort(self, error: BaseException) -> None:
+        """End it because of an error, which its `wait` raises; from any thread."""
+
+
+_S = TypeVar("_S", bound=Service)
+
+
+class _Lines:
+    """Writes events in a thread of its own, so that an output that nobody reads never stops the server."""
+
+    def __init__(self, on_error: Callable[[BaseException], None]) -> None:
+        self._on_error = on_error
+        # Its `put` waits for no lock, which Ctrl+C could leave taken.
+        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._lost = 0
+        self._thread = Thread(target=self._run, name="Server log", daemon=True)
+        self._thread.start()
+
+    def put(self, write: Callable[[], None]) -> int:
+        """Queue an event for writing; return how many were lost before it because the output was not read."""
+        if self._waiting.qsize() >= _MOST_WAITING:
+            self._lost += 1
+            return 0
+        self._waiting.put(write)
+        lost, self._lost = self._lost, 0
+        return lost
+
+    def close(self) -> None:
+        """Wait until all is written, but not for ever."""
+        self._waiting.put(None)
+        self._thread.join(_PATIENCE)
+
+    def _run(self) -> None:
+        try:
+            while (write := self._waiting.get()) is not None:
+                write()
+        except BaseException as error:  # noqa: BLE001 - the server's `wait` raises it
+            self._on_error(error)
+
+
+class Peer(Protocol):
+    """Who a client is; what it takes to know that may be asked for when it is read."""
+
+    computer: str | None
+
+    @property
+    def process(self) -> "Process":
+        """The client's process."""
+
+
+class Visitor(NamedTuple):
+    """A client of the server: its number there, and who it is, which may take seconds to look up."""
+
+    number: int
+    who: Peer
+
+    @property
+    def process(self) -> "Process":
+        """The client's process."""
+        return self.who.process
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a JSON log says of it."""
+        return {**self.process._asdict(), "computer": self.who.computer}
+
+    def __str__(self) -> str:
+        process = self.process
+        session = None if process.session is None else f"session {process.session}"
+        services = f"services {' '.join(process.services)}" if process.services else None
+        facts = (f"pid {process.pid}", process.program, process.user, session, services, self.who.computer)
+        return ", ".join(filter(None, facts))
+
+    def environment(self) -> dict[str, str]:
+        """Return what a program that is run for the client is told of it."""
+        process = self.process
+        # A client chooses the name and the folder of its program, and a batch file obeys what a variable expands to.
+        exe = process.program and re.sub(r"[^A-Za-z0-9._-]", "_", process.program)
+        user = process.user and re.sub(r"[^\w .@$\\-]", "_", process.user)
+        facts = {"PID": process.pid, "EXE": exe, "USER": user, "SESSION": process.session}
+        return {f"PIPECTL_CLIENT_{name}": "" if fact is None else str(fact) for name, fact in facts.items()}
+
+
+class EventLog(Generic[_S]):
+    """Writes events to an Output, each as a line or as a JSON object; the output is never waited for."""
+
+    def __init__(self, output: Output, announce: Callable[[], None] | None = None) -> None:
+        self._output = output
+        self._announce = announce
+        self._watch = Stopwatch()
+        self._server: _S | None = None
+        self._lines: _Lines | None = None
+
+    def begin(
+        self,
+        server: _S,
+        facts: Mapping[str, Any],
+        access: Callable[[], Sequence[str]],
+        tells: bool = True,
+    ) -> None:
+        """Announce a service, before any event, and begin to count; JSON has `listening`, if it `tells`, with facts."""
+        self._server = server
+        self._lines = _Lines(server.abort)
+        if self._announce is not None:
+            self._lines.put(self._announce)
+        if tells and self._output.is_json:
+            now = datetime.now().astimezone()
+            self._lines.put(lambda: self._write("listening", now, {**facts, "access": list(access())}))
+        self._watch = Stopwatch()
+
+    def tell(self, event: str, number: int, text: object, facts: Callable[[], dict[str, Any]]) -> None:
+        """Have an event of a client written; its text and its facts are asked for by whoever writes it."""
+        now = datetime.now().astimezone()
+
+        def write() -> None:
+            self._write(event, now, {"client": number, **facts()}, f"#{number:<3} {event:<9}  {text}")
+
+        if self._server is not None and self._lines is not None:
+            self._put(write, self._lines)
+            self._output.progress(self.counts(self._server))
+
+    def tell_all(self, event: str, text: str, facts: dict[str, Any]) -> None:
+        """Have an event written that is no client's."""
+        now = datetime.now().astimezone()
+        if self._lines is not None:
+            self._put(lambda: self._write(event, now, facts, f"{event}: {text}"), self._lines)
+
+    def warn(self, text: str) -> None:
+        """Have a warning written, in its turn."""
+        if self._lines is not None:
+            self._lines.put(partial(self._output.warning, text))
+
+    def counts(self, server: _S) -> str:
+        """Return what it came to so far."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Write what waits to be written."""
+        if self._lines is not None:
+            self._lines.close()
+
+    def summarize(self) -> None:
+        """Write what waits, and say what it came to, if it came to anything."""
+        self.close()
+        if self._server is not None:
+            self._output.note(f"{self.summary} {self.counts(self._server)} in {self._watch.seconds:.1f} s")
+
+    # What was done with the clients.
+    summary = "served"
+
+    def _write(self, event: str, now: datetime, facts: dict[str, Any], line: str = "") -> None:
+        record = {"time": now.isoformat(timespec="milliseconds"), "event": event, **facts}
+        # A person at a terminal knows the day; who reads a file later does not.
+        time = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}" if self._output.stream.is_terminal else record["time"]
+        self._output.data.event(record, f"{time}  {line}".rstrip())
+
+    def _put(self, write: Callable[[], None], lines: _Lines) -> None:
+        lost = lines.put(write)
+        if lost:
+            text = f"{lost} earlier events were not written, because nothing read the output"
+            lines.put(partial(self._output.data.event, {"event": "lost", "count": lost}, text))

@@ -1,0 +1,147 @@
+"""What a relay tells while it runs: who is passed on, who leaves and how much has passed, and a count of it all."""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from pipectl.core.errors import PipeAccessError, PipeError
+from pipectl.core.inventory.peers import ClientProcess
+from pipectl.core.models import Process
+from pipectl.core.traffic.relay import Relay, RelayEvents
+from pipectl.core.traffic.session import Flow, Session
+
+from . import Output
+from .eventlog import EventLog, Peer, Visitor
+from .text import counted, size_in_words
+
+
+class _Itself:
+    """This process, whose stdin and stdout are the client."""
+
+    computer: str | None = None
+    process = Process(os.getpid())
+
+
+class RelayLog(EventLog[Relay], RelayEvents):
+    """Tells the events of one Relay to an Output."""
+
+    summary = "relayed"
+
+    def __init__(
+        self,
+        output: Output,
+        *,
+        announce: Callable[[Relay], None],
+        access: Callable[[], Sequence[str]] = tuple,
+        clients: bool = True,
+    ) -> None:
+        super().__init__(output, lambda: announce(self._relay))
+        self._access = access
+        self._tells = clients
+        self._visitors: WeakKeyDictionary[Session, Visitor] = WeakKeyDictionary()
+        self._relay: Relay
+        # Of the session that ended last.
+        self._error: PipeError | None = None
+
+    def check(self) -> None:
+        """Raise the error that the last session has ended with, if any."""
+        if self._error is not None:
+            raise self._error
+
+    def environment(self, session: Session) -> Mapping[str, str]:
+        """Return what a program that is run for a client is told of it; empty for one that is made in advance."""
+        return self._visitors[session].environment()
+
+    def started(self, relay: Relay) -> None:
+        """Announce it, before any client, and begin to count."""
+        self._relay = relay
+        self.begin(relay, {"listen": str(relay.place), "target": str(relay.target_place)}, self._access, self._tells)
+
+    def connected(self, session: Session) -> None:
+        """Tell of a client, and remember who it is."""
+        visitor = self._visitors[session] = Visitor(session.number, _peer(session))
+        if self._tells:
+            self.tell("connected", session.number, visitor, visitor.facts)
+
+    def left(self, session: Session) -> None:
+        """Tell how a session has ended, and what has passed."""
+        self._error = session.error
+        seconds = round(time.perf_counter() - session.begun, 6)
+        if self._tells:
+            facts = _facts(session, seconds)
+            self.tell("left", session.number, _in_words(session, seconds), lambda: facts)
+
+    def turned_away(self, error: PipeError) -> None:
+        """Tell of a client that was not let in."""
+        hint = " (`--allow` says who is)" if isinstance(error, PipeAccessError) else ""
+        self.warn(f"not let in: {error}{hint}")
+
+    def refused(self, error: PipeError) -> None:
+        """Warn that fewer clients can be there at once than were asked for."""
+        self.warn(f"no further instance, trying again: {error}")
+
+    def target_lost(self, error: PipeError) -> None:
+        """Tell that nobody is let in any more."""
+        if self._tells:
+            self.tell_all("closed", f"no client is let in without the target: {error}", {"error": str(error)})
+
+    def target_found(self) -> None:
+        """Tell that clients are let in again."""
+        if self._tells:
+            self.tell_all("open", "the target is there, and clients are let in", {})
+
+    def counts(self, server: Relay) -> str:
+        """Return what it came to so far."""
+        stats = server.stats
+        return (
+            f"{counted(stats.clients, 'client')} ({server.connected} now), {size_in_words(stats.bytes_in)} to the "
+            f"target, {size_in_words(stats.bytes_out)} back"
+        )
+
+
+def _peer(session: Session) -> Peer:
+    if session.who is not None:
+        return session.who  # type: ignore[return-value]
+    if session.client.handle is None:
+        return _Itself()
+    return ClientProcess(session.client.handle)
+
+
+def _facts(session: Session, seconds: float) -> dict[str, Any]:
+    """Return what a JSON log says of the end of a session."""
+    error = session.error
+    return {
+        "ended_by": session.ended_by,
+        "seconds": seconds,
+        "to_target": _flow_facts(session.to_target),
+        "to_client": _flow_facts(session.to_client),
+        "target_remark": (session.target and session.target.remark) or None,
+        "error": str(error) if error else None,
+    }
+
+
+def _flow_facts(flow: Flow) -> dict[str, Any]:
+    return {
+        "bytes": flow.bytes,
+        "messages": flow.messages or None,
+        "dropped": flow.dropped or None,
+        "unsaid_ends": flow.unsaid or None,
+    }
+
+
+def _in_words(session: Session, seconds: float) -> str:
+    words = [
+        f"ended by the {session.ended_by} after {seconds:.1f} s",
+        f"{size_in_words(session.to_target.bytes)} to the target",
+        f"{size_in_words(session.to_client.bytes)} back",
+    ]
+    for flow, whither in ((session.to_target, "to the target"), (session.to_client, "back")):
+        if flow.dropped:
+            words.append(f"{size_in_words(flow.dropped)} {whither} lost")
+        if flow.unsaid:
+            words.append(f"{counted(flow.unsaid, 'empty message')} {whither} not passed on")
+    if session.target is not None and session.target.remark:
+        words.append(f"program {session.target.remark}")
+    return ", ".join(words) + (f": {session.error}" if session.error else "")

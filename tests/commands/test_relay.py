@@ -1,0 +1,232 @@
+"""`pipectl relay`: what it refuses, what it says, and how it ends."""
+
+import json
+import socket
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from pipectl.core.constants import Wait
+from pipectl.core.errors import PipeClosedError
+from pipectl.core.pipe.client import Client
+from pipectl.core.pipe.config import PipeConfig
+from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.server import PipeServer
+from pipectl.core.security.descriptors import pipe_security
+from tests.commands.interruptible import Interruptible
+from tests.runner import Background, Pipectl, Running
+
+PATIENCE = 20
+Start = Callable[..., Running]
+
+
+def echo(_client: Client, data: bytes) -> bytes:
+    return data
+
+
+def said(program: Running, word: str) -> str:
+    """Wait for a line on stderr."""
+    while word not in (line := program.said()):
+        pass
+    return line
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["svc", "svc"], "same place"),
+        (["svc", r"\\.\pipe\SVC"], "same place"),
+        (["tcp:80", "tcp:localhost:80"], "same place"),
+        (["-", "stdio"], "same place"),
+        (["svc"], "one TARGET"),
+        (["svc", "a", "b"], "one TARGET"),
+        (["svc", "tcp:99999"], "from 0 to 65535"),
+        (["svc", "tcp:"], "from 0 to 65535"),
+        (["svc", "tcp:0"], "port 0"),
+        (["svc", "foo:bar"], "pipe:foo:bar"),
+        (["unix:/x", "svc"], "no kind of place"),
+        (["tcp:10.1.2.3:80", "svc"], "other computers"),
+        (["tcp:0.0.0.0:80", "svc"], "other computers"),
+        (["tcp:0", "svc", "--allow-remote"], "this computer alone"),
+        (["svc", "--exec"], "PROGRAM"),
+        (["svc", "x", "--linger", "none"], "--linger"),
+        (["svc", "x", "--messages", "3"], "--messages"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_line_is_refused_and_says_why(pipectl: Pipectl, line: list[str], words: str) -> None:
+    result = pipectl("relay", *line)
+    assert (result.exit_code, result.stdout) == (2, b"")
+    assert words in result.stderr
+
+
+def test_a_name_that_is_taken_is_exit_code_5_or_4(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, echo, config=PipeConfig(max_instances=1)):
+        result = pipectl("relay", pipe_name, f"{pipe_name}-2", "--instances", "1")
+    assert result.exit_code in (4, 5)
+    assert "in use" in result.stderr
+
+
+def test_a_port_that_is_taken_is_exit_code_5(pipe_name: str, pipectl: Pipectl) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        result = pipectl("relay", f"tcp:{server.getsockname()[1]}", pipe_name)
+    assert result.exit_code == 5
+    assert "netstat" in result.stderr
+
+
+# What it does
+
+
+def test_it_takes_the_type_of_the_target(pipe_name: str, running: Start) -> None:
+    for is_message in (True, False):
+        with PipeServer(f"{pipe_name}-2", echo, config=PipeConfig(is_message=is_message)):
+            program = running("relay", pipe_name, f"{pipe_name}-2", "--once")
+            assert ("(message" if is_message else "(byte") in said(program, "relaying")
+            with connect(pipe_name, PATIENCE) as client:
+                assert client.is_message is is_message
+                client.send(b"x", PATIENCE)
+                assert client.receive(PATIENCE) == b"x"
+            assert program.end().exit_code == 0
+
+
+def test_its_json_counts_what_has_passed(pipe_name: str, running: Start) -> None:
+    with PipeServer(f"{pipe_name}-2", echo):
+        program = running("relay", pipe_name, f"{pipe_name}-2", "--once", "--json")
+        with connect(pipe_name, PATIENCE, wait=Wait.EXISTS) as client:
+            for message in (b"", b"12345"):
+                client.send(message, PATIENCE)
+                assert client.receive(PATIENCE) == message
+        result = program.end()
+    (left,) = [one for one in result.objects if one["event"] == "left"]
+    assert (left["ended_by"], left["to_target"], left["to_client"]) == (
+        "client",
+        {"bytes": 5, "messages": 2},
+        {"bytes": 5, "messages": 2},
+    )
+    assert json.loads(result.stderr.splitlines()[-1])["note"].startswith("relayed 1 client (0 now), 5 bytes to")
+
+
+def test_a_free_port_is_chosen_and_told(pipe_name: str, running: Start) -> None:
+    with PipeServer(pipe_name, echo):
+        program = running("relay", "tcp:0", pipe_name, "--once", "--allow", "everyone", "--json")
+        place = json.loads(program.wrote())["listen"]
+        with socket.create_connection(("127.0.0.1", int(place.rpartition(":")[2])), PATIENCE) as client:
+            client.sendall(b"x")
+            assert client.recv(10) == b"x"
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(10) == b""
+        assert program.end().exit_code == 0
+
+
+def test_stdin_and_stdout_are_one_client(pipe_name: str, pipectl_process: Pipectl) -> None:
+    messages: list[bytes] = []
+
+    def answer(client: Client, data: bytes) -> bytes | None:
+        messages.append(data)
+        if data:
+            return data.upper()
+        client.close()
+        return None
+
+    with PipeServer(pipe_name, answer):
+        result = pipectl_process("relay", "-", pipe_name, stdin=b"some text\x00\xff\r\n")
+    assert (result.exit_code, result.stdout) == (0, b"SOME TEXT\x00\xff\r\n")
+    assert messages[-1] == b""
+
+
+def test_stdio_to_what_is_not_there_is_exit_code_3(pipe_name: str, pipectl_process: Pipectl) -> None:
+    result = pipectl_process("relay", "-", pipe_name, stdin=b"x")
+    assert (result.exit_code, result.stdout) == (3, b"")
+
+
+def test_a_client_may_be_relayed_to_stdout(pipe_name: str, running: Start) -> None:
+    program = running("relay", pipe_name, "-", "--type", "message")
+    said(program, "relaying")
+    with connect(pipe_name, PATIENCE) as client:
+        client.send(b"to stdout\n", PATIENCE)
+        program.tell("from stdin")
+        assert client.receive(PATIENCE) == b"from stdin\n"
+        assert program.wrote() == b"to stdout\n"
+    assert program.end().exit_code == 0
+
+
+def test_a_program_knows_the_client_and_its_stderr_is_seen(pipe_name: str, running: Start) -> None:
+    import os
+
+    text = "import os, sys; print(os.environ['PIPECTL_CLIENT_PID'], flush=True); print('a word', file=sys.stderr)"
+    program = running("relay", pipe_name, "--once", "--exec", sys.executable, "-c", text)
+    with connect(pipe_name, PATIENCE, wait=Wait.EXISTS) as client:
+        assert int(client.receive(PATIENCE)) == os.getpid()
+    result = program.end()
+    assert "a word" in result.stderr
+    assert "exit code 0" in result.text
+
+
+def test_a_missing_program_is_warned_of_and_ends_only_the_client(pipe_name: str, running: Start) -> None:
+    program = running("relay", pipe_name, "--exec", "pipectl-no-such-program")
+    assert "is not found" in said(program, "warning")
+    for _ in range(2):
+        with connect(pipe_name, PATIENCE, wait=Wait.EXISTS) as client:
+            client.send(b"x", PATIENCE)
+            with pytest.raises(PipeClosedError):
+                client.receive(PATIENCE)
+
+
+def test_ctrl_c_ends_it_and_leaves_what_was_written(pipe_name: str) -> None:
+    with PipeServer(f"{pipe_name}-2", echo):
+        program = Interruptible(pipe_name, "relay", pipe_name, f"{pipe_name}-2")
+        try:
+            with connect(pipe_name, PATIENCE, wait=Wait.EXISTS) as client:
+                client.send(b"one", PATIENCE)
+                assert client.receive(PATIENCE) == b"one"
+                result = program.interrupt()
+                with pytest.raises(PipeClosedError):
+                    client.receive(PATIENCE)
+        finally:
+            program.kill()
+    assert "ended by the relay" in result.text
+    assert "relayed 1 client (0 now), 3 bytes to the target, 3 bytes back" in result.stderr
+
+
+def test_once_ends_in_the_code_of_the_clients_error(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
+    done = background(pipectl, "relay", pipe_name, f"{pipe_name}-2", "--once")
+    with connect(pipe_name, PATIENCE, wait=Wait.EXISTS) as client:
+        client.send(b"half a message", PATIENCE)
+    result = done.result(PATIENCE)
+    assert result.exit_code == 3
+    assert "14 bytes to the target lost" in result.text
+
+
+# Who is let in
+
+
+def test_whoever_is_let_in_beyond_the_target_is_named(pipe_name: str, running: Start) -> None:
+    security = pipe_security(["sddl:D:(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;IU)"])
+    with PipeServer(f"{pipe_name}-2", echo, config=PipeConfig(security=security.attributes)):
+        for allow, is_wider in (("users", True), ("me", False)):
+            program = running("relay", pipe_name, f"{pipe_name}-2", "--allow", allow)
+            lines = [program.said()]
+            while "relaying" not in lines[-1]:
+                lines.append(program.said())
+            warned = [line for line in lines if "may now reach" in line]
+            assert bool(warned) is is_wider
+            assert not is_wider or "Users" in warned[0]
+            program.kill()
+
+
+def test_a_caller_by_tcp_that_is_not_known_is_refused(pipe_name: str, running: Start) -> None:
+    """On Windows this process is known, and let in."""
+    with PipeServer(pipe_name, echo):
+        program = running("relay", "tcp:0", pipe_name, "--json")
+        place = json.loads(program.wrote())["listen"]
+        with socket.create_connection(("127.0.0.1", int(place.rpartition(":")[2])), PATIENCE) as client:
+            client.sendall(b"x")
+            try:
+                answer = client.recv(10)
+            except ConnectionError:
+                answer = b""
+        assert answer == b"x" or "not let in" in said(program, "warning")
