@@ -129,6 +129,7 @@ WSL
   one request at a time.
 
 What the shells do is taken from their documentation. How the C runtime splits
-each command line above is tested; the shells themselves have not been run with
-pipectl on Windows yet.
+each command line above is tested, also with the bash of Linux and the cmd of
+Wine. The scripts in `scripts/shells` check the same in PowerShell, cmd and Git
+Bash; they have not been run on Windows yet.
 """
