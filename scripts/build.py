@@ -3,6 +3,8 @@
 `build.py [--one-folder] [--output DIRECTORY] [--sign THUMBPRINT]` writes pipectl.exe, or a folder of that name and its
 zip, and beside them SHA256SUMS, the bill of materials and the licenses of what is inside. Nothing is written unless the
 exe has passed its smoke test. Two builds of the same source with the same packages are the same, byte for byte.
+
+`build.py --check PROGRAM` builds nothing: it runs the smoke test on a pipectl that is there, however it was installed.
 """
 
 import argparse
@@ -82,7 +84,7 @@ def smoke_test(exe: Path) -> None:
     """See that it starts, is what it should be, and has every command."""
     version = run("the exe's --version", exe, "--version").strip()
     if version != f"pipectl {__version__}":
-        raise BuildError(f"the exe says that it is `{version}`, and should be pipectl {__version__}")
+        raise BuildError(f"`{exe} --version` says `{version}`, and should say `pipectl {__version__}`")
     for command in COMMANDS:
         run(f"the exe's {command} --help", exe, command, "--help")
 
@@ -224,6 +226,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--one-folder", action="store_true", help="a folder that starts quicker, and its zip")
     options.add_argument("--output", type=Path, default=ROOT / "dist", metavar="DIRECTORY", help="instead of dist")
     options.add_argument("--sign", metavar="THUMBPRINT", help="sign with this certificate of the user's store")
+    options.add_argument("--check", type=Path, metavar="PROGRAM", help="build nothing, and test this pipectl")
     return options
 
 
@@ -231,10 +234,13 @@ def main() -> int:
     """Do what the command line says, and tell in one line what failed."""
     arguments = parser().parse_args()
     say = functools.partial(print, file=sys.stderr)
-    if sys.platform != "win32":
+    if sys.platform != "win32" and not arguments.check:
         say("error: the exe is built by a Windows Python: run `python3 scripts/dev.py build`")
         return 1
     try:
+        if arguments.check:
+            smoke_test(arguments.check.resolve(strict=True))
+            return 0
         exe = build(one_folder=arguments.one_folder, output=arguments.output, thumbprint=arguments.sign)
     except (BuildError, OSError) as error:
         say("\n".join(filter(None, (getattr(error, "log", ""), f"error: {error}"))))

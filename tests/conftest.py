@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -136,6 +137,15 @@ def background() -> Iterator[Callable[..., "Future[Any]"]]:
             future.result(timeout=10)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+@pytest.fixture
+def exe(request: pytest.FixtureRequest) -> Path:
+    """The exe: that of `--exe`, or the one that was built last."""
+    path = Path(request.config.getoption("--exe") or Path(__file__).parents[1] / "dist" / "pipectl.exe")
+    if not path.exists():
+        pytest.skip("there is no exe: build it with `dev.py build`")
+    return path
 
 
 @pytest.fixture

@@ -130,6 +130,7 @@ You can start `pipectl.exe` from WSL; it runs on the Windows side:
   pipectl, for example once per request.
 
 The behavior of the shells is taken from their documentation. The tests verify
-how the C runtime splits each command line above; the shells themselves have
-not yet been run with pipectl on Windows.
+how the C runtime splits each command line above, also with the bash of Linux
+and the cmd of Wine. The scripts in `scripts/shells` check the same in
+PowerShell, cmd and Git Bash; they have not been run on Windows yet.
 """

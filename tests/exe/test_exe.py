@@ -19,18 +19,8 @@ from pipectl.cli import cli
 from pipectl.commands import COMMANDS, TOPICS
 from tests.runner import Result, Running, run_process
 
-_BUILT = Path(__file__).resolve().parents[2] / "dist" / "pipectl.exe"
 _LOADER_FAILED = 0xFFFFFFFF  # of the first process, which unpacks
 _TALK = "žluťoučký кот 漢字 😀"
-
-
-@pytest.fixture
-def exe(request: pytest.FixtureRequest) -> Path:
-    """The exe: that of `--exe`, or the one that was built last."""
-    path = Path(request.config.getoption("--exe") or _BUILT)
-    if not path.exists():
-        pytest.skip("there is no exe: build it with `dev.py build`")
-    return path
 
 
 @contextmanager
