@@ -20,8 +20,8 @@ from .output import Output
 
 _OVERVIEW = r"""A command-line tool for Windows named pipes: call, serve and inspect them.
 
-Write a pipe as NAME, \\.\pipe\NAME or \\HOST\pipe\NAME; NAME alone works unquoted in every shell. Data goes to stdout,
-messages to stderr; `--json` prints both as JSON objects.
+Write a pipe as NAME, \\.\pipe\NAME or \\HOST\pipe\NAME; a simple NAME needs no quotes in any shell. Data goes to
+stdout, messages to stderr; `--json` prints both as JSON objects.
 """
 
 # ExitCode.INTERRUPTED, whose module is imported only when a command fails.

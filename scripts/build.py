@@ -39,7 +39,7 @@ TIMESTAMPS = "http://timestamp.digicert.com"  # signed time: the signature outli
 
 
 class BuildError(Exception):
-    """What the user is told in an `error:` line, and before it what led there."""
+    """An error to print as an `error:` line, after the log that led to it."""
 
     def __init__(self, error: str, log: str = "") -> None:
         super().__init__(error)

@@ -62,20 +62,20 @@ def exit_codes(*, with_errors: bool = True) -> str:
     heads = "| code | meaning |"
     rows = [f"| {code.value} | {MEANINGS[code]} |" for code in MEANINGS]
     if with_errors:
-        heads += " error of the library |"
+        heads += " library error |"
         rows = [f"{row} {_errors(code)} |" for row, code in zip(rows, MEANINGS, strict=True)]
     return "\n".join(
         [
             _GENERATED,
             "# Exit codes",
             "",
-            "Every command but `popen` ends with one of these.",
+            "Every command except `popen` exits with one of these codes.",
             "",
             heads,
             "| ---: | --- | --- |" if with_errors else "| ---: | --- |",
             *rows,
             "",
-            "`popen` passes on the exit code of its program. For failures of its own it has these, and 130.",
+            "`popen` passes on the exit code of its program. Its own failures have these codes, and 130.",
             "",
             "| code | meaning |",
             "| ---: | --- |",
@@ -109,13 +109,14 @@ def _read(path: str) -> str:
 _CLAIMS = f"""{_GENERATED}
 # What pipectl assumes about Windows
 
-pipectl is developed under Wine. What it assumes about Windows is written down as claims, and `pipectl selftest` checks
-them on the computer that it runs on. None has been checked on Windows yet: until then, the last column says `not yet`.
+pipectl is developed under Wine. Its assumptions about Windows are written down as claims, and `pipectl selftest`
+checks them on the computer that it runs on. None has been checked on Windows yet: until then, the last column says
+`not yet`.
 
-*Wine* is Wine {WINE_VERSION}. *Strict* is the same with a server that is edited to follow rules of NT, which is a model
-and no proof; see [CONTRIBUTING.md](../CONTRIBUTING.md).
+*Wine* is Wine {WINE_VERSION}. *Strict* is the same with a server that is edited to follow rules of NT. This is a model,
+not a proof; see [CONTRIBUTING.md](../CONTRIBUTING.md).
 
-| claim | what is assumed | Wine | strict | Windows |
+| claim | assumption | Wine | strict | Windows |
 | --- | --- | --- | --- | --- |"""
 
 
@@ -126,7 +127,7 @@ def windows() -> str:
             _CLAIMS,
             *(f"| {c.id} | {c.sentence} | {_on_wine(c)} | {_on_strict_wine(c)} | not yet |" for c in CLAIMS),
             "",
-            "## How each is checked, and what rests on it",
+            "## How each claim is checked, and what depends on it",
             "",
             *(line for claim in CLAIMS for line in _claim(claim)),
         ]

@@ -1,4 +1,4 @@
-"""The rooms of the house, and who may enter which: docs/architecture.md, held by reading the source."""
+"""The packages (rooms) and their allowed imports, as docs/architecture.md describes them, checked in the source."""
 
 import ast
 import re
@@ -24,7 +24,7 @@ SOURCES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in M
 CORE = [name for name in MODULES if name.startswith("core.")]
 COMMAND_MODULES = [name for name in MODULES if name.startswith("commands.")]
 
-# The rooms, each with those that it may enter besides itself. A file that is no room's stands for itself.
+# The rooms, each with those that it may import. A file outside of all rooms is a room of its own.
 ROOMS = {
     "core": set(),
     "exitcodes": {"core"},
@@ -281,7 +281,7 @@ def marked_tests() -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def modelled_rules() -> dict[str, str]:
-    """Each rule of NT that the tests' models keep, with the claim that stands for it."""
+    """Each rule of NT that the tests' models enforce, with its claim."""
     rules: dict[str, str] = dict(STRICT_EDITS["CLAIMS"])
     tree = ast.parse((TESTS / "nt" / "layer.py").read_text(encoding="utf-8"))
     for node in (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name != "Rule"):

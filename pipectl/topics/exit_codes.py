@@ -2,7 +2,7 @@
 
 TEXT = r"""EXIT CODES
 
-Every command but `popen` ends with one of these.
+Every command except `popen` exits with one of these codes.
 
 0
     meaning: success
@@ -34,8 +34,8 @@ Every command but `popen` ends with one of these.
 130
     meaning: interrupted by Ctrl+C or Ctrl+Break
 
-`popen` passes on the exit code of its program. For failures of its own it has
-these, and 130.
+`popen` passes on the exit code of its program. Its own failures have these
+codes, and 130.
 
 code  meaning
 124   timed out: the program was killed

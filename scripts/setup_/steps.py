@@ -25,7 +25,7 @@ Command = Sequence[str | Path]
 
 
 class DevError(Exception):
-    """What the user is told in an `error:` line, after what led there, and what to do about it in a `hint:` line."""
+    """An error to print as an `error:` line, after the log that led to it, with a `hint:` line on what to do."""
 
     def __init__(self, error: str, hint: str = "", log: str = "", code: int = 1) -> None:
         super().__init__(error)

@@ -107,8 +107,8 @@ static void leave_instance( struct named_pipe *pipe )
     if (!may_open( pipe, access )) return NULL;
 """,
     ),
-    # NpCreateClientEnd (create.c). It leaves out FILE_CREATE_PIPE_INSTANCE, which GENERIC_WRITE stands for too, so that
-    # a list need not let a client create instances.
+    # NpCreateClientEnd (create.c). It ignores FILE_CREATE_PIPE_INSTANCE, which GENERIC_WRITE includes, so that an ACL
+    # need not allow a client to create instances.
     Edit(
         "N4",
         "named_pipe_open_file",

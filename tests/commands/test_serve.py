@@ -253,7 +253,7 @@ def test_a_file_is_read_again_for_each_message(serve: Serve, client: Client, tmp
     assert result.result().stderr.count("warning: sending the previous reply: ") == 2
 
 
-# What is told
+# Messages and the log
 
 
 def test_each_event_is_a_line_with_who_it_is(serve: Serve, client: Client) -> None:

@@ -10,8 +10,8 @@ words, order and tables are real there:
 * `who`: WHO, for the same reason.
 * `selftest`: what it says of the system, which is left out.
 * `doctor`: DENIED, because Wine lets everyone in.
-* `state`: STATE, because Wine has collection values and a user's name where Windows has none; with `--read-mode`, what
-  is told after it is made up too.
+* `state`: STATE, because Wine has collection values and a user's name where Windows has none; with `--read-mode`, the
+  state after the change is made up too.
 
 Whether the facts are true is asked in test_list.py, test_info.py, test_who.py, test_doctor.py and test_state.py.
 """

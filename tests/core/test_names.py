@@ -116,7 +116,7 @@ def test_a_name_is_as_win32_normalises_it(written: str, name: str) -> None:
         assert full_name(prefix + written) == rf"\\host\pipe\{name}"
 
 
-def test_a_bare_name_is_normalised_too() -> None:
+def test_a_bare_name_is_normalized_too() -> None:
     assert full_name("docker//x.") == r"\\.\pipe\docker\x"
 
 

@@ -181,7 +181,7 @@ class Ticks(Rule):
         return int(self.real("WaitNamedPipeW", pipe, timeout))
 
     def until_tick(self, seconds: float) -> float:
-        """Return how long a wait takes that is to take so long."""
+        """Return the real length of a wait of this length, which ends with a tick."""
         now = time.perf_counter()
         due = now // self.TICK * self.TICK + seconds
         return float(-(-due // self.TICK)) * self.TICK - now

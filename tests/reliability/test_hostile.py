@@ -145,7 +145,9 @@ def test_an_honest_client_is_served_whatever_others_do_to_the_server(
     honest, kinds = attack(pipe_name, amount(75, 5000))
     seconds = time.perf_counter() - begun
     after = left()
-    figure(f"{kinds.total():,} sessions in {seconds:.0f} s, {honest.let_go} let go; of which {dict(kinds)}")
+    figure(
+        f"{kinds.total():,} sessions in {seconds:.0f} s, {honest.let_go} closed by the server; of which {dict(kinds)}"
+    )
     figure(f"{len(honest.connects):,} honest connects, {spread(honest.connects)}")
     figure(f"{len(honest.replies):,} honest replies, {spread(honest.replies)}")
     figure(f"before {before}, after {after}")

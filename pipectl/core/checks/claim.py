@@ -12,10 +12,10 @@ class Need(StrEnum):
 
 
 class Claim(NamedTuple):
-    """A sentence about Windows, how it is checked, and what is expected to be observed.
+    """A sentence about Windows, how it is checked, and the expected observation.
 
     `ask` is the function that checks it, as `FILE.NAME` without the `ask_` of the file. `rules` are the numbered rules
-    of NT that the tests' models of Windows keep; `rests` says what in pipectl the claim stands for where there is
+    of NT that the tests' models of Windows enforce; `rests` says what in pipectl depends on the claim if there is
     neither a rule nor a test that only Windows can run. `bound` is in seconds.
     """
 

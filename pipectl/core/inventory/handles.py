@@ -34,7 +34,7 @@ def parse_handles(table: memoryview, kind: int, pointer: int = _POINTER) -> Iter
     """
     entry = _ENTRIES[pointer]
     begin, count = _extent(table, entry, pointer)
-    # Its index stands for the type, and only its lower byte is looked for: in C, and so in a tenth of the time.
+    # The type is an index. Searching only for its lower byte runs in C, and takes a tenth of the time.
     types = bytes(table[begin + entry.size - _TYPE_FROM_END : begin + entry.size * count : entry.size])
     wanted = bytes((kind & 0xFF,))
     index = types.find(wanted)

@@ -145,11 +145,11 @@ def _holders(ends: list[End], entry: PipeEntry | None) -> Holders:
 
 
 def _distinct(ends: Iterable[End]) -> Fraction:
-    """Return how many instances are found with every handle on the end that stands for them.
+    """Return the number of instances for which every handle on the end that represents them was found.
 
-    An instance has one server's end, and when that is closed the client's, in the state `closing`. An end may have
-    several handles, in one process or in many. The system says how many, so each that is found counts as its share,
-    and the shares of an end make 1 only if all are found: then nobody else holds it.
+    An instance is represented by its server end or, once that is closed, by the client end in the state `closing`. An
+    end may have several handles, in one process or in many. The system reports how many, so each one that is found
+    counts as a fraction, and the fractions of an end add up to 1 only if all were found.
     """
     return _shares(
         end for end in ends if end.handles and (end.is_server or (end.is_server is False and end.state == "closing"))

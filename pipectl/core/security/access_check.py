@@ -271,7 +271,7 @@ def _within(label: Label | None, token: Token) -> Access:
 
 
 def level_of(sid: str) -> int:
-    """Return the integrity level that a SID stands for; medium for a SID of another kind."""
+    """Return the integrity level of a SID; medium if the SID is not an integrity level."""
     return int(sid.rpartition("-")[2]) if sid.startswith("S-1-16-") else Integrity.MEDIUM
 
 

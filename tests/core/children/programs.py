@@ -14,7 +14,7 @@ ECHO = "import sys, shutil; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buff
 STAY = "import sys; print('here', flush=True); sys.stdin.read()"
 
 
-# A child that ends by itself lets go of a test that waits for it in vain.
+# Ends the child after a minute, so that a test that waits for it in vain ends too.
 WATCHDOG = "import faulthandler; faulthandler.dump_traceback_later(60, exit=True, file=open('nul', 'w'))\n"
 
 

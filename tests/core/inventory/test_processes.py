@@ -1,4 +1,4 @@
-"""What is told of a process: of this one, of others, and of those that are not there."""
+"""The description of processes: this one, others, and ones that do not exist."""
 
 import ctypes
 import getpass

@@ -50,7 +50,7 @@ def in_short(holders: Holders) -> list[tuple[str, int, str | None]]:
 
 
 def sleep_until(is_so: Callable[[], bool], seconds: float = 10) -> float:
-    """Wait until something is so that no event tells of, and return how long it took."""
+    """Wait until a condition without an event holds, and return how long it took."""
     begun = time.perf_counter()
     while not is_so():
         assert time.perf_counter() < begun + seconds

@@ -1,4 +1,4 @@
-"""Tokens: what the system tells of them, those of users who are absent, and our access check against the system's."""
+"""Tokens: their contents, those of users who are not logged on, and our access check against the system's."""
 
 import os
 from collections.abc import Callable, Iterator
