@@ -223,7 +223,7 @@ def python_license() -> str:
 def parser() -> argparse.ArgumentParser:
     """Make the reader of the command line."""
     options = argparse.ArgumentParser(prog="build", description="Build pipectl.exe.")
-    options.add_argument("--one-folder", action="store_true", help="a folder that starts quicker, and its zip")
+    options.add_argument("--one-folder", action="store_true", help="build a folder, which starts faster, and its zip")
     options.add_argument("--output", type=Path, default=ROOT / "dist", metavar="DIRECTORY", help="instead of dist")
     options.add_argument("--sign", metavar="THUMBPRINT", help="sign with this certificate of the user's store")
     options.add_argument("--check", type=Path, metavar="PROGRAM", help="build nothing, and test this pipectl")

@@ -7,7 +7,7 @@ Needs Windows and Python 3.11 or newer; everything else is installed into `.dev`
 has it, and used again by the next build. The work itself is done by `python scripts/dev.py build`.
 
 .PARAMETER OneFolder
-Builds a folder, which starts quicker, and its zip, instead of one file.
+Builds a folder, which starts faster, and its zip, instead of one file.
 
 .PARAMETER CertificateThumbprint
 Signs the exe with this certificate of your store. Needs signtool, of the Windows SDK.

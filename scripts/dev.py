@@ -55,9 +55,11 @@ def test(arguments: Arguments) -> int:
     if STRICT_OPTION not in arguments:
         return launch(PYTHON, *pytest, *arguments)
     if sys.platform == "win32":
-        raise DevError(f"{STRICT_OPTION} is for Wine; Windows is what it is to be like", f"Run `{invocation()} test`")
+        raise DevError(
+            f"{STRICT_OPTION} is for Wine, which it makes as strict as Windows", f"Run `{invocation()} test`"
+        )
     set_up(*RUNNING, *STRICT_STEPS)
-    say("dev: the tests run on a Wine server that refuses with named pipes what NT refuses")
+    say("dev: the tests run on a Wine server that enforces NT's rules for named pipes")
     os.environ["PIPECTL_STRICT"] = "1"
     return launch(
         PYTHON, *pytest, *(argument for argument in arguments if argument != STRICT_OPTION), prefix=STRICT_PREFIX
@@ -100,7 +102,7 @@ def check(arguments: Arguments) -> int:
 def lock(arguments: Arguments) -> int:
     """Write requirements.lock from pyproject.toml, on Linux. ARGUMENTS are uv's: `lock --upgrade`."""
     if sys.platform == "win32":
-        raise DevError("the lock file is written on Linux, where uv is one of the tools")
+        raise DevError("the lock file can be written only on Linux, where uv is installed")
     set_up(UV)
     form = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-emit-index-url")
     sources = ("pyproject.toml", "--group", "dev", "--group", "wine", "--output-file", LOCK_FILE.name)

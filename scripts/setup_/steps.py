@@ -134,14 +134,14 @@ def try_lock(fd: int) -> bool:
 
 # ---- programs of the set-up, and why they fail ----------------------------------------------------------------------
 
-AGAIN = "Run the same command again; what is done is kept"
+AGAIN = "Run the same command again; completed steps are kept"
 
 # What tools say when they fail, and what that means.
 CAUSES = (
     (
         r"hash mismatch|do not match the hashes",
-        "a download is not the file that requirements.lock names",
-        "Something on the way changes files: use another network or index, and do not trust that download",
+        "a download does not match requirements.lock",
+        "Something changes downloads on their way: use another network or index, and do not trust this download",
     ),
     (
         r"dns error|temporary failure|name or service not known|connection|timed out|error sending request|network",

@@ -51,8 +51,8 @@ def installed_wine() -> str:
     try:
         return subprocess.check_output(query, text=True, stderr=subprocess.DEVNULL)
     except (OSError, subprocess.CalledProcessError):
-        hint = "Only the Wine of Debian and its kin can be built strict here; run `test` without `--strict`"
-        raise DevError("the installed Wine is no package of this system", hint) from None
+        hint = "Only the Wine of Debian-based systems can be built strict; run `test` without `--strict`"
+        raise DevError("the installed Wine is not a package of this system", hint) from None
 
 
 # ---- the source -----------------------------------------------------------------------------------------------------

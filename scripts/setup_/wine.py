@@ -28,7 +28,7 @@ def wine_loader() -> str:
 
 
 def apt_install(*packages: str) -> None:
-    """Install packages on Debian and its kin, after an update of the package list if the present one does not do."""
+    """Install packages on Debian-based systems; update the package list if the current one is too old."""
     install = ("install", "-y", "--no-install-recommends", *packages)
     by_hand = f"Have an administrator run `{' '.join(('apt-get', *install))}`"
     missing = f"{' and '.join(packages)} must be installed"

@@ -111,7 +111,7 @@ class Connection(Channel):
         """Send a message and receive the answer to it, by TransactNamedPipe where it serves.
 
         If the other end has closed, what it had said before is the answer, as a refusal is. Raises PipeStateError on a
-        byte pipe, and if an unread message waits on the connection, such as a greeting: receive it first. Raises
+        byte pipe, and if the connection has an unread message, such as a greeting: receive it first. Raises
         ConnectionUnusableError if the answer might be that to an earlier request, PipeClosedError, PipeTimeoutError.
         """
         if not self.is_message:

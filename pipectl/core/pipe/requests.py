@@ -239,8 +239,8 @@ def _fold(pipe: Channel, until: Framing) -> str | None:
 
 
 def _unread(pipe: Channel) -> PipeError:
-    what = "unread bytes wait" if pipe._partial or not pipe.is_message else "an unread message waits"
-    return error_for(WinError.PIPE_BUSY, f"{what}: receive first", "TransactNamedPipe", pipe.pipe)
+    what = "unread data" if pipe._partial or not pipe.is_message else "an unread message"
+    return error_for(WinError.PIPE_BUSY, f"{what} on the connection: receive it first", "TransactNamedPipe", pipe.pipe)
 
 
 def _is_closed(pipe: Channel, deadline: Deadline, *, at_once: bool = False) -> bool:

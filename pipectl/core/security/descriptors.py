@@ -77,11 +77,8 @@ class PipeSecurity(NamedTuple):
     label: Label | None = None
 
     def in_words(self) -> list[str]:
-        """Return whom the access list lets do what, a line for each entry, and what the integrity label says."""
-        if self.dacl is None:
-            words = ["as this user's default access list says"]
-        else:
-            words = sddl.dacl_in_words(self.dacl, account_name)
+        """Return the ACL in words, one line for each entry, and the integrity label."""
+        words = ["this user's default ACL"] if self.dacl is None else sddl.dacl_in_words(self.dacl, account_name)
         return [*words, *([sddl.label_in_words(self.label)] if self.label else [])]
 
     def admitted(self) -> list[str]:

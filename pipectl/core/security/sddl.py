@@ -224,9 +224,9 @@ def specific(mask: Access) -> Access:
 def dacl_in_words(dacl: Dacl, lookup: Lookup | None = None) -> list[str]:
     """Return an ACL in words: one line for each entry that has an effect, in order."""
     if dacl.is_null:
-        return ["Everyone: full control (the pipe has no access list)"]
+        return ["Everyone: full control (the pipe has no ACL)"]
     words = [entry_in_words(entry, lookup) for entry in dacl.effective]
-    return words or ["Nobody: no access (the access list is empty)"]
+    return words or ["Nobody: no access (the ACL is empty)"]
 
 
 def entry_in_words(entry: AccessEntry, lookup: Lookup | None = None) -> str:
@@ -261,7 +261,7 @@ def _denied(mask: Access) -> str:
 def _verbs(mask: Access) -> list[str]:
     verbs = [verb for right, _, verb in _VERBS if mask & right]
     if not verbs and mask & _PROPERTIES:
-        verbs = ["look at its properties"]
+        verbs = ["read its attributes"]
     return verbs or [f"use right 0x{mask:x}"]
 
 
@@ -431,7 +431,7 @@ _VERBS = (
         Access.FILE_CREATE_PIPE_INSTANCE,
         "create instances of the pipe (could impersonate the server)",
     ),
-    (Access.WRITE_DAC, Access.WRITE_DAC, "change the access list"),
+    (Access.WRITE_DAC, Access.WRITE_DAC, "change the ACL"),
     (Access.WRITE_OWNER, Access.WRITE_OWNER, "take ownership"),
 )
 _PROPERTIES = Access.READ_CONTROL | Access.FILE_READ_ATTRIBUTES

@@ -45,7 +45,7 @@ def test_a_pipe_is_told_with_all_that_is_known(pipe_name: str) -> None:
     [
         (f"D:P(A;;GA;;;{ME})", "full control"),
         (f"O:SYD:P(A;;GR;;;{ME})", "read"),
-        (f"O:{ME}D:P(A;;GR;;;{ME})", "read and change the access list"),
+        (f"O:{ME}D:P(A;;GR;;;{ME})", "read and change the ACL"),
         (f"O:SYD:P(A;;0x12019b;;;{ME})", "read and write"),
         ("O:SYD:P(A;;GA;;;SY)", "nothing"),
         (f'O:SYD:P(A;;GR;;;{ME})(XA;;0x12019b;;;{ME};(@User.x=="1"))', "read (perhaps read and write)"),

@@ -161,7 +161,7 @@ def test_an_access_list_that_locks_the_server_out_is_refused_at_the_start(
     pipe_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusing(monkeypatch, PipeAccessError("denied", code=WinError.ACCESS_DENIED, function="CreateNamedPipeW"), 1)
-    with pytest.raises(PipeAccessError, match="does not let this user add instances"):
+    with pytest.raises(PipeAccessError, match="does not allow this user to create more instances"):
         PipeServer(pipe_name, echo).start()
     assert probe(pipe_name) is Availability.ABSENT
 

@@ -228,9 +228,9 @@ def test_an_access_list_is_told_in_words() -> None:
 
 def test_odd_rights_are_told_in_words_too() -> None:
     assert words_of("(A;;WDWO;;;WD)(D;;GRGW;;;AN)(A;;RC;;;BU)(A;;0x3;;;BA)(A;;0x20;;;AC)(D;;0x2;;;S-1-9-9)") == [
-        "Everyone: change the access list and take ownership",
+        "Everyone: change the ACL and take ownership",
         "Anonymous: may not read, write or create instances of the pipe (could impersonate the server)",
-        "Users: look at its properties",
+        "Users: read its attributes",
         "Administrators: read and write (only 0x3)",
         "All Application Packages: use right 0x20",
         "S-1-9-9: may not write",
@@ -242,8 +242,8 @@ def test_a_condition_is_told_as_it_is_written() -> None:
 
 
 def test_nobody_and_everybody_are_told_apart() -> None:
-    assert words_of("") == words_of("(A;IO;GA;;;WD)") == ["Nobody: no access (the access list is empty)"]
-    assert words_of("NO_ACCESS_CONTROL") == ["Everyone: full control (the pipe has no access list)"]
+    assert words_of("") == words_of("(A;IO;GA;;;WD)") == ["Nobody: no access (the ACL is empty)"]
+    assert words_of("NO_ACCESS_CONTROL") == ["Everyone: full control (the pipe has no ACL)"]
 
 
 def test_a_label_is_told_in_words() -> None:
