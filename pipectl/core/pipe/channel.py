@@ -28,7 +28,7 @@ _CUTTING = (PipeTimeoutError, OperationAbortedError)
 
 
 class Channel(Closing):
-    """What moves the data of a Connection; its private state is shared with `requests`, and with nothing else."""
+    """The part of a Connection that transfers data; shares its private state only with `requests`."""
 
     __slots__ = (
         "_ahead",
@@ -79,10 +79,10 @@ class Channel(Closing):
         return self.handle.name
 
     def send(self, data: Buffer, timeout: Timeout = None) -> None:
-        """Write everything, as one message on a message pipe.
+        """Write all data, as one message on a message pipe.
 
-        Raises PipeTimeoutError if the other end did not take it in time; a part may have arrived. Raises
-        PipeClosedError if the other end is closed: what it has sent before can still be received.
+        Raises PipeTimeoutError if the other end did not read it in time; a part may have arrived. Raises
+        PipeClosedError if the other end is closed: data that it sent before can still be received.
         """
         operation = self._write_operation or self._begin_writing(timeout)
         memory = data if data.__class__ is bytes else address_of(data)
@@ -97,10 +97,10 @@ class Channel(Closing):
             raise
 
     def receive(self, timeout: Timeout = None) -> bytes:
-        """Read one whole message; on a byte pipe what is there, at least one byte.
+        """Return one whole message; on a byte pipe, the available bytes, at least one.
 
         Raises PipeClosedError at the end of the stream, PipeTimeoutError, and MessageTooLongError beyond
-        `max_message`, as each later call does then. What came before a timeout or Ctrl+C is kept for the next call.
+        `max_message`, as does each later call. Data received before a timeout or Ctrl+C is kept for the next call.
         """
         if self._ahead:
             return self._receive_on(timeout)
@@ -119,10 +119,10 @@ class Channel(Closing):
         return message
 
     def receive_into(self, memory: bytearray | memoryview, timeout: Timeout = None) -> int:
-        """Read one whole message, or the bytes that are there, into memory of the caller's, and return the size.
+        """Read one whole message, or the available bytes, into the caller's buffer and return the size.
 
-        For large messages: `receive` has to make new memory for each, and to copy into it. Raises what `receive` does,
-        and MessageTooLongError for a message longer than the memory, which `receive` still gives.
+        Faster for large messages: `receive` must allocate new memory for each one and copy it. Raises the errors of
+        `receive`, and MessageTooLongError for a message longer than the buffer, which `receive` can still return.
         """
         view = memoryview(memory).cast("B")
         lent: Any = (ctypes.c_char * len(view)).from_buffer(view)
@@ -142,13 +142,13 @@ class Channel(Closing):
         return operation.count
 
     def peek(self, size: int = 0) -> "Peek":
-        """Look at up to `size` bytes that wait to be read, and leave them there."""
+        """Return up to `size` bytes of unread data without consuming them."""
         from pipectl.core.win32.calls import peek_named_pipe  # which an exchange of messages does without
 
         return peek_named_pipe(self.handle, size)
 
     def close(self) -> None:
-        """End what is pending, in any thread, and close the handle; the other end can still read what was written."""
+        """End pending operations of all threads and close the handle; the other end can still read what was written."""
         try:
             for operation in (self._read_operation, self._write_operation, self._unfinished):
                 if operation is not None:

@@ -68,16 +68,16 @@ class Loop(Protocol):
         """Call a function in the server's thread, after its current work."""
 
     def send(self, client: "Client", data: bytes) -> None:
-        """Send a message that is no answer."""
+        """Send a message that is not a reply."""
 
     def answer(self, client: "Client", data: bytes | None) -> None:
-        """Send the answer to a message, and read the next."""
+        """Send the reply to a message, and read the next one."""
 
     def close_client(self, client: "Client") -> None:
         """Close a client, and remove it when that is done."""
 
     def fail(self, error: BaseException) -> None:
-        """End the server because of an error."""
+        """Stop the server because of an error."""
 
 
 class Client:
@@ -169,9 +169,9 @@ class Client:
         return queries.get_named_pipe_client_process_id(self.handle)
 
     def send(self, data: bytes) -> None:
-        """Queue a message; one to a client that has left is dropped.
+        """Queue a message for the client; it is dropped if the client has left.
 
-        A client for which more than the server's `max_queue` bytes wait is closed. Raises TypeError for anything but
+        If more than the server's `max_queue` bytes are queued, the client is closed. Raises TypeError unless `data` is
         `bytes`.
         """
         _check_bytes(data)
@@ -181,17 +181,17 @@ class Client:
             self._loop.post(self._loop.send, self, data)
 
     def reply(self, data: bytes | None) -> None:
-        """Answer a message for which the handler returned LATER, with nothing if None; raises TypeError as `send`."""
+        """Send the reply for which the handler returned LATER; None sends nothing. Raises TypeError like `send`."""
         if data is not None:
             _check_bytes(data)
         self._loop.post(self._loop.answer, self, data)
 
     def close(self) -> None:
-        """Close the client once everything queued for it is written; does nothing if it has left."""
+        """Disconnect the client after everything queued for it is written; does nothing if it has left."""
         self._loop.post(self._loop.close_client, self)
 
     def fail(self, error: BaseException) -> None:
-        """End the server because of an error, which its `wait` raises, as one in a handler does."""
+        """Stop the server because of an error, which its `wait` raises like one of a handler."""
         self._loop.post(self._loop.fail, error)
 
     # For the server: reading

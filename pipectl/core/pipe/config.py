@@ -8,29 +8,29 @@ from pipectl.core.win32.handle import Handle
 
 
 class PipeConfig(NamedTuple):
-    """How a server makes its pipe. None for `max_instances` is as many as the system has room for; sizes in bytes.
+    """How a server creates its pipe. None for `max_instances` means no limit; sizes are in bytes.
 
-    Without `security` the pipe gets the default access list, which lets everyone read.
+    Without `security` the pipe gets the default ACL, which lets everyone read.
     """
 
     is_message: bool = True
     max_instances: int | None = None
     buffer_size: int = BUFFER_SIZE
-    # A client that sends a longer message is closed.
+    # A client that sends a longer message is disconnected.
     max_message: int = MAX_MESSAGE
     security: winapi.SECURITY_ATTRIBUTES | None = None
     allow_remote: bool = False
-    # How many instances listen, so that as many clients can come at once.
+    # How many instances listen, so that this many clients can connect at the same time.
     spare_instances: int = 4
-    # Bytes of all long messages that are being read at once, together; who needs more waits.
+    # Bytes of all large messages that are being read at the same time; clients that need more wait.
     max_memory: int = 256 << 20
-    # Bytes that may wait to be written to a client that does not read; one for which more wait is closed.
+    # Bytes that can be queued for a client that does not read; beyond that it is disconnected.
     max_queue: int = 16 << 20
-    # Seconds that a client that is closed has to take what was written to it.
+    # Seconds that a closed client has to read the remaining data.
     linger: float = 1.0
 
     def create(self, pipe: str, *, is_first: bool) -> Handle:
-        """Create an instance; the first one takes the name, which must be free."""
+        """Create an instance; the first one claims the name, which must be free."""
         open_mode = OpenMode.DUPLEX | OpenMode.OVERLAPPED
         if is_first:
             open_mode |= OpenMode.FIRST_PIPE_INSTANCE
@@ -49,7 +49,7 @@ class PipeConfig(NamedTuple):
 
 
 class StopAfter(NamedTuple):
-    """When a server ends by itself: after clients that have left, messages answered, or seconds without anything."""
+    """When a server stops by itself: after a number of clients or replies, or seconds without activity."""
 
     clients: int | None = None
     messages: int | None = None

@@ -1,8 +1,8 @@
-"""`Connection`: one end of a pipe, with deadlines and whole messages; `connect` makes one to a server.
+"""`Connection`: one end of a pipe, with deadlines and whole messages; `connect` opens one to a server.
 
-`CreateFileW` alone decides whether a pipe is absent, busy or ours. WaitNamedPipe is only a hint for when to try again:
-it wakes every waiter at once, it does not know that another client was quicker, and it is not to be trusted in
-containers. A pipe that was busy and is then not found is between two instances of its server, and is waited for.
+Only `CreateFileW` decides whether a pipe is absent, busy or available. WaitNamedPipe only hints at when to retry: it
+wakes all waiting clients at once, does not know that another client was faster, and is unreliable in containers. If a
+busy pipe is then not found, its server is between two instances, so the wait continues.
 """
 
 from contextlib import suppress
@@ -66,11 +66,11 @@ class Expectation(Protocol):
     """Decides whether the server behind a client's handle is the right one; `inventory.peers.Expected` is one."""
 
     def check(self, pipe: Handle, timeout: Timeout) -> None:
-        """Return if it is; raise PeerMismatchError if not, and PipeTimeoutError if that is not known in time."""
+        """Raise PeerMismatchError unless it is the right server; PipeTimeoutError if that cannot be determined in time."""
 
 
 class Reply(NamedTuple):
-    """What came back, and what ended it: the rule in use, `eof`, or `message` on a message pipe without a rule."""
+    """A reply, and what ended it: the rule in use, `eof`, or `message` on a message pipe without a rule."""
 
     data: bytes
     ended_by: str
@@ -79,12 +79,12 @@ class Reply(NamedTuple):
 class Connection(Channel):
     """One end of a named pipe that was opened with OVERLAPPED; owns the handle.
 
-    One thread may send while another receives, and any may close. A timeout of None waits for ever; Ctrl+C ends any
-    wait. On a message pipe `send` and `receive` move whole messages, on a byte pipe whatever bytes there are.
+    One thread can send while another receives, and any thread can close. A timeout of None means no limit; Ctrl+C ends
+    any wait. On a message pipe `send` and `receive` transfer whole messages, on a byte pipe the bytes that are there.
 
-    Each receive gives one whole message, or says why not, whatever was interrupted before. A reply is never a message
-    that was there before its request, nor the reply to another: where that is not sure any more, the next request
-    raises ConnectionUnusableError, and `reconnect` makes a new beginning. `receive` still gives what comes.
+    Each receive returns one whole message or raises an error, whatever was interrupted before. A reply is never a
+    message that arrived before its request, nor the reply to another request: if that can no longer be ensured, the
+    next request raises ConnectionUnusableError, and `reconnect` opens a new connection. `receive` still works then.
     """
 
     __slots__ = ("_opening",)
@@ -95,11 +95,11 @@ class Connection(Channel):
         self._opening: Callable[[Timeout], Connection] | None = None
 
     def receive_until(self, until: "Framing", timeout: Timeout = None) -> Reply:
-        """Read a stream up to the end that a rule sets; what came after it is kept for the next call.
+        """Receive a reply that ends by a rule; data after it is kept for the next call.
 
-        The close of the other end ends any reply that has begun, except a frame or a count that is not whole:
-        PipeClosedError. Raises PipeTimeoutError with what came kept for the next call. On a message pipe the messages
-        are joined, whatever their sizes; an empty one ends `eof`, and is nothing to the other rules.
+        If the other end closes, a reply that has begun ends, except for an incomplete frame or byte count, which raises
+        PipeClosedError. After PipeTimeoutError, the data received so far is kept for the next call. On a message pipe,
+        messages are joined, whatever their sizes; an empty message ends `eof`, and other rules ignore it.
         """
         if self._ahead == "left":
             self._recover()
@@ -108,11 +108,11 @@ class Connection(Channel):
         return receive_until(self, until, deadline_of(timeout), Reply)
 
     def transact(self, data: Buffer, timeout: Timeout = None) -> bytes:
-        """Send a message and receive the answer to it, by TransactNamedPipe where it serves.
+        """Send a message and return the reply to it, with TransactNamedPipe where possible.
 
-        If the other end has closed, what it had said before is the answer, as a refusal is. Raises PipeStateError on a
-        byte pipe, and if the connection has an unread message, such as a greeting: receive it first. Raises
-        ConnectionUnusableError if the answer might be that to an earlier request, PipeClosedError, PipeTimeoutError.
+        If the other end has closed, the message that it sent before, such as a refusal, is the reply. Raises
+        PipeStateError on a byte pipe, and if the connection has an unread message: receive it first. Raises
+        ConnectionUnusableError if the reply might belong to an earlier request, PipeClosedError, PipeTimeoutError.
         """
         if not self.is_message:
             raise PipeStateError("a byte pipe has no messages", pipe=self.pipe)
@@ -145,12 +145,12 @@ class Connection(Channel):
         return message
 
     def ask(self, data: Buffer, until: "Framing | None" = None, timeout: Timeout = None) -> Reply:
-        """Send a request and receive its reply, on a pipe of either type; raises what `transact` does.
+        """Send a request and return its reply, on both types of pipe; raises the errors of `transact`.
 
-        `until` sets where the reply ends, as in `receive_until`. Without it the reply is one message on a message pipe,
-        and on a byte pipe it ends when nothing has come for 0.2 s. A whole reply counts, however much of the request it
-        took; but if not all was taken, the connection is used up. An empty request raises PipeStateError on a byte
-        pipe, where nothing would be sent.
+        `until` sets where the reply ends, as in `receive_until`. By default the reply is one message on a message pipe,
+        and on a byte pipe it ends after 0.2 s without data. A whole reply is returned even if the server did not read
+        the whole request, but then the connection cannot be used for another request. An empty request on a byte pipe
+        raises PipeStateError, because nothing would be sent.
         """
         if until is None and self.is_message:
             return Reply(self.transact(data, timeout), "message")
@@ -161,18 +161,19 @@ class Connection(Channel):
         return ask_until(self, until.wrap(bytes(data)), until, deadline_of(timeout), Reply)
 
     def await_data(self, size: int, timeout: Timeout = None) -> "Peek":
-        """Wait until something can be read, and look at up to `size` bytes of it; a timeout of 0 only looks.
+        """Wait for data and return up to `size` bytes of it, without consuming them; a timeout of 0 does not wait.
 
-        Windows has no event for that, so that it looks again and again, at first after 10 ms.
+        Windows has no event for that, so this polls, first after 10 ms.
         """
         from .requests import await_data
 
         return await_data(self, size, deadline_of(timeout))
 
     def reconnect(self, timeout: Timeout = 5.0) -> None:
-        """Close, and connect to the pipe again as `connect` did; what was unread or under way is gone.
+        """Close, and connect to the pipe again as `connect` did; unread data and pending operations are lost.
 
-        Raises what `connect` does, and may be called again then; PipeStateError if `connect` did not make this one.
+        Raises the errors of `connect`, after which it can be called again; PipeStateError if this connection was not
+        opened by `connect`.
         """
         opening = self._opening
         if opening is None:
@@ -195,11 +196,11 @@ def connect(
     expect: "Expectation | None" = None,
     max_message: int = MAX_MESSAGE,
 ) -> Connection:
-    """Open the client end of a pipe, given its full name; a message pipe is put into message read mode.
+    """Open the client end of a pipe by its full name, in message read mode on a message pipe.
 
-    `access` may be several, of which the first that the pipe's access list allows is taken. `expect`, such as an
-    `Expected`, is asked whether the server is the right one before anything is sent. Raises PipeNotFoundError,
-    PipeBusyError, both also when the deadline passed and that was still so, PipeAccessError, and PeerMismatchError.
+    If `access` has several values, the first that the pipe's ACL allows is used. `expect`, such as an `Expected`,
+    verifies the server before anything is sent. Raises PipeNotFoundError and PipeBusyError, also if the pipe is still
+    absent or busy at the deadline, PipeAccessError, and PeerMismatchError.
     """
     asked = access
     if access is not Access.DUPLEX:  # which contains all that it takes

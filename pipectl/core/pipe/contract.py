@@ -9,7 +9,7 @@ from .client import Client
 
 
 class Later:
-    """What a handler returns to answer a message later, with `Client.reply`; until then the client is not read from."""
+    """Returned by a handler that replies later, with `Client.reply`; until then the client is not read from."""
 
 
 LATER = Later()
@@ -18,52 +18,52 @@ Answer = Callable[[Client, bytes], bytes | Later | None]
 
 
 class Running(Protocol):
-    """A server that runs, for who follows its events."""
+    """A running server, as the receiver of its events sees it."""
 
     pipe: str
 
     @property
     def stats(self) -> "Stats":
-        """What it has done so far."""
+        """The totals so far."""
 
     @property
     def connected(self) -> int:
-        """How many clients are connected now."""
+        """The number of clients connected now."""
 
     def abort(self, error: BaseException) -> None:
-        """End it because of an error, which its `wait` raises; from any thread."""
+        """Stop the server because of an error, which its `wait` raises; can be called from any thread."""
 
 
 class ServerEvents:
-    """What a server reports, in its one thread; a subclass takes what it needs.
+    """The events of a server, called in its thread; override the ones you need.
 
-    A PipeError in one of these closes the client; any other exception ends the server, and its `wait` raises it.
+    A PipeError in one of these closes the client; any other exception stops the server, and its `wait` raises it.
     """
 
     def started(self, server: Running) -> None:
-        """The server has taken the name; this comes first, and in the thread that has started it."""
+        """The server has claimed the name; this is the first event, and runs in the thread that called `start`."""
 
     def connected(self, client: Client) -> None:
-        """A client has come; what is sent to it here comes before any answer."""
+        """A client has connected; messages sent to it here precede any reply."""
 
     def received(self, client: Client, data: bytes) -> None:
-        """A client has sent a message, which is answered next."""
+        """A client has sent a message; the handler is called next."""
 
     def answered(self, client: Client, data: bytes) -> None:
-        """A client is sent an answer, whoever made it."""
+        """A reply is sent to a client, by the handler or by `Client.reply`."""
 
     def unanswered(self, client: Client, data: bytes) -> None:
-        """An answer was made for a client that had left before."""
+        """A reply was dropped because the client had already left."""
 
     def left(self, client: Client, error: PipeError | None) -> None:
-        """A client has left by itself, or was closed, perhaps because of an error of its own."""
+        """A client has disconnected, or was closed, possibly because of its own error."""
 
     def refused(self, error: PipeError) -> None:
-        """The system has refused a further instance. The server goes on with those it has, and tries again."""
+        """The system has refused another instance. The server continues with the existing ones, and retries."""
 
 
 class Stats(NamedTuple):
-    """What a server has done so far; clients are those that have come, bytes are payload."""
+    """Totals of a server: clients that have connected, messages, and bytes of payload."""
 
     clients: int
     messages: int

@@ -48,14 +48,14 @@ _LISTENING, _CONNECTED, _CLOSING, _LINGERING, _GONE = State
 
 
 class PipeServer:
-    """Serves a pipe: `answer` is called with each message, and what it returns is sent back.
+    """Serves a pipe: calls `answer` with each message, and sends back what it returns.
 
-    On a byte pipe a message is whatever bytes have come. `answer` and `events` run in the server's one thread, so a
-    slow one keeps all clients waiting: it returns LATER and lets another thread answer. A PipeError there closes the
-    client; any other exception ends the server, and `wait` raises it.
+    On a byte pipe, a message is the bytes that have arrived. `answer` and `events` run in the server's single thread,
+    so a slow one blocks all clients: it should return LATER and let another thread reply. A PipeError there closes the
+    client; any other exception stops the server, and `wait` raises it.
 
-    The name is taken with FIRST_PIPE_INSTANCE and remote clients are rejected, unless `config` says otherwise. The
-    server runs from `start` (or `with`) to `stop`, or as long as `stop_after` says.
+    The name is claimed with FIRST_PIPE_INSTANCE, and remote clients are rejected unless `config` allows them. The
+    server runs from `start` (or `with`) to `stop`, or as `stop_after` says.
     """
 
     def __init__(
@@ -96,19 +96,19 @@ class PipeServer:
 
     @property
     def stats(self) -> Stats:
-        """What the server has done so far; may be asked from any thread."""
+        """The totals of the server so far; can be read from any thread."""
         return Stats(self._came, self._messages, self._bytes_in, self._bytes_out)
 
     @property
     def connected(self) -> int:
-        """How many clients are connected now."""
+        """The number of clients connected now."""
         return len(self._clients) - self._listening
 
     def start(self) -> Self:
-        """Take the name and begin to serve.
+        """Claim the name and start serving.
 
-        Raises PipeAccessError or PipeBusyError if it is taken, and PipeAccessError if the access list does not let this
-        user add instances: such a server would serve one client at a time.
+        Raises PipeAccessError or PipeBusyError if the name is in use, and PipeAccessError if the ACL does not allow
+        this user to create more instances: such a server could serve only one client at a time.
         """
         self._port = CompletionPort(self.pipe)
         try:
@@ -125,7 +125,7 @@ class PipeServer:
         return self
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the server has ended by itself; return whether it has. Raises what a handler raised."""
+        """Wait until the server has stopped by itself; return whether it has. Raises the exception of a handler."""
         if self._ended is None or self._thread is None:
             raise RuntimeError("the server was not started")
         if not wait(self._ended, Deadline(timeout)):
@@ -137,17 +137,17 @@ class PipeServer:
         return True
 
     def abort(self, error: BaseException) -> None:
-        """End the server because of an error, which `wait` raises; from any thread."""
+        """Stop the server because of an error, which `wait` raises; can be called from any thread."""
         self.post(self.fail, error)
 
     def stop(self, drain: float = _DRAIN) -> None:
-        """End the server: nothing more is read, and clients have `drain` seconds to take what was queued for them."""
+        """Stop the server: it reads nothing more, and clients have `drain` seconds to read what was queued for them."""
         self.post(self._begin_stop, drain)
 
     def close(self, drain: float = _DRAIN) -> None:
-        """Stop, wait for the end, and give everything up; does nothing the second time.
+        """Stop, wait for the end, and close all handles; does nothing the second time.
 
-        In a handler, which cannot wait for its own end, it only stops.
+        Called in a handler, which cannot wait for its own end, it only stops.
         """
         if self.is_here():
             self._begin_stop(drain)
@@ -273,7 +273,7 @@ class PipeServer:
         self._settle(client)
 
     def fail(self, error: BaseException) -> None:
-        """End the server because of an error, which `wait` raises in the program's thread."""
+        """Stop the server because of an error, which `wait` raises in the program's thread."""
         self._error = self._error or error
         self._events = None
         self._is_stopping = True
@@ -368,7 +368,7 @@ class PipeServer:
             client.begin_read()
 
     def answer(self, client: Client, data: bytes | None) -> None:
-        """Send an answer that comes later; one to a client that has left is dropped."""
+        """Send a reply that was deferred; it is dropped if the client has left."""
         client.is_paused = False
         message, client.next_message = client.next_message, None
         self._answered(client, data)
@@ -379,7 +379,7 @@ class PipeServer:
         self._settle(client)
 
     def send(self, client: Client, data: bytes) -> None:
-        """Send a message that is no answer; a client that reads too slowly for what it is sent is closed."""
+        """Send a message that is not a reply; closes a client that reads too slowly."""
         client.queue(data)
         if client.is_overfull:
             client.begin_close(
@@ -390,7 +390,7 @@ class PipeServer:
     # Leaving
 
     def close_client(self, client: Client) -> None:
-        """Close a client once everything queued for it is written."""
+        """Close a client after everything queued for it is written."""
         client.begin_close()
         self._settle(client)
 
