@@ -66,7 +66,7 @@ class Expectation(Protocol):
     """Decides whether the server behind a client's handle is the right one; `inventory.peers.Expected` is one."""
 
     def check(self, pipe: Handle, timeout: Timeout) -> None:
-        """Raise PeerMismatchError unless it is the right server; PipeTimeoutError if that cannot be determined in time."""
+        """Raise PeerMismatchError unless it is the right server; PipeTimeoutError if that is not known in time."""
 
 
 class Reply(NamedTuple):
