@@ -1,1 +1,1 @@
-"""What passes between two ends: programs as answers."""
+"""What passes between two ends: programs as answers, and relays."""

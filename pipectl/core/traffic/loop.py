@@ -54,7 +54,9 @@ class Operation:
         return self._address in self._loop.pending
 
     def begun(self, lent: object = None) -> None:
-        """Expect the end; `lent` is the memory that must live until then."""
+        """Expect the end; `lent` is the memory that must live until then. RuntimeError if one is expected already."""
+        if self._address in self._loop.pending:  # whose memory would be given back too early
+            raise RuntimeError("an operation is pending")
         self.lent = lent
         self._loop.pending[self._address] = self
 

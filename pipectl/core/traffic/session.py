@@ -115,6 +115,7 @@ class Session(User):
             target.close()
             return
         self.target, target.user = target, self
+        self._last = time.perf_counter()
         self._owner.opened(self)
         held, self._held = self._held, None
         if held is not None:

@@ -684,7 +684,7 @@ def test_a_question_about_a_client_ends_that_client_alone(pipe_name: str, behind
 def test_its_end_ends_the_programs_that_linger(pipe_name: str) -> None:
     text = "import sys, time; sys.stdout.write('here'); time.sleep(600)"
     with (
-        relaying(pipe_name, program(text), linger=60, client_idle=0.3) as (_, told),
+        relaying(pipe_name, program(text), linger=60, client_idle=2) as (_, told),
         connect(pipe_name, PATIENCE) as client,
     ):
         assert client.receive(PATIENCE) == b"here"
@@ -733,7 +733,7 @@ def test_an_eager_relay_reads_on_only_when_the_first_words_are_written(pipe_name
 
     def greet(client: Client) -> bytes:
         for number in range(20):
-            client.send(b"%d" % number * 60_000)
+            client.send(b"%d" % number * 100_000)
         return b"the last"
 
     with (
@@ -744,7 +744,7 @@ def test_an_eager_relay_reads_on_only_when_the_first_words_are_written(pipe_name
         client.send(b"x", PATIENCE)
         time.sleep(0.2)  # in which nothing is read
         messages = [client.receive(PATIENCE) for _ in range(22)]
-    assert messages == [*(b"%d" % number * 60_000 for number in range(20)), b"the last", b"x"]
+    assert messages == [*(b"%d" % number * 100_000 for number in range(20)), b"the last", b"x"]
 
 
 # The end
