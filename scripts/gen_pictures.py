@@ -1,15 +1,17 @@
 """Draw the pictures of the documentation: what commands show on a terminal, as SVG files in docs/pictures.
 
 Needs Windows' pipes: `python3 scripts/dev.py python scripts/gen_pictures.py`. Each command runs for real, against
-servers of its own, on a terminal of 108 columns that rich records.
+servers of its own, on a terminal of 108 columns that rich records. What differs under Wine, such as names, paths and the
+system's text for an error, is replaced by what Windows shows.
 """
 
 import io
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
@@ -21,17 +23,26 @@ from rich.text import Text  # noqa: E402
 
 from pipectl.cli import cli  # noqa: E402
 from pipectl.core.constants import Wait  # noqa: E402
-from pipectl.core.inventory import peers  # noqa: E402
-from pipectl.core.inventory.processes import describe  # noqa: E402
+from pipectl.core.errors import PipeStateError  # noqa: E402
+from pipectl.core.inventory import details, peers  # noqa: E402
+from pipectl.core.inventory.processes import Glimpse, identify  # noqa: E402
+from pipectl.core.models import HandleState, Process  # noqa: E402
 from pipectl.core.pipe.config import PipeConfig  # noqa: E402, PipeConfig
 from pipectl.core.pipe.connection import connect  # noqa: E402
 from pipectl.core.pipe.server import PipeServer  # noqa: E402, PipeConfig
+from pipectl.core.security import accounts, descriptors  # noqa: E402
 from pipectl.core.security.descriptors import pipe_security  # noqa: E402
+from pipectl.core.win32 import winapi  # noqa: E402
+from pipectl.core.win32.handle import Handle  # noqa: E402
+from pipectl.core.win32.queries import get_local_info, get_named_pipe_handle_state  # noqa: E402
+from pipectl.core.win32.winapi import format_error  # noqa: E402
 from pipectl.output import tables  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
-# In place of the path to this machine's Python.
-IMAGE = r"C:\Program Files\Svc\svc.exe"
+# In place of the path to this machine's Python, its user, and Wine's words for an error.
+IMAGE, CLIENT_IMAGE = r"C:\Program Files\Svc\svc.exe", r"C:\Tools\client.exe"
+USER = r"DESKTOP\ann"
+TEXTS = {2: "The system cannot find the file specified"}
 SVC = r"\\.\pipe\svc"
 
 # The name of a picture, and the lines in it.
@@ -97,12 +108,41 @@ def _call_when_served(pipe: str) -> None:
         client.transact(b"ping", 5)
 
 
+@contextmanager
+def _as_on_windows() -> Iterator[None]:
+    """Show what Windows would, where Wine has something else."""
+    me = accounts.current_user_sid()
+
+    def named(image: str) -> Callable[[Glimpse], Process]:
+        return lambda seen: identify(seen)._replace(image=image)
+
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(accounts._names, {me: (USER, time.monotonic())}))
+        for target, name, stand_in in (
+            (descriptors, "current_owner_sid", lambda: me),
+            (peers, "describe", lambda pid: named(IMAGE)(Glimpse(pid, None, me, 0))),
+            (peers, "identify", named(CLIENT_IMAGE)),
+            (details, "get_named_pipe_handle_state", _state_of_a_client),
+            (details, "get_local_info", lambda pipe: get_local_info(pipe)._replace(rejects_remote=True)),
+            (winapi, "format_error", lambda code: TEXTS.get(code) or format_error(code)),
+        ):
+            stack.enter_context(patch.object(target, name, stand_in))
+        yield
+
+
+def _state_of_a_client(pipe: Handle, **more: bool) -> HandleState:
+    """Return what Windows does of a client's local handle: collection values and the user only to others."""
+    if more:
+        raise PipeStateError("not of this handle")
+    return get_named_pipe_handle_state(pipe)
+
+
 def main() -> None:
     """Draw all pictures."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     answers = {b"ping": b"pong", b"one": b"1", b"two": b"2", b"three": b"3"}
-    config = PipeConfig(security=pipe_security().attributes)
-    with patch.object(peers, "describe", lambda pid: describe(pid)._replace(image=IMAGE)):
+    with _as_on_windows():
+        config = PipeConfig(security=pipe_security().attributes)
         with PipeServer(SVC, lambda _client, data: answers.get(data, data), config=config):
             for name, lines in _SCENES.items():
                 draw(name, lines)
