@@ -1,8 +1,8 @@
 """Draw the pictures of the documentation: what commands show on a terminal, as SVG files in docs/pictures.
 
 Needs Windows' pipes: `python3 scripts/dev.py python scripts/gen_pictures.py`. Each command runs for real, against
-servers of its own, on a terminal of 108 columns that rich records. What differs under Wine, such as names, paths and the
-system's text for an error, is replaced by what Windows shows.
+servers of its own, on a terminal of 108 columns that rich records. What differs under Wine, such as names, paths and
+the system's text for an error, is replaced by what Windows shows.
 """
 
 import io
