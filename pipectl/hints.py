@@ -89,6 +89,7 @@ _BY_TOPIC: dict[str, str] = {
     "empty request": "Send at least one byte, such as a line feed: `--newline`",
     "connection": "The requests before it are done: send the rest with another `pipectl transact {subject}`",
     "peer": "Nothing was sent. See who serves the pipe: `pipectl info {subject}`",
+    "frame": "See the bytes as they come: `pipectl read {subject} --as hex`",
     "message size": "Allow more with `--max-message SIZE`",
     "system": "Run pipectl on Windows, or with a Windows Python under Wine",
     "directory": "Ask for one by its name: `pipectl wait PIPE --for exists --timeout 0`",

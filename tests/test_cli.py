@@ -38,6 +38,7 @@ ENDS = {
     errors.PipeStateError: 9,
     errors.ConnectionUnusableError: 9,
     errors.MessageTooLongError: 10,
+    errors.FrameError: 10,
     errors.PartialResultError: 10,
     errors.OperationAbortedError: 1,
     errors.InvalidPipeNameError: 2,

@@ -35,7 +35,7 @@ COMMANDS = {
 # The pages of `pipectl help TOPIC`: docs/TOPIC.md, whose text is the module's TEXT.
 TOPICS = {
     "quoting": Entry("pipectl.topics.quoting", "Quotes, stdin and paths in PowerShell, cmd, Git Bash and WSL."),
-    "framing": Entry("pipectl.topics.framing", "Where a reply ends on a byte pipe."),
+    "framing": Entry("pipectl.topics.framing", "Where a message ends in a stream: lines, lengths, HTTP, JSON ..."),
     "access": Entry("pipectl.topics.access", "Who may open a pipe: ACLs, elevation, sessions, services, SSH."),
     "services": Entry("pipectl.topics.services", "How to run a server in the background."),
     "json": Entry("pipectl.topics.json", "What the commands print with `--json`."),

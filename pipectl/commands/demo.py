@@ -28,7 +28,7 @@ _TOUR = (
     Step("Send a request to a message pipe, and see the reply", "call {n} ping --as text"),
     Step("See bytes as they are", "call {n} --hex 0001ff41 --as hex"),
     Step("Send several requests over one connection", "transact {n} --as text one two three"),
-    Step("Talk to a byte pipe, whose replies end with a line", "call {n}-byte ping --newline --until newline"),
+    Step("Talk to a byte pipe, whose replies end with a line", "call {n}-byte ping --newline --until line"),
     Step("Look at what a server says unasked, and leave it there", "peek {n}-greeting --as text --timeout 2"),
     Step("See all about a pipe", "info {n}"),
     Step("See who holds a pipe, without opening it", "who {n}"),

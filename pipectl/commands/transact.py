@@ -60,7 +60,8 @@ def command(
     with output.waiting(f"a free instance of {pipe}"):
         connection = connect(pipe, Deadline(timeout), max_message=request.max_message, **request.open.opening())
     with connection:
-        for number, sent, reply, seconds in exchanges(connection, requests, request.until, timeout):
+        replies = exchanges(connection, requests, request.until, timeout, is_framed=request.is_framed)
+        for number, sent, reply, seconds in replies:
             facts = {"pipe": pipe, "exchange": number, "sent": len(sent), "ended_by": reply.ended_by}
             output.detail(f"{number}: {len(sent)} bytes sent, {len(reply.data)} received in {seconds * 1000:.1f} ms")
             output.data.payload(

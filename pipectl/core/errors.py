@@ -11,6 +11,7 @@ The tree; in brackets the built-in class that an error is too, so that `except F
   + PipeStateError                              not possible in this mode or state of the pipe
     - ConnectionUnusableError                   the next reply might be another request's: connect again
   + MessageTooLongError                         a message is longer than the caller allows
+  + FrameError                                  what came is no frame, or was cut within one
   + PartialResultError                          a part was had before another error
   + PeerMismatchError                           the other end is not who it was expected to be
   + OperationAbortedError                       cancelled, by this program or by the end of a thread
@@ -113,6 +114,13 @@ class MessageTooLongError(PipeError):
     ) -> None:
         super().__init__(reason, code=WinError.MORE_DATA, function=function, pipe=pipe, subject=subject, topic=topic)
         self.data = self.partial = data
+
+
+class FrameError(PipeError):
+    """What came is no frame of the rule in use, or the stream was cut within one."""
+
+    def __init__(self, reason: str, *, pipe: str | None = None) -> None:
+        super().__init__(reason, pipe=pipe, topic="frame")
 
 
 class PeerMismatchError(PipeError):

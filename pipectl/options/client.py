@@ -12,7 +12,7 @@ from .types import DURATION, FRAMING, PIPE, SIZE, Word
 
 if TYPE_CHECKING:
     from pipectl.core.inventory.peers import Expected
-    from pipectl.core.pipe.framing import Framing
+    from pipectl.core.pipe.frames import Framing
 
 
 def pipe_argument(function: Any) -> Any:
@@ -127,40 +127,67 @@ class RequestOptions(NamedTuple):
     max_message: int
     # None: one message on a message pipe, silence on a byte pipe.
     until: "Framing | None"
+    # Whether that rule frames requests too.
+    is_framed: bool
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
         """Return the options of the reply, and those of the connection."""
         return [
-            Option(
-                ["--max-message"],
-                type=SIZE,
-                default=size_text(MAX_MESSAGE),
-                show_default=True,
-                section=REPLY,
-                help="Refuse a longer reply.",
-            ),
+            max_reply(),
             Option(
                 ["--until"],
                 type=FRAMING,
                 section=REPLY,
-                help="Where a reply ends: newline, eof, idle:SECONDS, bytes:SIZE or frame:u32le (u16 or u32, le or "
-                "be). On a message pipe the messages are joined until then, and an empty one ends `eof`.  [default: "
-                "idle:0.2 on a byte pipe, one message on a message pipe]",
+                help="Where a reply ends: line, nul, eof, idle:SECONDS, bytes:SIZE, u32le, json, http ...; `pipectl "
+                "help framing` lists all rules. On a message pipe the messages are joined until then, and an empty one "
+                "ends `eof`.  [default: idle:0.2 on a byte pipe, one message on a message pipe]",
+            ),
+            Option(
+                ["--frame"],
+                type=FRAMING,
+                section=REPLY,
+                help="Send the request as a frame of this rule, and print the body of the frame that is the reply.",
             ),
             *OpenOptions.parameters(),
         ]
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "RequestOptions":
-        """Return how to open the pipe, and what a reply is."""
-        return cls(OpenOptions.from_params(params), params["max_message"], params["until"])
+        """Return how to open the pipe, and what a reply is; raises UsageError for two rules at once."""
+        rule, is_framed = rule_of(params)
+        return cls(OpenOptions.from_params(params), params["max_message"], rule, is_framed)
 
     def checked(self, data: bytes) -> bytes:
-        """Return a request; raises UsageError for one that is too long for its frame."""
-        if self.until is not None:
-            try:
-                self.until.wrap(data)
-            except ValueError as error:
-                raise click.UsageError(f"`--until {self.until}`: {error}") from None
+        """Return a request; raises UsageError for one for which the rule has no frame."""
+        if self.until is not None and self.is_framed:
+            framed(self.until, data)
         return data
+
+
+def max_reply() -> Option:
+    """Make the option that limits what is received."""
+    return Option(
+        ["--max-message"],
+        type=SIZE,
+        default=size_text(MAX_MESSAGE),
+        show_default=True,
+        section=REPLY,
+        help="Refuse a longer reply.",
+    )
+
+
+def rule_of(params: Mapping[str, Any]) -> tuple["Framing | None", bool]:
+    """Return the rule of `--until` or of `--frame`, and whether it is that of `--frame`; raises UsageError for both."""
+    until, frame = params["until"], params["frame"]
+    if until is not None and frame is not None:
+        raise click.UsageError("`--until` and `--frame` exclude each other")
+    return until or frame, frame is not None
+
+
+def framed(rule: "Framing | None", data: bytes) -> bytes:
+    """Return the frame of some bytes by the rule of `--frame`; raises UsageError if it has none."""
+    try:
+        return data if rule is None else rule.wrap(data)
+    except ValueError as error:
+        raise click.UsageError(f"`--frame {rule}`: {error}") from None

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from pipectl.core.models import Peek
 
-    from .framing import Framing
+    from .frames import Framing
 
 # Windows guarantees a transaction no more than this.
 _MAX_TRANSACTION = 65536
@@ -144,21 +144,27 @@ class Connection(Channel):
         self._spent = ""
         return message
 
-    def ask(self, data: Buffer, until: "Framing | None" = None, timeout: Timeout = None) -> Reply:
+    def ask(
+        self, data: Buffer, until: "Framing | None" = None, timeout: Timeout = None, *, is_framed: bool = False
+    ) -> Reply:
         """Send a request and receive its reply, on a pipe of either type; raises what `transact` does.
 
-        `until` sets where the reply ends, as in `receive_until`. Without it the reply is one message on a message pipe,
-        and on a byte pipe it ends when nothing has come for 0.2 s. A whole reply counts, however much of the request it
-        took; but if not all was taken, the connection is used up. An empty request raises PipeStateError on a byte
-        pipe, where nothing would be sent.
+        `until` sets where the reply ends, as in `receive_until`; `is_framed` says that the same rule frames the
+        request, and that the reply is the body of its frame. Without `until` the reply is one message on a message
+        pipe, and on a byte pipe it ends when nothing has come for 0.2 s. A whole reply counts, however much of the
+        request it took; but if not all was taken, the connection is used up. An empty request raises PipeStateError on
+        a byte pipe, where nothing would be sent, and ValueError is that of the rule's `wrap`.
         """
         if until is None and self.is_message:
             return Reply(self.transact(data, timeout), "message")
         from .framing import IDLE  # which a message pipe does without
         from .requests import ask_until
 
-        until = until or IDLE
-        return ask_until(self, until.wrap(bytes(data)), until, deadline_of(timeout), Reply)
+        until, request = until or IDLE, bytes(data)
+        if not is_framed:
+            return ask_until(self, request, until, deadline_of(timeout), Reply)
+        reply = ask_until(self, until.wrap(request), until, deadline_of(timeout), Reply)
+        return Reply(until.body(reply.data), reply.ended_by)
 
     def await_data(self, size: int, timeout: Timeout = None) -> "Peek":
         """Wait until something can be read, and look at up to `size` bytes of it; a timeout of 0 only looks.
