@@ -339,6 +339,7 @@ def test_the_help_of_every_command_together_imports_nothing_of_windows(of_click:
         "pipectl.options.replies",
         "pipectl.options.server",
         "pipectl.options.stdin",
+        "pipectl.options.talk",
         "pipectl.output.text",
         "binascii",
     }

@@ -80,6 +80,7 @@ if sys.platform == "win32":
     from pipectl.core.pipe.client import Client
     from pipectl.core.pipe.connection import connect
     from pipectl.core.pipe.server import PipeServer
+    from tests.pipes import reporting
 
     def echo(_client: Client, data: bytes) -> bytes:
         return data
@@ -103,6 +104,13 @@ if sys.platform == "win32":
     def test_what_is_seen_of_a_pipe_fits(pipe_name: str, pipectl: Pipectl, line: list[str]) -> None:
         with PipeServer(pipe_name, echo):
             check(line[0], [pipectl(line[0], pipe_name, *line[1:], "--json").object])
+
+    def test_what_is_received_and_sent_fits(pipe_name: str, pipectl: Pipectl, pipectl_process: Pipectl) -> None:
+        greeting = reporting(connected=lambda _client: b"\xff")
+        with PipeServer(pipe_name, echo, events=greeting):
+            check("read", pipectl("read", pipe_name, "--count", "1", "--json").objects)
+            check("write", pipectl("write", pipe_name, "x", "--json").objects)
+            check("connect", pipectl_process("connect", pipe_name, "--json", stdin=b"x").objects)
 
     def test_who_holds_a_pipe_fits(pipe_name: str, pipectl: Pipectl, holding: Holding) -> None:
         with PipeServer(pipe_name, echo), connect(pipe_name):

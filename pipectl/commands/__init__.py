@@ -13,6 +13,11 @@ class Entry(NamedTuple):
 # In the order of the overview.
 COMMANDS = {
     "call": Entry("pipectl.commands.call", "Send one request to a pipe and print the reply."),
+    "connect": Entry(
+        "pipectl.commands.connect", "Talk with a pipe in both directions, or pass stdin and stdout through."
+    ),
+    "read": Entry("pipectl.commands.read", "Print what a server sends as it arrives, and consume it."),
+    "write": Entry("pipectl.commands.write", "Send data to a pipe without waiting for a reply."),
     "serve": Entry("pipectl.commands.serve", "Serve a pipe: echo, a fixed reply, or a program's answers."),
     "list": Entry("pipectl.commands.list", "List the pipes of this computer, with their instances."),
     "who": Entry("pipectl.commands.who", "Show which processes hold a pipe's ends: its server and its clients."),

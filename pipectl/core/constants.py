@@ -163,6 +163,24 @@ class Wait(StrEnum):
     EXISTS = "exists"
 
 
+class HalfClose(StrEnum):
+    """What tells the other end of a pipe that nothing more is sent."""
+
+    # An empty message on a message pipe; nothing can on a byte pipe.
+    AUTO = "auto"
+    # The other end is taken to know, whatever the type.
+    EMPTY = "empty"
+    NONE = "none"
+
+
+class EndOf(StrEnum):
+    """Whose end is the end of a conversation."""
+
+    BOTH = "both"
+    PIPE = "pipe"
+    STDIN = "stdin"
+
+
 class Condition(StrEnum):
     """What `wait_for` waits for."""
 

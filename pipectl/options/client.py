@@ -42,6 +42,11 @@ class OpenOptions(NamedTuple):
         return "5"
 
     @classmethod
+    def timeout_help(cls) -> str:
+        """Return what `--timeout` bounds."""
+        return "Bound the whole operation; 0 does not wait, `none` waits for ever."
+
+    @classmethod
     def parameters(cls) -> list[click.Parameter]:
         """Return the options of the connection."""
         levels = [name.lower() for name in Sqos.__members__]
@@ -52,7 +57,7 @@ class OpenOptions(NamedTuple):
                 default=cls.default_timeout(),
                 show_default=True,
                 section=CONNECTION,
-                help="Bound the whole operation; 0 does not wait, `none` waits for ever.",
+                help=cls.timeout_help(),
             ),
             Option(
                 ["--wait"],
@@ -112,6 +117,54 @@ class ImpatientOpenOptions(OpenOptions):
         return "0"
 
 
+class StreamOpenOptions(OpenOptions):
+    """The same for a command that may go on until the server closes."""
+
+    @classmethod
+    def timeout_help(cls) -> str:
+        """Return what `--timeout` bounds."""
+        return "Bound opening the pipe, and with `--count` the whole operation; 0 does not wait, `none` waits for ever."
+
+
+class ReadOptions(NamedTuple):
+    """How a command opens a pipe, which pieces it reads, and for how long."""
+
+    open: OpenOptions
+    max_message: int
+    # None: messages on a message pipe, what comes on a byte pipe.
+    until: "Framing | None"
+    is_framed: bool
+    # Seconds; None without an end.
+    duration: float | None
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return the options of what is read, and those of the connection."""
+        return [
+            Option(
+                ["--duration"],
+                type=DURATION,
+                default="none",
+                section=REPLY,
+                help="End after this time.  [default: when the server closes]",
+            ),
+            max_reply(),
+            *rule_options(
+                "Print piece by piece, and where a piece ends: line, nul, idle:SECONDS, bytes:SIZE, u32le, json, http "
+                "...; `pipectl help framing` lists all rules.  [default: each message; on a byte pipe what comes]",
+                "The same, without the lengths and delimiters.",
+            ),
+            *StreamOpenOptions.parameters(),
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "ReadOptions":
+        """Return the values; raises UsageError for two rules at once."""
+        rule, is_framed = rule_of(params)
+        opening = StreamOpenOptions.from_params(params)
+        return cls(opening, params["max_message"], rule, is_framed, params["duration"])
+
+
 def _expected(**expected: Any) -> "Expected | None":
     if all(value is None for value in expected.values()):
         return None
@@ -135,19 +188,11 @@ class RequestOptions(NamedTuple):
         """Return the options of the reply, and those of the connection."""
         return [
             max_reply(),
-            Option(
-                ["--until"],
-                type=FRAMING,
-                section=REPLY,
-                help="Where a reply ends: line, nul, eof, idle:SECONDS, bytes:SIZE, u32le, json, http ...; `pipectl "
-                "help framing` lists all rules. On a message pipe the messages are joined until then, and an empty one "
-                "ends `eof`.  [default: idle:0.2 on a byte pipe, one message on a message pipe]",
-            ),
-            Option(
-                ["--frame"],
-                type=FRAMING,
-                section=REPLY,
-                help="Send the request as a frame of this rule, and print the body of the frame that is the reply.",
+            *rule_options(
+                "Where a reply ends: line, nul, eof, idle:SECONDS, bytes:SIZE, u32le, json, http ...; `pipectl help "
+                "framing` lists all rules. On a message pipe the messages are joined until then, and an empty one ends "
+                "`eof`.  [default: idle:0.2 on a byte pipe, one message on a message pipe]",
+                "Send the request as a frame of this rule, and print the body of the frame that is the reply.",
             ),
             *OpenOptions.parameters(),
         ]
@@ -191,3 +236,11 @@ def framed(rule: "Framing | None", data: bytes) -> bytes:
         return data if rule is None else rule.wrap(data)
     except ValueError as error:
         raise click.UsageError(f"`--frame {rule}`: {error}") from None
+
+
+def rule_options(until: str, frame: str) -> list[Option]:
+    """Make `--until` and `--frame`, with the help of each."""
+    return [
+        Option(["--until"], type=FRAMING, section=REPLY, help=until),
+        Option(["--frame"], type=FRAMING, section=REPLY, help=frame),
+    ]

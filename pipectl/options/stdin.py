@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 
@@ -20,12 +20,17 @@ def read_all() -> bytes:
 
 def lines() -> Iterator[bytes]:
     """Yield each line as it comes, without its end; a byte order mark is no part of the first."""
+    _prompt()
+    yield from lines_of(chunks())
+
+
+def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield each line of a text that comes in pieces, as `lines` does."""
     from .marks import unmarked_lines
 
-    _prompt()
     # In pieces, because to join what is there with each that comes takes the square of a long line's time.
     begun: list[bytes] = []
-    for chunk in unmarked_lines(chunks()):
+    for chunk in unmarked_lines(pieces):
         end, *lines_begun = chunk.split(b"\n")
         begun.append(end)
         for beginning in lines_begun:
@@ -43,6 +48,12 @@ def chunks() -> Iterator[bytes]:
 
     for_ever = Deadline(None)
     while data := run_blocking(_read, for_ever):
+        yield data
+
+
+def pieces() -> Iterator[bytes]:
+    """Yield what comes, as it comes, for a thread of its own: only the end of the process ends its wait."""
+    while data := _read():
         yield data
 
 

@@ -53,7 +53,7 @@ def server_for(line: str, pipe: str) -> Iterator[None]:
         return
 
     def greet(_client: Client) -> bytes | None:
-        return b"welcome" if " peek " in line else None
+        return b"welcome\n" if " peek " in line or " read " in line else None
 
     with PipeServer(pipe, lambda _client, data: data, events=reporting(connected=greet)):
         yield

@@ -124,9 +124,7 @@ class Frames:
             return [self._framing.body(bytes(received))]
         if self._framing.is_nothing(received):
             return []
-        needed = self._framing.needed(received)
-        whole = f" of {needed}" if needed else ""
-        error = FrameError(f"the stream ended within a frame: {len(received)}{whole} bytes had come")
+        error = FrameError("the stream ended within a frame")
         error.partial = bytes(received)
         raise error
 

@@ -1,0 +1,75 @@
+"""What a pipe sends, shown as it comes: piece by piece for programs, or apart from what a person types."""
+
+from collections.abc import Callable
+from datetime import datetime
+from threading import Lock
+
+from . import Output, View
+from .text import for_person
+
+_PROMPT = "> "
+
+
+class Messages:
+    """Writes what a pipe sends, each piece with its number and its time; `end` returns what follows it."""
+
+    def __init__(self, output: Output, pipe: str, view: View, end: Callable[[bytes], bytes]) -> None:
+        self._output = output
+        self._pipe = pipe
+        self._view = view
+        self._end = end
+        self._count = 0
+
+    def show(self, data: bytes) -> None:
+        """Write a piece."""
+        self._count += 1
+        time = datetime.now().astimezone().isoformat(timespec="milliseconds")
+        facts = {"pipe": self._pipe, "message": self._count, "time": time}
+        self._output.data.payload(data, self._view, facts, field="data", end=self._end(data))
+
+
+class Dialog:
+    """Shows what comes on a terminal where a person types, with a prompt below it; may be used from any thread."""
+
+    def __init__(self, output: Output, view: View, column: Callable[[], int | None]) -> None:
+        """Take what tells the column of the cursor, which is None where that is not known."""
+        self._output = output
+        self._view = view
+        self._column = column
+        self._lock = Lock()
+        self._has_prompt = False
+        # What came last.
+        self.last = b""
+
+    def show(self, data: bytes) -> None:
+        """Show what came, above the prompt; what is being typed stays on the line above."""
+        with self._lock:
+            self.last = data
+            lines = for_person(data, *self._view).split("\n")
+            if len(lines) > 1 and not lines[-1]:
+                del lines[-1]
+            self._write("".join(f"< {line}\n" for line in lines))
+
+    def say(self, text: str) -> None:
+        """Say something to the person."""
+        with self._lock:
+            self._write("".join(f"{line}\n" for line in text.splitlines()))
+
+    def prompt(self) -> None:
+        """Show the prompt."""
+        with self._lock:
+            self._has_prompt = True
+            self._output.stream.write(_PROMPT)
+
+    def take_prompt(self) -> None:
+        """Show no prompt until the next; the person has typed the end of the line."""
+        with self._lock:
+            self._has_prompt = False
+
+    def _write(self, text: str) -> None:
+        if not self._has_prompt:
+            self._output.stream.write(text)
+            return
+        # Over an empty prompt, or below what the person has typed so far.
+        lead = "\r" if self._column() == len(_PROMPT) else "\n"
+        self._output.stream.write(f"{lead}{text}{_PROMPT}")
