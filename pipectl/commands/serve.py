@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from pipectl.core.constants import OpenMode
 from pipectl.options import EXEC, OUTPUT, Command, Option, UsageError, option, with_examples
-from pipectl.options.client import pipe_argument
+from pipectl.options.client import framed, pipe_argument
 from pipectl.options.payload import PayloadFormat, ViewOptions
 from pipectl.options.replies import FileReply, TextReply
 from pipectl.options.server import EndOptions, PipeOptions
-from pipectl.options.types import DURATION, FILE
+from pipectl.options.types import DURATION, FILE, FRAMING
 from pipectl.output import Output, View
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipectl.core.pipe.client import Client
     from pipectl.core.pipe.config import StopAfter
     from pipectl.core.pipe.contract import Answer
+    from pipectl.core.pipe.frames import Framing
+    from pipectl.core.pipe.server import PipeServer
     from pipectl.core.security.descriptors import PipeSecurity
     from pipectl.core.traffic.programs import ProgramAnswers
     from pipectl.options.replies import Reply
@@ -45,6 +50,9 @@ class AnswerOptions(NamedTuple):
     reply: "Reply | None"
     program: tuple[str, ...]
     program_timeout: float | None
+    greeting: bytes | None
+    framing: "Framing | None"
+    is_echo: bool
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
@@ -77,6 +85,14 @@ class AnswerOptions(NamedTuple):
                 help="Time limit for PROGRAM, which is ended then, together with everything that it has started; its "
                 "client is disconnected (500ms, 2m; none = no limit). Write it before `--exec`.",
             ),
+            Option(["--greeting"], metavar="TEXT", section=_ANSWERS, help="Send this text to each new client first."),
+            Option(
+                ["--frame"],
+                type=FRAMING,
+                section=_ANSWERS,
+                help="Take each frame of this rule for a message, and answer with frames: `pipectl help framing`.  "
+                "[default: each message; on a byte pipe whatever has come]",
+            ),
             *PayloadFormat.parameters(),
         ]
 
@@ -92,12 +108,32 @@ class AnswerOptions(NamedTuple):
         if params["program"] and not execute:
             stray = params["program"][0]
             raise UsageError(f"unexpected argument `{stray}`", f"Write `--reply {stray}` or `--exec {stray}`")
-        timeout = params["exec_timeout"]
+        timeout, frame, greeting = params["exec_timeout"], params["frame"], params["greeting"]
         if timeout == 0:
             raise click.UsageError("`--exec-timeout 0` would end every program at once; `none` is no limit")
+        if frame is not None and frame.idle is not None:
+            raise click.UsageError(f"`--frame {frame}`: silence ends no message of a server: use another rule")
+        reply: Reply | None = None if file is None else FileReply(file, written)
         if text is not None:
-            return cls(TextReply(written.encode(text)), (), timeout)
-        return cls(None if file is None else FileReply(file, written), params["program"], timeout)
+            reply = TextReply(_framable(frame, written.encode(text)))
+        greeted = None if greeting is None else _framable(frame, written.encode(greeting))
+        return cls(reply, params["program"], timeout, greeted, frame, params["echo"])
+
+    def check(self, direction: OpenMode) -> None:
+        """Raise UsageError if a pipe of this direction cannot carry the answers."""
+        answers = bool(self.reply or self.program or self.is_echo)
+        if direction is OpenMode.INBOUND and (answers or self.greeting is not None):
+            raise click.UsageError("with `--direction in` only clients send: leave out the answer and `--greeting`")
+        if direction is OpenMode.OUTBOUND and (self.program or self.is_echo or not (answers or self.greeting)):
+            raise click.UsageError(
+                "with `--direction out` nothing is received: use `--greeting`, `--reply` or `--reply-file`"
+            )
+
+
+def _framable(rule: "Framing | None", data: bytes) -> bytes:
+    """Return an answer; raises UsageError if the rule of `--frame` has no frame for it."""
+    framed(rule, data)
+    return data
 
 
 def _append_to(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
@@ -147,17 +183,27 @@ def command(
     Takes the name, which must be free, and serves any number of clients at once until Ctrl+C. The pipe is open to you,
     to administrators and to the system alone, and to no other computer, unless you say otherwise.
     """
-    from pipectl.core.pipe.server import PipeServer
     from pipectl.output.serverlog import ServerLog
 
+    answers.check(made.direction)
     security = made.access.security()
     announce = partial(_announce, output, pipe, made, security, answers.program)
+    is_outbound = made.direction is OpenMode.OUTBOUND
     events = ServerLog(
-        output, view, announce=announce, access=security.in_words, clients=log != "none", messages=log == "all"
+        output,
+        view,
+        announce=announce,
+        access=security.in_words,
+        clients=log != "none",
+        messages=log == "all",
+        greeting=_greeting(output, answers, is_outbound=is_outbound),
+        hangs_up=is_outbound,
     )
     with ExitStack() as stack:
-        answer = _answer(stack, events, output, answers)
-        server = PipeServer(pipe, answer, events=events, config=made.config(security), stop_after=stop_after)
+        answer = _answer(stack, events, output, answers, made.direction)
+        server = _server(answers.framing)(
+            pipe, answer, events=events, config=made.config(security), stop_after=stop_after
+        )
         stack.enter_context(output.live())
         stack.callback(events.summarize)
         stack.enter_context(server)
@@ -190,8 +236,31 @@ def _announce_program(output: Output, program: tuple[str, ...]) -> None:
         )
 
 
-def _answer(stack: ExitStack, events: "ServerLog", output: Output, answers: AnswerOptions) -> "Answer":
+def _server(framing: "Framing | None") -> "Callable[..., PipeServer]":
+    """Return what makes the server, of messages or of frames."""
+    if framing is None:
+        from pipectl.core.pipe.server import PipeServer
+
+        return PipeServer
+    from pipectl.core.pipe.framed import FramedServer
+
+    return partial(FramedServer, framing=framing)
+
+
+def _greeting(output: Output, answers: AnswerOptions, *, is_outbound: bool) -> "Callable[[], bytes] | None":
+    """Return what makes the greeting: where nothing can be received, that is the reply too."""
+    greeting, reply = answers.greeting, answers.reply if is_outbound else None
+    if reply is not None:
+        return lambda: (greeting or b"") + reply.current(output.warning)
+    return None if greeting is None else lambda: greeting
+
+
+def _answer(
+    stack: ExitStack, events: "ServerLog", output: Output, answers: AnswerOptions, direction: OpenMode
+) -> "Answer":
     """Return the handler that the options ask for."""
+    if direction is OpenMode.INBOUND:
+        return lambda _client, _data: None
     if answers.program:
         return stack.enter_context(closing(_program(events, output, answers)))
     reply = answers.reply

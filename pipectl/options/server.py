@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pipectl.core.constants import BUFFER_SIZE, MAX_MESSAGE, UNLIMITED_INSTANCES, size_text
+from pipectl.core.constants import BUFFER_SIZE, MAX_MESSAGE, UNLIMITED_INSTANCES, OpenMode, size_text
 
 from . import WHO, Option
 from .types import DURATION, SIZE
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _PIPE = "The pipe"
 _END = "When it ends"
+_DIRECTIONS = {"in": OpenMode.INBOUND, "out": OpenMode.OUTBOUND, "duplex": OpenMode.DUPLEX}
 
 
 class AccessOptions(NamedTuple):
@@ -63,6 +64,7 @@ class PipeOptions(NamedTuple):
     buffer_size: int
     max_message: int
     max_memory: int
+    direction: OpenMode
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
@@ -75,6 +77,15 @@ class PipeOptions(NamedTuple):
                 show_default=True,
                 section=_PIPE,
                 help="Keep messages apart, or carry a stream of bytes.",
+            ),
+            Option(
+                ["--direction"],
+                type=click.Choice(list(_DIRECTIONS)),
+                default="duplex",
+                show_default=True,
+                section=_PIPE,
+                help="Who may send: clients (in), the server (out), or both. With `out`, each client is sent the "
+                "greeting or the reply, and disconnected.",
             ),
             Option(
                 ["--instances"],
@@ -124,6 +135,7 @@ class PipeOptions(NamedTuple):
             params["buffer"],
             params["max_message"],
             params["max_memory"],
+            _DIRECTIONS[params["direction"]],
         )
 
     def config(self, security: "PipeSecurity") -> "PipeConfig":
@@ -138,6 +150,7 @@ class PipeOptions(NamedTuple):
             max_memory=self.max_memory,
             security=security.attributes,
             allow_remote=self.access.allow_remote,
+            direction=self.direction,
         )
 
 

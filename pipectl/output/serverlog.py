@@ -100,7 +100,12 @@ class ServerLog(ServerEvents):
         access: Callable[[], Sequence[str]] = tuple,
         clients: bool = True,
         messages: bool = True,
+        greeting: Callable[[], bytes] | None = None,
+        hangs_up: bool = False,
     ) -> None:
+        """Log clients and messages; send each new client a greeting, and close it if `hangs_up`."""
+        self._greeting = greeting
+        self._hangs_up = hangs_up
         self._output = output
         self._announce = announce
         self._access = access
@@ -128,11 +133,18 @@ class ServerLog(ServerEvents):
         self._watch = Stopwatch()
 
     def connected(self, client: Client) -> None:
-        """Tell of a new client, and remember who it is."""
+        """Tell of a new client, remember who it is, and greet it."""
         self._count += 1
         visitor = self._visitors[client] = Visitor(self._count, ClientProcess(client.handle))
         if self._tells_clients:
             self._tell("connected", client, visitor, visitor.facts)
+        if self._greeting is not None:
+            greeting = self._greeting()
+            client.send(greeting)
+            if self._tells_messages:
+                self._tell_payload("greeted", client, greeting)
+        if self._hangs_up:
+            client.close()
 
     def received(self, client: Client, data: bytes) -> None:
         """Tell a message."""
@@ -244,12 +256,7 @@ class VisitorLog(ServerLog):
     def __init__(
         self, output: Output, *, announce: Callable[[], None] | None = None, access: Callable[[], Sequence[str]] = tuple
     ) -> None:
-        super().__init__(output, announce=announce, access=access, messages=False)
-
-    def connected(self, client: Client) -> None:
-        """Tell of a new client, and close it."""
-        super().connected(client)
-        client.close()
+        super().__init__(output, announce=announce, access=access, messages=False, hangs_up=True)
 
     def left(self, client: Client, error: "PipeError | None") -> None:
         """Tell nothing: each leaves at once."""

@@ -152,7 +152,7 @@ def test_the_end_is_not_lost_to_a_reader_of_bytes(pipe_name: str, background: Ba
             server.handle.close()
 
         serving = background(serve)
-        Pump(connect(pipe_name, 10), source(), came.append).run()
+        background(Pump(connect(pipe_name, 10), source(), came.append).run).result(30)
         serving.result(20)
         assert came == [b"HI %d" % number]
 
