@@ -237,7 +237,10 @@ class Typed:
         for line in stdin.lines_of(stdin.pieces()):
             self._dialog.take_prompt()
             try:
-                yield from self._meaning(line)
+                for data in self._meaning(line):
+                    self._dialog.expect_answer()
+                    yield data
+                    self._dialog.await_answer()  # by now it is sent
             except (click.UsageError, OSError) as error:
                 self._dialog.say(str(error))
             if self._is_over:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from threading import Lock
+from threading import Event, Lock
 
 from . import Output, View
 from .text import for_person
 
 _PROMPT = "> "
+# Seconds that an answer has to come before the next prompt: what comes later stands below what is being typed.
+_MOMENT = 0.3
 
 
 class Messages:
@@ -38,6 +40,7 @@ class Dialog:
         self._column = column
         self._lock = Lock()
         self._has_prompt = False
+        self._came = Event()
         # What came last.
         self.last = b""
 
@@ -49,6 +52,15 @@ class Dialog:
             if len(lines) > 1 and not lines[-1]:
                 del lines[-1]
             self._write("".join(f"< {line}\n" for line in lines))
+        self._came.set()
+
+    def expect_answer(self) -> None:
+        """Begin to look out for an answer: before something is sent."""
+        self._came.clear()
+
+    def await_answer(self) -> None:
+        """Give the answer a moment to come."""
+        self._came.wait(_MOMENT)
 
     def say(self, text: str) -> None:
         """Say something to the person."""
