@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .core.errors import (
         CheckFailedError,
         ConnectionUnusableError,
+        FrameError,
         InvalidPipeNameError,
         MessageTooLongError,
         OperationAbortedError,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from .core.pipe.config import PipeConfig, StopAfter
     from .core.pipe.connection import Connection, Reply, connect
     from .core.pipe.contract import LATER, ServerEvents
-    from .core.pipe.framing import Framing
+    from .core.pipe.frames import Framing
     from .core.pipe.framing import parse as parse_framing
     from .core.pipe.server import PipeServer
     from .core.security.descriptors import pipe_security
@@ -47,6 +48,7 @@ __all__ = [
     "Connection",
     "ConnectionUnusableError",
     "Expected",
+    "FrameError",
     "Framing",
     "InvalidPipeNameError",
     "MessageTooLongError",
@@ -82,7 +84,7 @@ _HOMES = {
     "Client": "pipe.client",
     "Connection": "pipe.connection",
     "Expected": "inventory.peers",
-    "Framing": "pipe.framing",
+    "Framing": "pipe.frames",
     "PipeConfig": "pipe.config",
     "PipeServer": "pipe.server",
     "Reply": "pipe.connection",

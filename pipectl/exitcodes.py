@@ -71,6 +71,7 @@ _BY_ERROR: dict[type[errors.PipeError], ExitCode] = {
     errors.PipeStateError: ExitCode.STATE,
     errors.ConnectionUnusableError: ExitCode.STATE,
     errors.MessageTooLongError: ExitCode.PARTIAL,
+    errors.FrameError: ExitCode.PARTIAL,
     errors.PartialResultError: ExitCode.PARTIAL,
     errors.OperationAbortedError: ExitCode.UNEXPECTED,
     errors.InvalidPipeNameError: ExitCode.USAGE,

@@ -145,6 +145,7 @@ _BY_CAUSE: dict[str, str] = {
 _BY_TOPIC: dict[str, str] = {
     "empty request": "Send at least one byte, such as a line feed: `--newline`",
     "connection": "The requests before it succeeded: send the rest with another `pipectl transact {subject}`",
+    "frame": "See the bytes as they arrive: `pipectl read {subject} --as hex`",
     "selftest": "Print a report to paste into an issue: `pipectl selftest --report`",
     "peer": "Nothing was sent. See which process serves the pipe: `pipectl info {subject}`",
     "message size": "Allow more with `--max-message SIZE`",

@@ -59,6 +59,8 @@ PURE = [f"core.{name}" for name in VOCABULARY] + [
     "core.security.sids",
     "core.security.sddl",
     "core.security.access_check",
+    "core.pipe.formats",
+    "core.pipe.frames",
     "core.pipe.framing",
     "core.pipe.memory",
     "core.checks.claims",

@@ -39,6 +39,7 @@ ENDS = {
     errors.PipeStateError: 9,
     errors.ConnectionUnusableError: 9,
     errors.MessageTooLongError: 10,
+    errors.FrameError: 10,
     errors.PartialResultError: 10,
     errors.OperationAbortedError: 1,
     errors.InvalidPipeNameError: 2,
@@ -340,6 +341,7 @@ def test_the_help_of_every_command_together_imports_nothing_of_windows(of_click:
         "pipectl.options.replies",
         "pipectl.options.server",
         "pipectl.options.stdin",
+        "pipectl.options.talk",
         "pipectl.output.text",
         "binascii",
     }
@@ -421,7 +423,7 @@ def test_without_standard_streams_a_command_still_does_its_work(
 @pytest.mark.parametrize("name", COMMANDS.keys() - {"help"})
 def test_elsewhere_a_command_says_that_it_needs_windows(pipectl: Pipectl, name: str) -> None:
     arguments = {"popen": ["ls"], "list": [], "selftest": [], "demo": [], "relay": ["svc", "other"]}.get(name, ["svc"])
-    result = pipectl(name, *arguments, *(["x"] if name in ("call", "transact") else []))
+    result = pipectl(name, *arguments, *(["x"] if name in ("call", "transact", "write") else []))
     assert (result.exit_code, result.stdout) == (125 if name == "popen" else 11, b"")
     assert "Windows" in result.stderr.splitlines()[0]
     assert "Wine" in result.stderr

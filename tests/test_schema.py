@@ -83,6 +83,7 @@ if sys.platform == "win32":
     from pipectl.core.pipe.connection import connect
     from pipectl.core.pipe.server import PipeServer
     from pipectl.core.security.descriptors import pipe_security
+    from tests.pipes import reporting
 
     def echo(_client: Client, data: bytes) -> bytes:
         return data
@@ -114,6 +115,13 @@ if sys.platform == "win32":
         found = pipectl("watch", "--who", "--count", "6", "--interval", "10ms", "--json").objects
         check("watch", found)
         assert {one["event"] for one in found} == {"appeared", "instances", "gone"}
+
+    def test_what_is_received_and_sent_fits(pipe_name: str, pipectl: Pipectl, pipectl_process: Pipectl) -> None:
+        greeting = reporting(connected=lambda _client: b"\xff")
+        with PipeServer(pipe_name, echo, events=greeting):
+            check("read", pipectl("read", pipe_name, "--count", "1", "--json").objects)
+            check("write", pipectl("write", pipe_name, "x", "--json").objects)
+            check("connect", pipectl_process("connect", pipe_name, "--json", stdin=b"x").objects)
 
     def test_who_holds_a_pipe_fits(pipe_name: str, pipectl: Pipectl, holding: Holding) -> None:
         with PipeServer(pipe_name, echo), connect(pipe_name):

@@ -13,6 +13,9 @@ class Entry(NamedTuple):
 # In the order of the overview.
 COMMANDS = {
     "call": Entry("pipectl.commands.call", "Send one request to a pipe and print the reply."),
+    "connect": Entry("pipectl.commands.connect", "Exchange data with a pipe in both directions at once."),
+    "read": Entry("pipectl.commands.read", "Receive from a pipe and print the data as it arrives."),
+    "write": Entry("pipectl.commands.write", "Send data to a pipe without waiting for a reply."),
     "serve": Entry("pipectl.commands.serve", "Serve a pipe: echo, a fixed reply, or a program's answers."),
     "relay": Entry("pipectl.commands.relay", "Pass data between a pipe and a pipe, TCP port, program or stdio."),
     "list": Entry("pipectl.commands.list", "List the named pipes on this computer and their instances."),
@@ -39,7 +42,7 @@ COMMANDS = {
 # The pages of `pipectl help TOPIC`; TEXT in each module is made from docs/TOPIC.md.
 TOPICS = {
     "quoting": Entry("pipectl.topics.quoting", "Quotes, stdin and paths in PowerShell, cmd, Git Bash and WSL."),
-    "framing": Entry("pipectl.topics.framing", "Where a reply ends on a byte pipe."),
+    "framing": Entry("pipectl.topics.framing", "Where a message ends in a stream: lines, lengths, HTTP, JSON."),
     "access": Entry("pipectl.topics.access", "Who may open a pipe: ACLs, elevation, sessions, services, SSH."),
     "services": Entry("pipectl.topics.services", "How to run a server in the background."),
     "json": Entry("pipectl.topics.json", "The output of `--json`: objects, fields and schemas."),

@@ -14,7 +14,7 @@ from pipectl.output import Output, View
 if TYPE_CHECKING:
     from pipectl.core.pipe.connection import Reply
 
-_NOT_NATIVE = ("wait", "until", "max_message", "sqos", "expect_pid", "expect_exe", "expect_user")
+_NOT_NATIVE = ("wait", "until", "frame", "max_message", "sqos", "expect_pid", "expect_exe", "expect_user")
 
 
 @with_examples(
@@ -29,14 +29,14 @@ _NOT_NATIVE = ("wait", "until", "max_message", "sqos", "expect_pid", "expect_exe
     is_flag=True,
     section=CONNECTION,
     help="Use the CallNamedPipe API: message pipes only, replies up to 64 KiB, and the server may impersonate you. "
-    "Excludes `--wait`, `--until`, `--max-message`, `--sqos` and `--expect-*`.",
+    "Excludes `--wait`, `--until`, `--frame`, `--max-message`, `--sqos` and `--expect-*`.",
 )
 @click.pass_obj
 def command(output: Output, /, pipe: str, payload: bytes, view: View, request: RequestOptions, native: bool) -> None:
     """Send one request to a pipe and print the reply.
 
     Opens the pipe, which uses one instance, and disconnects after the reply. On a message pipe the reply is one whole
-    message of any size; `--until` sets another rule for where a reply ends.
+    message of any size; `--until` and `--frame` set another rule for where a reply ends.
     """
     request.checked(payload)
     if native:
@@ -66,7 +66,7 @@ def _call(output: Output, pipe: str, payload: bytes, request: RequestOptions) ->
         connection = connect(pipe, deadline, max_message=request.max_message, **request.open.opening())
     with connection, output.waiting(f"the reply of {pipe}"):
         output.detail(f"connected to {pipe}, a {'message' if connection.is_message else 'byte'} pipe")
-        return connection.ask(payload, request.until, deadline)
+        return connection.ask(payload, request.until, deadline, is_framed=request.is_framed)
 
 
 def _call_native(pipe: str, payload: bytes, request: RequestOptions) -> "Reply":

@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from pipectl.core.constants import OpenMode
 from pipectl.options import EXEC, OUTPUT, Option, UsageError, option, with_examples
-from pipectl.options.client import pipe_argument
+from pipectl.options.client import framed, pipe_argument
 from pipectl.options.payload import PayloadFormat, ViewOptions
 from pipectl.options.replies import FileReply, TextReply
 from pipectl.options.server import EndOptions, ExecCommand, PipeOptions, log_file_option
-from pipectl.options.types import DURATION, FILE
+from pipectl.options.types import DURATION, FILE, FRAMING
 from pipectl.output import Output, View
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipectl.core.pipe.client import Client
     from pipectl.core.pipe.config import StopAfter
     from pipectl.core.pipe.contract import Answer
+    from pipectl.core.pipe.frames import Framing
+    from pipectl.core.pipe.server import PipeServer
     from pipectl.core.security.descriptors import PipeSecurity
     from pipectl.core.traffic.programs import ProgramAnswers
     from pipectl.options.replies import Reply
@@ -33,6 +38,9 @@ class AnswerOptions(NamedTuple):
     reply: "Reply | None"
     program: tuple[str, ...]
     program_timeout: float | None
+    greeting: bytes | None
+    framing: "Framing | None"
+    is_echo: bool
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
@@ -65,6 +73,14 @@ class AnswerOptions(NamedTuple):
                 help="Time limit for PROGRAM, which is ended then, together with everything that it has started; its "
                 "client is disconnected (500ms, 2m; none = no limit). Write it before `--exec`.",
             ),
+            Option(["--greeting"], metavar="TEXT", section=_ANSWERS, help="Send this text first to each new client."),
+            Option(
+                ["--frame"],
+                type=FRAMING,
+                section=_ANSWERS,
+                help="Treat each frame of this rule as a message, and reply with frames: `pipectl help framing`.  "
+                "[default: each message; on a byte pipe, data as it arrives]",
+            ),
             *PayloadFormat.parameters(),
         ]
 
@@ -80,12 +96,34 @@ class AnswerOptions(NamedTuple):
         if params["program"] and not execute:
             stray = params["program"][0]
             raise UsageError(f"unexpected argument `{stray}`", f"Write `--reply {stray}` or `--exec {stray}`")
-        timeout = params["exec_timeout"]
+        timeout, frame, greeting = params["exec_timeout"], params["frame"], params["greeting"]
         if timeout == 0:
             raise click.UsageError("`--exec-timeout 0` would end every program at once; `none` is no limit")
+        if frame is not None and frame.idle is not None:
+            raise click.UsageError(
+                f"`--frame {frame}`: a server cannot use silence as the end of a message: use another rule"
+            )
+        reply: Reply | None = None if file is None else FileReply(file, written)
         if text is not None:
-            return cls(TextReply(written.encode(text)), (), timeout)
-        return cls(None if file is None else FileReply(file, written), params["program"], timeout)
+            reply = TextReply(_framable(frame, written.encode(text)))
+        greeted = None if greeting is None else _framable(frame, written.encode(greeting))
+        return cls(reply, params["program"], timeout, greeted, frame, params["echo"])
+
+    def check(self, direction: OpenMode) -> None:
+        """Raise UsageError if a pipe of this direction cannot carry the answers."""
+        answers = bool(self.reply or self.program or self.is_echo)
+        if direction is OpenMode.INBOUND and (answers or self.greeting is not None):
+            raise click.UsageError("with `--direction in` only clients send: omit the reply and `--greeting`")
+        if direction is OpenMode.OUTBOUND and (self.program or self.is_echo or not (answers or self.greeting)):
+            raise click.UsageError(
+                "with `--direction out` nothing is received: use `--greeting`, `--reply` or `--reply-file`"
+            )
+
+
+def _framable(rule: "Framing | None", data: bytes) -> bytes:
+    """Return an answer; raises UsageError if the rule of `--frame` has no frame for it."""
+    framed(rule, data)
+    return data
 
 
 @with_examples(
@@ -121,17 +159,27 @@ def command(
     Takes the name, which must be free, and serves any number of clients at once until Ctrl+C. The pipe is open to you,
     to administrators and to the system alone, and to no other computer, unless you say otherwise.
     """
-    from pipectl.core.pipe.server import PipeServer
     from pipectl.output.serverlog import ServerLog
 
+    answers.check(made.direction)
     security = made.access.security()
     announce = partial(_announce, output, pipe, made, security, answers.program)
+    is_outbound = made.direction is OpenMode.OUTBOUND
     events = ServerLog(
-        output, view, announce=announce, access=security.in_words, clients=log != "none", messages=log == "all"
+        output,
+        view,
+        announce=announce,
+        access=security.in_words,
+        clients=log != "none",
+        messages=log == "all",
+        greeting=_greeting(output, answers, is_outbound=is_outbound),
+        hangs_up=is_outbound,
     )
     with ExitStack() as stack:
-        answer = _answer(stack, events, output, answers)
-        server = PipeServer(pipe, answer, events=events, config=made.config(security), stop_after=stop_after)
+        answer = _answer(stack, events, output, answers, made.direction)
+        server = _server(answers.framing)(
+            pipe, answer, events=events, config=made.config(security), stop_after=stop_after
+        )
         stack.enter_context(output.live())
         stack.callback(events.summarize)
         stack.enter_context(server)
@@ -160,8 +208,31 @@ def _announce_program(output: Output, program: tuple[str, ...]) -> None:
     warn_if_missing(output, program[0])
 
 
-def _answer(stack: ExitStack, events: "ServerLog", output: Output, answers: AnswerOptions) -> "Answer":
+def _server(framing: "Framing | None") -> "Callable[..., PipeServer]":
+    """Return the class of the server, or its equivalent for frames."""
+    if framing is None:
+        from pipectl.core.pipe.server import PipeServer
+
+        return PipeServer
+    from pipectl.core.pipe.framed import FramedServer
+
+    return partial(FramedServer, framing=framing)
+
+
+def _greeting(output: Output, answers: AnswerOptions, *, is_outbound: bool) -> "Callable[[], bytes] | None":
+    """Return a function that makes the greeting; if nothing can be received, it includes the reply."""
+    greeting, reply = answers.greeting, answers.reply if is_outbound else None
+    if reply is not None:
+        return lambda: (greeting or b"") + reply.current(output.warning)
+    return None if greeting is None else lambda: greeting
+
+
+def _answer(
+    stack: ExitStack, events: "ServerLog", output: Output, answers: AnswerOptions, direction: OpenMode
+) -> "Answer":
     """Return the handler that the options ask for."""
+    if direction is OpenMode.INBOUND:
+        return lambda _client, _data: None
     if answers.program:
         return stack.enter_context(closing(_program(events, output, answers)))
     reply = answers.reply

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import click
 
 from pipectl.core.deadline import Deadline
-from pipectl.options import REPLY, option, stdin, with_examples
+from pipectl.options import stdin, with_examples
 from pipectl.options.client import RequestOptions, pipe_argument
-from pipectl.options.payload import PayloadFormat, ViewOptions
+from pipectl.options.payload import PayloadFormat, Separator, ViewOptions
 from pipectl.output import Form, Mode, Output, View
 
 if TYPE_CHECKING:
@@ -18,16 +18,15 @@ if TYPE_CHECKING:
     ("pipectl transact svc hello status quit", "Send three requests, each after the previous reply."),
     ("pipectl transact svc --json hello status", "Print one JSON object per exchange."),
     ("pipectl transact svc -v one two", "Print each reply on a line, and the time it took on stderr."),
-    groups={"view": ViewOptions, "written": PayloadFormat, "request": RequestOptions},
+    groups={
+        "view": ViewOptions,
+        "written": PayloadFormat,
+        "separator": Separator,
+        "request": RequestOptions,
+    },
 )
 @pipe_argument
 @click.argument("data", nargs=-1, help="The requests. If there are none, each line of stdin is a request.")
-@option(
-    "--separator",
-    metavar="TEXT",
-    section=REPLY,
-    help=r"Text after each reply, with escapes such as \0.  [default: a line feed; nothing after raw bytes]",
-)
 @click.pass_obj
 def command(
     output: Output,
@@ -37,7 +36,7 @@ def command(
     view: View,
     written: PayloadFormat,
     request: RequestOptions,
-    separator: str | None,
+    separator: Separator,
 ) -> None:
     """Send several requests over one connection and print each reply.
 
@@ -50,24 +49,15 @@ def command(
     from pipectl.core.pipe.exchanges import exchanges
 
     is_raw = view.form is Form.RAW or output.mode is Mode.RAW
-    chosen = None if separator is None else _escaped(separator, written)
-
-    def end_of(data: bytes) -> bytes:
-        return b"" if is_raw or data.endswith(b"\n") else b"\n"
-
     timeout = request.open.timeout
     written_requests: Iterable[bytes] = map(written.encode, data) if data else map(written.convert, stdin.lines())
     requests = map(request.checked, written_requests)
     with output.waiting(f"a free instance of {pipe}"):
         connection = connect(pipe, Deadline(timeout), max_message=request.max_message, **request.open.opening())
     with connection:
-        for number, sent, reply, seconds in exchanges(connection, requests, request.until, timeout):
+        replies = exchanges(connection, requests, request.until, timeout, is_framed=request.is_framed)
+        for number, sent, reply, seconds in replies:
             facts = {"pipe": pipe, "exchange": number, "sent": len(sent), "ended_by": reply.ended_by}
             output.detail(f"{number}: {len(sent)} bytes sent, {len(reply.data)} received in {seconds * 1000:.1f} ms")
-            output.data.payload(
-                reply.data, view, {**facts, "seconds": seconds}, end=end_of(reply.data) if chosen is None else chosen
-            )
-
-
-def _escaped(text: str, written: PayloadFormat) -> bytes:
-    return written._replace(is_hex=False, is_base64=False, escapes=True, newline=False).encode(text)
+            end = separator.after(reply.data, is_raw=is_raw)
+            output.data.payload(reply.data, view, {**facts, "seconds": seconds}, end=end)

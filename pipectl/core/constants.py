@@ -163,6 +163,24 @@ class Wait(StrEnum):
     EXISTS = "exists"
 
 
+class HalfClose(StrEnum):
+    """What marks the end of one direction of a pipe."""
+
+    # An empty message on a message pipe; a byte pipe has no mark.
+    AUTO = "auto"
+    # The same, and a byte pipe is read until the other end closes it.
+    EMPTY = "empty"
+    NONE = "none"
+
+
+class EndOf(StrEnum):
+    """Which end ends a session."""
+
+    BOTH = "both"
+    PIPE = "pipe"
+    STDIN = "stdin"
+
+
 class Condition(StrEnum):
     """What `wait_for` waits for."""
 

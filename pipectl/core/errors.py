@@ -11,6 +11,7 @@ The hierarchy; each class in parentheses is a second base class, so that `except
   + PipeStateError                              not possible with this type, mode or state of the pipe
     - ConnectionUnusableError                   the next reply might belong to another request: connect again
   + MessageTooLongError                         a message is longer than the caller allows
+  + FrameError                                  invalid frame, or the stream ended within a frame
   + PartialResultError                          another error occurred after part of the result
   + PeerMismatchError                           the other end is not the expected one
   + OperationAbortedError                       canceled by this program, or because a thread ended
@@ -114,6 +115,13 @@ class MessageTooLongError(PipeError):
     ) -> None:
         super().__init__(reason, code=WinError.MORE_DATA, function=function, pipe=pipe, subject=subject, topic=topic)
         self.data = self.partial = data
+
+
+class FrameError(PipeError):
+    """The data is not a frame of the rule in use, or the stream ended within a frame."""
+
+    def __init__(self, reason: str, *, pipe: str | None = None) -> None:
+        super().__init__(reason, pipe=pipe, topic="frame")
 
 
 class PeerMismatchError(PipeError):

@@ -12,7 +12,7 @@ from .types import DURATION, FRAMING, PIPE, SIZE, Word
 
 if TYPE_CHECKING:
     from pipectl.core.inventory.peers import Expected
-    from pipectl.core.pipe.framing import Framing
+    from pipectl.core.pipe.frames import Framing
 
 
 def pipe_argument(function: Any) -> Any:
@@ -127,6 +127,58 @@ class TargetOptions(OpenOptions):
         return "Bound each connection to TARGET, and the wait until an end is read; `none` waits for ever."
 
 
+class StreamOpenOptions(OpenOptions):
+    """The same for a command that may run until the server closes the pipe."""
+
+    @classmethod
+    def timeout_help(cls) -> str:
+        """Return what `--timeout` does."""
+        return (
+            "Time limit for opening the pipe, and with `--count` for the whole operation (0 = do not wait; none = no "
+            "limit)."
+        )
+
+
+class ReadOptions(NamedTuple):
+    """How a command opens a pipe, which pieces it reads, and for how long."""
+
+    open: OpenOptions
+    max_message: int
+    # None: whole messages on a message pipe, data as it arrives on a byte pipe.
+    until: "Framing | None"
+    is_framed: bool
+    # Seconds; None for no limit.
+    duration: float | None
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return the options of what is read, and those of the connection."""
+        return [
+            Option(
+                ["--duration"],
+                type=DURATION,
+                default="none",
+                section=REPLY,
+                help="Exit after this time.  [default: when the server closes]",
+            ),
+            max_reply(),
+            *rule_options(
+                "Print piece by piece, and where a piece ends: line, nul, idle:SECONDS, bytes:SIZE, u32le, json, http "
+                "...; `pipectl help framing` lists all rules.  [default: each message; on a byte pipe, data as it "
+                "arrives]",
+                "Like `--until`, but print the frames without lengths and delimiters.",
+            ),
+            *StreamOpenOptions.parameters(),
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "ReadOptions":
+        """Return the values; raises UsageError for two rules at once."""
+        rule, is_framed = rule_of(params)
+        opening = StreamOpenOptions.from_params(params)
+        return cls(opening, params["max_message"], rule, is_framed, params["duration"])
+
+
 def _expected(**expected: Any) -> "Expected | None":
     if all(value is None for value in expected.values()):
         return None
@@ -142,40 +194,67 @@ class RequestOptions(NamedTuple):
     max_message: int
     # None: one message on a message pipe, silence on a byte pipe.
     until: "Framing | None"
+    # Whether that rule frames requests too.
+    is_framed: bool
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
         """Return the options for the reply and the connection."""
         return [
-            Option(
-                ["--max-message"],
-                type=SIZE,
-                default=size_text(MAX_MESSAGE),
-                show_default=True,
-                section=REPLY,
-                help="Fail if a reply is larger than SIZE.",
-            ),
-            Option(
-                ["--until"],
-                type=FRAMING,
-                section=REPLY,
-                help="Where a reply ends: newline, eof, idle:SECONDS, bytes:SIZE or frame:u32le (u16 or u32, le or "
-                "be). On a message pipe, messages are joined until the rule is met; an empty message ends `eof`.  "
-                "[default: idle:0.2 on a byte pipe, one message on a message pipe]",
+            max_reply(),
+            *rule_options(
+                "Where a reply ends: line, nul, eof, idle:SECONDS, bytes:SIZE, u32le, json, http ...; `pipectl help "
+                "framing` lists all rules. On a message pipe, messages are joined until the rule is met; an empty "
+                "message ends `eof`.  [default: idle:0.2 on a byte pipe, one message on a message pipe]",
+                "Send the request as a frame of this rule, and print the body of the frame that is the reply.",
             ),
             *OpenOptions.parameters(),
         ]
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "RequestOptions":
-        """Return how to open the pipe, and where a reply ends."""
-        return cls(OpenOptions.from_params(params), params["max_message"], params["until"])
+        """Return how to open the pipe, and where a reply ends; raises UsageError for two rules at once."""
+        rule, is_framed = rule_of(params)
+        return cls(OpenOptions.from_params(params), params["max_message"], rule, is_framed)
 
     def checked(self, data: bytes) -> bytes:
-        """Return the request unchanged; raises UsageError if it is too long for its frame."""
-        if self.until is not None:
-            try:
-                self.until.wrap(data)
-            except ValueError as error:
-                raise click.UsageError(f"`--until {self.until}`: {error}") from None
+        """Return the request unchanged; raises UsageError if the rule has no frame for it."""
+        if self.until is not None and self.is_framed:
+            framed(self.until, data)
         return data
+
+
+def max_reply() -> Option:
+    """Make the option that limits what is received."""
+    return Option(
+        ["--max-message"],
+        type=SIZE,
+        default=size_text(MAX_MESSAGE),
+        show_default=True,
+        section=REPLY,
+        help="Fail if a reply is larger than SIZE.",
+    )
+
+
+def rule_of(params: Mapping[str, Any]) -> tuple["Framing | None", bool]:
+    """Return the rule of `--until` or of `--frame`, and whether it is that of `--frame`; raises UsageError for both."""
+    until, frame = params["until"], params["frame"]
+    if until is not None and frame is not None:
+        raise click.UsageError("use only one of `--until` and `--frame`")
+    return until or frame, frame is not None
+
+
+def framed(rule: "Framing | None", data: bytes) -> bytes:
+    """Return the data as a frame of the rule of `--frame`; raises UsageError if the rule has no frame for it."""
+    try:
+        return data if rule is None else rule.wrap(data)
+    except ValueError as error:
+        raise click.UsageError(f"`--frame {rule}`: {error}") from None
+
+
+def rule_options(until: str, frame: str) -> list[Option]:
+    """Make `--until` and `--frame`, with the help of each."""
+    return [
+        Option(["--until"], type=FRAMING, section=REPLY, help=until),
+        Option(["--frame"], type=FRAMING, section=REPLY, help=frame),
+    ]

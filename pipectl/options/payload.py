@@ -29,13 +29,9 @@ class ViewOptions:
                 help="Show payloads as text, hex, base64 or raw bytes.  [default: text or a hex dump on a terminal, "
                 "raw bytes when redirected]",
             ),
-            Option(
-                ["--encoding"],
-                type=ENCODING,
-                default="utf-8",
-                show_default=True,
-                section=REPLY,
-                help="Encoding of text that is sent and received; stdin and files are read as UTF-8 and converted.",
+            _encoding(
+                REPLY,
+                "Encoding of text that is sent and received; stdin and files are read as UTF-8 and converted.",
             ),
         ]
 
@@ -43,6 +39,55 @@ class ViewOptions:
     def from_params(cls, params: Mapping[str, Any]) -> View:
         """Return the form and the encoding."""
         return View(params["form"], params["encoding"])
+
+
+class EncodingOption:
+    """The encoding of the data to send, for a command that shows no data."""
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return `--encoding`."""
+        return [_encoding(SENT, "Encoding of DATA; stdin and files are read as UTF-8 and converted.")]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> str:
+        """Return the encoding."""
+        return str(params["encoding"])
+
+
+def _encoding(section: str, text: str) -> Option:
+    return Option(["--encoding"], type=ENCODING, default="utf-8", show_default=True, section=section, help=text)
+
+
+class Separator(NamedTuple):
+    """The text after each of several payloads; None is a line feed."""
+
+    text: bytes | None
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return `--separator`."""
+        return [
+            Option(
+                ["--separator"],
+                metavar="TEXT",
+                section=REPLY,
+                help=r"Text after each reply, with escapes such as \0.  [default: a line feed; nothing after raw "
+                "bytes]",
+            )
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "Separator":
+        """Return the text; raises UsageError for a wrong escape."""
+        text = params["separator"]
+        return cls(None if text is None else _unescape(text, params["encoding"]))
+
+    def after(self, data: bytes, *, is_raw: bool) -> bytes:
+        """Return what follows a payload."""
+        if self.text is not None:
+            return self.text
+        return b"" if is_raw or data.endswith(b"\n") else b"\n"
 
 
 class PayloadFormat(NamedTuple):
@@ -88,6 +133,11 @@ class PayloadFormat(NamedTuple):
         if written.is_hex + written.is_base64 + written.escapes > 1:
             raise click.UsageError("use only one of `--hex`, `--base64` and `--escapes`")
         return written
+
+    @classmethod
+    def plain(cls, encoding: str) -> "PayloadFormat":
+        """Return the format of data that is sent unchanged."""
+        return cls(False, False, False, False, False, encoding)
 
     def encode(self, text: str) -> bytes:
         """Return the bytes that a text means in this format; raises UsageError if it is invalid."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pipectl.core.constants import BUFFER_SIZE, MAX_MESSAGE, UNLIMITED_INSTANCES, size_text
+from pipectl.core.constants import BUFFER_SIZE, MAX_MESSAGE, UNLIMITED_INSTANCES, OpenMode, size_text
 from pipectl.output import Output
 
 from . import EXEC, OUTPUT, WHO, Command, Option, option
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _PIPE = "Pipe"
 _END = "When to exit"
+_DIRECTIONS = {"in": OpenMode.INBOUND, "out": OpenMode.OUTBOUND, "duplex": OpenMode.DUPLEX}
 
 
 class ExecCommand(Command):
@@ -100,24 +101,36 @@ class PipeOptions(NamedTuple):
     buffer_size: int
     max_message: int
     max_memory: int
+    direction: OpenMode
 
     @classmethod
-    def type_option(cls) -> click.Parameter:
-        """Return `--type`."""
-        return Option(
-            ["--type", "kind"],
-            type=click.Choice(["message", "byte"]),
-            default="message",
-            show_default=True,
-            section=_PIPE,
-            help="Pipe type: separate messages, or a stream of bytes.",
-        )
+    def type_options(cls) -> list[click.Parameter]:
+        """Return `--type` and `--direction`."""
+        return [
+            Option(
+                ["--type", "kind"],
+                type=click.Choice(["message", "byte"]),
+                default="message",
+                show_default=True,
+                section=_PIPE,
+                help="Pipe type: separate messages, or a stream of bytes.",
+            ),
+            Option(
+                ["--direction"],
+                type=click.Choice(list(_DIRECTIONS)),
+                default="duplex",
+                show_default=True,
+                section=_PIPE,
+                help="Who can send: clients (in), the server (out), or both. With `out`, each client receives the "
+                "greeting and the reply, and is disconnected.",
+            ),
+        ]
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
         """Return the options for the pipe and its access."""
         return [
-            cls.type_option(),
+            *cls.type_options(),
             Option(
                 ["--instances"],
                 type=click.IntRange(1, UNLIMITED_INSTANCES),
@@ -166,6 +179,7 @@ class PipeOptions(NamedTuple):
             params["buffer"],
             params["max_message"],
             params["max_memory"],
+            _DIRECTIONS[params.get("direction", "duplex")],
         )
 
     def config(self, security: "PipeSecurity") -> "PipeConfig":
@@ -180,6 +194,7 @@ class PipeOptions(NamedTuple):
             max_memory=self.max_memory,
             security=security.attributes,
             allow_remote=self.access.allow_remote,
+            direction=self.direction,
         )
 
 
@@ -187,15 +202,18 @@ class ListenOptions(PipeOptions):
     """How a relay makes its pipe: of the type that the target's has, unless it is told."""
 
     @classmethod
-    def type_option(cls) -> click.Parameter:
-        """Return `--type`."""
-        return Option(
-            ["--type", "kind"],
-            type=click.Choice(["auto", "message", "byte"]),
-            default="auto",
-            section=_PIPE,
-            help="Pipe type: separate messages, or a stream of bytes.  [default: auto: as TARGET's pipe; else message]",
-        )
+    def type_options(cls) -> list[click.Parameter]:
+        """Return `--type`; a relay needs both directions."""
+        return [
+            Option(
+                ["--type", "kind"],
+                type=click.Choice(["auto", "message", "byte"]),
+                default="auto",
+                section=_PIPE,
+                help="Pipe type: separate messages, or a stream of bytes.  [default: auto: as TARGET's pipe; else "
+                "message]",
+            )
+        ]
 
 
 class EndOptions:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 
@@ -20,12 +20,17 @@ def read_all() -> bytes:
 
 def lines() -> Iterator[bytes]:
     """Yield each line as it arrives, without its line ending; a byte order mark at the beginning is dropped."""
+    _prompt()
+    yield from lines_of(chunks())
+
+
+def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield each line of a text that arrives in pieces, as `lines` does."""
     from .marks import unmarked_lines
 
-    _prompt()
     # Kept in pieces: joining them for each chunk would take quadratic time for a long line.
     begun: list[bytes] = []
-    for chunk in unmarked_lines(chunks()):
+    for chunk in unmarked_lines(pieces):
         end, *lines_begun = chunk.split(b"\n")
         begun.append(end)
         for beginning in lines_begun:
@@ -43,6 +48,12 @@ def chunks() -> Iterator[bytes]:
 
     for_ever = Deadline(None)
     while data := run_blocking(_read, for_ever):
+        yield data
+
+
+def pieces() -> Iterator[bytes]:
+    """Yield the data of stdin as it arrives, for a separate thread: a wait ends only with the process."""
+    while data := _read():
         yield data
 
 

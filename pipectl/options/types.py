@@ -14,7 +14,7 @@ from pipectl.core.names import full_name
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from pipectl.core.pipe.framing import Framing
+    from pipectl.core.pipe.frames import Framing
     from pipectl.core.security.access_check import Token
     from pipectl.core.traffic.places import Place
 

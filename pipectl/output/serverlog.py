@@ -34,8 +34,13 @@ class ServerLog(EventLog[Running], ServerEvents):
         access: Callable[[], Sequence[str]] = tuple,
         clients: bool = True,
         messages: bool = True,
+        greeting: Callable[[], bytes] | None = None,
+        hangs_up: bool = False,
     ) -> None:
+        """Log clients and messages; send each new client a greeting, and close it if `hangs_up`."""
         super().__init__(output, announce)
+        self._greeting = greeting
+        self._hangs_up = hangs_up
         self._access = access
         self._view = view
         self._tells_clients = clients
@@ -52,11 +57,18 @@ class ServerLog(EventLog[Running], ServerEvents):
         self.begin(server, {"pipe": server.pipe}, self._access)
 
     def connected(self, client: Client) -> None:
-        """Log a new client, and remember who it is."""
+        """Log a new client, remember who it is, and greet it."""
         self._count += 1
         visitor = self._visitors[client] = Visitor(self._count, ClientProcess(client.handle))
         if self._tells_clients:
             self.tell("connected", visitor.number, visitor, visitor.facts)
+        if self._greeting is not None:
+            greeting = self._greeting()
+            client.send(greeting)
+            if self._tells_messages:
+                self._tell_payload("greeted", client, greeting)
+        if self._hangs_up:
+            client.close()
 
     def received(self, client: Client, data: bytes) -> None:
         """Log a message."""
@@ -133,12 +145,7 @@ class VisitorLog(ServerLog):
     def __init__(
         self, output: Output, *, announce: Callable[[], None] | None = None, access: Callable[[], Sequence[str]] = tuple
     ) -> None:
-        super().__init__(output, announce=announce, access=access, messages=False)
-
-    def connected(self, client: Client) -> None:
-        """Log a new client, and close it."""
-        super().connected(client)
-        client.close()
+        super().__init__(output, announce=announce, access=access, messages=False, hangs_up=True)
 
     def left(self, client: Client, error: "PipeError | None") -> None:
         """Do nothing: each client leaves at once."""

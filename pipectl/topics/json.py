@@ -17,6 +17,12 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
 `transact`
     objects: one for each exchange, as it is done
     schema: transact
+`connect`, `read`
+    objects: one for each message, frame or piece of a stream
+    schema: connect, read
+`write`
+    objects: what was sent
+    schema: write
 `serve`
     objects: one for each event, as it happens; the first is `listening`:
       clients can connect

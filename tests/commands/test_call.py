@@ -106,9 +106,9 @@ def test_json_tells_the_pipe_the_reply_what_ended_it_and_the_time(pipe_name: str
 
 def test_verbose_tells_on_stderr_what_ended_the_reply(pipe_name: str, pipectl: Pipectl) -> None:
     with PipeServer(pipe_name, echo, config=PipeConfig(is_message=False)):
-        result = pipectl("call", pipe_name, "ping", "--newline", "--until", "newline", "-v")
+        result = pipectl("call", pipe_name, "ping", "--newline", "--until", "line", "-v")
     assert result.stdout == b"ping\n"
-    assert "ended by newline" in result.stderr
+    assert "ended by line" in result.stderr
 
 
 # Byte pipes
@@ -117,14 +117,14 @@ def test_verbose_tells_on_stderr_what_ended_the_reply(pipe_name: str, pipectl: P
 @pytest.mark.parametrize(
     ("rule", "sent", "reply", "ended_by"),
     [
-        ("newline", b"one\ntwo\n", b"one\n", "newline"),
+        ("line", b"one\ntwo\n", b"one\n", "line"),
         ("eof", b"one\ntwo\n", b"one\ntwo\n", "eof"),
         ("idle:0.1", b"one\ntwo", b"one\ntwo", "eof"),
         ("bytes:3", b"one\ntwo", b"one", "bytes:3"),
-        ("frame:u16le", b"\x03\x00onetwo", b"one", "frame:u16le"),
-        ("frame:u16be", b"\x00\x03onetwo", b"one", "frame:u16be"),
-        ("frame:u32le", b"\x03\x00\x00\x00onetwo", b"one", "frame:u32le"),
-        ("frame:u32be", b"\x00\x00\x00\x03onetwo", b"one", "frame:u32be"),
+        ("u16le", b"\x03\x00onetwo", b"one", "u16le"),
+        ("u16be", b"\x00\x03onetwo", b"one", "u16be"),
+        ("u32le", b"\x03\x00\x00\x00onetwo", b"one", "u32le"),
+        ("u32be", b"\x00\x00\x00\x03onetwo", b"one", "u32be"),
     ],
 )
 def test_a_reply_on_a_byte_pipe_ends_where_the_rule_says(
@@ -139,7 +139,7 @@ def test_a_reply_on_a_byte_pipe_ends_where_the_rule_says(
     assert (told["reply"], told["ended_by"]) == ({"size": len(reply), "text": reply.decode()}, ended_by)
 
 
-@pytest.mark.parametrize("rule", ["newline", "eof", "idle:0.5", "bytes:4", "frame:u16be", "frame:u32le"])
+@pytest.mark.parametrize("rule", ["line", "eof", "idle:0.5", "bytes:4", "u16be", "u32le"])
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_a_reply_in_pieces_on_a_message_pipe_ends_where_the_rule_says(
     pipe_name: str, pipectl: Pipectl, rule: str, size: int
@@ -156,7 +156,7 @@ def test_a_reply_in_pieces_on_a_message_pipe_ends_where_the_rule_says(
     with PipeServer(pipe_name, answer):
         told = pipectl("call", pipe_name, "ping", "--until", rule, "--json").object
     assert (told["reply"], told["ended_by"]) == ({"size": 4, "text": "one\n"}, rule)
-    assert received == [until.wrap(b"ping")]
+    assert received == [b"ping"]
 
 
 def test_without_a_rule_a_reply_on_a_message_pipe_is_one_message(pipe_name: str, pipectl: Pipectl) -> None:
@@ -170,7 +170,7 @@ def test_without_a_rule_a_reply_on_a_message_pipe_is_one_message(pipe_name: str,
 
 def test_a_stream_on_a_message_pipe_that_does_not_end_times_out(pipe_name: str, pipectl: Pipectl) -> None:
     with PipeServer(pipe_name, lambda _client, _data: b"half a line"):
-        result = pipectl("call", pipe_name, "ping", "--until", "newline", "--timeout", "0.3")
+        result = pipectl("call", pipe_name, "ping", "--until", "line", "--timeout", "0.3")
     assert (result.exit_code, result.stdout) == (10, b"")
 
 
@@ -192,9 +192,45 @@ def test_a_frame_goes_both_ways(pipe_name: str, pipectl: Pipectl, order: str) ->
         return data
 
     with PipeServer(pipe_name, answer, config=PipeConfig(is_message=False)):
-        result = pipectl("call", pipe_name, "ping", "--until", f"frame:u32{order[0]}e")
+        result = pipectl("call", pipe_name, "ping", "--frame", f"u32{order[0]}e")
     assert result.stdout == b"ping"
     assert b"".join(received) == (b"\4\0\0\0ping" if order == "little" else b"\0\0\0\4ping")
+
+
+def test_a_framed_line_is_sent_and_printed_without_its_end(pipe_name: str, pipectl: Pipectl) -> None:
+    received = []
+
+    def answer(_client: Client, data: bytes) -> bytes:
+        received.append(data)
+        return b"one\r\ntwo\r\n"
+
+    with PipeServer(pipe_name, answer, config=PipeConfig(is_message=False)):
+        assert pipectl("call", pipe_name, "ping", "--frame", "line").stdout == b"one"
+    assert received == [b"ping\n"]
+
+
+def test_until_and_frame_exclude_each_other(pipe_name: str, pipectl: Pipectl) -> None:
+    assert pipectl("call", pipe_name, "x", "--until", "line", "--frame", "line").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("request_", "response"),
+    [
+        ("GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"),
+        ("HEAD / HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"),
+    ],
+)
+def test_a_reply_over_http_ends_with_its_body(pipe_name: str, pipectl: Pipectl, request_: str, response: bytes) -> None:
+    with PipeServer(pipe_name, lambda _client, _data: response):
+        told = pipectl("call", pipe_name, request_, "--until", "http", "--json").object
+    assert (told["reply"]["text"], told["ended_by"]) == (response.decode(), "http")
+
+
+def test_a_reply_that_is_no_frame_is_exit_code_10(pipe_name: str, pipectl: Pipectl) -> None:
+    with PipeServer(pipe_name, lambda _client, _data: b"not JSON"):
+        assert pipectl("call", pipe_name, "x", "--until", "content-length", "--timeout", "1").exit_code == 10
+    with PipeServer(pipe_name, lambda _client, _data: b"}"):
+        assert pipectl("call", pipe_name, "x", "--until", "json").exit_code == 10
 
 
 # Who is there, and who should be
@@ -320,7 +356,7 @@ def test_a_server_that_hangs_up_is_exit_code_7(pipe_name: str, pipectl: Pipectl,
         assert pipectl("call", pipe_name, "ping").exit_code == 7
 
 
-@pytest.mark.parametrize("rule", ["bytes:10", "frame:u32le"])
+@pytest.mark.parametrize("rule", ["bytes:10", "u32le"])
 def test_a_reply_that_breaks_off_is_exit_code_7(pipe_name: str, pipectl: Pipectl, rule: str) -> None:
     def half(client: Client, _data: bytes) -> bytes:
         client.close()
@@ -397,7 +433,7 @@ def two_bytes(_client: Client, _data: bytes) -> bytes:
 @pytest.mark.parametrize("command", ["call", "transact"])
 def test_a_timeout_tells_what_had_come(pipe_name: str, pipectl: Pipectl, command: str) -> None:
     with PipeServer(pipe_name, two_bytes, config=PipeConfig(is_message=False)):
-        line = (command, pipe_name, "x", "--until", "newline", "--timeout", "0.3")
+        line = (command, pipe_name, "x", "--until", "line", "--timeout", "0.3")
         result, as_json = pipectl(*line), pipectl(*line, "--json")
     error, hint = result.stderr.splitlines()
     assert (result.exit_code, result.stdout) == (10, b"")

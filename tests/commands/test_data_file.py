@@ -25,10 +25,10 @@ def test_a_request_too_long_for_its_frame_is_wrong_usage_and_not_sent(
 ) -> None:
     (tmp_path / "data").write_bytes(bytes(65536))
     with PipeServer(pipe_name, pong, config=PipeConfig(is_message=False)) as server:
-        result = pipectl("call", pipe_name, "--data-file", str(tmp_path / "data"), "--until", "frame:u16be")
+        result = pipectl("call", pipe_name, "--data-file", str(tmp_path / "data"), "--frame", "u16be")
         assert server.stats.clients == 0
     assert result.exit_code == 2
-    assert "frame:u16be" in result.stderr
+    assert "u16be" in result.stderr
 
 
 def test_a_data_file_that_lets_one_wait_is_given_up(pipe_name: str, pipectl: Pipectl, late: float) -> None:

@@ -112,6 +112,21 @@ def test_call_that_waits_for_stdin(pipe_name: str, start: Start, times: int) -> 
     start("call", pipe_name, "-").interrupt(times)
 
 
+@pytest.mark.parametrize("command", ["read", "connect"])
+def test_a_command_that_waits_for_what_a_server_sends(pipe_name: str, start: Start, times: int, command: str) -> None:
+    with Silent(pipe_name) as server:
+        program = start(command, pipe_name)
+        assert server.came.wait(20)
+        program.interrupt(times)
+
+
+def test_write_that_waits_for_a_server_to_read(pipe_name: str, start: Start, times: int) -> None:
+    with create_named_pipe(pipe_name) as server:
+        program = start("write", pipe_name, "x", "--flush", "--timeout", "none")
+        connect_named_pipe(server, 20)
+        program.interrupt(times)
+
+
 def test_serve_without_clients(pipe_name: str, start: Start, times: int) -> None:
     program = start("serve", pipe_name)
     program.said()

@@ -55,6 +55,7 @@ def said(program: Running, word: str) -> str:
         (["svc", "--exec"], "PROGRAM"),
         (["svc", "x", "--linger", "none"], "--linger"),
         (["svc", "x", "--messages", "3"], "--messages"),
+        (["svc", "x", "--direction", "in"], "--direction"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

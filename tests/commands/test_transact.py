@@ -91,11 +91,11 @@ def test_lines_are_read_as_the_options_say(pipe_name: str, pipectl_process: Pipe
 
 def test_a_byte_pipe_is_answered_request_by_request(pipe_name: str, pipectl: Pipectl) -> None:
     with PipeServer(pipe_name, upper, config=PipeConfig(is_message=False)):
-        result = pipectl("transact", pipe_name, "one", "two", "--newline", "--until", "newline")
+        result = pipectl("transact", pipe_name, "one", "two", "--newline", "--until", "line")
     assert result == (0, b"ONE\nTWO\n", "")
 
 
-@pytest.mark.parametrize("rule", ["newline", "eof", "bytes:16", "frame:u32be"])
+@pytest.mark.parametrize("rule", ["line", "eof", "bytes:16", "u32be"])
 def test_a_stream_in_messages_is_answered_request_by_request(pipe_name: str, pipectl: Pipectl, rule: str) -> None:
     received, until = [], parse(rule)
 
@@ -113,12 +113,12 @@ def test_a_stream_in_messages_is_answered_request_by_request(pipe_name: str, pip
         told = pipectl("transact", pipe_name, "one", "two", "three", "--until", rule, "--json").objects
     assert [one["reply"]["text"] for one in told] == [f"headers\0body:{number}\n" for number in (11, 12, 13)]
     assert {one["ended_by"] for one in told} == {rule}
-    assert received == [until.wrap(data) for data in (b"one", b"two", b"three")]
+    assert received == [b"one", b"two", b"three"]
 
 
 def test_what_a_rule_leaves_over_is_no_reply_to_the_next_request(pipe_name: str, pipectl: Pipectl) -> None:
     with PipeServer(pipe_name, lambda _client, data: data + b"\nleft over\n"):
-        result = pipectl("transact", pipe_name, "one", "two", "--until", "newline")
+        result = pipectl("transact", pipe_name, "one", "two", "--until", "line")
     assert (result.exit_code, result.stdout) == (10, b"one\n")
     assert "ERROR_PIPE_BUSY" in result.stderr
 
@@ -180,6 +180,6 @@ def test_a_request_too_long_for_its_frame_is_wrong_usage(pipe_name: str, pipectl
         return data
 
     with PipeServer(pipe_name, framed, config=PipeConfig(is_message=False)):
-        result = pipectl("transact", pipe_name, "short", "x" * 65536, "--until", "frame:u16le", "--as", "text")
+        result = pipectl("transact", pipe_name, "short", "x" * 65536, "--frame", "u16le", "--as", "text")
     assert (result.exit_code, result.stdout) == (2, b"short\n")
-    assert "frame:u16le" in result.stderr
+    assert "u16le" in result.stderr

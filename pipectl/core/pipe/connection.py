@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from pipectl.core.models import Peek
 
-    from .framing import Framing
+    from .frames import Framing
 
 # Windows guarantees a transaction no more than this.
 _MAX_TRANSACTION = 65536
@@ -144,21 +144,27 @@ class Connection(Channel):
         self._spent = ""
         return message
 
-    def ask(self, data: Buffer, until: "Framing | None" = None, timeout: Timeout = None) -> Reply:
+    def ask(
+        self, data: Buffer, until: "Framing | None" = None, timeout: Timeout = None, *, is_framed: bool = False
+    ) -> Reply:
         """Send a request and return its reply, on both types of pipe; raises the errors of `transact`.
 
-        `until` sets where the reply ends, as in `receive_until`. By default the reply is one message on a message pipe,
-        and on a byte pipe it ends after 0.2 s without data. A whole reply is returned even if the server did not read
-        the whole request, but then the connection cannot be used for another request. An empty request on a byte pipe
-        raises PipeStateError, because nothing would be sent.
+        `until` sets where the reply ends, as in `receive_until`; with `is_framed`, the request is sent as a frame of
+        that rule, and the reply is the body of its frame. By default the reply is one message on a message pipe, and on
+        a byte pipe it ends after 0.2 s without data. A whole reply is returned even if the server did not read the
+        whole request, but then the connection cannot be used for another request. An empty request on a byte pipe
+        raises PipeStateError, because nothing would be sent, and a request that the rule has no frame for, ValueError.
         """
         if until is None and self.is_message:
             return Reply(self.transact(data, timeout), "message")
         from .framing import IDLE  # which a message pipe does without
         from .requests import ask_until
 
-        until = until or IDLE
-        return ask_until(self, until.wrap(bytes(data)), until, deadline_of(timeout), Reply)
+        until, request = until or IDLE, bytes(data)
+        if not is_framed:
+            return ask_until(self, request, until, deadline_of(timeout), Reply)
+        reply = ask_until(self, until.wrap(request), until, deadline_of(timeout), Reply)
+        return Reply(until.body(reply.data), reply.ended_by)
 
     def await_data(self, size: int, timeout: Timeout = None) -> "Peek":
         """Wait for data and return up to `size` bytes of it, without consuming them; a timeout of 0 does not wait.

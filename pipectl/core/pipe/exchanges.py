@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pipectl.core.win32.overlapped import Buffer
 
     from .connection import Connection, Reply
-    from .framing import Framing
+    from .frames import Framing
 
 # Windows guarantees no longer answer.
 _MOST = 65536
@@ -26,16 +26,23 @@ class Exchange(NamedTuple):
 
 
 def exchanges(
-    connection: "Connection", requests: Iterable[bytes], until: "Framing | None" = None, timeout: float | None = None
+    connection: "Connection",
+    requests: Iterable[bytes],
+    until: "Framing | None" = None,
+    timeout: float | None = None,
+    *,
+    is_framed: bool = False,
 ) -> Iterator[Exchange]:
     """Send requests one after another, and yield each with its reply; `timeout` is that of each exchange.
+
+    `until` and `is_framed` are those of `Connection.ask`.
 
     Raises PartialResultError if one fails after others have succeeded.
     """
     for number, request in enumerate(requests, 1):
         watch = Stopwatch()
         try:
-            reply = connection.ask(request, until, timeout)
+            reply = connection.ask(request, until, timeout, is_framed=is_framed)
         except PipeError as error:
             if number == 1:
                 raise

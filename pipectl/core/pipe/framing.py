@@ -1,90 +1,65 @@
-"""Where a reply ends in a stream: one small class for each rule.
+"""Where a frame ends in a stream: one small class for each rule, and one table of their names for every option.
 
-A byte pipe carries a stream, and so do some message pipes, whose messages are then pieces of any size.
+A byte pipe carries a stream, and so do some message pipes, whose messages are then pieces of any size. `parse` reads a
+rule as a person writes it; docs/framing.md lists them all. A rule has two uses:
 
-`parse` reads a rule as a person writes it:
+* to find the end of a reply (`--until`): `split` returns its position. A delimiter belongs to it, a length does not;
+* to frame both directions (`--frame`): `wrap` makes a frame of a body, and `body` returns what `split` found without
+  the delimiter. `frames.Frames` splits a whole stream.
 
-* `newline`: after the next line feed, which belongs to the reply;
-* `eof`: when the other end closes, or on a message pipe sends an empty message, which ends one direction;
-* `idle:SECONDS`: when nothing has come for that long after the first byte, such as `idle:0.5` or `idle:200ms`;
-* `bytes:SIZE`: after that many bytes, such as `bytes:12` or `bytes:1k`;
-* `frame:u32le`: after as many bytes as the length before them says, which is no part of the reply; a request gets one
-  too.
+Formats with more structure than a delimiter or a length are in `formats`, which is imported only for them.
 """
 
+import re
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pipectl.core.constants import parse_size
 from pipectl.core.deadline import parse_duration
+from pipectl.core.errors import FrameError
+
+from .frames import Framing, Span
 
 ByteOrder = Literal["little", "big"]
 
 
-class Span(NamedTuple):
-    """Where a whole reply stands in the bytes received; `end` is also where the next one begins."""
+class Delimiter(Framing):
+    """After the next delimiter, which ends the frame and is not part of the body."""
 
-    begin: int
-    end: int
+    __slots__ = ("_end", "_name")
 
-
-class Framing:
-    """A rule by which a reply ends; two are equal if they read the same."""
-
-    __slots__ = ()
-
-    @property
-    def ends_at_empty_message(self) -> bool:
-        """Whether an empty message ends a reply; to the other rules it is a piece without bytes."""
-        return False
-
-    @property
-    def idle(self) -> float | None:
-        """The silence that ends a reply, in seconds; None if silence does not."""
-        return None
+    def __init__(self, name: str, end: bytes) -> None:
+        self._name = name
+        self._end = end
 
     def split(self, received: bytearray, searched: int = 0) -> Span | None:
-        """Return where in the bytes received the reply stands, or None while it is not whole.
-
-        The first `searched` bytes were seen by an earlier call.
-        """
-        del received, searched
-        return None
-
-    def needed(self, received: bytearray) -> int | None:
-        """Return how long a whole reply will be, as far as what was received can tell."""
-        del received
-        return None
-
-    def is_whole_at_close(self, received: bytearray) -> bool:
-        """Return whether what was received before the other end closed is a reply."""
-        return bool(received)
+        size = len(self._end)
+        begin = received.find(self._end, max(0, searched - size + 1))
+        return None if begin < 0 else Span(0, begin + size)
 
     def wrap(self, body: bytes) -> bytes:
-        """Return a request as the other end expects it."""
-        return body
+        """Return a body with the delimiter at its end, which is not added twice."""
+        return body if body.endswith(self._end) else body + self._end
 
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and str(self) == str(other)
+    def body(self, frame: bytes) -> bytes:
+        """Return a frame without its delimiter, which the last one of a stream may lack."""
+        return frame.removesuffix(self._end)
 
-    def __hash__(self) -> int:
-        return hash(str(self))
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self}>"
+    def __str__(self) -> str:
+        return self._name
 
 
-class Line(Framing):
-    """After the next line feed."""
+class Line(Delimiter):
+    """After the next line feed; a carriage return before it belongs to the delimiter."""
 
     __slots__ = ()
 
-    def split(self, received: bytearray, searched: int = 0) -> Span | None:
-        end = received.find(b"\n", searched) + 1
-        return Span(0, end) if end else None
+    def __init__(self) -> None:
+        super().__init__("line", b"\n")
 
-    def __str__(self) -> str:
-        return "newline"
+    def body(self, frame: bytes) -> bytes:
+        """Return a line without its end."""
+        return frame[:-1].removesuffix(b"\r") if frame.endswith(b"\n") else frame
 
 
 class Eof(Framing):
@@ -140,18 +115,30 @@ class Count(Framing):
         del received
         return False
 
+    def wrap(self, body: bytes) -> bytes:
+        """Return a body of the right size; raises ValueError for another."""
+        if len(body) != self._size:
+            raise ValueError(f"{len(body)} bytes are not a frame of {self._size} bytes")
+        return body
+
     def __str__(self) -> str:
         return f"bytes:{self._size}"
 
 
 class Prefix(Framing):
-    """After as many bytes as an unsigned number before them says; the number has `size` bytes in this order."""
+    """After as many bytes as an unsigned number before them says.
 
-    __slots__ = ("_order", "_size")
+    The number has `size` bytes in this order. It can include itself, and a header of `header` bytes that it does not
+    count can follow it; the header belongs to the body.
+    """
 
-    def __init__(self, size: int, order: ByteOrder) -> None:
+    __slots__ = ("_counts_itself", "_header", "_order", "_size")
+
+    def __init__(self, size: int, order: ByteOrder, *, counts_itself: bool = False, header: int = 0) -> None:
         self._size = size
         self._order: ByteOrder = order
+        self._counts_itself = counts_itself
+        self._header = header
 
     def split(self, received: bytearray, searched: int = 0) -> Span | None:
         del searched
@@ -159,21 +146,32 @@ class Prefix(Framing):
         return Span(begin, begin + length) if length is not None and len(received) >= begin + length else None
 
     def needed(self, received: bytearray) -> int | None:
+        """Return the length of the body; raises FrameError for one that is less than nothing."""
         size = self._size
-        return int.from_bytes(received[:size], self._order) if len(received) >= size else None
+        if len(received) < size:
+            return None
+        length = int.from_bytes(received[:size], self._order) - size * self._counts_itself
+        if length < 0:
+            raise FrameError(f"a length of {length + size} cannot include the {size} bytes of the length itself")
+        return length + self._header
 
     def is_whole_at_close(self, received: bytearray) -> bool:
         del received
         return False
 
     def wrap(self, body: bytes) -> bytes:
-        """Return a request with its length before it; raises ValueError if the number cannot say it."""
-        if len(body) >= 1 << 8 * self._size:
+        """Return a body with its length before it; raises ValueError if the length field is too small for it."""
+        length = len(body) - self._header + self._size * self._counts_itself
+        if len(body) < self._header:
+            raise ValueError(f"{len(body)} bytes are too few for a header of {self._header} bytes")
+        if length >= 1 << 8 * self._size:
             raise ValueError(f"{len(body)} bytes do not fit into a frame with a length field of {self._size} bytes")
-        return len(body).to_bytes(self._size, self._order) + body
+        return length.to_bytes(self._size, self._order) + body
 
     def __str__(self) -> str:
-        return f"frame:u{self._size * 8}{'le' if self._order == 'little' else 'be'}"
+        order = "" if self._size == 1 else "le" if self._order == "little" else "be"
+        itself = "+self" if self._counts_itself else ""
+        return f"u{self._size * 8}{order}{itself}{f'+{self._header}' if self._header else ''}"
 
 
 def _positive(number: float) -> float:
@@ -185,37 +183,51 @@ def _positive(number: float) -> float:
 # The rule for a byte pipe if none is given.
 IDLE = Idle(0.2)
 
-_PREFIXES = {
-    "u16le": Prefix(2, "little"),
-    "u16be": Prefix(2, "big"),
-    "u32le": Prefix(4, "little"),
-    "u32be": Prefix(4, "big"),
-}
+# What an error and the help list.
+NAMES = (
+    "line, crlf, nul, u8, u16le to u64be (+self, +N), varint, content-length, http, json, pkt, bytes:SIZE, "
+    "idle:SECONDS, eof"
+)
+_PREFIX = re.compile(r"u(?:(8)|(16|24|32|64)(le|be))(\+self)?(?:\+([1-9]\d{0,4}))?")
 
 
 def parse(text: str) -> Framing:
-    """Read a rule such as `newline` or `idle:0.5`; raises ValueError, which lists the rules."""
-    kind, _, amount = text.partition(":")
+    """Read a rule such as `line` or `idle:0.5`; raises ValueError, which lists the rules."""
+    kind, colon, amount = text.partition(":")
     try:
-        return _RULES[kind](amount)
+        if not colon and (match := _PREFIX.fullmatch(kind)):
+            return _prefix(*match.groups())
+        return _AMOUNTS[kind](amount) if kind in _AMOUNTS else _alone(kind, colon)
     except (KeyError, ValueError):
-        rules = ["newline", "eof", "idle:SECONDS", "bytes:SIZE", *(f"frame:{prefix}" for prefix in _PREFIXES)]
-        raise ValueError(f"unknown rule {text!r}: use one of {', '.join(rules)}") from None
+        raise ValueError(f"unknown rule {text!r}: use one of {NAMES}") from None
 
 
-def _alone(framing: Framing) -> Callable[[str], Framing]:
-    def rule(amount: str) -> Framing:
-        if amount:
-            raise ValueError(amount)
-        return framing
+def _prefix(byte: str | None, bits: str | None, order: str | None, itself: str | None, header: str | None) -> Prefix:
+    return Prefix(
+        int(byte or bits or 0) // 8,
+        "little" if order == "le" else "big",
+        counts_itself=itself is not None,
+        header=int(header or 0),
+    )
 
-    return rule
+
+def _alone(kind: str, colon: str) -> Framing:
+    if colon:
+        raise ValueError(kind)
+    if kind in _SIMPLE:
+        return _SIMPLE[kind]
+    from .formats import FORMATS  # which the other rules do without
+
+    return FORMATS[kind]()
 
 
-_RULES: dict[str, Callable[[str], Framing]] = {
-    "newline": _alone(Line()),
-    "eof": _alone(Eof()),
+_SIMPLE: dict[str, Framing] = {
+    "line": Line(),
+    "crlf": Delimiter("crlf", b"\r\n"),
+    "nul": Delimiter("nul", b"\0"),
+    "eof": Eof(),
+}
+_AMOUNTS: dict[str, Callable[[str], Framing]] = {
     "idle": lambda amount: Idle(parse_duration(amount) or 0) if amount else IDLE,
     "bytes": lambda amount: Count(parse_size(amount)),
-    "frame": lambda amount: _PREFIXES[amount],
 }

@@ -25,7 +25,7 @@ from pipectl.core.win32.queries import get_local_info
 
 from .availability import pauses, sleep
 from .channel import Channel
-from .framing import Framing
+from .frames import Framing
 
 if TYPE_CHECKING:
     from pipectl.core.models import Peek
@@ -80,7 +80,7 @@ def ask_until(
     check_free(pipe)
     try:
         _begin(pipe, data, deadline)
-        reply = receive_until(pipe, until, deadline, reply_of)
+        reply = receive_until(pipe, until.for_reply_to(data), deadline, reply_of)
     except BaseException as error:
         _give_up(pipe, error)
         raise
@@ -90,7 +90,7 @@ def ask_until(
 
 def receive_until(pipe: Channel, until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]) -> _T:
     """Receive what a rule ends, and keep what came after it; a read that was begun before is the first one."""
-    searched, ended_by = 0, _fold(pipe, until)
+    until, searched, ended_by = until.begin(), 0, _fold(pipe, until)
     try:
         while ended_by is None and (span := until.split(pipe._partial, searched)) is None:
             searched = len(pipe._partial)

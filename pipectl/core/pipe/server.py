@@ -22,9 +22,7 @@ from threading import Thread, get_ident
 from types import TracebackType
 from typing import Any, Self
 
-from pipectl.core.constants import (
-    STATUS_SUCCESS,
-)
+from pipectl.core.constants import STATUS_SUCCESS
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PipeAccessError, PipeError, PipeStateError
 from pipectl.core.win32 import calls, winapi
@@ -357,7 +355,7 @@ class PipeServer:
         if self._memory.held:
             self._memory.give_back(client)
         if answer is not None:
-            is_sent = client.queue(answer)
+            is_sent = self._queue(client, answer)
             if self._events is not None:
                 report = self._events.answered if is_sent else self._events.unanswered
                 report(client, answer)
@@ -380,12 +378,15 @@ class PipeServer:
 
     def send(self, client: Client, data: bytes) -> None:
         """Send a message that is not a reply; closes a client that reads too slowly."""
-        client.queue(data)
+        self._queue(client, data)
         if client.is_overfull:
             client.begin_close(
                 PipeStateError(f"more than {self._config.max_queue} bytes are queued for a client that does not read")
             )
         self._settle(client)
+
+    def _queue(self, client: Client, data: bytes) -> bool:
+        return client.queue(data)
 
     # Leaving
 

@@ -4,7 +4,7 @@ import codecs
 import msvcrt
 import re
 from contextlib import suppress
-from ctypes import byref, create_string_buffer
+from ctypes import byref, c_short, create_string_buffer
 from ctypes.wintypes import DWORD
 from typing import IO
 
@@ -43,6 +43,16 @@ def obey_escapes(stream: IO[str]) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def cursor_column(stream: IO[str]) -> int | None:
+    """Return the column of the cursor of the console behind a stream, from 0; None if it is not a console."""
+    info = (c_short * 11)()  # CONSOLE_SCREEN_BUFFER_INFO: the size of the buffer, the place of the cursor, and more
+    try:
+        winapi.GetConsoleScreenBufferInfo(msvcrt.get_osfhandle(stream.fileno()), info)
+    except (OSError, ValueError):
+        return None
+    return info[2]
 
 
 def _name_of(handle: int) -> str:

@@ -380,6 +380,7 @@ OpenProcess                  = _declare(_KERNEL32, "OpenProcess", HANDLE, DWORD,
 GetConsoleOutputCP           = _declare(_KERNEL32, "GetConsoleOutputCP", UINT, check=_plain)
 GetConsoleMode               = _declare(_KERNEL32, "GetConsoleMode", BOOL, HANDLE, _PDWORD, check=_ok())
 SetConsoleMode               = _declare(_KERNEL32, "SetConsoleMode", BOOL, HANDLE, DWORD, check=_ok())
+GetConsoleScreenBufferInfo   = _declare(_KERNEL32, "GetConsoleScreenBufferInfo", BOOL, HANDLE, c_void_p, check=_ok())
 SetConsoleCtrlHandler        = _declare(_KERNEL32, "SetConsoleCtrlHandler", BOOL, CtrlHandler, BOOL, check=_ok())
 GetOEMCP                     = _declare(_KERNEL32, "GetOEMCP", UINT, check=_plain)
 GetStdHandle                 = _declare(_KERNEL32, "GetStdHandle", HANDLE, DWORD, check=_plain)

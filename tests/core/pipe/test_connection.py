@@ -179,7 +179,7 @@ def test_a_message_too_long_for_the_memory_is_told_and_still_had(message_pair: E
 def test_what_a_byte_pipe_has_left_comes_first_into_memory(byte_pair: Ends) -> None:
     server, client = byte_pair
     server.send(b"line\nrest")
-    assert client.receive_until(parse("newline"), 5).data == b"line\n"
+    assert client.receive_until(parse("line"), 5).data == b"line\n"
     memory = bytearray(3)
     assert client.receive_into(memory, 5) == 3
     assert bytes(memory) == b"res"
@@ -438,11 +438,11 @@ def test_a_byte_pipe_has_no_requests(byte_pair: Ends) -> None:
 @pytest.mark.parametrize(
     ("rule", "sent", "reply", "rest"),
     [
-        ("newline", b"first\nsecond\n", b"first\n", b"second\n"),
+        ("line", b"first\nsecond\n", b"first\n", b"second\n"),
         ("bytes:5", b"12345678", b"12345", b"678"),
-        ("frame:u16be", b"\x00\x03abcdef", b"abc", b"def"),
-        ("frame:u32le", b"\x03\x00\x00\x00abcdef", b"abc", b"def"),
-        ("frame:u16le", b"\x00\x00rest", b"", b"rest"),
+        ("u16be", b"\x00\x03abcdef", b"abc", b"def"),
+        ("u32le", b"\x03\x00\x00\x00abcdef", b"abc", b"def"),
+        ("u16le", b"\x00\x00rest", b"", b"rest"),
     ],
 )
 def test_a_rule_ends_the_reply_and_keeps_the_rest(
@@ -460,8 +460,8 @@ def test_a_reply_in_pieces_is_put_together(byte_pair: Ends) -> None:
         server.send(piece)
         if piece != b"cd":
             with pytest.raises(PipeTimeoutError):
-                client.receive_until(parse("frame:u32be"), 0.01)
-    assert client.receive_until(parse("frame:u32be"), 5).data == b"abcd"
+                client.receive_until(parse("u32be"), 0.01)
+    assert client.receive_until(parse("u32be"), 5).data == b"abcd"
 
 
 def test_silence_ends_a_reply_but_only_after_it_has_begun(byte_pair: Ends) -> None:
@@ -476,9 +476,9 @@ def test_a_close_ends_a_reply_that_has_begun(byte_pair: Ends) -> None:
     server, client = byte_pair
     server.send(b"half a li")
     server.close()
-    assert client.receive_until(parse("newline"), 5) == (b"half a li", "eof")
+    assert client.receive_until(parse("line"), 5) == (b"half a li", "eof")
     with pytest.raises(PipeClosedError):
-        client.receive_until(parse("newline"), 5)
+        client.receive_until(parse("line"), 5)
 
 
 def test_a_close_ends_a_reply_until_eof_even_an_empty_one(byte_pair: Ends) -> None:
@@ -487,7 +487,7 @@ def test_a_close_ends_a_reply_until_eof_even_an_empty_one(byte_pair: Ends) -> No
     assert client.receive_until(parse("eof"), 5) == (b"", "eof")
 
 
-@pytest.mark.parametrize("rule", ["bytes:5", "frame:u16le"])
+@pytest.mark.parametrize("rule", ["bytes:5", "u16le"])
 def test_a_close_in_a_counted_reply_is_an_error(byte_pair: Ends, rule: str) -> None:
     server, client = byte_pair
     server.send(b"\x05\x00x")
@@ -500,7 +500,7 @@ def test_a_frame_longer_than_allowed_is_refused_before_it_is_read(byte_pair: End
     server, client = byte_pair
     server.send(b"\xff\xff\xff\xff")
     with pytest.raises(MessageTooLongError):
-        client.receive_until(parse("frame:u32be"), 5)
+        client.receive_until(parse("u32be"), 5)
 
 
 def test_a_server_that_answers_while_it_reads_blocks_nobody(byte_pair: Ends, background: "Background") -> None:
@@ -529,7 +529,7 @@ def test_a_whole_reply_counts_though_the_request_was_not_read_to_its_end(
         server.close()
 
     background(refuse)
-    assert client.ask(b"z" * (1 << 20), parse("newline"), 10) == (b"too large\n", "newline")
+    assert client.ask(b"z" * (1 << 20), parse("line"), 10) == (b"too large\n", "line")
 
 
 # Memory

@@ -62,7 +62,7 @@ def test_ctrl_c_ends_any_wait_at_once(pipe_name: str, wait: str) -> None:
 
 
 def test_ctrl_c_ends_a_reply_until_silence(pipe_name: str) -> None:
-    program = _PROGRAM.format(setting="connect(pipe) as client", wait="client.ask(b'x', parse('newline'), None)")
+    program = _PROGRAM.format(setting="connect(pipe) as client", wait="client.ask(b'x', parse('line'), None)")
     with calls.create_named_pipe(pipe_name, pipe_mode=PipeMode.TYPE_BYTE):
         ran = run_python(program, pipe_name)
     assert (ran.returncode, ran.stderr) == (0, "")

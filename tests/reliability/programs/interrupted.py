@@ -55,7 +55,7 @@ from pipectl import (  # noqa: E402
 )
 
 PATIENCE = 10
-LINE = parse_framing("newline")
+LINE = parse_framing("line")
 EOF = parse_framing("eof")
 _numbers = itertools.count(1)
 

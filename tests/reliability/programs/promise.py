@@ -31,7 +31,7 @@ from pipectl.core.errors import MessageTooLongError
 from pipectl.core.win32.calls import create_named_pipe
 from tests import pipes
 
-LINE = parse_framing("newline")
+LINE = parse_framing("line")
 PATIENCE = 20
 SIZES = [10, 10, 10, 3000, 5000, 60_000, 70_000, 200_000]
 

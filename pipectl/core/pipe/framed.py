@@ -1,0 +1,54 @@
+"""`FramedServer`: a PipeServer whose clients send and receive frames in a stream, whatever pieces it arrives in."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from pipectl.core.errors import FrameError
+
+from .client import Client, State
+from .frames import Frames, Framing
+from .server import PipeServer
+
+
+class FramedServer(PipeServer):
+    """Serves a pipe like PipeServer, but the body of each frame is a message, and each reply is a frame.
+
+    A client that sends an invalid frame, or one longer than `max_message`, is disconnected. `send` sends a frame, too.
+    Rules that end with silence are not supported.
+    """
+
+    def __init__(self, pipe: str, answer: Callable[..., Any], framing: Framing, **options: Any) -> None:
+        super().__init__(pipe, answer, **options)
+        self._framing = framing
+        # For each client: its Frames, and the bodies that wait until those before have a reply.
+        self._streams: WeakKeyDictionary[Client, tuple[Frames, deque[bytes]]] = WeakKeyDictionary()
+
+    def _received(self, client: Client, message: bytes) -> None:
+        if client.is_paused:
+            super()._received(client, message)  # keeps it
+            return
+        if client not in self._streams:
+            self._streams[client] = Frames(self._framing, self._config.max_message), deque()
+        frames, waiting = self._streams[client]
+        waiting.extend(frames.feed(message))
+        self._answer_waiting(client)
+
+    def answer(self, client: Client, data: bytes | None) -> None:
+        """Send a deferred reply, and process the frames that arrived after its request."""
+        super().answer(client, data)
+        self._answer_waiting(client)
+
+    def _answer_waiting(self, client: Client) -> None:
+        waiting = self._streams[client][1] if client in self._streams else ()
+        while waiting and not client.is_paused and client.state is State.CONNECTED:
+            super()._received(client, waiting.popleft())
+        client.begin_read()
+
+    def _queue(self, client: Client, data: bytes) -> bool:
+        try:
+            frame = self._framing.wrap(data)
+        except ValueError as error:
+            raise FrameError(str(error), pipe=self.pipe) from None
+        return super()._queue(client, frame)

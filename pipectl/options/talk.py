@@ -1,0 +1,311 @@
+"""The options of `connect`: what is sent from stdin, the commands that can be typed, and when it exits."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from pipectl.core.constants import EndOf, HalfClose
+from pipectl.core.errors import PipeStateError
+from pipectl.output import Form, Mode, Output, Stream, View
+
+from . import SENT, Option, stdin
+from .client import OpenOptions, max_reply
+from .payload import PayloadFormat, Separator, file_content
+from .types import DURATION, FRAMING, Word
+
+if TYPE_CHECKING:
+    from pipectl.core.pipe.connection import Connection
+    from pipectl.core.pipe.frames import Framing
+    from pipectl.output.conversation import Dialog
+
+_END = "When to exit"
+
+# Time limit for reading a file, which may be a pipe or on another computer; seconds.
+_PATIENCE = 5.0
+
+
+class SendAs(StrEnum):
+    """How stdin is divided into messages: `--stdin-as`."""
+
+    AUTO = "auto"
+    RAW = "raw"
+    LINES = "lines"
+    FRAMES = "frames"
+
+
+class TalkOpenOptions(OpenOptions):
+    """The same for a command that exits when the pipe or stdin ends."""
+
+    @classmethod
+    def timeout_help(cls) -> str:
+        """Return what `--timeout` does."""
+        return (
+            "Time limit for opening the pipe, and after the end of stdin for the server to read what was sent (0 = do "
+            "not wait; none = no limit)."
+        )
+
+
+class TalkOptions(NamedTuple):
+    """How `connect` opens a pipe, what it sends, and when it exits."""
+
+    open: OpenOptions
+    max_message: int
+    send_as: SendAs
+    framing: "Framing | None"
+    half_close: HalfClose
+    end: EndOf
+    linger: float | None
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return the options for the data, the end, and the connection."""
+        return [
+            Option(
+                ["--stdin-as", "send_as"],
+                type=Word(SendAs),
+                default=SendAs.AUTO.value,
+                section=SENT,
+                help="What of stdin is one message: each block that is read (raw), a line without its line ending "
+                "(lines), or the body of a frame of `--frame` (frames; stdout then consists of frames, too).  "
+                "[default: lines on a terminal and with `--frame`, otherwise raw]",
+            ),
+            Option(
+                ["--frame"],
+                type=FRAMING,
+                section=SENT,
+                help="Send frames of this rule, and show the bodies of the received frames: `pipectl help framing`.",
+            ),
+            Option(
+                ["--half-close"],
+                type=Word(HalfClose),
+                default=HalfClose.AUTO.value,
+                show_default=True,
+                section=_END,
+                help="What marks the end of each direction: an empty message on a message pipe (auto); the same, and "
+                "a byte pipe is read until the server closes it (empty); or nothing (none).",
+            ),
+            Option(
+                ["--end"],
+                type=Word(EndOf),
+                default=EndOf.BOTH.value,
+                show_default=True,
+                section=_END,
+                help="Exit when both stdin and the pipe have ended, when the pipe has ended, or when stdin has ended.",
+            ),
+            Option(
+                ["--linger"],
+                type=DURATION,
+                default="1",
+                show_default=True,
+                section=_END,
+                help="After the end of stdin, if the pipe has no mark for it, exit after this time without data (none "
+                "= wait until the server closes the pipe).",
+            ),
+            max_reply(),
+            *TalkOpenOptions.parameters(),
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "TalkOptions":
+        """Return the values; raises UsageError for options that exclude each other."""
+        rule, send_as = params["frame"], params["send_as"]
+        if send_as is SendAs.FRAMES and rule is None:
+            raise click.UsageError("`--stdin-as frames` needs a rule: `--frame RULE`")
+        if rule is not None and rule.idle is not None:
+            raise click.UsageError(f"`--frame {rule}`: silence cannot mark the end of sent data: use another rule")
+        opening = TalkOpenOptions.from_params(params)
+        return cls(opening, params["max_message"], send_as, rule, params["half_close"], params["end"], params["linger"])
+
+    def talk(
+        self, output: Output, connection: "Connection", view: View, written: PayloadFormat, separator: Separator
+    ) -> None:
+        """Exchange data until the end; raises the errors of `Pump.run`, and UsageError."""
+        from pipectl.core.traffic.streams import Pump
+
+        send_as = self.send_as
+        is_terminal = Stream(sys.stdin).is_terminal and output.stream.is_terminal and output.mode is None
+        if send_as is SendAs.AUTO:
+            send_as = SendAs.LINES if is_terminal or self.framing else SendAs.RAW
+        if send_as is not SendAs.LINES and written != PayloadFormat.plain(written.encoding):
+            raise click.UsageError("`--hex` and similar options apply to lines: add `--stdin-as lines`")
+        source: Iterator[bytes | None]
+        sink: Callable[[bytes], object]
+        if is_terminal and send_as is SendAs.LINES:
+            dialog = _dialog(output, connection, view)
+            source, sink = Typed(dialog, connection, written).messages(), dialog.show
+        else:
+            source, sink = (
+                self._messages(send_as, connection, written),
+                self._sink(send_as, output, view, separator, connection),
+            )
+        Pump(
+            connection,
+            source,
+            sink,
+            framing=None if send_as is SendAs.FRAMES else self.framing,
+            half_close=self.half_close,
+            end=self.end,
+            linger=self.linger,
+            patience=self.open.timeout,
+        ).run()
+
+    def _messages(self, send_as: SendAs, connection: "Connection", written: PayloadFormat) -> Iterator[bytes]:
+        if send_as is SendAs.RAW:
+            return stdin.pieces()
+        if send_as is SendAs.LINES:
+            return map(written.convert, stdin.lines_of(stdin.pieces()))
+        if not connection.is_message:
+            raise PipeStateError(
+                "`--stdin-as frames` needs a message pipe, and this is a byte pipe", pipe=connection.pipe
+            )
+        assert self.framing is not None
+        return _bodies(self.framing, self.max_message)
+
+    def _sink(
+        self, send_as: SendAs, output: Output, view: View, separator: Separator, connection: "Connection"
+    ) -> Callable[[bytes], object]:
+        stream = output.stream
+        if send_as is SendAs.FRAMES and self.framing is not None:
+            wrap = self.framing.wrap
+            return lambda data: stream.write(wrap(data))
+        is_raw = view.form is Form.RAW or output.mode is Mode.RAW or (send_as is SendAs.RAW and view.form is Form.AUTO)
+        if is_raw and output.mode in (None, Mode.RAW) and separator.text is None and not stream.is_terminal:
+            return stream.write
+        from pipectl.output.conversation import Messages
+
+        messages = Messages(output, connection.pipe or "", view, lambda data: separator.after(data, is_raw=is_raw))
+        has_ends = self.half_close is not HalfClose.NONE and not output.is_json
+        return lambda data: messages.show(data) if data or not has_ends else None
+
+
+def _bodies(framing: "Framing", max_frame: int) -> Iterator[bytes]:
+    """Yield the bodies of the frames of stdin."""
+    from pipectl.core.pipe.frames import Frames
+
+    frames = Frames(framing, max_frame)
+    for piece in stdin.pieces():
+        yield from frames.feed(piece)
+    yield from frames.close()
+
+
+def _dialog(output: Output, connection: "Connection", view: View) -> "Dialog":
+    from pipectl.core.win32.consoles import cursor_column
+    from pipectl.output.conversation import Dialog
+
+    kind = "message" if connection.is_message else "byte"
+    output.note(
+        f"connected to {connection.pipe} ({kind}, {_peer(connection)}); `/help` lists commands, Ctrl+Z Enter exits"
+    )
+    return Dialog(output, view, lambda: cursor_column(sys.stdout))
+
+
+def _peer(connection: "Connection") -> str:
+    """Return which process serves a pipe, as text."""
+    from pipectl.core.errors import if_allowed
+    from pipectl.core.inventory.peers import server_of
+
+    server = if_allowed(server_of, connection.handle)
+    if server is None:
+        return "served by an unknown process"
+    return ", ".join(
+        filter(None, (f"served by pid {server.pid}", server.program, server.user and f"user {server.user}"))
+    )
+
+
+_HELP = """\
+a line      sends it as a message; write `//` for a slash at the beginning
+/hex DIGITS sends bytes
+/file FILE  sends the content of a file
+/empty      sends an empty message
+/eof        ends what is sent, like Ctrl+Z; data that arrives is still shown
+/save FILE  saves the last received message to a file
+/peer       shows which process serves the pipe
+/quit       exits at once, like Ctrl+C"""
+
+
+class Typed:
+    """What the user types: lines that are messages, and commands that begin with a slash."""
+
+    def __init__(self, dialog: "Dialog", connection: "Connection", written: PayloadFormat) -> None:
+        self._dialog = dialog
+        self._connection = connection
+        self._written = written
+        self._is_over = False
+        self._commands: dict[str, Callable[[str], Iterator[bytes | None]]] = {
+            "/hex": self._hex,
+            "/file": self._file,
+            "/empty": self._empty,
+            "/eof": self._eof,
+            "/save": self._save,
+            "/peer": self._tell_peer,
+            "/quit": self._quit,
+            "/help": self._help,
+        }
+
+    def messages(self) -> Iterator[bytes | None]:
+        """Yield the messages to send; None ends the session at once."""
+        self._dialog.prompt()
+        for line in stdin.lines_of(stdin.pieces()):
+            self._dialog.take_prompt()
+            try:
+                for data in self._meaning(line):
+                    self._dialog.expect_answer()
+                    yield data
+                    self._dialog.await_answer()  # by now it is sent
+            except (click.UsageError, OSError) as error:
+                self._dialog.say(str(error))
+            if self._is_over:
+                return
+            self._dialog.prompt()
+        self._dialog.take_prompt()
+
+    def _meaning(self, line: bytes) -> Iterator[bytes | None]:
+        if not line.startswith(b"/") or line.startswith(b"//"):
+            data = self._written.convert(line[1:] if line.startswith(b"//") else line)
+            if data or self._connection.is_message:
+                yield data
+            return
+        name, _, argument = line.decode(errors="replace").partition(" ")
+        if name not in self._commands:
+            self._dialog.say(
+                f"unknown command `{name}`: `/help` lists the commands; write `//` for a slash at the beginning"
+            )
+            return
+        yield from self._commands[name](argument.strip())
+
+    def _hex(self, argument: str) -> Iterator[bytes]:
+        yield PayloadFormat.plain("utf-8")._replace(is_hex=True).encode(argument)
+
+    def _file(self, argument: str) -> Iterator[bytes]:
+        yield file_content(argument, _PATIENCE)
+
+    def _empty(self, _argument: str) -> Iterator[bytes]:
+        if self._connection.is_message:
+            yield b""
+        else:
+            self._dialog.say("a byte pipe has no empty messages")
+
+    def _eof(self, _argument: str) -> Iterator[bytes]:
+        self._is_over = True
+        yield from ()
+
+    def _save(self, argument: str) -> Iterator[bytes]:
+        from pathlib import Path
+
+        Path(argument).write_bytes(self._dialog.last)
+        yield from ()
+
+    def _tell_peer(self, _argument: str) -> Iterator[bytes]:
+        self._dialog.say(_peer(self._connection))
+        yield from ()
+
+    def _help(self, _argument: str) -> Iterator[bytes]:
+        self._dialog.say(_HELP)
+        yield from ()
+
+    def _quit(self, _argument: str) -> Iterator[None]:
+        self._is_over = True
+        yield None
