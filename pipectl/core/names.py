@@ -50,11 +50,12 @@ def full_name(text: str) -> str:
 
 
 def check_new(name: str) -> None:
-    """Raise InvalidPipeNameError for a full name that a new pipe cannot have here: remote, or too long.
+    """Raise InvalidPipeNameError for a name that a new pipe cannot have here: remote, or too long.
 
+    It may be any name that Win32 accepts: the case of its prefix does not matter, and slashes count as backslashes.
     Windows does not enforce the length: pipes with longer names than Microsoft documents exist and can be opened.
     """
-    if is_remote(name):
+    if not name.replace("/", "\\").upper().startswith((LOCAL_PREFIX.upper(), VERBATIM_PREFIX.upper())):
         raise InvalidPipeNameError(
             "only pipes on this computer can be served", pipe=escape(name), topic="remote server"
         )

@@ -242,6 +242,11 @@ def test_no_pipe_can_be_made_on_another_computer(name: str) -> None:
     assert "on that computer" in (hint_for(raised.value) or "")
 
 
+@pytest.mark.parametrize("name", [r"\\.\PIPE\svc", "//./pipe/svc", r"\\?\Pipe\svc"])
+def test_a_pipe_can_be_made_here_by_any_spelling_of_win32(name: str) -> None:
+    check_new(name)
+
+
 def test_a_refusal_is_a_value_error_too() -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the type is the subject
         full_name("")
