@@ -247,8 +247,9 @@ def test_an_empty_message_ends_a_stream_and_no_other_rule(message_pair: Ends, ba
     server, client = message_pair
     eof = parse("eof")
     for pieces, reply in [([b""], b""), ([b"a", b"b\n", b""], b"ab\n"), ([b"x" * 5000, b""], b"x" * 5000)]:
-        background(answer_in, server, pieces)
+        answering = background(answer_in, server, pieces)
         assert client.ask(b"request", eof, 5) == (reply, "eof")
+        answering.result(5)  # before another thread sends
     background(answer_in, server, [b"", b"a", b"", b"b\n"])
     assert client.ask(b"request", LINE, 5) == (b"ab\n", "line")
 
