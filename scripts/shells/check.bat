@@ -42,11 +42,12 @@ call :reads "a name with slashes" ping
 call :reads "a name with backslashes" ping
 
 rem The exe itself is the payload: a few megabytes that have every byte.
-"%EXE%" call %NAME% --data-file "%EXE%" -o "%FOLDER%\bytes"
-fc /b "%EXE%" "%FOLDER%\bytes" > nul
+"%EXE%" call %NAME% --data-file "%EXE%" -o "%FOLDER%\bytes.bin"
+rem fc compares byte by byte where a file ends in .exe or .bin; Wine has no `fc /b`.
+fc "%EXE%" "%FOLDER%\bytes.bin" > nul
 call :same "bytes from a file to a file" 0 %ERRORLEVEL%
-"%EXE%" call %NAME% - < "%EXE%" > "%FOLDER%\redirected"
-fc /b "%EXE%" "%FOLDER%\redirected" > nul
+"%EXE%" call %NAME% - < "%EXE%" > "%FOLDER%\redirected.bin"
+fc "%EXE%" "%FOLDER%\redirected.bin" > nul
 call :same "bytes through redirections" 0 %ERRORLEVEL%
 
 "%EXE%" call %NAME%-absent ping > nul 2> nul
