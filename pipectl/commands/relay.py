@@ -110,7 +110,7 @@ class PassingOptions(NamedTuple):
                 type=DURATION,
                 default="none",
                 section=_PASSED,
-                help="Let a client go when nothing has passed for so long, either way.  [default: none]",
+                help="Disconnect a client after this long without data in either direction.  [default: none]",
             ),
         ]
 
