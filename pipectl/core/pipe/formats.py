@@ -296,9 +296,11 @@ class Http(Framing):
     def _message(self) -> Reader:
         at = 0
         while True:
-            while self._received.startswith(b"\r\n", at):  # as a client may send before a request
-                at += 2
-            while (end := _headers_end(self._received, at)) is None:
+            while True:
+                while self._received.startswith(b"\r\n", at):  # as a client may send before a request, also in pieces
+                    at += 2
+                if (end := _headers_end(self._received, at)) is not None:
+                    break
                 yield 0
             first, *rest = bytes(self._received[at : end - len(_HEADERS_END)]).split(b"\r\n")
             at = end

@@ -190,6 +190,7 @@ pieces = st.binary(max_size=5) | st.sampled_from(
 @pytest.mark.parametrize("rule", [*RULES, "idle"])
 @given(stream=st.lists(pieces, max_size=20).map(b"".join), places=st.lists(st.integers(0, 1 << 16)))
 @example(stream=b"HTTP/1.1 101 X\r\n\r\nraw", places=[])
+@example(stream=b"\r\n\r\n", places=[1])
 def test_any_bytes_have_the_same_frames_in_any_pieces(rule: str, stream: bytes, places: list[int]) -> None:
     if rule == "http" and (b" 101 " in stream or b"CONNECT" in stream):
         return  # after which the frames are the pieces
