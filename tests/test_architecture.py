@@ -44,7 +44,9 @@ CORE_ROOMS = {
     "pipe": {"win32"},
     "children": {"win32"},
     "inventory": {"security", "pipe", "win32"},
-    "traffic": {"pipe", "children", "win32"},
+    "codecs": {"pipe"},
+    "recording": {"codecs", "pipe"},
+    "traffic": {"recording", "codecs", "pipe", "children", "win32"},
     "win32pipe": {"children", "win32"},
     "checks": {"inventory", "security", "pipe", "children", "win32"},
 }
@@ -56,6 +58,7 @@ PURE = [f"core.{name}" for name in VOCABULARY] + [
     "core.inventory.history",
     "core.inventory.holders",
     "core.inventory.processlist",
+    "core.codecs.base",
     "core.security.sids",
     "core.security.sddl",
     "core.security.access_check",

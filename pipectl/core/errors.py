@@ -124,6 +124,13 @@ class FrameError(PipeError):
         super().__init__(reason, pipe=pipe, topic="frame")
 
 
+class CodecError(PipeError):
+    """A codec has no frame for what it was to encode."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, topic="codec")
+
+
 class PeerMismatchError(PipeError):
     """The process at the other end is not the expected one."""
 

@@ -1,0 +1,105 @@
+"""`Codec`, which turns the bytes of one conversation into `Frame`s, and what every codec promises.
+
+* **Lossless**: the `data` of all frames of a side, joined, with what `end` yields, are the bytes that were fed.
+* **Independent of cuts**: the frames are the same however the bytes were cut into pieces.
+* **Total**: `feed`, `end` and `guess` raise nothing, whatever the bytes. An invalid part becomes a frame of the kind
+  `BAD` with the reason as its summary; where the next frame cannot be found, the rest of that side is `RAW`.
+* **Bounded and linear**: at most `max_frame` bytes are kept for each side, each byte is looked at a bounded number of
+  times, and a frame beyond the limit makes the rest of its side `RAW`.
+* What `wrap` makes of fields and a body, `feed` reads as that.
+
+`pipectl.testing.check_codec` tests these promises for any codec, including one of your own.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
+
+# What a frame may have at most, in bytes, before its side is shown as raw bytes.
+MAX_FRAME = 16 << 20
+
+_NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
+
+
+class Side(StrEnum):
+    """Who has sent something."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+    @property
+    def other(self) -> "Side":
+        """The other side."""
+        return Side.SERVER if self is Side.CLIENT else Side.CLIENT
+
+
+class FrameKind(StrEnum):
+    """What a frame is in its conversation."""
+
+    REQUEST = "request"
+    REPLY = "reply"
+    # Sent unasked, and not answered.
+    EVENT = "event"
+    # A reply that reports an error.
+    ERROR = "error"
+    # Bytes of which the codec knows nothing.
+    RAW = "raw"
+    # Bytes that break the protocol; `summary` has the reason.
+    BAD = "bad"
+
+
+class Frame(NamedTuple):
+    """A unit of the protocol that one side has sent."""
+
+    side: Side
+    # The bytes of the stream, header and all, and those of the content.
+    data: bytes
+    body: bytes
+    kind: FrameKind = FrameKind.RAW
+    # One line; what is shown neutralizes it.
+    summary: str = ""
+    # Small values that JSON has, for `--json`, for rules and for filters; a large body is in `body` alone.
+    fields: Mapping[str, Any] = _NO_FIELDS
+    # Pairs a reply with its request; frames without one are paired in order.
+    ident: str | None = None
+    # The parts of `data` that are secret: masked wherever a frame is shown or recorded.
+    secrets: tuple[slice, ...] = ()
+
+
+class Codec:
+    """Decodes both directions of one connection; a new one for each, because a protocol may have state.
+
+    A subclass names its protocol in the class variables and implements `feed`, `end` and, if frames can be made,
+    `wrap`.
+    """
+
+    # As `--codec` has it, and as a table has it.
+    name: ClassVar[str]
+    title: ClassVar[str]
+    # Patterns of the names of pipes on which this protocol is usual, as in `fnmatch`, in lower case.
+    pipes: ClassVar[tuple[str, ...]] = ()
+    # The rule, as `--frame` has it, by which a server on a byte pipe splits requests for `wrap`'s counterpart.
+    framing: ClassVar[str] = "chunk"
+    # The name of Wireshark's dissector, and the TCP port that Wireshark knows the protocol by; 0 is none.
+    wireshark: ClassVar[tuple[str, int]] = ("data", 0)
+    # How a client is told another name of the pipe: `{path}` stands for `\\.\pipe\NAME`, `{url}` for `//./pipe/NAME`.
+    hint: ClassVar[str] = ""
+
+    def feed(self, side: Side, data: bytes, *, message: bool = False) -> Iterator[Frame]:
+        """Yield the frames that these bytes of one side complete; `message` means that they are a whole message."""
+        raise NotImplementedError
+
+    def end(self, side: Side) -> Iterator[Frame]:
+        """Yield what is left of a side that has ended."""
+        raise NotImplementedError
+
+    def wrap(self, fields: Mapping[str, Any], body: bytes) -> bytes:
+        """Return the bytes of a frame. Raises CodecError if the protocol has none like it."""
+        raise NotImplementedError
+
+    @classmethod
+    def guess(cls, side: Side, first: bytes) -> int:
+        """Return how likely it is that a side with these first bytes, at most 64 of them, speaks this; 0 to 100."""
+        del side, first
+        return 0
