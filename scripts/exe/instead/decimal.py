@@ -1,0 +1,5 @@
+"""Stands in for `decimal`, of which `fractions` needs a name."""
+
+
+class Decimal:
+    """Nothing is one."""

@@ -1,0 +1,3 @@
+"""Stands in for rich's table of emoji, which it replaces `:names:` by; pipectl shows text as it is."""
+
+EMOJI: dict[str, str] = {}
