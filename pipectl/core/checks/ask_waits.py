@@ -132,7 +132,7 @@ def silent_computer(_fixture: Fixture) -> Observed:
         run_blocking(lambda: create_file(remote), Deadline(1), remote, undo=Handle.close).close()
     except PipeTimeoutError:
         seconds = time.perf_counter() - begun
-        return Observed("cancelled in time" if seconds < 2 else "cancelled late", f"{seconds:.1f} s")
+        return Observed("canceled in time" if seconds < 2 else "canceled late", f"{seconds:.1f} s")
     except PipeError as error:
         return Observed("refused", f"code {error.code} after {time.perf_counter() - begun:.1f} s")
     raise NotTried("somebody answers at an address that nobody has")
