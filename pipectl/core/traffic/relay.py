@@ -10,7 +10,7 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pipectl.core.errors import PipeError, PipeStateError
 from pipectl.core.pipe.config import PipeConfig, StopAfter
@@ -24,6 +24,11 @@ from .loop import Loop
 from .places import Kind, Place
 from .session import Connected, Session
 from .targets import Opening, PipeTarget, ProgramTarget, StdioTarget, Target
+
+if TYPE_CHECKING:
+    from pipectl.core.codecs.base import Side
+
+    from .filters import Filter
 
 # How soon, in seconds, an eager relay asks again for a target that is not there.
 _RETRY = 0.25
@@ -47,6 +52,9 @@ class RelayConfig(NamedTuple):
     # Decides who may come by TCP, by the socket: returns who it is, or raises PipeAccessError. It is called in another
     # thread. Without it everybody may who reaches the address.
     admit: "Callable[[Any], object] | None" = None
+    # Returns what decides about the data that one side of a session sends, or None to pass it on as it is. It is called
+    # for both sides when the client is connected to the target, in the relay's thread; see `filters`.
+    filters: "Callable[[Session, Side], Filter | None] | None" = None
 
 
 class RelayEvents:
@@ -60,6 +68,15 @@ class RelayEvents:
 
     def opened(self, session: Session) -> None:
         """A client is connected to the target."""
+
+    def passed(self, session: Session, side: "Side", data: bytes, is_message: bool) -> None:
+        """One side has sent this, which is then written to the other: after `connected`, and before `left`.
+
+        It is told as it was read, even if it is then dropped, or changed by a filter. `is_message`: it is a whole
+        message. No data ends this direction: an empty message (`is_message`) by convention, although between message
+        pipes more may follow; otherwise FIN, or the end of a program's output or of stdin. Where a side closes or is
+        reset, `left` alone tells. A relay whose events do not override this method pays nothing for it.
+        """
 
     def left(self, session: Session) -> None:
         """A session is over; it knows how much has passed, and how it has ended."""
@@ -114,6 +131,7 @@ class Relay:
         self._shared = Shared(self.loop, limits, Memory(config.pipe.max_memory), Flusher())
         self._listener = self._listener_of(listen)
         self._target = self._target_of(target)
+        self._session = self._session_maker()
 
     def _listener_of(self, place: Place) -> Listener:
         match place.kind:
@@ -145,6 +163,16 @@ class Relay:
                 return ProgramTarget(self._shared, place.arguments)
             case _:
                 return StdioTarget(self._shared)
+
+    def _session_maker(self) -> Callable[..., Session]:
+        """Return what makes sessions: plain ones unless somebody wants to know what passes, or to change it."""
+        is_watched = getattr(self.events.passed, "__func__", None) is not RelayEvents.passed
+        if not is_watched and self.config.filters is None:
+            return Session
+        from .watched import WatchedSession
+
+        passed = self.events.passed if is_watched else None
+        return partial(WatchedSession, passed=passed, filters=self.config.filters)
 
     # For the program's thread
 
@@ -236,7 +264,7 @@ class Relay:
             self._begin(end, who)
 
     def _begin(self, end: End, who: object) -> None:
-        session = Session(self, end, who)
+        session = self._session(self, end, who)
         self.sessions.add(session)
         session.start(at_once=self.place.kind is Kind.STDIO)
 

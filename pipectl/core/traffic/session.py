@@ -240,13 +240,16 @@ class Session(User):
 
     def _empty_message(self, flow: Flow, source: End, sink: End) -> None:
         """Take an empty message that goes where there are none: it ends the direction, if that can be told."""
+        self._say_end(flow, sink)
+        if not self._is_closing:
+            source.read()
+
+    def _say_end(self, flow: Flow, sink: End) -> None:
         if self._owner.half_closes and sink.say_end():
             flow.is_finished = True
             self._close_if_finished()
         else:
             flow.unsaid += 1
-        if not self._is_closing:
-            source.read()
 
     # Ending
 
