@@ -58,7 +58,7 @@ PURE = [f"core.{name}" for name in VOCABULARY] + [
     "core.inventory.history",
     "core.inventory.holders",
     "core.inventory.processlist",
-    "core.codecs.base",
+    *(name for name in MODULES if name.startswith("core.codecs")),
     "core.security.sids",
     "core.security.sddl",
     "core.security.access_check",

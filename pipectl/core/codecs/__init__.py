@@ -1,1 +1,61 @@
-"""What the bytes on a pipe mean: one module per protocol, and the table of their names."""
+"""What the bytes on a pipe mean: one module per protocol family, and the table of their names."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .base import Codec, Side
+
+
+class Entry(NamedTuple):
+    """Where a codec is, what it decodes, and the patterns of the pipes on which it is usual: as the class has them."""
+
+    place: str
+    title: str
+    pipes: tuple[str, ...] = ()
+
+
+# Imported only when they are used. In the order in which they are listed, and tried.
+CODECS = {
+    "text": Entry("plain:Text", "text in UTF-8"),
+    "hex": Entry("plain:Hex", "bytes in hex"),
+    "lines": Entry("plain:Lines", "lines, each a request or a reply"),
+    "json-lines": Entry("json_:JsonLines", "JSON values, one on each line", ("mpv*", "*qmp*", "watchman*")),
+    "json": Entry(
+        "json_:JsonValues",
+        "JSON values one after another",
+        ("*geth.ipc", "org.keepassxc.keepassxc.browserserver*"),
+    ),
+    "u32json": Entry(
+        "json_:U32Json", "JSON after a length of four bytes, as in native messaging", ("*chrome.nativemessaging*",)
+    ),
+}
+
+
+def codec_class(name: str) -> "type[Codec]":
+    """Return the class of a built-in codec. Raises CodecError for an unknown name, with the names that are like it."""
+    if name not in CODECS:
+        from difflib import get_close_matches
+
+        from pipectl.core.errors import CodecError
+
+        like = " or ".join(get_close_matches(name.lower(), CODECS, 3)) or "one of " + ", ".join(CODECS)
+        raise CodecError(f"no codec is called {name!r}: use {like}")
+    from importlib import import_module
+
+    module, _, class_name = CODECS[name].place.partition(":")
+    found: type[Codec] = getattr(import_module(f"{__name__}.{module}"), class_name)
+    return found
+
+
+def guess(pipe: str, side: "Side", first: bytes) -> "type[Codec]":
+    """Return the codec that suits a pipe by its name, or else by the first bytes of one side: a text or hex at least.
+
+    `pipe` is a name in any form that pipectl has, such as `\\\\.\\pipe\\NAME`.
+    """
+    from fnmatch import fnmatchcase
+
+    name = pipe.lower().replace("/", "\\").partition("\\pipe\\")[2] or pipe.lower()
+    for codec, entry in CODECS.items():
+        if any(fnmatchcase(name, pattern) for pattern in entry.pipes):
+            return codec_class(codec)
+    return max(map(codec_class, CODECS), key=lambda one: one.guess(side, first[:64]))

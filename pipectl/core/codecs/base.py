@@ -1,20 +1,25 @@
 """`Codec`, which turns the bytes of one conversation into `Frame`s, and what every codec promises.
 
 * **Lossless**: the `data` of all frames of a side, joined, with what `end` yields, are the bytes that were fed.
-* **Independent of cuts**: the frames are the same however the bytes were cut into pieces.
+* **Independent of cuts**: the frames are the same however the bytes were cut into pieces. `RAW` frames of one side that
+  follow one another count as one, because raw bytes are passed on as they arrive.
 * **Total**: `feed`, `end` and `guess` raise nothing, whatever the bytes. An invalid part becomes a frame of the kind
   `BAD` with the reason as its summary; where the next frame cannot be found, the rest of that side is `RAW`.
 * **Bounded and linear**: at most `max_frame` bytes are kept for each side, each byte is looked at a bounded number of
-  times, and a frame beyond the limit makes the rest of its side `RAW`.
+  times, and a frame beyond the limit makes the rest of its side `RAW`. Only parts that the protocol itself delimits,
+  such as the chunks of an HTTP response, may be passed on before their message is whole.
 * What `wrap` makes of fields and a body, `feed` reads as that.
 
-`pipectl.testing.check_codec` tests these promises for any codec, including one of your own.
+`pipectl.testing.check_codec` tests these promises for any codec, including one of your own. `streamed.StreamCodec`
+keeps the first four for a codec that only has to say where a frame ends.
 """
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
+
+from pipectl.core.errors import CodecError
 
 # What a frame may have at most, in bytes, before its side is shown as raw bytes.
 MAX_FRAME = 16 << 20
@@ -71,7 +76,7 @@ class Codec:
     """Decodes both directions of one connection; a new one for each, because a protocol may have state.
 
     A subclass names its protocol in the class variables and implements `feed`, `end` and, if frames can be made,
-    `wrap`.
+    `wrap`. Consume what `feed` yields before the next call.
     """
 
     # As `--codec` has it, and as a table has it.
@@ -86,6 +91,9 @@ class Codec:
     # How a client is told another name of the pipe: `{path}` stands for `\\.\pipe\NAME`, `{url}` for `//./pipe/NAME`.
     hint: ClassVar[str] = ""
 
+    def __init__(self, max_frame: int = MAX_FRAME) -> None:
+        self.max_frame = max_frame
+
     def feed(self, side: Side, data: bytes, *, message: bool = False) -> Iterator[Frame]:
         """Yield the frames that these bytes of one side complete; `message` means that they are a whole message."""
         raise NotImplementedError
@@ -95,8 +103,9 @@ class Codec:
         raise NotImplementedError
 
     def wrap(self, fields: Mapping[str, Any], body: bytes) -> bytes:
-        """Return the bytes of a frame. Raises CodecError if the protocol has none like it."""
-        raise NotImplementedError
+        """Return the bytes of a frame. Raises CodecError if the protocol has none like it, or none can be made."""
+        del fields, body
+        raise CodecError(f"the codec {self.name} cannot make frames")
 
     @classmethod
     def guess(cls, side: Side, first: bytes) -> int:

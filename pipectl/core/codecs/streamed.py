@@ -1,0 +1,131 @@
+"""`StreamCodec`: for protocols whose frames follow one another in a stream, whatever pieces the stream arrives in.
+
+A subclass has one generator, `read`, which reads one frame from a `Stream`. It waits with `yield from stream.size(8)`,
+and each `yield Frame(...)` is a frame. So it is written as if all bytes were there, and never reads a byte twice.
+"""
+
+from collections.abc import Generator, Iterator
+from typing import Any, TypeVar
+
+from .base import MAX_FRAME, Codec, Frame, FrameKind, Side
+
+_T = TypeVar("_T")
+# Reads a stream: yields a frame, or None to wait for more bytes.
+Steps = Generator[Frame | None, None, _T]
+
+
+class Broken(Exception):  # noqa: N818 - a frame is broken; nothing fails
+    """The next `size` bytes break the protocol, and nothing after them can be read."""
+
+    def __init__(self, reason: str, size: int) -> None:
+        super().__init__(reason)
+        self.size = size
+
+
+class Stream:
+    """What one side has sent and what is in no frame yet."""
+
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        self.received = bytearray()
+        self.limit = limit
+        self.is_ended = False
+
+    def size(self, size: int, header: int = 0) -> Steps[None]:
+        """Wait for so many bytes; a frame of more than `limit` is broken, and its header of this size is bad."""
+        if size > self.limit:
+            raise Broken(f"a frame of {size} bytes is more than the {self.limit} allowed", header)
+        while len(self.received) < size:
+            if self.is_ended:
+                raise Broken(self.ended(size), len(self.received))
+            yield None
+
+    def find(self, end: bytes, most: int = 0, begin: int = 0) -> Steps[int]:
+        """Wait for `end` within `most` bytes from `begin`; return where it ends, or -1 if the stream ended before."""
+        most = min(most or self.limit, self.limit)
+        searched = begin
+        while (at := self.received.find(end, searched, begin + most)) < 0:
+            if len(self.received) >= begin + most:
+                raise Broken(f"no end within {most} bytes", begin + most)
+            if self.is_ended:
+                return -1
+            searched = max(begin, len(self.received) - len(end) + 1)
+            yield None
+        return at + len(end)
+
+    def take(self, size: int) -> bytes:
+        """Return the first bytes, which are then no longer here."""
+        taken = bytes(memoryview(self.received)[:size])
+        del self.received[:size]
+        return taken
+
+    def ended(self, size: int | None = None) -> str:
+        """Return the reason for what is left: the stream has ended within a frame."""
+        of = "" if size is None else f" of {size}"
+        return f"the stream ended within a frame, after {len(self.received)}{of} bytes"
+
+
+class StreamCodec(Codec):
+    """A codec of which a subclass implements `read`."""
+
+    def __init__(self, max_frame: int = MAX_FRAME) -> None:
+        super().__init__(max_frame)
+        self._streams = {side: Stream(max_frame) for side in Side}
+        self._readers = {side: self._frames(side, self._streams[side]) for side in Side}
+
+    def read(self, side: Side, stream: Stream) -> Steps[Any]:
+        """Read one frame, or a few, of a stream that has at least a byte; raises Broken."""
+        raise NotImplementedError
+
+    def feed(self, side: Side, data: bytes, *, message: bool = False) -> Iterator[Frame]:
+        del message  # a frame may be in several messages, and a message may have several
+        self._streams[side].received += data
+        return self._new_frames(side)
+
+    def end(self, side: Side) -> Iterator[Frame]:
+        self._streams[side].is_ended = True
+        return self._new_frames(side)
+
+    def _new_frames(self, side: Side) -> Iterator[Frame]:
+        for frame in self._readers[side]:
+            if frame is None:
+                return
+            yield frame
+
+    def _frames(self, side: Side, stream: Stream) -> Steps[None]:
+        """Read frame after frame; what cannot be read any more is raw."""
+        try:
+            while stream.received or not stream.is_ended:
+                if stream.received:
+                    yield from self.read(side, stream)
+                else:
+                    yield None
+        except Broken as error:
+            if error.size:
+                yield bad(side, stream.take(error.size), str(error))
+        while stream.received or not stream.is_ended:
+            if stream.received:
+                yield raw(side, stream.take(len(stream.received)))
+            else:
+                yield None
+
+
+def bad(side: Side, data: bytes, reason: str) -> Frame:
+    """Return a frame of bytes that break the protocol."""
+    return Frame(side, data, data, FrameKind.BAD, reason)
+
+
+def raw(side: Side, data: bytes, summary: str = "") -> Frame:
+    """Return a frame of bytes as they are."""
+    return Frame(side, data, data, FrameKind.RAW, summary)
+
+
+def kind_of(side: Side) -> FrameKind:
+    """Return what a frame is where the client asks and the server replies, and no more is known."""
+    return FrameKind.REQUEST if side is Side.CLIENT else FrameKind.REPLY
+
+
+def shortened(text: str | bytes, most: int = 200) -> str:
+    """Return a text for a summary, cut off where it is long; bytes are UTF-8, and escaped where they are not."""
+    if isinstance(text, bytes):
+        text = text[: 4 * most + 1].decode(errors="backslashreplace")
+    return text if len(text) <= most else f"{text[: most - 1]}…"
