@@ -28,6 +28,10 @@ CODECS = {
     "u32json": Entry(
         "json_:U32Json", "JSON after a length of four bytes, as in native messaging", ("*chrome.nativemessaging*",)
     ),
+    "jsonrpc": Entry("rpc:JsonRpc", "JSON-RPC with Content-Length headers"),
+    "lsp": Entry("rpc:Lsp", "Language Server Protocol: JSON-RPC with Content-Length headers", ("lsp-*", "*\\lsp-*")),
+    "ssh-agent": Entry("agent:SshAgent", "OpenSSH agent", ("openssh-ssh-agent", "pageant.*")),
+    "discord": Entry("discord:Discord", "Discord IPC (rich presence)", ("discord-ipc-*",)),
 }
 
 

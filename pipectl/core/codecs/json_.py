@@ -1,15 +1,15 @@
 """Codecs for streams of JSON values: `json`, `json-lines`, and `u32json` with a length before each value."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipectl.core.errors import CodecError, FrameError
 from pipectl.core.pipe.formats import Json as JsonFraming
 
 from .base import Frame, Side
-from .jsontext import meaning_of, read_json
+from .jsontext import Meaning, meaning_of, read_json
 from .plain import line_of, read_line
-from .streamed import Broken, Steps, Stream, StreamCodec, bad, raw
+from .streamed import Broken, Steps, Stream, StreamCodec, bad, confirm, raw
 
 _WHITE = b" \t\r\n"
 
@@ -25,9 +25,7 @@ class JsonValues(StreamCodec):
 
     def read(self, side: Side, stream: Stream) -> Steps[None]:
         received, framing, searched = stream.received, JsonFraming(), 0
-        while (end := _end_of(framing, received, searched)) is None:
-            if len(received) > stream.limit:
-                raise Broken(f"no end within {stream.limit} bytes", stream.limit)
+        while (end := _end_of(framing, stream, searched)) is None:
             if stream.is_ended and framing.is_nothing(received):
                 yield raw(side, stream.take(len(received)))
                 return
@@ -38,8 +36,6 @@ class JsonValues(StreamCodec):
                 break
             searched = len(received)
             yield None
-        if end > stream.limit:
-            raise Broken(f"no end within {stream.limit} bytes", stream.limit)
         data = stream.take(end)
         yield json_frame(side, data, data.strip(_WHITE))
 
@@ -110,15 +106,15 @@ def json_frame(side: Side, data: bytes, body: bytes) -> Frame:
     return Frame(side, data, body, kind, summary, fields, ident)
 
 
-def checked(fields: Mapping[str, Any], body: bytes) -> bytes:
+def checked(
+    fields: Mapping[str, Any], body: bytes, meaning: Callable[[Side, Any, bytes], Meaning] = meaning_of
+) -> bytes:
     """Return a body that is JSON and has these fields; raises CodecError for any other."""
     try:
-        meaning = meaning_of(Side.CLIENT, read_json(body), body)
+        value = read_json(body)
     except ValueError as error:
         raise CodecError(f"the body is not valid: {error}") from None
-    for name, value in fields.items():
-        if name not in meaning.fields or meaning.fields[name] != value:
-            raise CodecError(f"the field {name!r} is not as in the body, which alone is sent")
+    confirm(fields, meaning(Side.CLIENT, value, body).fields)
     return body
 
 
@@ -128,10 +124,16 @@ def looks_like_json(first: bytes) -> bool:
     return start[:1] in (b"{", b"[") and start[1:].lstrip(_WHITE)[:1] in b'"{[}]0123456789-tfn'
 
 
-def _end_of(framing: JsonFraming, received: bytearray, searched: int) -> int | None:
+def _end_of(framing: JsonFraming, stream: Stream, searched: int) -> int | None:
+    """Return where the value ends, if it has; raises Broken."""
+    received, reason, end = stream.received, "", None
     try:
         span = framing.split(received, searched)
+        end = span and span.end
     except FrameError as error:
-        begin = len(received) - len(received.lstrip(_WHITE))
-        raise Broken(error.reason, begin + 1) from None
-    return span and span.end
+        reason, end = error.reason, len(received) - len(received.lstrip(_WHITE)) + 1
+    if (len(received) if end is None else end) > stream.limit:
+        raise Broken(f"no end within {stream.limit} bytes", stream.limit)
+    if reason:
+        raise Broken(reason, end or 1)
+    return end

@@ -4,8 +4,10 @@ A subclass has one generator, `read`, which reads one frame from a `Stream`. It 
 and each `yield Frame(...)` is a frame. So it is written as if all bytes were there, and never reads a byte twice.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, TypeVar
+
+from pipectl.core.errors import CodecError
 
 from .base import MAX_FRAME, Codec, Frame, FrameKind, Side
 
@@ -41,11 +43,11 @@ class Stream:
 
     def find(self, end: bytes, most: int = 0, begin: int = 0) -> Steps[int]:
         """Wait for `end` within `most` bytes from `begin`; return where it ends, or -1 if the stream ended before."""
-        most = min(most or self.limit, self.limit)
+        last = min(begin + (most or self.limit), self.limit)
         searched = begin
-        while (at := self.received.find(end, searched, begin + most)) < 0:
-            if len(self.received) >= begin + most:
-                raise Broken(f"no end within {most} bytes", begin + most)
+        while (at := self.received.find(end, searched, last)) < 0:
+            if len(self.received) >= last:
+                raise Broken(f"no end within {last - begin} bytes", last)
             if self.is_ended:
                 return -1
             searched = max(begin, len(self.received) - len(end) + 1)
@@ -76,6 +78,11 @@ class StreamCodec(Codec):
         """Read one frame, or a few, of a stream that has at least a byte; raises Broken."""
         raise NotImplementedError
 
+    def secrets(self, side: Side, data: bytes) -> tuple[slice, ...]:
+        """Return the secret parts of a frame, which may be cut off; asked also for one that turned out to be bad."""
+        del side, data
+        return ()
+
     def feed(self, side: Side, data: bytes, *, message: bool = False) -> Iterator[Frame]:
         del message  # a frame may be in several messages, and a message may have several
         self._streams[side].received += data
@@ -101,7 +108,8 @@ class StreamCodec(Codec):
                     yield None
         except Broken as error:
             if error.size:
-                yield bad(side, stream.take(error.size), str(error))
+                data = stream.take(error.size)
+                yield bad(side, data, str(error))._replace(secrets=self.secrets(side, data))
         while stream.received or not stream.is_ended:
             if stream.received:
                 yield raw(side, stream.take(len(stream.received)))
@@ -122,6 +130,14 @@ def raw(side: Side, data: bytes, summary: str = "") -> Frame:
 def kind_of(side: Side) -> FrameKind:
     """Return what a frame is where the client asks and the server replies, and no more is known."""
     return FrameKind.REQUEST if side is Side.CLIENT else FrameKind.REPLY
+
+
+def confirm(fields: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Raise CodecError for a field that the frame to be made does not have."""
+    for name, value in fields.items():
+        if name not in found or found[name] != value:
+            has = f"has {found[name]!r}" if name in found else "has none"
+            raise CodecError(f"the field {name!r} cannot be {value!r}: the message, as its body is, {has}")
 
 
 def shortened(text: str | bytes, most: int = 200) -> str:
