@@ -60,6 +60,7 @@ PURE = [f"core.{name}" for name in VOCABULARY] + [
     "core.inventory.holders",
     "core.inventory.processlist",
     *(name for name in MODULES if name.startswith("core.codecs")),
+    "core.traffic.faults",
     "core.security.sids",
     "core.security.sddl",
     "core.security.access_check",
