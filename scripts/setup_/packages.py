@@ -1,8 +1,9 @@
-"""What is installed from requirements.lock, for this system and for Windows, and which steps a command needs."""
+"""What is installed from the lock files, for this system and for Windows, and which steps a command needs."""
 
 import importlib.util
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +121,32 @@ def make_site_packages(path: Path, *names: str) -> None:
     run_quietly("compiling packages", *windows_command(PYTHON), *compile_all, **wine_process_options())
 
 
+# ---- for Node.js ----------------------------------------------------------------------------------------------------
+
+
+NODE_PEERS = ROOT / "tests" / "interop" / "peers" / "node"
+NODE = DEV / "node"
+
+
+def make_node_modules(path: Path) -> None:
+    """Install the packages of Node.js that tests connect with, as their lock file pins them."""
+    for name in ("package.json", "package-lock.json"):
+        shutil.copyfile(NODE_PEERS / name, path / name)
+    options = ("--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--prefix", path)
+    run_quietly("installing packages for Node.js", shutil.which("npm") or "npm", "ci", *options)
+
+
+def node_step() -> Step:
+    """Describe the step that installs them; where there is no npm, the tests that need them are skipped."""
+    step = directory_step(
+        "installing packages for Node.js",
+        NODE,
+        lambda: (NODE_PEERS / "package-lock.json").read_text(encoding="utf-8"),
+        make_node_modules,
+    )
+    return step._replace(done=lambda: shutil.which("npm") is None or step.done())
+
+
 # ---- what is needed where -------------------------------------------------------------------------------------------
 
 
@@ -135,10 +162,11 @@ WINDOWS_PYTHON = (
     directory_step("installing Windows' Python", WINDOWS, lambda: lock_entries(WINDOWS_SOURCE), make_windows_python),
 )
 PACKAGES = directory_step("installing packages for Windows", SITE_PACKAGES, lock_entries, make_site_packages)
-IN_WINE = (*WINDOWS_PYTHON, PACKAGES)
+NODE_PACKAGES = node_step()
+IN_WINE = (*WINDOWS_PYTHON, PACKAGES, NODE_PACKAGES)
 TOOLS = venv_step("installing tools", VENV, lock_entries, make_venv if sys.platform == "win32" else make_tools)
-RUNNING = (TOOLS,) if sys.platform == "win32" else IN_WINE
-CHECKING = (TOOLS,) if sys.platform == "win32" else (*IN_WINE, TOOLS)
+RUNNING = (TOOLS, NODE_PACKAGES) if sys.platform == "win32" else IN_WINE
+CHECKING = RUNNING if sys.platform == "win32" else (*IN_WINE, TOOLS)
 
 
 def for_pipectl(path: Path, whole: Step, fill: Callable[..., None]) -> Step:
