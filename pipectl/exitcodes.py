@@ -38,7 +38,7 @@ MEANINGS = {
     ExitCode.STATE: "not possible with this type, mode or state of the pipe",
     ExitCode.PARTIAL: "partial result",
     ExitCode.UNSUPPORTED: "not supported on this system",
-    ExitCode.FAILED_CHECK: "a check failed (`selftest`)",
+    ExitCode.FAILED_CHECK: "a check failed (`selftest`), or a conversation is not the recorded one (`replay`)",
     ExitCode.INTERRUPTED: "interrupted by Ctrl+C or Ctrl+Break",
 }
 
@@ -78,6 +78,7 @@ _BY_ERROR: dict[type[errors.PipeError], ExitCode] = {
     errors.ProgramNotFoundError: ExitCode.USAGE,
     errors.UnsupportedError: ExitCode.UNSUPPORTED,
     errors.CheckFailedError: ExitCode.FAILED_CHECK,
+    errors.RecordingError: ExitCode.USAGE,
 }
 
 

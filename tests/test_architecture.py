@@ -69,6 +69,9 @@ PURE = [f"core.{name}" for name in VOCABULARY] + [
     "core.pipe.framing",
     "core.pipe.memory",
     "core.checks.claims",
+    "core.recording.conversation",
+    "core.recording.recorder",
+    "core.recording.recording",
 ]
 
 

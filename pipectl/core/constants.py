@@ -97,6 +97,8 @@ class FileFlags(IntFlag):
     """`dwFlagsAndAttributes` of CreateFile, without the security bits of `Sqos`."""
 
     NONE = 0x0
+    # A link itself is opened, and not what it leads to.
+    OPEN_REPARSE_POINT = 0x0020_0000
     BACKUP_SEMANTICS = 0x0200_0000
     OVERLAPPED = 0x4000_0000
     WRITE_THROUGH = 0x8000_0000

@@ -19,6 +19,8 @@ The hierarchy; each class in parentheses is a second base class, so that `except
   + ProgramNotFoundError (FileNotFoundError)    program not found
   + UnsupportedError                            not supported on this system
   + CheckFailedError                            a check of the system found a problem
+    - MismatchError                             a conversation is not the one that was recorded
+  + RecordingError (ValueError)                 the file is not a recording that can be read
 
 An error has the Win32 function that failed, the pipe or other subject, the code and its symbol. Hints on what to try
 next are in `pipectl.hints`, for the command line.
@@ -167,6 +169,24 @@ class UnsupportedError(PipeError):
 
 class CheckFailedError(PipeError):
     """A check completed and found a problem."""
+
+
+class MismatchError(CheckFailedError):
+    """A conversation is not the one that was recorded; `difference` is a unified diff of the first difference."""
+
+    def __init__(self, reason: str, difference: str = "") -> None:
+        super().__init__(reason, topic="mismatch")
+        self.difference = difference
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, (self.reason, self.difference)))
+
+
+class RecordingError(PipeError, ValueError):
+    """The file is not a recording, or one of a version that is not known here."""
+
+    def __init__(self, reason: str, *, subject: str | None = None) -> None:
+        super().__init__(reason, subject=subject, topic="recording")
 
 
 class PartialResultError(PipeError):

@@ -64,6 +64,9 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
 `selftest`
     objects: one per claim, and a summary
     schema: selftest
+a recording
+    objects: one for each event, in a file
+    schema: recording
 any
     objects: a note or a warning, on stderr
     schema: message

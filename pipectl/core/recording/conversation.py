@@ -1,0 +1,205 @@
+"""`Conversation`: one client's data, decoded into frames and with its secrets masked, before it is shown or recorded.
+
+A secret may be cut into several reads. So a read is given out once frames cover all its bytes, which the codec sees to:
+it holds back at most one frame of each side. Without a codec every read is given out at once.
+"""
+
+import re
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from pipectl.core.codecs.base import Codec, Frame, FrameKind, Side
+
+from .recording import Said
+
+# What every masked byte becomes. A mask is as long as what it hides, so that lengths in the data stay true.
+_MASK = b"*"
+# Requests that wait for their reply, at most: who never gets one does not take memory for ever.
+_MOST_OPEN = 10_000
+# Shorter secrets are not looked for in texts, where they may stand for something else.
+_SHORTEST = 4
+
+
+class Decoded(NamedTuple):
+    """A frame of a client's conversation, masked, and when its last byte came."""
+
+    t: float
+    client: int
+    frame: Frame
+    # Of a reply: its request, and the seconds since that.
+    request: "Decoded | None" = None
+
+    @property
+    def seconds(self) -> float | None:
+        """Return the seconds between a reply and its request."""
+        return None if self.request is None else self.t - self.request.t
+
+
+class Mask:
+    """Masks secrets: those that codecs know, and the matches of regular expressions, or of the groups in them."""
+
+    def __init__(self, patterns: Sequence[str] = (), *, shows_secrets: bool = False) -> None:
+        """Raises `re.error` for a pattern that is not a regular expression of Python."""
+        self.patterns = tuple(patterns)
+        self.shows_secrets = shows_secrets
+        self._compiled = [re.compile(pattern.encode()) for pattern in patterns]
+
+    def frame(self, frame: Frame) -> Frame:
+        """Return a frame without its secrets."""
+        spans = [] if self.shows_secrets else [one.indices(len(frame.data))[:2] for one in frame.secrets]
+        spans += self._matches(frame.data)
+        in_body = self._matches(frame.body)
+        if not (spans or in_body):
+            return frame
+        found = {frame.data[start:end] for start, end in spans} | {frame.body[start:end] for start, end in in_body}
+        hidden = sorted((one for one in found if len(one) >= _SHORTEST), key=len, reverse=True)
+        words = {one.decode(errors="replace"): "*" * len(one) for one in hidden}
+        body = _masked(frame.body, in_body)
+        for one in hidden:
+            body = body.replace(one, _MASK * len(one))
+        return frame._replace(
+            data=_masked(frame.data, spans),
+            body=body,
+            summary=_without(frame.summary, words),
+            fields=_without(frame.fields, words),
+        )
+
+    def _matches(self, data: bytes) -> list[tuple[int, int]]:
+        return [
+            match.span(group)
+            for pattern in self._compiled
+            for match in pattern.finditer(data)
+            for group in (range(1, pattern.groups + 1) if pattern.groups else (0,))
+            if match.start(group) < match.end(group)
+        ]
+
+
+def _masked(data: bytes, spans: Sequence[tuple[int, int]]) -> bytes:
+    masked = bytearray(data)
+    for start, end in spans:
+        masked[start:end] = _MASK * max(0, end - start)
+    return bytes(masked)
+
+
+def _without(value: Any, words: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        for word, mask in words.items():
+            value = value.replace(word, mask)
+        return value
+    if isinstance(value, Mapping):
+        return {key: _without(one, words) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without(one, words) for one in value]
+    return value
+
+
+class Pieces(Codec):
+    """What is read, as it was read: no codec at all."""
+
+    name = "none"
+    title = "bytes as they are read"
+
+    def feed(self, side: Side, data: bytes, *, message: bool = False) -> Iterator[Frame]:  # noqa: ARG002
+        """Yield one frame."""
+        if data:
+            yield Frame(side, data, data)
+
+    def end(self, side: Side) -> Iterator[Frame]:  # noqa: ARG002
+        """Yield nothing: nothing was kept."""
+        return iter(())
+
+
+# Chooses the codec of a conversation by what is said first.
+Choose = Callable[[Side, bytes], Codec]
+
+
+class Conversation:
+    """Decodes and masks what one client and its server say."""
+
+    def __init__(
+        self, client: int, choose: Choose, mask: Mask, *, failed: Callable[[Exception], None] = lambda _error: None
+    ) -> None:
+        """`failed` is told of an exception in the codec, whose frames are raw from there on."""
+        self.client = client
+        self._choose = choose
+        self._mask = mask
+        self._failed = failed
+        self._codec: Codec | None = None
+        # What is not given out yet, and the masked bytes of each side that are for it.
+        self._waiting: deque[Said] = deque()
+        self._ready = {Side.CLIENT: bytearray(), Side.SERVER: bytearray()}
+        self._requests: dict[Side, OrderedDict[str | int, Decoded]] = {side: OrderedDict() for side in Side}
+        self._count = 0
+
+    def hear(self, said: Said, *, is_message: bool = False) -> Iterator[Said | Decoded]:
+        """Yield the frames that are complete now, and what can be recorded now, each masked and in order."""
+        if self._codec is None and said.data:
+            self._codec = self._choose(said.side, said.data[:64])
+        self._waiting.append(said)
+        if self._codec is not None and said.data:
+            yield from self._taken(said, partial(self._codec.feed, said.side, said.data, message=is_message))
+        if self._codec is not None and said.is_end and not is_message:
+            yield from self._taken(said, partial(self._codec.end, said.side))
+        yield from self._given_out()
+
+    def end(self, t: float) -> Iterator[Said | Decoded]:
+        """Yield what is left, because the connection is over."""
+        for side in Side:
+            if self._codec is None:
+                break
+            said = Said(t, self.client, side, b"")
+            yield from self._taken(said, partial(self._codec.end, side))
+            if rest := self._unframed(side):
+                yield self._decoded(said, Frame(side, rest, rest))
+        yield from self._given_out()
+
+    def _taken(self, said: Said, frames: Callable[[], Iterator[Frame]]) -> Iterator[Decoded]:
+        """Yield frames, masked; if the codec fails, its side's bytes in one, and no codec decodes from there on."""
+        try:
+            found = list(frames())
+        except Exception as error:  # noqa: BLE001 - a codec of somebody else's must not stop the relay
+            self._codec, found = Pieces(), []
+            self._failed(error)
+            for side in Side:
+                if rest := self._unframed(side):
+                    yield self._decoded(said, Frame(side, rest, rest, FrameKind.RAW))
+        for frame in found:
+            yield self._decoded(said, frame)
+
+    def _unframed(self, side: Side) -> bytes:
+        data = b"".join(one.data for one in self._waiting if one.side is side)
+        return data[len(self._ready[side]) :]
+
+    def _decoded(self, said: Said, frame: Frame) -> Decoded:
+        frame = self._mask.frame(frame)
+        self._ready[frame.side] += frame.data
+        one = Decoded(said.t, self.client, frame)
+        if frame.kind is FrameKind.REQUEST:
+            self._count += 1
+            asked = self._requests[frame.side]
+            asked[self._count if frame.ident is None else frame.ident] = one
+            if len(asked) > _MOST_OPEN:
+                asked.popitem(last=False)
+        elif frame.kind in (FrameKind.REPLY, FrameKind.ERROR):
+            return one._replace(request=self._request_of(frame))
+        return one
+
+    def _request_of(self, frame: Frame) -> Decoded | None:
+        asked = self._requests[frame.side.other]
+        if frame.ident is not None:
+            return asked.pop(frame.ident, None)
+        first = next((key for key in asked if isinstance(key, int)), None)
+        return None if first is None else asked.pop(first)
+
+    def _given_out(self) -> Iterator[Said]:
+        while self._waiting:
+            said = self._waiting[0]
+            ready = self._ready[said.side]
+            if len(ready) < len(said.data):
+                return
+            self._waiting.popleft()
+            data = bytes(ready[: len(said.data)])
+            del ready[: len(said.data)]
+            yield said._replace(data=data)

@@ -1,0 +1,112 @@
+"""`Recorder`: writes a recording to a file, one write for each line, and begins new files where that is asked for."""
+
+import errno
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import PurePath
+from typing import NamedTuple, Protocol
+
+from pipectl.core.constants import parse_size
+
+from .recording import Closed, Event, Header, Opened, event_line, header_line
+
+
+class File(Protocol):
+    """A file without a buffer, as `io.FileIO` is."""
+
+    def write(self, data: bytes, /) -> int | None:
+        """Write as much as there is room for, and return how many bytes that is."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+# Makes a file, which must not exist; or, with True, opens one whose end is written to. Raises OSError.
+OpenFile = Callable[[str, bool], File]
+
+
+class RecordLimit(NamedTuple):
+    """How large a file may become before the next one is begun, in bytes, and how many are kept; None is all."""
+
+    size: int
+    files: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "RecordLimit":
+        """Return the limit that a text such as `64m` or `64m:5` means; raises ValueError."""
+        size, colon, files = text.partition(":")
+        if colon and not (files.isascii() and files.isdecimal() and 0 < int(files) < 1_000_000):
+            raise ValueError(f"invalid number of files {files!r}: use SIZE:FILES, such as 64m:5")
+        limit = cls(parse_size(size), int(files) if colon else None)
+        if not limit.size:
+            raise ValueError("a file of no bytes holds no recording")
+        return limit
+
+
+class Recorder:
+    """Writes events to a file from its creation to `close`; raises OSError when a line cannot be written whole."""
+
+    def __init__(
+        self, path: str, header: Header, open_file: OpenFile, *, appends: bool = False, limit: RecordLimit | None = None
+    ) -> None:
+        self._path = path
+        self._header = header
+        self._open_file = open_file
+        self._limit = limit
+        # The files of this recorder that are kept, and the number of the last.
+        self._files = [path]
+        self._number = 1
+        self._size = 0
+        self._has_events = False
+        # Of clients that are connected: a file that is begun later tells of them too.
+        self._connected: dict[int, Opened] = {}
+        self._file = open_file(path, appends)
+        self._begin()
+
+    def write(self, event: Event) -> None:
+        """Write an event, in the next file if this one would become too large."""
+        line = event_line(event)
+        if self._limit is not None and self._has_events and self._size + len(line) > self._limit.size:
+            self._begin_next()
+        match event:
+            case Opened():
+                self._connected[event.client] = event
+            case Closed():
+                self._connected.pop(event.client, None)
+        self._write(line)
+        self._has_events = True
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _begin(self) -> None:
+        self._size = 0
+        self._has_events = False
+        self._write(header_line(self._header))
+        for opened in self._connected.values():
+            self._write(event_line(opened))
+
+    def _begin_next(self) -> None:
+        self._file.close()
+        path = PurePath(self._path)
+        while True:
+            self._number += 1
+            name = str(path.with_name(f"{path.stem}.{self._number}{path.suffix}"))
+            try:
+                self._file = self._open_file(name, False)
+            except FileExistsError:
+                continue
+            break
+        self._files.append(name)
+        if self._limit is not None and self._limit.files is not None and len(self._files) > self._limit.files:
+            with suppress(OSError):
+                os.remove(self._files.pop(0))  # noqa: PTH107 - its own file, by the name that it was made with
+        self._begin()
+
+    def _write(self, line: bytes) -> None:
+        count = self._file.write(line)
+        self._size += len(line)
+        if count != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
