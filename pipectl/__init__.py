@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from .core.constants import Sqos, Wait
     from .core.errors import (
         CheckFailedError,
+        CodecError,
         ConnectionUnusableError,
         FrameError,
         InvalidPipeNameError,
         MessageTooLongError,
+        MismatchError,
         OperationAbortedError,
         PartialResultError,
         PeerMismatchError,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
         PipeStateError,
         PipeTimeoutError,
         ProgramNotFoundError,
+        RecordingError,
         UnsupportedError,
     )
     from .core.inventory.peers import Expected
@@ -45,6 +48,7 @@ __all__ = [
     "LATER",
     "CheckFailedError",
     "Client",
+    "CodecError",
     "Connection",
     "ConnectionUnusableError",
     "Expected",
@@ -52,6 +56,7 @@ __all__ = [
     "Framing",
     "InvalidPipeNameError",
     "MessageTooLongError",
+    "MismatchError",
     "OperationAbortedError",
     "PartialResultError",
     "PeerMismatchError",
@@ -65,6 +70,7 @@ __all__ = [
     "PipeStateError",
     "PipeTimeoutError",
     "ProgramNotFoundError",
+    "RecordingError",
     "Reply",
     "ServerEvents",
     "Sqos",

@@ -78,6 +78,7 @@ _BY_ERROR: dict[type[errors.PipeError], ExitCode] = {
     errors.ProgramNotFoundError: ExitCode.USAGE,
     errors.UnsupportedError: ExitCode.UNSUPPORTED,
     errors.CheckFailedError: ExitCode.FAILED_CHECK,
+    errors.CodecError: ExitCode.USAGE,
     errors.RecordingError: ExitCode.USAGE,
 }
 

@@ -257,8 +257,8 @@ def _check_linear(codec: type[Codec], side: Side, data: bytes) -> None:
         for piece in (64, 1 << 16):
             if _is_slow(codec, side, make, piece):
                 raise AssertionError(
-                    f"{codec.__qualname__} is not linear: four times the input takes over {_MOST_SLOWER} times as long, "
-                    f"in pieces of {piece}; the {side} sends {what}; the sample is {_shown(data)}"
+                    f"{codec.__qualname__} is not linear: 4 times the input takes over {_MOST_SLOWER} times as long: "
+                    f"pieces of {piece}; the {side} sends {what}; the sample is {_shown(data)}"
                 )
 
 

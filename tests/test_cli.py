@@ -45,6 +45,9 @@ ENDS = {
     errors.InvalidPipeNameError: 2,
     errors.ProgramNotFoundError: 2,
     errors.UnsupportedError: 11,
+    errors.CodecError: 2,
+    errors.RecordingError: 2,
+    errors.MismatchError: 12,
     errors.CheckFailedError: 12,
 }
 
@@ -73,7 +76,9 @@ def test_every_error_of_the_tree_has_its_exit_code() -> None:
 
 @pytest.mark.parametrize("kind", ENDS, ids=lambda kind: kind.__name__)
 def test_an_error_ends_in_its_exit_code_and_in_words(pipectl: Pipectl, failing: Failing, kind: type) -> None:
-    failing(kind("it did not work", pipe=r"\\.\pipe\x"))
+    error = kind("it did not work")
+    error.subject = r"\\.\pipe\x"
+    failing(error)
     result = pipectl("wait", "x")
     assert (result.exit_code, result.stdout) == (ENDS[kind], b"")
     assert result.stderr.startswith(r"error: \\.\pipe\x: it did not work")

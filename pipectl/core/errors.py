@@ -179,7 +179,7 @@ class MismatchError(CheckFailedError):
         self.difference = difference
 
     def __str__(self) -> str:
-        return "\n".join(filter(None, (self.reason, self.difference)))
+        return "\n".join(filter(None, (super().__str__(), self.difference)))
 
 
 class RecordingError(PipeError, ValueError):
