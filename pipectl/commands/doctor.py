@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipectl.core.security.access_check import Judgement, Token
     from pipectl.output import Record
 
-_WORDS = {"ok": "ok", "problem": "PROBLEM", "note": "note", "unknown": "not looked at", "skipped": "not looked at"}
+_WORDS = {"ok": "ok", "problem": "PROBLEM", "note": "note", "unknown": "not checked", "skipped": "not checked"}
 _TYPES = {"message": True, "byte": False}
 
 
@@ -106,7 +106,7 @@ def command(
     if fix:
         output.data.event({}, f"fix: {fix['text']}")
         if fix["sddl"]:
-            output.data.event({}, f"access list that would do: {fix['sddl']}")
+            output.data.event({}, f"suggested access list: {fix['sddl']}")
     return exit_code
 
 
@@ -123,7 +123,7 @@ def _table(checks: "Sequence[Check]", *, is_long: bool) -> "Record":
 
 
 def _fix(diagnosis: "Diagnosis") -> dict[str, Any] | None:
-    """Return what to try: a sentence, the command in it, and an access list that would do."""
+    """Return what to try: a sentence, the command in it, and an suggested access list."""
     from pipectl.hints import fix_for
 
     problem = diagnosis.problem

@@ -87,7 +87,7 @@ def test_details_and_what_was_skipped_are_shown_with_verbose(pipe_name: str, pip
     with PipeServer(pipe_name, echo):
         short, long = (pipectl("doctor", pipe_name, *options).text for options in ([], ["-v"]))
     assert "\nanswer" not in short
-    assert "\nanswer  not looked at  nothing was asked\n" in long
+    assert "\nanswer  not checked  nothing was sent\n" in long
     assert long.count("\n") > short.count("\n") + 2
 
 
@@ -209,7 +209,7 @@ def test_a_server_that_does_not_read_is_told_and_not_opened(pipe_name: str, pipe
     holding("connect", pipe_name, "1", "1234")
     found = pipectl("doctor", pipe_name, "--json").object
     assert (found["exit_code"], found["verdict"], found["cause"]) == (6, "stuck", "not-reading")
-    assert f"4 bytes wait unread for process {server.pid}" in found["summary"]
+    assert f"4 bytes unread for process {server.pid}" in found["summary"]
     assert statuses(found)["open"] == "skipped"
 
 
@@ -295,7 +295,7 @@ def test_processes_that_may_not_be_looked_into_are_said_and_not_guessed(
     assert (found["exit_code"], found["verdict"], found["cause"]) == (10, "partial", "not-seen")
     unknown = {check for check, status in statuses(found).items() if status == "unknown"}
     assert unknown == {"server", "access", "flow", "kind"}
-    assert "may not be looked into" in text_of(found, "server")
+    assert "could not be inspected" in text_of(found, "server")
 
 
 @pytest.mark.usefixtures("monkeypatch")  # what is refused is refused in this process

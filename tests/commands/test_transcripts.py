@@ -295,7 +295,7 @@ security sddl     O:BAG:SYD:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;0x12019b;;;BU)
         "selftest --only W12",
         """
 id   verdict  answer                             note  claim
-W12  holds    2 231 230 234 232 233 109 535 536        Nine situations have the codes that pipectl's errors stand for.
+W12  holds    2 231 230 234 232 233 109 535 536        Nine situations return the error codes that pipectl's errors are based on.
 """,
         "1 hold\n",
     ),
@@ -325,17 +325,17 @@ name    ok       \\.\pipe\svc
 place   ok       this computer
 exists  ok       3 instances, no limit
 server  ok       process 4312, svc.exe, service SvcHost, NT AUTHORITY\SYSTEM
-access  PROBLEM  you (VM\user, medium integrity, not elevated) may read, and not write
-                   1 SYSTEM: full control (is another's)
-                   2 Administrators: full control (counts only to deny: not elevated)
-                   3 Everyone: read (counts)
+access  PROBLEM  you (VM\user, medium integrity, not elevated) may read but not write
+                   1 SYSTEM: full control (another account's)
+                   2 Administrators: full control (applies only to deny: not elevated)
+                   3 Everyone: read (applies)
 room    ok       an instance is free
-flow    ok       nothing waits to be read by the server
-open    note     denied, as the check of access says (ERROR_ACCESS_DENIED, 5)
+flow    ok       the server has no unread data
+open    note     denied; see the check `access` (ERROR_ACCESS_DENIED, 5)
 kind    ok       a message pipe
-verdict: access denied: only administrators may read and write, and this is not elevated
+verdict: access denied: only administrators may read and write, and this process is not elevated
 fix: Run the program as administrator: `powershell Start-Process powershell -Verb RunAs`
-access list that would do: D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x120089;;;WD)(A;;0x12019b;;;S-1-5-21-1-2-3-1001)
+suggested access list: D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x120089;;;WD)(A;;0x12019b;;;S-1-5-21-1-2-3-1001)
 """,
         exit_code=5,
     ),

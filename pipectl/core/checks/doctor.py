@@ -1,7 +1,7 @@
-"""Why a pipe cannot be opened, or made: checks in a fixed order, of which the first problem is the verdict.
+"""Why a pipe cannot be opened or created: checks in a fixed order; the first problem is the verdict.
 
-A function of plain values, which asks no system: `doctor_facts` gathers them. What this user may not see is said to be
-unknown, and never guessed. What came of opening the pipe counts more than what should come of it.
+`diagnose` is a pure function of the facts that `doctor_facts` gathers. What this user may not see is reported as
+unknown, never guessed. The result of opening the pipe outweighs what the checks predict.
 """
 
 from collections import Counter
@@ -19,13 +19,13 @@ from .doctor_model import Cause, Check, Facts, Mode, Outcome, Problem, Status, o
 from .doctor_names import in_the_way, known_pipe, like
 from .doctor_remote import check_remote
 
-# After these the pipe is opened, although something seems wrong: that tells whether it is.
+# Problems of these checks do not prevent the attempt to open the pipe, which shows whether they are real.
 _TELLING = ("exists", "access", "room", "host", "smb")
-# What CreateFile gives where there is no such pipe, or another one is in the way.
+# The error codes of CreateFile if there is no such pipe, or if another pipe's name hides it.
 _NOT_FOUND = (WinError.FILE_NOT_FOUND, WinError.INVALID_NAME)
-# The name of the token, see `tokens.constructed`, that clients of other computers have.
+# The name in `tokens.constructed` of the token that clients on other computers have.
 _NETWORK_LOGON = "network"
-# Names below this one are for those whom the next part names.
+# Only the group in the next part of the name may create pipes below this prefix.
 _PROTECTED = "PROTECTEDPREFIX\\"
 _PROTECTED_FOR = {
     "ADMINISTRATORS": ADMINISTRATORS,
@@ -45,7 +45,7 @@ class Diagnosis(NamedTuple):
 
     @property
     def error(self) -> PipeError | None:
-        """The error that the verdict is, for a program to raise; None if the pipe can be opened."""
+        """The error for a program to raise; None if the pipe can be opened."""
         kind = self.outcome.error
         return (
             None if kind is None else kind(self.summary, pipe=self.pipe, code=self.problem.code if self.problem else 0)
@@ -53,7 +53,7 @@ class Diagnosis(NamedTuple):
 
 
 def diagnose(facts: Facts) -> Diagnosis:
-    """Check what is known of a pipe, and tell what keeps it from being opened, or from being made."""
+    """Return the checks of a pipe, and the reason why it cannot be opened or created."""
     checks = tuple(_checks_to_serve(facts) if facts.serves else _checks_to_open(facts))
     found = next((check.problem for check in checks if check.problem), None)
     if found:
@@ -61,7 +61,7 @@ def diagnose(facts: Facts) -> Diagnosis:
     verb = "made" if facts.serves else "opened"
     unknown = [check.id for check in checks if check.status is Status.UNKNOWN]
     if unknown and not (facts.is_open and (facts.reply or not facts.asks)):
-        summary = f"nothing wrong was found, but {_joined(unknown)} could not be looked at"
+        summary = f"nothing wrong was found, but {_joined(unknown)} could not be checked"
         missing = Problem(Outcome.PARTIAL, Cause.NOT_SEEN, summary)
         return Diagnosis(facts.pipe, Outcome.PARTIAL, summary, checks, missing)
     whom = "" if facts.who is None else f" by {facts.subject}"
@@ -70,7 +70,7 @@ def diagnose(facts: Facts) -> Diagnosis:
 
 
 def would_tell(diagnosis: Diagnosis) -> bool:
-    """Return whether to open the pipe would tell more: not if a client is known to get nowhere once it is open."""
+    """Return whether opening the pipe would add information: not if a known problem remains after opening it."""
     return all(check.problem is None or check.id in _TELLING for check in diagnosis.checks)
 
 
@@ -142,13 +142,13 @@ def _app_place(facts: Facts) -> Check | None:
 def _exists(facts: Facts) -> Check:
     was_found = None if facts.opening is None else facts.opening.code not in _NOT_FOUND
     if facts.is_there is None and was_found is None:
-        return Check("exists", Status.UNKNOWN, "whether there is such a pipe could not be asked")
-    # WaitNamedPipe tells of `a` where it is asked for `a\b`.
+        return Check("exists", Status.UNKNOWN, "whether the pipe exists could not be determined")
+    # For `a\b`, WaitNamedPipe may report the state of the pipe `a`.
     if not facts.is_there or _is_shadowed(facts):
         if not was_found:
             return _absent(facts)
         if facts.is_there is False:
-            return Check("exists", Status.NOTE, "no pipe of this name is listed, and there is one: an alias")
+            return Check("exists", Status.NOTE, "the pipe exists but is not listed: the name is an alias")
     holders = facts.holders
     if kept := _name_kept(facts):
         return kept
@@ -166,13 +166,13 @@ def _is_shadowed(facts: Facts) -> bool:
 
 
 def _name_kept(facts: Facts) -> Check | None:
-    """Return what is wrong if only clients of a server that has ended still keep the name (so NT does it)."""
+    """Return the problem if only clients of a server that has ended keep the name, as they do on NT."""
     was_not_found = facts.opening is not None and facts.opening.code == WinError.FILE_NOT_FOUND
     keepers = sorted({end.pid for end in facts.ends(is_server=False)})
     is_left = facts.holders is not None and facts.holders.is_complete and keepers and not facts.ends(is_server=True)
     if not was_not_found and not is_left:
         return None
-    who = f", and {_processes(keepers)} keeps its name" if keepers else ", and somebody keeps its name"
+    who = f", and {_processes(keepers)} keeps its name" if keepers else ", and some process keeps its name"
     value = str(keepers[0]) if keepers else None
     return problem("exists", Outcome.ABSENT, Cause.NAME_KEPT, f"its server has ended{who}", value=value)
 
@@ -181,7 +181,7 @@ def _absent(facts: Facts) -> Check:
     names = facts.names or ()
     shadow = in_the_way(facts.pipe, names)
     if shadow:
-        text = f"there is no such pipe, and can be none while there is one named {shadow}"
+        text = f"there is no such pipe, and there can be none while a pipe exists with the name {shadow}"
         return problem("exists", Outcome.ABSENT, Cause.SHADOWED, text, value=shadow)
     known = known_pipe(facts.pipe)
     if known:
@@ -220,7 +220,7 @@ def _server(facts: Facts) -> Check:
     stuck = live and facts.suspended.issuperset(live)
     details = [facts.program(pid) for pid in live]
     if stuck:
-        text = f"{_processes(live)} is suspended, and answers nobody"
+        text = f"{_processes(live)} is suspended and does not respond"
         return problem("server", Outcome.STUCK, Cause.SUSPENDED, text, details=details, value=str(live[0]))
     known = [facts.processes[pid] for pid in live if pid in facts.processes]
     if len({(process.image, process.user) for process in known}) > 1:
@@ -236,7 +236,7 @@ def _ended(facts: Facts, kept: dict[int, list[int]]) -> Check:
     maker, keepers = next(iter(kept.items()))
     are_children = all(pid in facts.running and facts.running[pid].parent == maker for pid in keepers)
     who = f"its child{'ren' if len(keepers) > 1 else ''} " if are_children else ""
-    text = f"its server, process {maker}, has ended, and {who}{_processes(keepers)} keeps it: nobody answers"
+    text = f"its server, process {maker}, has ended, and {who}{_processes(keepers)} keeps it open: no server responds"
     return problem("server", Outcome.ENDED, Cause.SERVER_ENDED, text, value=str(keepers[0]))
 
 
@@ -244,12 +244,14 @@ def _told_server(facts: Facts) -> Check:
     if facts.opening is not None and facts.opening.server is not None:
         return Check("server", Status.OK, facts.program(facts.opening.server))
     if facts.holders is None:
-        return Check("server", Status.UNKNOWN, "this system does not tell who holds pipes")
+        return Check("server", Status.UNKNOWN, "this system does not report which processes have pipes open")
     reasons = [
-        *([f"{_counted(facts.unseen, 'process')} may not be looked into"] if facts.unseen else []),
-        *([f"{_counted(facts.unanswered, 'handle')} gave no answer in time"] if facts.unanswered else []),
+        *([f"{_counted(facts.unseen, 'process')} could not be inspected"] if facts.unseen else []),
+        *([f"{_counted(facts.unanswered, 'handle')} did not respond in time"] if facts.unanswered else []),
     ]
-    return Check("server", Status.UNKNOWN, f"not known: {_joined(reasons) or 'who holds its ends cannot be seen'}")
+    return Check(
+        "server", Status.UNKNOWN, f"not known: {_joined(reasons) or 'which processes have it open cannot be seen'}"
+    )
 
 
 # Whether it has room, and whether it reads
@@ -260,7 +262,7 @@ def _room(facts: Facts) -> Check:
     details = tuple(f"{count} {state}" for state, count in sorted(states.items()))
     if facts.is_free is None:
         if facts.opening is None or facts.opening.code == WinError.PIPE_BUSY:
-            return Check("room", Status.UNKNOWN, "whether an instance is free could not be asked", details)
+            return Check("room", Status.UNKNOWN, "whether an instance is free could not be determined", details)
         return Check("room", Status.OK, "an instance was free", details)
     if facts.is_free or facts.is_open:
         return Check("room", Status.OK, "an instance is free", details)
@@ -270,16 +272,18 @@ def _room(facts: Facts) -> Check:
         text = f"{_counted(idle, 'instance')} has no client, and its server does not wait for one"
         cause, why = Cause.NOT_LISTENING, f"{text} (ConnectNamedPipe)"
     elif states["closing"]:
-        text = f"the client of {_counted(states['closing'], 'instance')} has left, and the server has not noticed"
+        text = (
+            f"the client of {_counted(states['closing'], 'instance')} has left, but the server has not disconnected it"
+        )
         cause, why = Cause.CLIENT_LEFT, text
     else:
-        text = f"every instance is taken{f' by {_joined(lines)}' if lines else ''}"
+        text = f"all instances are in use{f' by {_joined(lines)}' if lines else ''}"
         cause, why = Cause.FULL, text
     return problem("room", Outcome.BUSY, cause, f"busy: {why}", text=why, details=[*details, *lines], value=value)
 
 
 def _takers(facts: Facts) -> tuple[list[str], str | None]:
-    """Return the clients in words, those with the most connections first, and the number of the first."""
+    """Return the clients in words, those with the most connections first, and the process id of the first."""
     clients = [end for end in facts.ends(is_server=False) if end.state != "closing"]
     counts = Counter(end.pid for end in clients)
     lines = [
@@ -293,14 +297,14 @@ def _flow(facts: Facts) -> Check:
     waiting = [end for end in connected if end.unread]
     if not waiting:
         if facts.holders is None or not facts.holders.is_complete:
-            return Check("flow", Status.UNKNOWN, "what waits to be read cannot be seen of every instance")
-        return Check("flow", Status.OK, "nothing waits to be read by the server")
+            return Check("flow", Status.UNKNOWN, "the unread data of some instances cannot be seen")
+        return Check("flow", Status.OK, "the server has no unread data")
     if facts.unread_later is None:
-        return Check("flow", Status.UNKNOWN, f"{_bytes(waiting)} for the server; there was no time to look again")
+        return Check("flow", Status.UNKNOWN, f"{_bytes(waiting)} for the server; there was no time for a second look")
     stuck = [end for end in waiting if facts.unread_later.get((end.pid, end.handle or 0), -1) >= (end.unread or 0)]
     if not stuck:
-        return Check("flow", Status.OK, "the server reads what clients write")
-    text = f"{_bytes(stuck)} for {_processes(sorted({end.pid for end in stuck}))}, and have not become fewer"
+        return Check("flow", Status.OK, "the server reads the data of its clients")
+    text = f"{_bytes(stuck)} for {_processes(sorted({end.pid for end in stuck}))}, and the number does not fall"
     if len(stuck) < len(connected):
         return Check("flow", Status.NOTE, f"{text}; other clients' data is read")
     summary = f"the server does not read: {text}"
@@ -308,18 +312,18 @@ def _flow(facts: Facts) -> Check:
 
 
 def _bytes(ends: list[End]) -> str:
-    return f"{_counted(sum(end.unread or 0 for end in ends), 'byte')} wait unread"
+    return f"{_counted(sum(end.unread or 0 for end in ends), 'byte')} unread"
 
 
-# What comes of opening it
+# The result of opening it
 
 
 def _open(facts: Facts) -> Check:
     opening = facts.opening
     if opening is None:
         if facts.who is not None:
-            return Check("open", Status.SKIPPED, f"only this process can try, and not {facts.subject}")
-        return Check("open", Status.SKIPPED, "it was not opened")
+            return Check("open", Status.SKIPPED, f"only this process can try, not {facts.subject}")
+        return Check("open", Status.SKIPPED, "not opened")
     if opening.code == 0:
         return Check("open", Status.OK, f"it was opened to {facts.mode.in_words}")
     name = ", ".join(filter(None, (symbol_of(opening.code), str(opening.code))))
@@ -337,7 +341,7 @@ def _open(facts: Facts) -> Check:
 def _refused(facts: Facts, name: str) -> Check:
     access = check_access(facts)
     if access.problem:
-        return Check("open", Status.NOTE, f"denied, as the check of access says ({name})")
+        return Check("open", Status.NOTE, f"denied; see the check `access` ({name})")
     if access.status is Status.OK:
         text = "denied, although the access list allows it: security software refuses it, or the list has changed"
         return problem(
@@ -348,7 +352,7 @@ def _refused(facts: Facts, name: str) -> Check:
             code=WinError.ACCESS_DENIED,
             text=text,
         )
-    text = f"access denied, and the access list that would say why cannot be seen ({name})"
+    text = f"access denied, and the access list, which would say why, cannot be read ({name})"
     return problem("open", Outcome.DENIED, Cause.DENIED, text, code=WinError.ACCESS_DENIED)
 
 
@@ -359,7 +363,9 @@ def _kind(facts: Facts) -> Check:
     kind = "message" if local.is_message_type else "byte"
     details = (
         f"{local.configuration}, buffers of {local.inbound_quota} and {local.outbound_quota} bytes",
-        "clients of other computers are rejected" if local.rejects_remote else "that it rejects remote is not said",
+        "clients of other computers are rejected"
+        if local.rejects_remote
+        else "whether it rejects remote clients is unknown",
     )
     if facts.is_message is not None and facts.is_message != local.is_message_type:
         other = "byte" if kind == "message" else "message"
@@ -375,20 +381,20 @@ def _kind(facts: Facts) -> Check:
 def _answer(facts: Facts) -> Check:
     reply = facts.reply
     if not facts.asks:
-        return Check("answer", Status.SKIPPED, "nothing was asked")
+        return Check("answer", Status.SKIPPED, "nothing was sent")
     if reply is None:
-        return Check("answer", Status.UNKNOWN, "nothing was asked, as it was not opened")
+        return Check("answer", Status.UNKNOWN, "nothing was sent because the pipe was not opened")
     if reply.code == 0:
-        return Check("answer", Status.OK, "it answers")
+        return Check("answer", Status.OK, "it replies")
     outcome = outcome_of(reply.error) if reply.error else Outcome.FAILED
     if outcome is Outcome.STUCK:
         kind = "byte" if facts.local and not facts.local.is_message_type else "message"
-        return problem("answer", outcome, Cause.NO_REPLY, "it can be opened, and gives no reply in time", value=kind)
+        return problem("answer", outcome, Cause.NO_REPLY, "it can be opened, but does not reply in time", value=kind)
     reason = reply.error.reason if reply.error else "it failed"
-    return problem("answer", outcome, Cause.HUNG_UP, f"it can be opened, and does not answer: {reason}")
+    return problem("answer", outcome, Cause.HUNG_UP, f"it can be opened, but does not reply: {reason}")
 
 
-# To make a pipe
+# Creating a pipe
 
 
 def _place_to_serve(facts: Facts) -> Check:
@@ -408,10 +414,10 @@ def _place_to_serve(facts: Facts) -> Check:
 def _free_name(facts: Facts) -> Check:
     shadow = in_the_way(facts.pipe, facts.names or ())
     if shadow:
-        text = f"there can be no such pipe while there is one named {shadow}"
+        text = f"there can be no such pipe while a pipe exists with the name {shadow}"
         return problem("exists", Outcome.ABSENT, Cause.SHADOWED, text, value=shadow)
     if facts.is_there is None:
-        return Check("exists", Status.UNKNOWN, "whether the name is free could not be asked")
+        return Check("exists", Status.UNKNOWN, "whether the name is free could not be determined")
     return Check("exists", Status.OK, "the name is free")
 
 
@@ -427,7 +433,7 @@ def _most(facts: Facts) -> Check:
     most = holders.max_instances
     if most is None or holders.instances < most:
         return Check("room", Status.OK, f"{_counted(holders.instances, 'instance')}, {most or 'no limit'}")
-    text = f"busy: the pipe has {_counted(most, 'instance')}, and may have no more"
+    text = f"busy: the pipe has {_counted(most, 'instance')}, and cannot have more"
     return problem("room", Outcome.BUSY, Cause.MOST_INSTANCES, text)
 
 

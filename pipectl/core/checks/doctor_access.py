@@ -1,4 +1,4 @@
-"""The check of access: which rule keeps somebody out of a pipe, and the smallest change that would let them in."""
+"""The check of access: which rule denies access to a pipe, and the smallest change that would grant it."""
 
 from collections.abc import Iterator
 
@@ -30,10 +30,10 @@ from pipectl.core.security.sids import ADMINISTRATORS, ALL_PACKAGES, AUTHENTICAT
 from .doctor_model import Cause, Check, Facts, Mode, Outcome, Status, problem
 
 _ID = "access"
-# How often a list is changed, for one reason after another, until it lets somebody in.
+# How many changes to an access list are tried, one reason after another, until it grants access.
 _MOST_CHANGES = 4
 
-# What keeps somebody out, the first of which is told: another can only be seen once it is gone.
+# The reasons for a denial. Only the first is reported, because the next one shows only after it is removed.
 _CAUSES = (
     (Decider.APPCONTAINER, Cause.APPCONTAINER),
     (Decider.INTEGRITY, Cause.INTEGRITY),
@@ -47,7 +47,7 @@ def check_access(facts: Facts) -> Check:
     """Judge by the access list, the integrity label and the direction whether the pipe may be opened."""
     check = _by_list(facts, _judgement(facts, client_rights(facts.mode.access)))
     if check.problem and facts.is_open and facts.who is None:
-        return Check(_ID, Status.NOTE, f"by the access list {check.text}; it was opened all the same", check.details)
+        return Check(_ID, Status.NOTE, f"by the access list {check.text}, but it was opened anyway", check.details)
     return _by_direction(facts) or check if check.problem is None else check
 
 
@@ -68,7 +68,7 @@ def check_instance_right(facts: Facts) -> Check:
         "(FILE_CREATE_PIPE_INSTANCE)",
         details=_entries(facts),
         judgement=judgement,
-        sddl=mended(facts, server_rights(Access.FILE_ALL_ACCESS)),
+        sddl=remedied(facts, server_rights(Access.FILE_ALL_ACCESS)),
     )
 
 
@@ -98,28 +98,30 @@ def _by_list(facts: Facts, judgement: Judgement | None) -> Check:
         text=text,
         details=_entries(facts),
         judgement=judgement,
-        sddl=mended(facts, client_rights(facts.mode.access)),
+        sddl=remedied(facts, client_rights(facts.mode.access)),
     )
 
 
 def _unseen(facts: Facts) -> Check:
     if facts.is_open and facts.who is None:
-        return Check(_ID, Status.OK, "the list cannot be seen; it lets you in")
+        return Check(_ID, Status.OK, "the access list cannot be read, but it grants you access")
     if facts.opening is not None and facts.opening.code == WinError.PIPE_BUSY:
-        return Check(_ID, Status.NOTE, "the list cannot be seen; Windows says `busy` only to whom it lets in")
+        text = "the access list cannot be read; Windows reports `busy` only to accounts that have access"
+        return Check(_ID, Status.NOTE, text)
     return Check(_ID, Status.UNKNOWN, _unseen_list(facts))
 
 
 def _unseen_list(facts: Facts) -> str:
-    why = "this user may not look into the processes that have it" if facts.local is None else "the system hides it"
-    return f"the access list cannot be seen: {why}"
+    unseen = "this user may not inspect the processes that have the pipe open"
+    why = unseen if facts.local is None else "the system does not report it"
+    return f"the access list cannot be read: {why}"
 
 
 def _by_direction(facts: Facts) -> Check | None:
     """Return what is wrong if the pipe has one direction, and that is not the wanted one."""
     if facts.local is None or facts.local.configuration == "duplex":
         return None
-    # It is told as the server sees it.
+    # `configuration` is from the server's point of view.
     allowed = Mode.WRITE if facts.local.configuration == "inbound" else Mode.READ
     if allowed is facts.mode:
         return None
@@ -137,7 +139,7 @@ def _by_direction(facts: Facts) -> Check | None:
 
 
 def _who(facts: Facts) -> str:
-    """Return who asks, with what of the token matters."""
+    """Return who asks for access, with the facts of the token that matter."""
     token = facts.token or Token()
     known = facts.accounts.get(token.user or "") if facts.who is None else None
     marks = [known, _level(token), "not elevated" if token.elevation is Elevation.LIMITED else None]
@@ -165,7 +167,7 @@ def _may(judgement: Judgement, mode: Mode) -> str:
     missing = "read" if "write" in granted else "write"
     if len(granted) == 2 or mode is not Mode.DUPLEX:
         return f"may not {mode.in_words}: the right{_rights(judgement)} is missing"
-    return f"may {granted[0]}, and not {missing}"
+    return f"may {granted[0]} but not {missing}"
 
 
 def _rights(judgement: Judgement) -> str:
@@ -179,7 +181,7 @@ def _doubt(judgement: Judgement) -> str:
 
 
 def _entries(facts: Facts) -> tuple[str, ...]:
-    """Return the entries of the list in words, each with its number and whether it counts."""
+    """Return the entries of the list in words, each with its number and whether it applies."""
     descriptor, token = facts.descriptor, facts.token
     if descriptor is None or descriptor.dacl is None or token is None:
         return ()
@@ -189,15 +191,15 @@ def _entries(facts: Facts) -> tuple[str, ...]:
         f"{number} {entry_in_words(entry, facts.accounts.get)} ({_counts(entry, token)})"
         for number, entry in enumerate(descriptor.dacl.entries, 1)
         if not entry.flags & AceFlags.INHERIT_ONLY
-    ) or ("the access list is empty: nobody may do anything",)
+    ) or ("the access list is empty: no one has access",)
 
 
 def _counts(entry: AccessEntry, token: Token) -> str:
     if entry.account in token.allowed_sids:
-        return "counts"
+        return "applies"
     if entry.account in token.deny_only:
-        return "counts only to deny: not elevated"
-    return "is another's" if token.has_all_groups else "is perhaps another's"
+        return "applies only to deny: not elevated"
+    return "another account's" if token.has_all_groups else "may be another account's"
 
 
 # Why
@@ -208,7 +210,8 @@ def _cause(facts: Facts, judgement: Judgement) -> tuple[Cause, str, str]:
     desired = client_rights(facts.mode.access)
     elevated = _elevated(facts)
     if elevated and facts.descriptor and judge(facts.descriptor, elevated, desired).is_allowed:
-        return Cause.NOT_ELEVATED, f"only administrators may {facts.mode.in_words}, and this is not elevated", ""
+        why = f"only administrators may {facts.mode.in_words}, and this process is not elevated"
+        return Cause.NOT_ELEVATED, why, ""
     missing = [reason for reason in judgement.reasons if reason.rights & judgement.missing]
     for decider, cause in _CAUSES:
         for reason in missing:
@@ -220,7 +223,7 @@ def _cause(facts: Facts, judgement: Judgement) -> tuple[Cause, str, str]:
 
 
 def _elevated(facts: Facts) -> Token | None:
-    """Return the token of the same user as an administrator; None if it is one already, or none can be."""
+    """Return the elevated token of the same user; None if this one is elevated, or the user is not an administrator."""
     token = facts.token
     if token is None or token.is_appcontainer or ADMINISTRATORS in token.allowed_sids:
         return None
@@ -235,10 +238,10 @@ def _elevated(facts: Facts) -> Token | None:
 def _why(facts: Facts, cause: Cause, reason: Reason) -> str:
     account = facts.accounts.get(reason.account or "", reason.account)
     return {
-        Cause.APPCONTAINER: "no entry lets this AppContainer in",
-        Cause.INTEGRITY: "the integrity label keeps programs below it from that",
+        Cause.APPCONTAINER: "no entry grants access to this AppContainer",
+        Cause.INTEGRITY: "the integrity label denies it to programs of a lower integrity",
         Cause.RESTRICTED: "the token is restricted, and no entry is for its restricting SIDs",
-        Cause.NETWORK_LOGON: "logons over the network are denied, which ssh and WinRM are too",
+        Cause.NETWORK_LOGON: "network logons are denied, which includes ssh and WinRM",
         Cause.DENIED_BY_ENTRY: f"the access list denies it to {account}",
         Cause.NOT_IN_LIST: f"no entry of the access list lets {facts.subject} {facts.mode.in_words}",
     }[cause]
@@ -248,11 +251,11 @@ def _rule(reason: Reason) -> str:
     return f"entry {reason.entry + 1}" if reason.entry is not None else ""
 
 
-# What would do
+# The remedy
 
 
-def mended(facts: Facts, desired: Access) -> str | None:
-    """Return the access list and the label, with the smallest change that allows what is desired; None for none."""
+def remedied(facts: Facts, desired: Access) -> str | None:
+    """Return the access list and the label with the smallest change that grants the access, or None if none does."""
     descriptor, token = facts.descriptor, facts.token
     if descriptor is None or descriptor.dacl is None or token is None:
         return None
@@ -268,7 +271,7 @@ def mended(facts: Facts, desired: Access) -> str | None:
 
 
 def _changes(descriptor: Descriptor, token: Token, judgement: Judgement) -> Iterator[Descriptor]:
-    """Yield a descriptor in which the first rule that stands in the way does so no more."""
+    """Yield descriptors in which a rule that denies the access no longer does."""
     dacl = descriptor.dacl or Dacl()
     for decider, _ in _CAUSES:
         for reason in judgement.reasons:
@@ -298,7 +301,7 @@ def _let_in(decider: Decider, token: Token) -> str:
 
 
 def _whole(desired: Access) -> Access:
-    """Return what an entry gives: all that a client needs, or what a server does."""
+    """Return the rights of a new entry: all that a client needs, or all that a server needs."""
     if desired & Access.FILE_CREATE_PIPE_INSTANCE:
         return Access.FILE_ALL_ACCESS
     return Access.PIPE_CLIENT if desired & Access.FILE_WRITE_DATA else Access.FILE_GENERIC_READ

@@ -223,7 +223,7 @@ class Facts(NamedTuple):
     is_there: bool | None = None
     is_free: bool | None = None
     holders: Holders | None = None
-    # What of the walk is missing: processes that may not be looked into, handles without an answer.
+    # What of the walk is missing: processes that could not be inspected, handles without an answer.
     unseen: int = 0
     unanswered: int = 0
     processes: Mapping[int, Process] = MappingProxyType({})

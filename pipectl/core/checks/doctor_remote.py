@@ -8,18 +8,18 @@ from .doctor_model import Cause, Check, Facts, Outcome, Remote, Status, outcome_
 # What a code means when a pipe of another computer is opened. From Microsoft's "System Error Codes", and what the SMB
 # client gives for each; not yet run on Windows.
 MEANINGS: dict[int, str] = {
-    WinError.FILE_NOT_FOUND: "the computer answers, and has no such pipe",
+    WinError.FILE_NOT_FOUND: "the computer responds, but has no such pipe",
     WinError.ACCESS_DENIED: "the computer refuses: the pipe lets no clients of other computers in, its access list "
     "does not let this account in over the network, or the account is a local administrator's, which "
     "LocalAccountTokenFilterPolicy makes an ordinary one there",
-    WinError.BAD_NETPATH: "the computer cannot be reached over SMB: it is not there, or a firewall is between",
+    WinError.BAD_NETPATH: "the computer cannot be reached over SMB: it is off, or a firewall is in between",
     WinError.NETNAME_DELETED: "the computer ended the SMB connection",
     WinError.BAD_NET_NAME: "the computer has no share IPC$: its Server service does not run, or the name is mistyped",
     WinError.REQ_NOT_ACCEP: "the computer has as many connections as it accepts",
     WinError.NO_NET_OR_BAD_PATH: "no network provider knows this path: the computer's name is wrong, or the "
     "Workstation service does not run",
     WinError.SESSION_CREDENTIAL_CONFLICT: "there is a connection to this computer with another user name already",
-    WinError.NETWORK_UNREACHABLE: "there is no way to the computer's network",
+    WinError.NETWORK_UNREACHABLE: "the computer's network cannot be reached",
     WinError.SMB_GUEST_LOGON_BLOCKED: "the computer lets this account in only as a guest, which Windows forbids",
     WinError.LOGON_FAILURE: "the computer does not accept the user name or the password",
     WinError.ACCOUNT_RESTRICTION: "the account may not log on: its password is empty, or expired, or it is limited "
@@ -49,24 +49,22 @@ def _host(remote: Remote, *, was_reached: bool) -> Check:
     if is_known or was_reached:
         return Check("host", Status.OK, host)
     if is_known is None:
-        return Check("host", Status.UNKNOWN, f"whether {host} is known could not be looked up")
-    return problem(
-        "host", Outcome.ABSENT, Cause.UNKNOWN_HOST, f"no computer of the name {host} is known here", value=host
-    )
+        return Check("host", Status.UNKNOWN, f"{host} could not be looked up")
+    return problem("host", Outcome.ABSENT, Cause.UNKNOWN_HOST, f"no computer named {host} was found", value=host)
 
 
 def _smb(remote: Remote, *, was_reached: bool) -> Check:
     if remote.takes_smb:
         return Check("smb", Status.OK, "port 445 (SMB) answers")
     if was_reached:
-        return Check("smb", Status.NOTE, "port 445 (SMB) does not answer; the computer does all the same")
+        return Check("smb", Status.NOTE, "port 445 (SMB) does not answer; the computer does")
     if remote.takes_smb is None:
         return Check("smb", Status.UNKNOWN, "port 445 (SMB) was not tried")
     return problem(
         "smb",
         Outcome.ABSENT,
         Cause.NO_SMB,
-        "port 445 (SMB) does not answer within a second: the computer is off, or a firewall is between",
+        "port 445 (SMB) does not answer within a second: the computer is off, or a firewall is in between",
         text="port 445 does not answer",
         value=remote.host,
     )
@@ -75,7 +73,7 @@ def _smb(remote: Remote, *, was_reached: bool) -> Check:
 def _opening(facts: Facts) -> Check:
     opening = facts.opening
     if opening is None:
-        return Check("open", Status.SKIPPED if not facts.opens else Status.UNKNOWN, "it was not opened")
+        return Check("open", Status.SKIPPED if not facts.opens else Status.UNKNOWN, "not opened")
     if opening.code == 0:
         return Check("open", Status.OK, f"it can be opened to {facts.mode.in_words}")
     outcome = outcome_of(opening.error or error_for(opening.code, "", "CreateFileW"))

@@ -1,9 +1,9 @@
 """`Handle` owns one Win32 handle; `wait` waits for one, until a deadline, and returns at once on Ctrl+C.
 
-A wait inside a foreign function holds Python's main thread where no signal handler can run. CPython has the cure and
-uses it for `time.sleep`: an event that its SIGINT handler sets. The main thread waits for that event too; when it is
-set, the wait returns to the interpreter, which raises KeyboardInterrupt before the next bytecode. Other threads never
-handle signals, so they must leave the event alone.
+While the main thread waits inside a foreign function, Python cannot run a signal handler. CPython solves this for
+`time.sleep` with an event that its SIGINT handler sets. Here, too, the main thread also waits for that event; when it
+is set, the wait returns to the interpreter, which raises KeyboardInterrupt before the next bytecode. Other threads
+never handle signals, so they must not wait for the event.
 """
 
 import ctypes
@@ -26,22 +26,22 @@ _ANY = 1  # WaitAny of WAIT_TYPE
 _INTERRUPTED = 1  # the second handle
 _Pair = HANDLE * 2
 _UNSET = object()
-# In seconds, what is for ever: longer than Win32's milliseconds have room for, 49 days.
+# Seconds from which a wait has no limit: 49 days, the most that Win32's milliseconds can express.
 _FOR_EVER = (INFINITE - 1) / 1000
-# What Windows tells a handler of a console's events.
+# The console control events that a handler receives.
 _CTRL_C, _CTRL_BREAK = 0, 1
-# How long, in seconds, a process may go on after its console was closed; Windows ends it after 5.
+# How long, in seconds, a process continues after its console was closed; Windows ends it after 5.
 _LAST_SECONDS = 4.5
 _AT_ONCE = byref(c_int64(0))
 
 
 class Closing:
-    """A thing that `with` closes at its end."""
+    """A context manager that calls `close` at its end."""
 
     __slots__ = ()
 
     def close(self) -> None:
-        """Close the handle; does nothing the second time."""
+        """Close it; a second call does nothing."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -56,21 +56,21 @@ class Closing:
 class Handle(Closing):
     """The one owner of a Win32 handle; closes it once, at the end of a `with` or by `close`.
 
-    `winapi`'s functions take it as it is. After `close` they get NULL, and so fail with ERROR_INVALID_HANDLE. An
-    owner that is forgotten gives a ResourceWarning when it is collected, and closes.
+    It can be passed to the functions of `winapi`. After `close`, they receive NULL and fail with ERROR_INVALID_HANDLE.
+    An owner that is collected without having been closed emits a ResourceWarning and closes the handle.
     """
 
     __slots__ = ("__weakref__", "_as_parameter_", "name")
 
     def __init__(self, value: int | None, name: str | None = None) -> None:
-        # The same object for good, so that whoever keeps it sees NULL after `close`.
+        # Never replaced, so that everyone who keeps a reference to it sees NULL after `close`.
         self._as_parameter_ = c_void_p(value)
-        # What errors call it: the pipe's full name.
+        # The pipe's full name, for errors.
         self.name = name
 
     @property
     def value(self) -> int:
-        """The number that Win32 knows the handle by; raises ValueError after `close`."""
+        """The handle's value in Win32; raises ValueError after `close`."""
         value = self._as_parameter_.value
         if value is None:
             raise ValueError("the handle is closed")
@@ -78,12 +78,12 @@ class Handle(Closing):
 
     @property
     def pointer(self) -> c_void_p:
-        """The handle as functions without declared arguments take it, for as long as it lives."""
+        """The handle as functions without declared argument types accept it, valid while this owner exists."""
         return self._as_parameter_
 
     @property
     def closed(self) -> bool:
-        """Whether this owner has given its handle up."""
+        """Whether this owner has closed or detached its handle."""
         return self._as_parameter_.value is None
 
     def __int__(self) -> int:
@@ -96,7 +96,7 @@ class Handle(Closing):
         return value
 
     def close(self) -> None:
-        """Close the handle; does nothing the second time."""
+        """Close the handle; a second call does nothing."""
         pointer = self._as_parameter_
         value, pointer.value = pointer.value, None
         if value is not None:
@@ -114,7 +114,7 @@ class Handle(Closing):
 
 @cache
 def _sigint_event() -> int:
-    # Exported for CPython's own extension modules since 3.3, though its name says private; tests hold it to that.
+    # Exported for CPython's own extension modules since 3.3, despite its private name; a test checks that it exists.
     function = ctypes.pythonapi._PyOS_SigintEvent
     function.restype = HANDLE
     return int(function())
@@ -124,26 +124,27 @@ def _sigint_event() -> int:
 def heed_break() -> object:
     """Make Ctrl+Break, and the end of the console or the session, interrupt this process like Ctrl+C.
 
-    Windows would end it at once, without a word to its clients. At the end of a console it still does, 5 s later.
+    Otherwise, Windows ends the process at once, and its clients are disconnected without a reply. When the console is
+    closed, Windows still ends it after 5 s.
     """
 
     def interrupt(event: int) -> bool:
         if event == _CTRL_C:
-            return False  # Python's own handler has it
+            return False  # for Python's own handler
         from signal import SIGINT, raise_signal
 
         raise_signal(SIGINT)
         if event != _CTRL_BREAK:
-            time.sleep(_LAST_SECONDS)  # when this returns, the process is ended
+            time.sleep(_LAST_SECONDS)  # Windows ends the process when this returns
         return True
 
     handler = winapi.CtrlHandler(interrupt)
     winapi.SetConsoleCtrlHandler(handler, True)
-    return handler  # kept, because Windows has no more than its address
+    return handler  # kept in the cache, because Windows stores only its address
 
 
 class Waiter:
-    """Waits for one handle that is waited for often, without building the call's arguments each time."""
+    """Waits for one handle repeatedly, without building the arguments of the call each time."""
 
     __slots__ = ("_due", "_handle", "_handles", "_here", "_in_main_thread", "_timeout")
 
@@ -152,12 +153,12 @@ class Waiter:
         self._handles = _Pair(handle.value, _sigint_event())
         self._in_main_thread = partial(winapi.NtWaitForMultipleObjects, 2, self._handles, _ANY, False)
         self._here = partial(winapi.NtWaitForSingleObject, handle, False)
-        # The last timeout, which often is the next one too, and what the kernel takes for it.
+        # The last timeout, which is often the next one too, and its value for the kernel.
         self._timeout: object = None
         self._due: Any = None
 
     def wait(self, timeout: Timeout) -> bool:
-        """Return whether the handle was signalled before the deadline; lets KeyboardInterrupt through."""
+        """Return whether the handle was signaled before the deadline; Ctrl+C raises KeyboardInterrupt."""
         begun = time.perf_counter()
         while True:
             if timeout is not self._timeout:
@@ -167,7 +168,7 @@ class Waiter:
                 return True
             if result not in (WinError.WAIT_TIMEOUT, _INTERRUPTED):
                 raise winapi.native_error(result, winapi.NtWaitForSingleObject, self._handle)
-            # NT ends a wait up to 15.6 ms early, and a program's own handler for Ctrl+C may raise nothing: both go on.
+            # Go on: NT may end a wait up to 15.6 ms early, and a program's own handler for Ctrl+C may not raise.
             timeout = timeout if isinstance(timeout, Deadline | None) else Deadline(timeout, begun)
             if result == _INTERRUPTED:
                 winapi.ResetEvent(self._handles[1])
@@ -175,9 +176,9 @@ class Waiter:
                 return False
 
     def _set(self, timeout: Timeout) -> None:
-        # Unset first and set last: Ctrl+C may come between, and what is kept must never be another timeout's.
+        # Unset first and set last: after a Ctrl+C in between, the value must not be that of another timeout.
         self._timeout = _UNSET
-        if isinstance(timeout, Deadline):  # its rest changes with each wait, so its kernel time is never reused
+        if isinstance(timeout, Deadline):  # its remaining time changes, so its value is never reused
             self._due = kernel_time(timeout.remaining())
         else:
             self._due = kernel_time(timeout)
@@ -185,17 +186,18 @@ class Waiter:
 
 
 def wait(handle: Handle, deadline: Deadline) -> bool:
-    """Return whether a handle was signalled before the deadline; Ctrl+C raises KeyboardInterrupt in the main thread."""
+    """Return whether a handle was signaled before the deadline; Ctrl+C raises KeyboardInterrupt in the main thread."""
     return Waiter(handle).wait(deadline)
 
 
 def kernel_time(seconds: float | None) -> Any:
-    """Return a time from now as the kernel takes it: negative, in units of 100 ns; None is for ever.
+    """Return a time from now in the kernel's form: negative, in units of 100 ns; None for no limit.
 
-    A time that is over is 0, which asks and does not wait: any other ends with the clock's next tick, 16 ms on Windows.
+    A time that has passed becomes 0, which does not wait; any other value lasts at least until the clock's next tick,
+    up to 16 ms on Windows.
     """
     if seconds is None or seconds >= _FOR_EVER:
         return None
     if seconds <= 0:
         return _AT_ONCE
-    return byref(c_int64(int(seconds * -10_000_000) - 1))  # rather too late than too early
+    return byref(c_int64(int(seconds * -10_000_000) - 1))  # round up: too late is better than too early

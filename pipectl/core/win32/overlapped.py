@@ -1,21 +1,21 @@
 """One pending operation on a handle, and the memory that it uses.
 
-An overlapped operation is a loan: the kernel keeps the addresses of the buffer and of the OVERLAPPED structure and
-writes to them whenever it likes, until the operation has ended. Python frees memory when the last reference goes. So
-an `Overlapped` holds on to both, and there are only three ways out of it:
+The kernel borrows the memory of an overlapped operation: until the operation has ended, it may write to the buffer and
+to the OVERLAPPED structure at any time. Python frees memory when its last reference is dropped. So an `Overlapped`
+keeps a reference to both until the operation has ended in one of three ways:
 
-* the operation ended, and `run` or `result` gives what it did;
-* the deadline passed: it is canceled, *waited for*, and PipeTimeoutError raised - unless it won the race against
-  the cancel, in which case its result counts and no byte is lost;
-* an exception such as KeyboardInterrupt left the wait, or the owner closes: canceled and waited for likewise. What
-  it had done by then is not lost either: `settle` tells it.
+* It completed, and `run` or `result` returns its result.
+* The deadline passed. The operation is canceled and *waited for*, and PipeTimeoutError is raised. If it completed
+  before the cancel took effect, its result is returned instead, so no byte is lost.
+* An exception such as KeyboardInterrupt interrupted the wait, or the owner closes. The operation is canceled and waited
+  for in the same way, and `settle` returns what it had done by then.
 
-CancelIoEx only asks; the wait after it is what makes the memory ours again. A second Ctrl+C may leave that wait too.
-Then the operation stays what it is, with its memory, and whatever is next (`run`, `settle`, `close`) ends it first.
-So no step that ends an operation is lost for having been interrupted: each may be taken again.
+CancelIoEx only requests the cancel; the memory is ours again after the wait. A second Ctrl+C may interrupt that wait
+too. Then the operation stays pending and keeps its memory, and the next call (`run`, `settle` or `close`) ends it
+first. So each step that ends an operation can be repeated after an interruption.
 
-CPython runs signal handlers, and lets other threads in, only where a function is called or a loop begins again. The
-statements between two calls happen together; the order of some here rests on that.
+CPython runs signal handlers and switches threads only where a function is called or a loop starts over. Statements
+between two calls run without interruption, and the order of some statements here relies on that.
 """
 
 import sys
@@ -40,28 +40,28 @@ Buffer = bytes | bytearray | memoryview
 # Members of enums, which are not looked up for each operation.
 _PENDING, _SUCCESS, _MORE = WinError.IO_PENDING, WinError.SUCCESS, WinError.MORE_DATA
 
-# Where an OVERLAPPED tells how its operation ended, in words of 32 bits: the status is the lower half of Internal,
-# whose upper half the kernel may leave undefined, and the lower half of InternalHigh counts any operation's bytes.
+# Where an OVERLAPPED holds the result, as indexes of 32-bit words: the status is the lower half of Internal, whose
+# upper half the kernel may leave undefined; the lower half of InternalHigh is enough for any byte count.
 _STATUS, _COUNT = 0, sizeof(c_void_p) // 4
 
-# What a status says, as Win32's code.
+# The Win32 error code of each status.
 _SUCCESSES: dict[int, int] = {STATUS_SUCCESS: int(_SUCCESS), STATUS_BUFFER_OVERFLOW: int(_MORE)}
 _CODES = {**_SUCCESSES, STATUS_PENDING: int(_PENDING)}
 
-# What an Overlapped is doing: a thread is inside `run` or `result`; or nobody is, and the operation that `start` began,
-# or that an exception left, may be under way.
+# The states of an Overlapped: idle; a thread is inside `run` or `result`; an operation that `start` began may be
+# pending; an operation that an exception interrupted may be pending.
 _IDLE, _INSIDE, _STARTED, _LEFT = range(4)
 
-# How long the end of an operation is waited for that was canceled, and that of one with nothing to cancel.
+# How long to wait, in seconds, for a canceled operation to end, and for one that CancelIoEx did not find.
 _PATIENCE, _MOMENT = 5.0, 0.1
-# How long a close waits for the thread that is inside, which a cancel has sent on its way out.
+# How long `close` waits, in seconds, for a thread inside `run` or `result` to leave after the cancel.
 _COURTESY = 1.0
 
 
 class _Kit:
-    """What an operation has of its own: the structure, and the event that is set while none is under way.
+    """The structure and the event of an operation; the event is set while no operation is pending.
 
-    It goes when nobody uses it any more, and the event with it: no thread ever waits for a closed one.
+    The event is closed only when the last reference to the kit is dropped, so no thread ever waits for a closed event.
     """
 
     __slots__ = ("event", "outcome", "reference", "waiter")
@@ -70,24 +70,24 @@ class _Kit:
         self.event = c_void_p(winapi.CreateEventW(None, True, True, None))
         structure = winapi.OVERLAPPED(hEvent=self.event.value)
         self.reference = byref(structure)
-        # Its words, because an index takes a quarter of the time of a field of ctypes.
+        # As words: indexing takes a quarter of the time of reading a ctypes field.
         self.outcome = memoryview(structure).cast("B").cast("I")
         self.waiter = Waiter(self.event)
 
     def __del__(self, close: Callable[..., int] = winapi.CloseHandle) -> None:
-        with suppress(AttributeError):  # which `__init__` did not come to
+        with suppress(AttributeError):  # if `__init__` did not finish
             close(self.event)
 
 
-# For the next operations: to make one and close its event takes a tenth of a short connection's time.
+# Kits for the next operations: creating one and closing its event takes a tenth of the time of a short connection.
 _MOST_SPARE_KITS = 16
 _spare_kits: list[_Kit] = []
-# What operations use that nothing could end: the kernel's for good.
+# The memory of operations that could not be ended. The kernel may use it, so it is never freed.
 _lost: list[object] = []
 
 
 class Overlapped(Closing):
-    """Runs operations on one handle, one at a time; `with` makes sure that none outlives its memory."""
+    """Runs operations on one handle, one at a time; at the end of `with`, the pending operation is ended."""
 
     __slots__ = (
         "__weakref__",
@@ -120,26 +120,26 @@ class Overlapped(Closing):
         self.count = 0
         # What the kernel may still use: the arguments of a call.
         self._lent: tuple[Any, ...] = ()
-        # What `start` was answered, and by which function.
+        # What the function of `start` returned, and that function.
         self._code: int = _SUCCESS
         self._source: Any = None
-        # What an operation did that nobody has taken yet: 0, MORE_DATA, or nothing.
+        # The result of an operation that has not been returned to a caller yet: 0, MORE_DATA, or None.
         self.left: int | None = None
-        # Made by a close that waits for the thread inside.
+        # Created by a `close` that waits for the thread inside.
         self._gone: _Kit | None = None
 
     @property
     def pending(self) -> bool:
-        """Whether an operation was started whose result was not taken yet."""
+        """Whether an operation was started whose result has not been returned yet."""
         return self._state != _IDLE
 
     def bind(self, function: Callable[..., int], *arguments: Any) -> "partial[int]":
-        """Make the call of a native function of `winapi` on the handle ready for `run`, but for its last arguments."""
-        # As all of them begin: the handle, the event, no APC, and where the result goes.
+        """Return a call of a native function of `winapi` on the handle; `run` supplies the remaining arguments."""
+        # Their common first parameters: the handle, the event, no APC, and the address for the result.
         return partial(function, self._handle.pointer, self._kit.event, None, None, self._kit.reference, *arguments)
 
     def run(self, call: "partial[int]", timeout: Timeout, *arguments: Any) -> int:
-        """Make a call that `bind` prepared, with the rest of its arguments, and wait for the end of the operation.
+        """Make a call that `bind` prepared, with its remaining arguments, and wait until the operation has ended.
 
         Returns 0 or MORE_DATA; the bytes transferred are `count`. Raises the operation's own error; PipeTimeoutError
         if the deadline passed, after the operation was canceled; OperationAbortedError after `close`; and
@@ -155,7 +155,7 @@ class Overlapped(Closing):
         try:
             status = call(*arguments)
             if status == STATUS_PENDING:
-                if self._closed:  # it may have been too early for the cancel of `close`
+                if self._closed:  # the cancel of `close` may have come before the operation started
                     self._end(begun=True)
                 if not self._wait(timeout):
                     is_late = True
@@ -176,15 +176,15 @@ class Overlapped(Closing):
         raise self._error(status, call.func, timeout if is_late else None)
 
     def start(self, function: Callable[..., int], *arguments: Any) -> int:
-        """Call a function of `winapi` on the handle, with the OVERLAPPED as its last argument: `result` waits for it.
+        """Call a function of `winapi` on the handle, with the OVERLAPPED as its last argument; `result` waits for it.
 
-        Returns 0 if the operation is done, IO_PENDING if it is under way, or another code that the function gives as
-        a result. Raises what it raises, and RuntimeError while an earlier operation is pending.
+        Returns 0 if the operation has completed, IO_PENDING if it is pending, or another code that the function
+        returns as a result. Raises the function's errors, and RuntimeError while an earlier operation is pending.
         """
         return self._begin(function, partial(function, self._handle, *arguments, self._kit.reference))
 
     def begin(self, call: "partial[int]", *arguments: Any) -> int:
-        """Make a call that `bind` prepared, with the rest of its arguments, as `start` does."""
+        """Make a call that `bind` prepared, with its remaining arguments, as `start` does."""
         function, handle = call.func, self._handle
 
         def translated() -> int:
@@ -201,7 +201,7 @@ class Overlapped(Closing):
         self._state = _INSIDE
         if self._closed:
             raise self._refused()
-        # TransactNamedPipe leaves Internal alone on Wine, and zero there means "done".
+        # On Wine, TransactNamedPipe does not set Internal, where zero means that the operation has completed.
         self._outcome[_STATUS] = STATUS_PENDING
         self.left, self._code, self._source, self._lent = None, _SUCCESS, function, (call,)
         try:
@@ -225,7 +225,7 @@ class Overlapped(Closing):
         return self._state != _STARTED or self._wait(timeout)
 
     def result(self, timeout: Timeout) -> tuple[int, int]:
-        """Wait for the end of the operation that `start` began; return the bytes transferred and 0 or MORE_DATA.
+        """Wait until the operation that `start` began has ended; return the bytes transferred and 0 or MORE_DATA.
 
         Raises the operation's own error, and PipeTimeoutError as `run` does.
         """
@@ -260,7 +260,7 @@ class Overlapped(Closing):
         return self.count, code
 
     def cancel(self) -> None:
-        """End the operation that `start` began; its result is dropped. One that a thread is in is only asked to end."""
+        """End the operation that `start` began and drop its result; if a thread waits for it, only request the end."""
         if self._state == _INSIDE:
             with suppress(PipeError):
                 winapi.CancelIoEx(self._handle, self._kit.reference)
@@ -268,10 +268,10 @@ class Overlapped(Closing):
             self.settle()
 
     def settle(self) -> int | None:
-        """End what an exception or `start` has left under way; return 0 or MORE_DATA if it had succeeded, else None.
+        """End an operation of `start` or of an interrupted `run`; return 0 or MORE_DATA if it succeeded, else None.
 
-        The bytes transferred are `count`, and the answer is `left` too: whoever takes them sets `left` to None. Does
-        not raise if the operation cannot be ended: it stays `pending`.
+        `count` is the number of bytes transferred, and `left` is what was returned; a caller that uses the data sets
+        `left` to None. Does not raise if the operation cannot be ended: it stays `pending`.
         """
         state = self._state
         if state in (_STARTED, _LEFT) and self._end(begun=state == _STARTED):
@@ -281,26 +281,26 @@ class Overlapped(Closing):
         return self.left
 
     def _end(self, *, begun: bool) -> bool:
-        """Cancel the operation, and return whether it has ended, or has never begun. May be repeated."""
+        """Cancel the operation, and return whether it has ended or never began. Can be repeated."""
         try:
             found = winapi.CancelIoEx(self._handle, self._kit.reference) == 0
-        except PipeError:  # the handle is closed, which ends it too
+        except PipeError:  # the handle is closed, which also ends the operation
             found = True
-        # The event tells more than the status: the kernel sets it last, and each operation resets it first.
+        # The event is more reliable than the status: each operation resets it first, and the kernel sets it last.
         if self._wait(_PATIENCE if found or begun else _MOMENT):
             return True
         if found or begun or self._outcome[_STATUS] != STATUS_PENDING:
             return False
-        _lost.append(self._lent)  # nobody sets the event of what has failed at once; in case that is not why, keep it
+        _lost.append(self._lent)  # a call that fails at once never sets its event; keep the memory in case it did not
         return True
 
     def _expire(self, timeout: Timeout) -> None:
-        """Cancel an operation whose deadline has passed; PipeTimeoutError if it does not end, and stays pending."""
+        """Cancel an operation whose deadline has passed; raises PipeTimeoutError if it does not end."""
         if not self._end(begun=True):
             raise self._timed_out(timeout)
 
     def _make_ready(self) -> None:
-        """End what an exception has left; raises RuntimeError if an operation is pending all the same."""
+        """End an interrupted operation; raises RuntimeError if an operation is still pending."""
         if self._state == _LEFT:
             self.settle()
         if self._state:
@@ -315,7 +315,7 @@ class Overlapped(Closing):
         return OperationAbortedError("cancelled", code=WinError.OPERATION_ABORTED, pipe=self._handle.name)
 
     def _error(self, status: int, function: Any, timeout: Timeout) -> Exception:
-        """Return the error for an operation; one that was canceled because its deadline had passed timed out."""
+        """Return the error of an operation: PipeTimeoutError if it was canceled because its deadline had passed."""
         error = winapi.native_error(status, function, self._handle)
         if timeout is None or self._closed or not isinstance(error, OperationAbortedError):
             return error
@@ -325,27 +325,27 @@ class Overlapped(Closing):
         return timed_out(timeout.timeout if isinstance(timeout, Deadline) else timeout, self._handle.name)
 
     def close(self) -> None:
-        """End a pending operation, of whichever thread, and give the event up; may be repeated."""
+        """End a pending operation, whichever thread it belongs to, and release the event; can be repeated."""
         was_closed, self._closed = self._closed, True
         if self._state == _INSIDE:
             self._await_thread()
         elif self._state:
             self.settle()
         elif not was_closed and len(_spare_kits) < _MOST_SPARE_KITS:
-            _spare_kits.append(self._kit)  # nobody waits for it, and all that it tells has been read
+            _spare_kits.append(self._kit)  # no thread waits for its event, and its result has been read
 
     def _await_thread(self) -> None:
-        """Send the thread that is inside on its way out, and wait for it: it may still use the handle."""
+        """Cancel the operation of the thread inside, and wait until it has left: it may still use the handle."""
         gone = _Kit()
         winapi.ResetEvent(gone.event)
         self._gone = gone
         if self._state == _INSIDE:
             self.cancel()
             if not self._is_in_this_thread():
-                gone.waiter.wait(_COURTESY)  # not for ever: a handle without OVERLAPPED may hold it
+                gone.waiter.wait(_COURTESY)  # with a limit: on a handle without OVERLAPPED, it may not return
 
     def _is_in_this_thread(self) -> bool:
-        """Return whether it is a signal handler that closes, in the thread that it has interrupted."""
+        """Return whether a signal handler is closing this, in the thread that it interrupted."""
         frame: FrameType | None = sys._getframe()
         while frame is not None:
             if frame.f_code in _INSIDE_CODE and frame.f_locals.get("self") is self:
@@ -371,7 +371,7 @@ _INSIDE_CODE = {function.__code__ for function in (Overlapped.run, Overlapped.re
 
 
 def address_of(data: Buffer) -> "bytes | Array[c_char]":
-    """Return the memory of any contiguous buffer as ctypes takes it, copying only what is read-only and no `bytes`."""
+    """Return a buffer in the form that ctypes accepts; copies read-only memory other than `bytes`, and gaps."""
     if isinstance(data, bytes):
         return data
     view = memoryview(data)

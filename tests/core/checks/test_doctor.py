@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipectl.core.checks.doctor import Diagnosis, diagnose, would_tell
-from pipectl.core.checks.doctor_access import mended
+from pipectl.core.checks.doctor_access import remedied
 from pipectl.core.checks.doctor_model import Cause, Check, Facts, Mode, Opening, Outcome, Remote, Status
 from pipectl.core.checks.doctor_names import in_the_way, known_pipe, like
 from pipectl.core.checks.doctor_remote import MEANINGS
@@ -94,7 +94,7 @@ FACTS = Facts(
     local=MADE,
     descriptor=FOR_USERS,
 )
-# What is known of a pipe whose processes may not be looked into.
+# What is known of a pipe whose processes could not be inspected.
 NOBODY = Holders("svc", None, None, 0, is_complete=False, ends=[])
 OPENED, REFUSED = Opening(), Opening(WinError.ACCESS_DENIED)
 
@@ -146,7 +146,7 @@ def test_what_cannot_be_seen_is_exit_code_10_and_never_a_guess() -> None:
         "flow",
         "kind",
     ]
-    assert "14 processes may not be looked into" in check_of(diagnose(blind), "server").text
+    assert "14 processes could not be inspected" in check_of(diagnose(blind), "server").text
     assert exit_code(blind) == 10
 
 
@@ -261,7 +261,7 @@ def test_a_server_that_has_ended_is_told_with_its_child() -> None:
     kept = facts(holders=held(server(pid=CHILD)), running=running(CHILD, parent=SERVER))
     diagnosis = diagnose(kept)
     assert diagnosis.summary == (
-        f"its server, process {SERVER}, has ended, and its child process {CHILD} keeps it: nobody answers"
+        f"its server, process {SERVER}, has ended, and its child process {CHILD} keeps it open: no server responds"
     )
     stranger = diagnose(kept._replace(running=running(CHILD, parent=1)))
     assert "child" not in stranger.summary
@@ -323,7 +323,9 @@ def test_the_list_that_is_proposed_lets_nobody_pose_as_the_server() -> None:
 def test_an_app_is_let_in_by_its_package_or_by_all() -> None:
     token, descriptor, _ = DENIALS["AppContainer"]
     for package, account in (("S-1-15-2-1-2-3-4-5-6-7", "S-1-15-2-1-2-3-4-5-6-7"), (None, ALL_PACKAGES)):
-        text = mended(facts(token=token._replace(package=package), descriptor=descriptor), client_rights(Access.DUPLEX))
+        text = remedied(
+            facts(token=token._replace(package=package), descriptor=descriptor), client_rights(Access.DUPLEX)
+        )
         assert text is not None
         assert account in {entry.account for entry in (parse(text).dacl or FOR_USERS.dacl).entries}  # type: ignore[union-attr]
 
@@ -337,10 +339,10 @@ def test_an_administrator_is_told_to_elevate_only_if_that_would_do() -> None:
 
 def test_what_is_granted_and_what_is_missing_is_told() -> None:
     check = check_of(diagnose(facts(token=LIMITED, descriptor=parse("D:P(A;;GA;;;BA)(A;;0x120089;;;WD)"))), "access")
-    assert check.text.startswith("you (medium integrity, not elevated) may read, and not write")
+    assert check.text.startswith("you (medium integrity, not elevated) may read but not write")
     assert check.judgement is not None
     assert check.judgement.missing & Access.FILE_WRITE_DATA
-    assert [line.rpartition(" (")[2] for line in check.details] == ["counts only to deny: not elevated)", "counts)"]
+    assert [line.rpartition(" (")[2] for line in check.details] == ["applies only to deny: not elevated)", "applies)"]
 
 
 def test_that_it_was_opened_counts_more_than_its_list() -> None:
@@ -383,7 +385,7 @@ def test_a_full_pipe_is_told_with_its_clients_the_greediest_first() -> None:
     ends = [server("connected")] * 3, [client(CHILD), client(), client()]
     full = diagnose(facts(is_free=False, holders=held(*ends[0], *ends[1], most=3)))
     assert full.summary == (
-        rf"busy: every instance is taken by process {CLIENT}, app.exe, VM\me (2 connections) and process {CHILD}"
+        rf"busy: all instances are in use by process {CLIENT}, app.exe, VM\me (2 connections) and process {CHILD}"
     )
 
 
