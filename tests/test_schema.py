@@ -76,6 +76,7 @@ def test_errors_of_usage_fit(pipectl: Pipectl) -> None:
 
 if sys.platform == "win32":
     from pipectl.core.constants import Wait
+    from pipectl.core.errors import PipeClosedError
     from pipectl.core.inventory import details, directory
     from pipectl.core.models import PipeEntry
     from pipectl.core.pipe.client import Client
@@ -165,6 +166,16 @@ if sys.platform == "win32":
         objects = result.result(20).objects
         check("serve", objects)
         assert {one["event"] for one in objects} == {"listening", "connected", "received", "answered", "left"}
+
+    def test_the_faults_of_a_server_fit(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
+        faults = ("--fault", "drop", "--fault", "close=before", "--seed", "7")
+        result = background(pipectl, "serve", pipe_name, "--once", "--json", *faults)
+        with connect(pipe_name, 10, wait=Wait.EXISTS) as client, pytest.raises(PipeClosedError):
+            client.transact(b"text", 5)
+        objects = result.result(20).objects
+        check("serve", objects)
+        told = [(one["fault"], one.get("value")) for one in objects if one["event"] == "fault"]
+        assert told == [("drop", None), ("close", "before")]
 
     def test_the_events_of_a_relay_fit(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
         with PipeServer(f"{pipe_name}-2", echo, config=PipeConfig(is_message=False)):

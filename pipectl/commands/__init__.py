@@ -43,6 +43,9 @@ COMMANDS = {
 TOPICS = {
     "quoting": Entry("pipectl.topics.quoting", "Quotes, stdin and paths in PowerShell, cmd, Git Bash and WSL."),
     "framing": Entry("pipectl.topics.framing", "Where a message ends in a stream: lines, lengths, HTTP, JSON."),
+    "faults": Entry(
+        "pipectl.topics.faults", "The faults of `--fault`: late, cut, split, damaged or lost replies, closed pipes."
+    ),
     "access": Entry("pipectl.topics.access", "Who may open a pipe: ACLs, elevation, sessions, services, SSH."),
     "services": Entry("pipectl.topics.services", "How to run a server in the background."),
     "json": Entry("pipectl.topics.json", "The output of `--json`: objects, fields and schemas."),

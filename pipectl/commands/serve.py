@@ -12,7 +12,7 @@ from pipectl.options import EXEC, OUTPUT, Option, UsageError, option, with_examp
 from pipectl.options.client import framed, pipe_argument
 from pipectl.options.payload import PayloadFormat, ViewOptions
 from pipectl.options.replies import FileReply, TextReply
-from pipectl.options.server import EndOptions, ExecCommand, PipeOptions, log_file_option
+from pipectl.options.server import EndOptions, ExecCommand, FaultOptions, PipeOptions, log_file_option
 from pipectl.options.types import DURATION, FILE, FRAMING
 from pipectl.output import Output, View
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipectl.core.pipe.frames import Framing
     from pipectl.core.pipe.server import PipeServer
     from pipectl.core.security.descriptors import PipeSecurity
+    from pipectl.core.traffic.faults import Faults
     from pipectl.core.traffic.programs import ProgramAnswers
     from pipectl.options.replies import Reply
     from pipectl.output.serverlog import ServerLog
@@ -131,7 +132,13 @@ def _framable(rule: "Framing | None", data: bytes) -> bytes:
     ("pipectl serve svc --type byte --once", "Echo one client's bytes, and end when it leaves."),
     ("pipectl serve svc --allow users --exec sort /r", "Let a program answer: the message is its stdin."),
     cls=ExecCommand,
-    groups={"view": ViewOptions, "answers": AnswerOptions, "made": PipeOptions, "stop_after": EndOptions},
+    groups={
+        "view": ViewOptions,
+        "answers": AnswerOptions,
+        "made": PipeOptions,
+        "faults": FaultOptions,
+        "stop_after": EndOptions,
+    },
 )
 @pipe_argument
 @option(
@@ -151,6 +158,7 @@ def command(
     view: View,
     answers: AnswerOptions,
     made: PipeOptions,
+    faults: "Faults | None",
     stop_after: "StopAfter",
     log: str,
 ) -> None:
@@ -162,8 +170,9 @@ def command(
     from pipectl.output.serverlog import ServerLog
 
     answers.check(made.direction)
+    _check_faults(faults, made)
     security = made.access.security()
-    announce = partial(_announce, output, pipe, made, security, answers.program)
+    announce = partial(_announce, output, pipe, made, security, answers.program, faults)
     is_outbound = made.direction is OpenMode.OUTBOUND
     events = ServerLog(
         output,
@@ -177,7 +186,7 @@ def command(
     )
     with ExitStack() as stack:
         answer = _answer(stack, events, output, answers, made.direction)
-        server = _server(answers.framing)(
+        server = _server(answers.framing, faults, events)(
             pipe, answer, events=events, config=made.config(security), stop_after=stop_after
         )
         stack.enter_context(output.live())
@@ -186,12 +195,26 @@ def command(
         server.wait()
 
 
-def _announce(output: Output, pipe: str, made: PipeOptions, security: "PipeSecurity", program: tuple[str, ...]) -> None:
+def _check_faults(faults: "Faults | None", made: PipeOptions) -> None:
+    if faults is not None and not made.is_message and any(fault.name == "empty" for fault in faults.of_data):
+        raise click.UsageError("`--fault empty`: a byte pipe has no empty messages")
+
+
+def _announce(
+    output: Output,
+    pipe: str,
+    made: PipeOptions,
+    security: "PipeSecurity",
+    program: tuple[str, ...],
+    faults: "Faults | None",
+) -> None:
     kind = "message" if made.is_message else "byte"
     network = "" if made.access.allow_remote else "; no network"
     output.note(f"serving {pipe} ({kind}, access: {', '.join(security.admitted())}{network}); press Ctrl+C to stop")
     if program:
         _announce_program(output, program)
+    if faults is not None:
+        output.note(f"faults: {faults}; `--seed {faults.seed}` repeats them")
     for words in security.in_words():
         output.detail(f"access: {words}")
     if security.lets_everyone_in():
@@ -208,8 +231,12 @@ def _announce_program(output: Output, program: tuple[str, ...]) -> None:
     warn_if_missing(output, program[0])
 
 
-def _server(framing: "Framing | None") -> "Callable[..., PipeServer]":
-    """Return the class of the server, or its equivalent for frames."""
+def _server(framing: "Framing | None", faults: "Faults | None", events: "ServerLog") -> "Callable[..., PipeServer]":
+    """Return the class of the server, or its equivalent for frames and faults."""
+    if faults is not None:
+        from pipectl.core.traffic.planned import PlanServer
+
+        return partial(PlanServer, framing=framing, faults=faults, on_fault=events.faulted)
     if framing is None:
         from pipectl.core.pipe.server import PipeServer
 

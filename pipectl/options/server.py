@@ -1,5 +1,6 @@
 """The options of servers: who may connect, how the pipe is created, and when the server exits."""
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,8 +15,10 @@ from .types import DURATION, FILE, SIZE
 if TYPE_CHECKING:
     from pipectl.core.pipe.config import PipeConfig, StopAfter
     from pipectl.core.security.descriptors import PipeSecurity
+    from pipectl.core.traffic.faults import Faults
 
 _PIPE = "Pipe"
+_FAULTS = "Faults"
 _END = "When to exit"
 _DIRECTIONS = {"in": OpenMode.INBOUND, "out": OpenMode.OUTBOUND, "duplex": OpenMode.DUPLEX}
 
@@ -214,6 +217,50 @@ class ListenOptions(PipeOptions):
                 "message]",
             )
         ]
+
+
+class FaultOptions:
+    """The faults of a server or relay: a `Faults`, or None without `--fault`."""
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return `--fault` and `--seed`."""
+        return [
+            Option(
+                ["--fault", "faults"],
+                multiple=True,
+                metavar="NAME[=VALUE][@PROBABILITY]",
+                section=_FAULTS,
+                help="Delay, damage or lose what is sent, to test the other end: delay=50ms, cut=10, drop@0.1, "
+                "close=reset, mild, bad, terrible ...: `pipectl help faults`. Can be repeated.",
+            ),
+            Option(
+                ["--seed"],
+                type=int,
+                metavar="N",
+                section=_FAULTS,
+                help="Repeat the random choices of a run with this seed.  [default: a new one, which is printed]",
+            ),
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "Faults | None":
+        """Return the faults; raises UsageError for one that does not exist."""
+        if not params["faults"]:
+            return None
+        from pipectl.core.traffic.faults import Faults, parse
+
+        try:
+            faults = [fault for text in params["faults"] for fault in parse(text)]
+        except ValueError as error:
+            raise click.UsageError(f"`--fault`: {error}") from None
+        return Faults(faults, seed_of(params))
+
+
+def seed_of(params: Mapping[str, Any]) -> int:
+    """Return `--seed`, or one that nobody has chosen."""
+    seed: int | None = params["seed"]
+    return int.from_bytes(os.urandom(4), "big") if seed is None else seed
 
 
 class EndOptions:

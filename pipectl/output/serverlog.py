@@ -15,6 +15,7 @@ from .text import beginning, counted, for_json, hexdump, size_in_words
 
 if TYPE_CHECKING:
     from pipectl.core.errors import PipeError
+    from pipectl.core.traffic.faults import Fault
 
 _PREVIEW = 60
 # Bytes of a message that a log carries, in JSON or with details: one client must not be able to fill a disk, or stop
@@ -90,6 +91,11 @@ class ServerLog(EventLog[Running], ServerEvents):
         """Log a reply whose client has left."""
         if self._tells_messages:
             self._tell_payload("dropped", client, data)
+
+    def faulted(self, client: Client, fault: "Fault") -> None:
+        """Log a fault that has struck, also where nothing else is logged: it is why a client sees what it sees."""
+        facts = {"fault": fault.name, **({"value": fault.text} if fault.text else {})}
+        self.tell("fault", self.visitor(client).number, fault, lambda: facts)
 
     def refused(self, error: "PipeError") -> None:
         """Warn that fewer clients can be served at once than were asked for."""

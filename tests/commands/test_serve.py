@@ -110,6 +110,57 @@ def test_what_makes_no_sense_is_a_usage_error(pipectl: Pipectl, pipe_name: str, 
     assert result.stderr.startswith("error: ")
 
 
+# Faults
+
+
+def faulted(serve: Serve, client: Client, *options: str) -> tuple[list[bytes], str, list[str]]:
+    """What twenty messages are answered with, what the server says of its faults, and what of them it logs."""
+    result = serve("--once", "--json", *options)
+    with client() as connection:
+        answers = [connection.transact(b"message %d" % number, 5) for number in range(20)]
+    done = result.result(10)
+    told = next(line for line in done.stderr.splitlines() if "faults: " in line)
+    return answers, told, [event["fault"] for event in done.objects if event["event"] == "fault"]
+
+
+def test_the_same_seed_has_the_same_faults_and_another_has_others(serve: Serve, client: Client) -> None:
+    options = ("--fault", "truncate=8@0.3", "--fault", "flip@0.3")
+    first, again, other = (faulted(serve, client, *options, "--seed", seed) for seed in ("5", "5", "6"))
+    assert first == again != other
+    assert "faults: truncate=8@0.3, flip=1@0.3; `--seed 5` repeats them" in first[1]
+    assert 4 < len(first[2]) < 20
+
+
+def test_a_seed_is_chosen_and_told_and_repeats_the_faults(serve: Serve, client: Client) -> None:
+    first = faulted(serve, client, "--fault", "flip@0.5")
+    seed = re.search(r"--seed (\d+)", first[1])
+    assert seed is not None
+    assert faulted(serve, client, "--fault", "flip@0.5", "--seed", seed[1]) == first
+
+
+def test_a_fault_is_logged_with_its_client(serve: Serve, client: Client) -> None:
+    result = serve("--once", "--fault", "close=before", "--log", "clients")
+    with client() as connection, pytest.raises(PipeClosedError):
+        connection.transact(b"x", 5)
+    assert re.search(r"#1 +fault +close=before$", result.result(10).text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--fault", "dealy=5"], "`--fault`: unknown fault `dealy`: did you mean `delay`?"),
+        (["--fault", "drop@5"], "`--fault`: `@5` is not a probability"),
+        (["--type", "byte", "--fault", "empty"], "`--fault empty`: a byte pipe has no empty messages"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_a_usage_error(
+    pipectl: Pipectl, pipe_name: str, options: list[str], problem: str
+) -> None:
+    result = pipectl("serve", pipe_name, *options)
+    assert result.exit_code == 2
+    assert problem in result.stderr
+
+
 # The pipe
 
 

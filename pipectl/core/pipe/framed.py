@@ -1,8 +1,8 @@
 """`FramedServer`: a PipeServer whose clients send and receive frames in a stream, whatever pieces it arrives in."""
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from pipectl.core.errors import FrameError
@@ -10,6 +10,13 @@ from pipectl.core.errors import FrameError
 from .client import Client, State
 from .frames import Frames, Framing
 from .server import PipeServer
+
+
+class Splitter(Protocol):
+    """Splits what a client sends: `Frames`, or another that yields more than bodies."""
+
+    def feed(self, data: bytes) -> Iterator[Any]:
+        """Yield what these bytes complete; a PipeError disconnects the client."""
 
 
 class FramedServer(PipeServer):
@@ -22,15 +29,15 @@ class FramedServer(PipeServer):
     def __init__(self, pipe: str, answer: Callable[..., Any], framing: Framing, **options: Any) -> None:
         super().__init__(pipe, answer, **options)
         self._framing = framing
-        # For each client: its Frames, and the bodies that wait until those before have a reply.
-        self._streams: WeakKeyDictionary[Client, tuple[Frames, deque[bytes]]] = WeakKeyDictionary()
+        # For each client: its Frames, and what they yield that waits until those before have a reply.
+        self._streams: WeakKeyDictionary[Client, tuple[Splitter, deque[Any]]] = WeakKeyDictionary()
 
     def _received(self, client: Client, message: bytes) -> None:
         if client.is_paused:
             super()._received(client, message)  # keeps it
             return
         if client not in self._streams:
-            self._streams[client] = Frames(self._framing, self._config.max_message), deque()
+            self._streams[client] = self._splitter(), deque()
         frames, waiting = self._streams[client]
         waiting.extend(frames.feed(message))
         self._answer_waiting(client)
@@ -43,12 +50,21 @@ class FramedServer(PipeServer):
     def _answer_waiting(self, client: Client) -> None:
         waiting = self._streams[client][1] if client in self._streams else ()
         while waiting and not client.is_paused and client.state is State.CONNECTED:
-            super()._received(client, waiting.popleft())
+            self._take(client, waiting.popleft())
         client.begin_read()
 
+    def _splitter(self) -> Splitter:
+        return Frames(self._framing, self._config.max_message)
+
+    def _take(self, client: Client, frame: Any) -> None:
+        super()._received(client, frame)
+
     def _queue(self, client: Client, data: bytes) -> bool:
+        return super()._queue(client, self._wire(data))
+
+    def _wire(self, body: bytes) -> bytes:
+        """Return the frame of a body; raises FrameError if the rule has none for it."""
         try:
-            frame = self._framing.wrap(data)
+            return self._framing.wrap(body)
         except ValueError as error:
             raise FrameError(str(error), pipe=self.pipe) from None
-        return super()._queue(client, frame)

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from threading import Thread, get_ident
-from types import TracebackType
 from typing import Any, Self
 
 from pipectl.core.constants import STATUS_SUCCESS
@@ -161,9 +160,7 @@ class PipeServer:
     def __enter__(self) -> Self:
         return self if self._thread is not None else self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self.close(_DRAIN if error is None else 0)
         if error is None and self._error is not None:
             raise self._error
@@ -327,6 +324,9 @@ class PipeServer:
         client.state = _CONNECTED
         self._came += 1
         self._listen()
+        self._greet(client)
+
+    def _greet(self, client: Client) -> None:
         if self._events is not None:
             self._events.connected(client)
         client.begin_read()

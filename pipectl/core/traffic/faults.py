@@ -128,25 +128,25 @@ class _Kind(NamedTuple):
 
 # Every fault. Those of `ARRIVALS` strike when a client connects, all others when data is sent.
 KINDS: dict[str, _Kind] = {
-    "delay": _Kind(_duration, None, "send it so much later"),
-    "jitter": _Kind(_duration, None, "vary the delay by up to so much, or delay by up to that"),
-    "rate": _Kind(_rate, None, "send at most so many bytes a second"),
+    "delay": _Kind(_duration, None, "send it this much later"),
+    "jitter": _Kind(_duration, None, "vary the delay by up to this much"),
+    "rate": _Kind(_rate, None, "send at most this many bytes a second"),
     "split": _Kind(_sizes, None, "send pieces of N bytes, or of N,M,... bytes and then the rest"),
     "gap": _Kind(_duration, None, "wait between pieces"),
     "truncate": _Kind(parse_size, "", "send only the first N bytes, or half of them"),
     "cut": _Kind(parse_size, "", "send only the first N bytes, or half of them, and close"),
     "drop": _Kind(None, "", "send nothing"),
-    "duplicate": _Kind(_count, "1", "send it N times more"),
+    "duplicate": _Kind(_count, "1", "send it N more times"),
     "garbage": _Kind(_garbage, "8", "add N random bytes, at the end or N:before, or write them N:over it"),
-    "flip": _Kind(_count, "1", "turn over N bits"),
+    "flip": _Kind(_count, "1", "flip N bits"),
     "empty": _Kind(None, "", "send an empty message before it, on a message pipe"),
-    "stall": _Kind(None, "", "send nothing, and read nothing more"),
+    "stall": _Kind(None, "", "send nothing, and read nothing any more"),
     "close": _Kind(
-        _word("before", "middle", "after", "reset"), "after", "close in its place, amid it, after it, or reset"
+        _word("before", "middle", "after", "reset"), "after", "close before, in the middle of or after it, or reset"
     ),
     "refuse": _Kind(None, "", "disconnect a new client at once"),
-    "busy": _Kind(_duration, "2s", "have no free instance for so long after a client connects"),
-    "absent": _Kind(_duration, "2s", "take the name away for so long after a client connects and is disconnected"),
+    "busy": _Kind(_duration, "2s", "have no free instance for this long after a client connects"),
+    "absent": _Kind(_duration, "2s", "remove the pipe for this long after a client leaves"),
 }
 ARRIVALS = frozenset(("refuse", "busy", "absent"))
 
@@ -232,6 +232,12 @@ class Faults:
         self.seed = seed
         self.arrivals = [fault for fault in faults if fault.name in ARRIVALS]
         self.of_data = [fault for fault in faults if fault.name not in ARRIVALS]
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{fault}{'' if fault.probability == 1 else f'@{fault.probability:g}'}"
+            for fault in (*self.arrivals, *self.of_data)
+        )
 
     def arrival(self, client: int) -> Arrival:
         """Return what happens when the client with this number connects."""

@@ -1,5 +1,7 @@
 """Faults as the command line has them, and what is made of some data by them. Runs on any system."""
 
+import re
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -119,7 +121,7 @@ def test_the_number_of_pieces_has_a_limit() -> None:
         ("reset", "unknown fault `reset`: it is `close=reset` here"),
         ("xyzzy", "unknown fault `xyzzy`: use one of delay, jitter, "),
         ("", "unknown fault ``: use one of delay, "),
-        ("delay", "`delay` needs a value: delay=... (send it so much later)"),
+        ("delay", "`delay` needs a value: delay=... (send it this much later)"),
         ("delay=", "`delay=` has no value after `=`"),
         ("delay=soon", "`delay=soon`: invalid duration 'soon'"),
         ("delay=none", "`delay=none`: a fault needs a duration that ends"),
@@ -214,3 +216,11 @@ def test_some_faults_strike_when_a_client_connects(written: list[str], arrival: 
 
 def test_faults_of_arrivals_do_not_strike_data() -> None:
     assert Faults([*parse("refuse"), *parse("busy")], 1).stream(1).plan(b"x").struck == ()
+
+
+def test_the_page_about_faults_has_all_of_them() -> None:
+    page = (Path(faults.__file__).parents[3] / "docs" / "faults.md").read_text(encoding="utf-8")
+    cells = "".join(re.findall(r"^\| `.*?\|", page, re.MULTILINE))
+    names = re.findall(r"`([a-z]+)[=`]", cells)
+    assert set(names) == set(faults.KINDS)
+    assert all(f"`{preset}`" in page for preset in faults.PRESETS)
