@@ -257,11 +257,13 @@ def test_many_frames_in_one_piece_do_not_nest(pipe_name: str) -> None:
         assert came == b"a\n" * 3000
 
 
-def test_a_deferred_answer_has_faults_too(pipe_name: str) -> None:
-    def later(client: Client, data: bytes) -> Later:
-        client.reply(data)
-        return LATER
+def later(client: Client, data: bytes) -> Later:
+    """Defer the answer, so that the client's next message is being read when it is sent."""
+    client.reply(data)
+    return LATER
 
+
+def test_a_deferred_answer_has_faults_too(pipe_name: str) -> None:
     with serving(pipe_name, "cut=2", answer=later), connect(pipe_name, 10) as client:
         write_file(client.handle, _DATA)
         assert writes(client, 1) == [b"01"]
@@ -295,7 +297,22 @@ def test_with_a_limit_of_instances_each_is_used_again(pipe_name: str) -> None:
         assert codes == [True] * 12
 
 
-def test_the_last_answer_of_a_server_that_stops_may_be_a_reset(pipe_name: str) -> None:
-    with serving(pipe_name, "close=reset", stop_after=StopAfter(messages=1)), connect(pipe_name, 10) as client:
+@pytest.mark.parametrize("answer", [echo, later])
+def test_the_last_answer_of_a_server_that_stops_may_be_a_reset(pipe_name: str, answer: Callable[..., Any]) -> None:
+    served = serving(pipe_name, "close=reset", stop_after=StopAfter(messages=1), answer=answer)
+    with served, connect(pipe_name, 10) as client:
         write_file(client.handle, _DATA)
         assert code_of_read(client) == WinError.PIPE_NOT_CONNECTED
+
+
+def test_a_server_that_stops_does_not_wait_for_a_stalled_client(pipe_name: str) -> None:
+    stalled = Event()
+    faults = Faults(parse("stall"), 1)
+    server = PlanServer(pipe_name, echo, faults=faults, on_fault=lambda _client, _fault: stalled.set())
+    with server, connect(pipe_name, 10) as client:
+        write_file(client.handle, _DATA)
+        assert stalled.wait(10)
+        server.stop(drain=60)
+        with pytest.raises(PipeClosedError):
+            client.receive(20)
+        assert server.wait(20)
