@@ -295,7 +295,7 @@ security sddl     O:BAG:SYD:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;0x12019b;;;BU)
         "selftest --only W12",
         """
 id   verdict  answer                             note  claim
-W12  holds    2 231 230 234 232 233 109 535 536        Nine situations return the error codes that pipectl's errors are based on.
+W12  holds    2 231 230 234 232 233 109 535 536        Nine situations return the codes that pipectl's errors stand for.
 """,
         "1 hold\n",
     ),

@@ -6,7 +6,7 @@ USING = (
     # ---- Data and codes ---------------------------------------------------------------------------------------------
     Claim(
         "W12",
-        "Nine situations return the error codes that pipectl's errors are based on.",
+        "Nine situations return the codes that pipectl's errors stand for.",
         "Not found, busy, wrong read mode, more data, client gone, disconnected, closed, connected, listening.",
         "2 231 230 234 232 233 109 535 536",
         "data.situations",
