@@ -1,12 +1,12 @@
 """Queries files of other processes with a time limit, although some queries may never return.
 
-A file that was opened without OVERLAPPED has one lock. Whoever reads from it holds the lock, and every question about
-any duplicate of its handle waits for it: for as long as a server waits for its client, which may be for ever. Nothing
-ends such a wait from outside, neither a timeout nor CancelSynchronousIo. So threads ask, one file at a time, and a
-thread that gets no answer is left: it ends by itself when the other process's read does.
+A file that was opened without FILE_FLAG_OVERLAPPED has one lock. A pending read holds it, and a query of any duplicate
+of the handle waits for it: as long as the server waits for its client, which may be forever. Nothing ends such a wait
+from outside, neither a timeout nor CancelSynchronousIo. So worker threads query one file at a time, and a thread that
+gets no answer is abandoned: it ends when the read in the other process does.
 
-While somebody holds a duplicate, its pipe lives on, even if its server dies. So there is one for each thread, it is
-closed before the next is made, and that of a thread that is left is closed for it.
+While a duplicate is open, its pipe continues to exist even if its server ends. So each thread has at most one, closes
+it before it makes the next, and the duplicate of an abandoned thread is closed for it.
 """
 
 import time
@@ -25,23 +25,22 @@ from pipectl.core.win32.handle import Handle, wait
 _Q = TypeVar("_Q", bound=Hashable)
 _A = TypeVar("_A")
 
-# How long, in seconds, the first question may take, and each question after one was not answered. An answer takes some
-# twenty microseconds; the first is allowed for a machine that is busy.
+# How long, in seconds, a query may take: until one has not been answered, and from then on. An answer takes about
+# 20 microseconds; the first limit allows for a busy machine.
 FIRST_PATIENCE = 0.1
 PATIENCE = 0.025
-# The threads that ask at once, when one was not answered.
+# The number of worker threads once a query has not been answered.
 MOST_WORKERS = 8
-# The threads of this process that are left at any time: then nothing more is asked.
+# The maximum number of abandoned threads in this process; beyond it, nothing more is queried.
 MOST_LEFT = 128
 
-# By question: the threads of this process that wait for its answer. Who asks again is not answered either, and would
-# leave another thread.
+# The abandoned threads of this process by their question. The same question again would cost another thread.
 _left: "dict[Hashable, _Worker[Any, Any]]" = {}
 _left_lock = Lock()
 
 
 class Asked(NamedTuple, Generic[_Q, _A]):
-    """The answers, what was not answered within our patience, and what was not asked because the time was up."""
+    """The answers, the questions that were not answered in time, and those not asked because the time was up."""
 
     answers: list[tuple[_Q, _A]]
     hung: list[_Q]
@@ -54,10 +53,10 @@ def ask_each(
     ask: Callable[[_Q, Handle], _A | None],
     deadline: Deadline,
 ) -> Asked[_Q, _A]:
-    """Ask about the files behind handles, each in turn, until the deadline; Ctrl+C ends it too.
+    """Query the files behind handles one by one until the deadline or Ctrl+C.
 
-    `borrow` returns a duplicate of a handle, which is closed afterwards, and `ask` what it finds out by it, or None. A
-    PipeError of either means that there is no answer.
+    `borrow` returns a duplicate of a handle, which is closed afterwards; `ask` returns the answer, or None. A PipeError
+    raised by either means that there is no answer.
     """
     hung, ahead = _known_to_hang(questions)
     walk = _Walk(ahead, borrow, ask)
@@ -68,7 +67,7 @@ def ask_each(
 
 
 def _known_to_hang(questions: Iterable[_Q]) -> tuple[list[_Q], list[_Q]]:
-    """Return the questions that threads wait for the answers of, from walks before, and all others."""
+    """Return the questions for whose answers abandoned threads of earlier walks wait, and all others."""
     hung: list[_Q] = []
     others: list[_Q] = []
     with _left_lock:
@@ -78,7 +77,7 @@ def _known_to_hang(questions: Iterable[_Q]) -> tuple[list[_Q], list[_Q]]:
 
 
 class _Walk(Generic[_Q, _A]):
-    """One walk through all questions, by the thread that wants the answers, which watches those that ask."""
+    """One walk through all questions: the caller's thread starts the workers and watches their progress."""
 
     def __init__(
         self, questions: Sequence[_Q], borrow: Callable[[_Q], Handle], ask: Callable[[_Q, Handle], _A | None]
@@ -99,12 +98,12 @@ class _Walk(Generic[_Q, _A]):
         with self._event:
             try:
                 self._ask_all(deadline)
-                # Those that a busy machine alone was late with are answered by now, and are asked again.
+                # Those that were late only because the machine was busy have been answered by now; ask them again.
                 self.hung, late = _known_to_hang(self.hung)
                 self.ahead.extend(late)
                 self._ask_all(deadline)
             except BaseException:
-                self.ahead.clear()  # Ctrl+C may have come before a worker was noted that has begun
+                self.ahead.clear()  # Ctrl+C may have come before a running worker was recorded
                 raise
             finally:
                 self._leave_all()
@@ -123,7 +122,7 @@ class _Walk(Generic[_Q, _A]):
         self._workers.clear()
 
     def ended(self, failure: BaseException | None) -> None:
-        """Take note that a worker, which is not left, has no more to do."""
+        """Record that a worker that was not abandoned has ended."""
         if failure is not None:
             self.failure = failure
             self.ahead.clear()
@@ -131,7 +130,7 @@ class _Walk(Generic[_Q, _A]):
             set_event(self._event)
 
     def _start_workers(self, deadline: Deadline) -> bool:
-        """See to it that there are as many workers as it takes; return whether there is one, and time."""
+        """Start workers as needed; return whether there is a worker and the deadline has not passed."""
         self._workers = [worker for worker in self._workers if not worker.is_done]
         most = MOST_WORKERS if self.hung else 1
         while self.ahead and len(self._workers) < min(most, len(self.ahead)) and not deadline.passed:
@@ -145,12 +144,12 @@ class _Walk(Generic[_Q, _A]):
         return PATIENCE if self.hung else FIRST_PATIENCE
 
     def _next_look(self) -> float:
-        """Return after how many seconds a worker may have waited for too long."""
+        """Return the seconds until a worker may exceed its time limit."""
         oldest = min(worker.since for worker in self._workers)
         return max(0.001, oldest + self._patience - time.perf_counter())
 
     def _leave_silent(self) -> None:
-        """Leave the workers that have waited for too long, and note what they asked."""
+        """Abandon the workers that exceeded their time limit, and record their questions."""
         latest = time.perf_counter() - self._patience
         for worker in list(self._workers):
             if worker.since <= latest and (question := worker.leave(latest)) is not None:
@@ -159,7 +158,7 @@ class _Walk(Generic[_Q, _A]):
 
 
 class _Worker(Generic[_Q, _A]):
-    """A thread that asks one question after the other, until there are no more or it is left."""
+    """A thread that asks one question after another until there are no more or it is abandoned."""
 
     def __init__(self, walk: _Walk[_Q, _A]) -> None:
         # When it began with its question, of perf_counter.
@@ -174,14 +173,14 @@ class _Worker(Generic[_Q, _A]):
 
     @property
     def is_done(self) -> bool:
-        """Whether it has ended, and told the walk so."""
+        """Whether it has ended and has reported this to the walk."""
         with self._lock:
             return self._has_ended
 
     def leave(self, latest: float | None = None) -> _Q | None:
-        """Take the worker's question from it, and close its duplicate; return the question.
+        """Abandon the worker, close its duplicate, and return its question.
 
-        None means that it has none, or one that it began with after `latest`: then it goes on.
+        Returns None if it has no question, or one that it began after `latest`; then it continues.
         """
         with self._lock:
             question = self._question
@@ -209,7 +208,7 @@ class _Worker(Generic[_Q, _A]):
                 self._walk.ended(failure)
 
     def _begin(self) -> bool:
-        """Take the next question; return whether there is one."""
+        """Take the next question, and return whether there was one."""
         with self._lock:
             if self._is_left:
                 return False
@@ -233,7 +232,7 @@ class _Worker(Generic[_Q, _A]):
         return None
 
     def _end(self, answer: _A | None) -> None:
-        """Return the duplicate, and the answer to the thread that still waits for it."""
+        """Close the duplicate, and pass the answer on unless the worker was abandoned."""
         with self._lock:
             self._give_back()
             question, self._question = self._question, None

@@ -16,43 +16,43 @@ from .processlist import ListedProcess
 
 
 class Source(StrEnum):
-    """What says that a process holds an end."""
+    """How it is known that a process holds an end."""
 
     HANDLE = "handle"
     # The other end.
     PEER = "peer"
-    # The pipe, which was opened and asked.
+    # The pipe, which was opened and queried.
     PIPE = "pipe"
 
 
 class End(NamedTuple):
-    """One end of an instance of a pipe, and a process that has a handle on it; None is not known."""
+    """One end of an instance of a pipe, and a process that has a handle on it; None means unknown."""
 
-    # As it stands in the directory of pipes.
+    # As spelled in the directory of pipes.
     pipe: str
     pid: int
     is_server: bool | None
-    # The handle's number in that process; None for an end that only the other one speaks of.
+    # The handle's value in that process; None for an end that only the other end reports.
     handle: int | None = None
     access: int | None = None
     is_inheritable: bool | None = None
     # How many handles all processes have on this end.
     handles: int | None = None
     state: str | None = None
-    # The bytes that wait for this end.
+    # The bytes that this end has not read yet.
     unread: int | None = None
     instances: int | None = None
     max_instances: int | None = None
-    # Who made the instance, and who connected to it: recorded then, and perhaps gone by now.
+    # The processes that created the instance and connected to it, as recorded at the time; they may have ended.
     server_pid: int | None = None
     client_pid: int | None = None
-    # Where the client is, unless on this computer.
+    # The client's computer, if it is another one.
     computer: str | None = None
     source: Source = Source.HANDLE
 
     @property
     def opened_by(self) -> int | None:
-        """The process that opened this end, which may have handed it on."""
+        """The process that opened this end, and may have passed it on."""
         return self.server_pid if self.is_server else self.client_pid
 
     @property
@@ -62,21 +62,21 @@ class End(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """What a walk through the handles of all processes has found, and what it could not look into."""
+    """What a walk through the handles of all processes has found, and what it could not inspect."""
 
     ends: Sequence[End]
-    # Handles that gave no answer: some thread of their process is in a read or write of a file without OVERLAPPED.
+    # Handles without an answer: a thread of their process is reading or writing, without FILE_FLAG_OVERLAPPED.
     busy: Sequence[OpenHandle] = ()
-    # Processes that this user may not look into, and those that are left alone.
+    # Processes that this user may not inspect, and those that are skipped.
     unseen: Sequence[int] = ()
-    # Handles that were not reached in time.
+    # The number of handles that were not reached in time.
     unasked: int = 0
-    # All that ran when the walk began, by their numbers.
+    # All processes at the start of the walk, by process id.
     running: Mapping[int, ListedProcess] = MappingProxyType({})
 
 
 class Holders(NamedTuple):
-    """The ends of one pipe; `is_complete` means that every instance, and every process that has its end, is here."""
+    """The ends of one pipe; `is_complete` means that all instances and all processes that have them open are here."""
 
     pipe: str
     instances: int | None
@@ -87,11 +87,11 @@ class Holders(NamedTuple):
 
     @property
     def servers(self) -> list[int]:
-        """The processes that made the instances, each once, in the order of their numbers."""
+        """The ids of the processes that created the instances, sorted, without duplicates."""
         return sorted({end.opened_by for end in self.ends if end.is_server and end.opened_by is not None})
 
     def kept(self, running: Container[int]) -> dict[int, list[int]]:
-        """Return the makers of instances that have ended, each with the processes that keep its instances."""
+        """Return the ended processes that created instances, each with the processes that keep those instances open."""
         kept: dict[int, set[int]] = {}
         for end in self.ends:
             maker = end.opened_by
@@ -103,7 +103,7 @@ class Holders(NamedTuple):
 
 
 def by_pipe(walk: Walk, directory: Iterable[PipeEntry] = ()) -> list[Holders]:
-    """Return who holds each pipe, sorted by name; `directory` are pipes that there are, even if no end was found."""
+    """Return the holders of each pipe, sorted by name; pipes in `directory` are included even if no end was found."""
     ends: dict[str, list[End]] = {}
     entries = {upper(entry.name): entry for entry in directory}
     for end in walk.ends:
@@ -112,9 +112,9 @@ def by_pipe(walk: Walk, directory: Iterable[PipeEntry] = ()) -> list[Holders]:
 
 
 def entries_of(walk: Walk) -> list[PipeEntry]:
-    """Return the pipes that were found, as the directory of pipes would have them.
+    """Return the pipes that were found, as the directory of pipes would list them.
 
-    A name of which only a client is left may have no instance any more: then it is no pipe.
+    A name of which only a client end is left may have no instances any more; it is left out.
     """
     return [
         PipeEntry(holders.pipe, holders.instances or holders.found, holders.max_instances)
@@ -124,13 +124,13 @@ def entries_of(walk: Walk) -> list[PipeEntry]:
 
 
 def servers_by_pipe(walk: Walk) -> Mapping[str, list[int]]:
-    """Return the processes that serve each pipe, by the upper case of its name."""
+    """Return the processes that serve each pipe, by its name in upper case."""
     return {upper(holders.pipe): holders.servers for holders in by_pipe(walk) if holders.servers}
 
 
 def _holders(ends: list[End], entry: PipeEntry | None) -> Holders:
     told = [end for end in ends if end.instances is not None]
-    # The last that was asked: a pipe may change during the walk.
+    # The latest answer, because a pipe may change during the walk.
     instances = told[-1].instances if told else entry and entry.instances
     limit = told[-1].max_instances if told else entry and entry.max_instances
     distinct = _distinct(ends)
@@ -162,7 +162,7 @@ def _shares(ends: Iterable[End]) -> Fraction:
 
 
 def _told_by_peers(ends: list[End]) -> Iterator[End]:
-    """Yield the ends that were not found, but that the other end speaks of."""
+    """Yield the ends that were not found but are reported by their other end."""
     for is_server in (False, True):
         speakers: dict[int, list[End]] = {}
         found: dict[int | None, list[End]] = {}

@@ -1,11 +1,11 @@
 r"""Walks through the handles of all processes to find the ends of pipes, without opening a pipe.
 
-Of each handle on a file there is a duplicate for a moment, with the right to read attributes and with none to data, and
-the system is asked about that. It disturbs nobody: the owner's handle stays as it is, nothing is read from a pipe, and
-no instance is taken. What one end says names the process at the other too.
+Each handle on a file is duplicated for a moment, with the right to read attributes and no right to data, and the
+duplicate is queried. This has no side effects: the owner's handle does not change, no data is read, and no instance is
+used. Each end also names the process at the other end.
 
-A process that this user may not look into is counted and not guessed at. An administrator sees all but those that
-Windows protects, with SeDebugPrivilege, which is enabled for the walk alone.
+Processes that this user may not inspect are counted, and nothing is guessed about them. An administrator sees all
+processes except those that Windows protects, by SeDebugPrivilege, which is enabled only during the walk.
 """
 
 import os
@@ -46,17 +46,17 @@ _DEVICE = "\\Device\\NamedPipe\\"
 # The idle process, and the kernel's own.
 _IDLE = 0
 _SYSTEM = 4
-# Windows protects them, so that even an administrator is refused; and to ask for lsass raises an alarm in software that
-# guards the computer. `walk` leaves them alone unless it is to look into every process.
+# Windows protects these even from administrators, and security software raises an alarm when a program opens lsass.
+# `walk` skips them unless it is asked for every process.
 _PROTECTED = {"csrss.exe", "lsass.exe", "msmpeng.exe", "smss.exe", "wininit.exe"}
 _CONNECTED = (PipeState.CONNECTED.name.lower(), PipeState.CLOSING.name.lower())
 
 
 def walk(timeout: Timeout = 5.0, *, every_process: bool = False) -> Walk:
-    """Find the ends of all named pipes, and who holds them; what is not asked in time is counted.
+    """Find the ends of all named pipes and the processes that hold them; handles not queried in time are counted.
 
-    `every_process` also tries those that Windows protects. Raises PipeAccessError where this process may not list
-    handles, as in an AppContainer, and UnsupportedError where the system cannot.
+    `every_process` also tries the processes that Windows protects. Raises PipeAccessError if this process may not list
+    handles, as in an AppContainer, and UnsupportedError if the system cannot list them.
     """
     deadline = deadline_of(timeout)
     with ExitStack() as stack:
@@ -85,14 +85,14 @@ def ask_ends(
     *,
     access: Access = Access.FILE_READ_ATTRIBUTES,
 ) -> list[tuple[End, _T]]:
-    """Ask about ends that a walk has found, by duplicates of their handles with this access, or with less.
+    """Query the ends that a walk has found, through duplicates of their handles with this access, or with less.
 
-    What has no answer in time, or is gone by now, is left out.
+    Ends without an answer in time, and ends that are gone by now, are left out.
     """
     by_handle = {_handle_of(end): end for end in ends if end.handle is not None}
 
     def ask(handle: OpenHandle, duplicate: Handle) -> _T | None:
-        # The number may be another handle's by now.
+        # The value may belong to another handle by now.
         is_same = is_pipe(duplicate) and get_object_name(duplicate) == _DEVICE + by_handle[handle].pipe
         return question(duplicate) if is_same else None
 
@@ -110,12 +110,12 @@ def _handle_of(end: End) -> OpenHandle:
 
 
 def file_handles() -> list[OpenHandle]:
-    """Return the handles of all processes on files, which is what pipes, consoles and devices are too.
+    """Return the handles of all processes on files, which include pipes, consoles and devices.
 
-    Raises PipeAccessError where this process may not see them, as in an AppContainer, and UnsupportedError where the
-    system cannot list handles.
+    Raises PipeAccessError if this process may not list handles, as in an AppContainer, and UnsupportedError if the
+    system cannot list them.
     """
-    # The index of a type differs from one Windows to the next. A file of our own tells it.
+    # The number of the type `File` differs between versions of Windows; a file of our own shows it.
     with create_file("NUL", Access.NONE, share=ShareMode.READ | ShareMode.WRITE) as ours:
         table = query_system(SystemInformation.EXTENDED_HANDLES)
         kind = type_of(table.data, os.getpid(), ours.value)
@@ -125,13 +125,13 @@ def file_handles() -> list[OpenHandle]:
 
 
 def list_processes() -> dict[int, ListedProcess]:
-    """Return all processes by their numbers."""
+    """Return all processes by process id."""
     table = query_system(SystemInformation.PROCESSES)
     return {process.pid: process for process in parse_processes(table.data, table.address)}
 
 
 def suspended_processes() -> frozenset[int]:
-    """Return the processes that are suspended, as by a debugger or as an app in the background; on Wine none."""
+    """Return the suspended processes, such as one in a debugger or an app in the background; empty on Wine."""
     return suspended(query_system(SystemInformation.PROCESSES).data)
 
 
@@ -141,7 +141,7 @@ def _left_alone(pids: Iterable[int], running: Mapping[int, ListedProcess]) -> se
 
 
 def _open(pids: Iterable[int], stack: ExitStack) -> dict[int, Handle | int]:
-    """Open the processes that let us; this one is open anyway."""
+    """Open the processes that this user may open; this process needs no opening."""
     opened: dict[int, Handle | int] = {}
     for pid in pids:
         if pid == os.getpid():
@@ -153,12 +153,12 @@ def _open(pids: Iterable[int], stack: ExitStack) -> dict[int, Handle | int]:
 
 
 class _Lender:
-    """Makes a duplicate of a handle, with which data can be neither read nor written."""
+    """Duplicates handles without the right to read or write data."""
 
     def __init__(
         self,
         opened: Mapping[int, Handle | int],
-        # The first that the owner has itself: the server of an outbound pipe may not read attributes.
+        # The first of these that the owner's handle has: the server of an outbound pipe has no right to attributes.
         access: Sequence[Access] = (Access.FILE_READ_ATTRIBUTES, Access.NONE),
     ) -> None:
         self._opened = opened
@@ -178,7 +178,7 @@ class _Lender:
 
 
 class _Examiner:
-    """Asks what a handle is, until it is found to be no end of a named pipe."""
+    """Queries a handle, and stops as soon as it is not an end of a named pipe."""
 
     def __init__(self, running: Mapping[int, ListedProcess]) -> None:
         self._running = running
@@ -209,8 +209,8 @@ class _Examiner:
         )
 
     def _client(self, duplicate: Handle, local: LocalInfo | None) -> tuple[int | None, str | None]:
-        """Return the client's process, and its computer where that is another one."""
-        if local is None or local.state not in _CONNECTED:  # of an instance that listens, Wine gives any number
+        """Return the client's process, and its computer if it is another one."""
+        if local is None or local.state not in _CONNECTED:  # for a listening instance, Wine returns a random number
             return None, None
         pid = if_allowed(get_named_pipe_client_process_id, duplicate)
         if pid in self._running and pid != _SYSTEM:
