@@ -105,7 +105,7 @@ def test_a_value_that_is_cut_off_is_bad() -> None:
         (b'"\xff"', "not UTF-8 at byte 1"),
         (b"{} x", "not JSON: Extra data at character 3"),
     ],
-    ids=repr,
+    ids=lambda it: repr(it)[:40],
 )
 def test_json_that_programs_read_differently_is_refused(text: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=f"^{reason}$"):
