@@ -34,6 +34,7 @@ STRICT = (os.environ.pop("PIPECTL_STRICT", "") == "1" and ON_WINE) or (sys.platf
 if sys.platform != "win32":
     collect_ignore_glob = [
         "commands/*",
+        "core/checks/test_bench.py",
         "core/checks/test_selftest.py",
         "core/children/*",
         "core/inventory/test_bounded.py",

@@ -49,12 +49,14 @@ CORE_ROOMS = {
     "recording": {"codecs", "pipe"},
     "traffic": {"recording", "codecs", "pipe", "children", "win32"},
     "win32pipe": {"children", "win32"},
-    "checks": {"inventory", "security", "pipe", "children", "win32"},
+    "checks": {"inventory", "security", "traffic", "pipe", "children", "win32"},
 }
 VOCABULARY = {"constants", "errors", "deadline", "names", "models"}
 # What runs on any system, because nothing that it imports, ever, comes to the border.
 PURE = [f"core.{name}" for name in VOCABULARY] + [
+    "core.checks.bench_plan",
     "core.checks.doctor",
+    "core.checks.histogram",
     "core.inventory.handles",
     "core.inventory.history",
     "core.inventory.holders",

@@ -99,8 +99,8 @@ class Loop:
     raises it.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, kind: str = "Relay") -> None:
+        self._name = f"{kind} {name}"
         self.pending: dict[int, Operation] = {}
         self.port = CompletionPort(name)
         self._orders: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -110,6 +110,8 @@ class Loop:
         # How many packets are asked for at once. On Wine each costs a call of its server, and one more if there are
         # fewer: so no more than there are likely to be.
         self.batch = 1
+        # When the packets were taken that are being told, by perf_counter: what they are about has ended before.
+        self.now = 0.0
         self._error: BaseException | None = None
         self._at_end: Callable[[], None] = lambda: None
         self._thread: Thread | None = None
@@ -121,7 +123,7 @@ class Loop:
     def start(self, at_end: Callable[[], None]) -> None:
         """Begin; `at_end` is called in the loop's thread when it stops, and cancels what is under way."""
         self._at_end = at_end
-        self._thread = Thread(target=self._run, name=f"Relay {self._name}", daemon=True)
+        self._thread = Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -226,7 +228,9 @@ class Loop:
         if timers:
             due = max(0.0, timers[0][0] - time.perf_counter())
             seconds = due if seconds is None else min(due, seconds)
-        for _key, address, status, count in self.port.take(seconds, self.batch) or ():
+        packets = self.port.take(seconds, self.batch) or ()
+        self.now = time.perf_counter()
+        for _key, address, status, count in packets:
             operation = self.pending.pop(address, None)
             if operation is not None:
                 operation.lent = None

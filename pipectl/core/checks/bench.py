@@ -1,0 +1,334 @@
+"""`Bench`: exchanges with a server over some connections at once, in one thread over one completion port.
+
+A connection that is lost is opened again as part of the next exchange on it. A local pipe is opened by the loop itself,
+without a change of threads; where that can block, because the pipe is busy or remote, the loop's helper threads do it.
+"""
+
+from collections import deque
+from contextlib import ExitStack
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipectl.core.constants import MAX_MESSAGE, Sqos, Wait
+from pipectl.core.deadline import Deadline
+from pipectl.core.errors import PipeBusyError, PipeError, PipeNotFoundError, PipeStateError, timed_out
+from pipectl.core.names import is_remote
+from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.pipe.requests import check_free
+from pipectl.core.traffic.loop import Loop, Timer
+from pipectl.core.win32.handle import Closing
+from pipectl.core.win32.timers import coarse_timers, fine_timers
+
+from .bench_link import Link, Manner
+from .bench_plan import Plan, Schedule, Score
+
+if TYPE_CHECKING:
+    from pipectl.core.models import Process
+    from pipectl.core.pipe.connection import Expectation
+    from pipectl.core.pipe.frames import Framing
+
+# How long, in seconds, a connection rests that could not be opened.
+_REST = 0.1
+# Seconds between two looks at what has taken too long, and the longest that a thread waits for a busy pipe at once.
+_GLANCE, _SLICE = 0.05, 0.25
+
+
+class Target(NamedTuple):
+    """The server, and what is exchanged with it; `wait`, `sqos` and `expect` are those of `connect`.
+
+    `timeout` is that of each exchange, in seconds. `until` is where a reply ends: None is one whole message, and rules
+    that end by silence are not possible.
+    """
+
+    pipe: str
+    request: bytes
+    until: "Framing | None" = None
+    max_message: int = MAX_MESSAGE
+    timeout: float | None = 5.0
+    wait: Wait = Wait.FREE
+    sqos: Sqos = Sqos.IDENTIFICATION
+    expect: "Expectation | None" = None
+    # Each exchange opens a connection of its own, and its latency includes that.
+    new_connection: bool = False
+
+    def connect(self, timeout: float | Deadline | None, wait: Wait | None = None) -> Connection:
+        """Open a connection; raises the errors of `connect`, and PipeStateError for a byte pipe without a rule."""
+        connection = connect(
+            self.pipe,
+            timeout,
+            wait=wait or self.wait,
+            sqos=self.sqos,
+            expect=self.expect,
+            max_message=self.max_message,
+        )
+        if connection.is_message or self.until is not None:
+            return connection
+        connection.close()
+        raise PipeStateError("a byte pipe does not mark where a reply ends", pipe=self.pipe, topic="bench rule")
+
+
+class _Line:
+    """One of the connections at once, whether open or not, and the exchange that it has under way."""
+
+    __slots__ = ("attempt", "due", "expires", "is_busy", "link", "refused")
+
+    def __init__(self) -> None:
+        self.link: Link | None = None
+        self.is_busy = False
+        # When the exchange was due, and when it times out.
+        self.due = self.expires = 0.0
+        # The number of the exchange, so that a connection that comes too late is not taken for the next one's.
+        self.attempt = 0
+        # Why it could not be opened last.
+        self.refused: PipeError | None = None
+
+
+class Bench(Closing):
+    """Measures a server: `open`, `start`, `wait` until it returns True, and look at `score` and `schedule`."""
+
+    def __init__(self, target: Target, plan: Plan) -> None:
+        self.target = target
+        self.plan = plan
+        self.score = Score(len(target.request))
+        self.schedule = Schedule(plan, 0.0)
+        # Of the first connection.
+        self.is_message = True
+        self.server: Process | None = None
+        # Whether it gave up, because all exchanges failed.
+        self.has_given_up = False
+        self._lines = [_Line() for _ in range(plan.connections)]
+        self._idle: deque[_Line] = deque()
+        self._manner = Manner(target.request, target.until, target.max_message)
+        self._opens_here = target.expect is None and not is_remote(target.pipe)
+        self._loop = Loop(target.pipe, "Bench")
+        self._loop.batch = plan.connections
+        self._timer: Timer | None = None
+        self._has_fine_timers = False
+        # Since when every exchange has failed.
+        self._failing_since: float | None = None
+        self._is_over = False
+
+    # For the program's thread
+
+    def open(self) -> None:
+        """Open the connections, or one if each exchange opens its own, and try one exchange.
+
+        Raises the errors of `Target.connect` and of `Connection.ask`. The timeout is for all connections together, and
+        for the exchange.
+        """
+        timeout = self.target.timeout
+        deadline = Deadline(timeout)
+        with ExitStack() as stack:
+            first = stack.enter_context(self.target.connect(deadline))
+            self._look_at(first)
+            first.ask(self.target.request, self.target.until, timeout)
+            if self.target.new_connection:
+                return
+            check_free(first)  # what comes after a reply belongs to no request
+            stack.pop_all()
+        self._lines[0].link = self._linked(self._lines[0], first)
+        for number, line in enumerate(self._lines[1:], 2):
+            try:
+                line.link = self._linked(line, self.target.connect(deadline))
+            except PipeBusyError as error:
+                error.reason = f"connection {number} of {self.plan.connections}: {error.reason}"
+                error.topic = "bench busy"
+                raise
+
+    def start(self) -> None:
+        """Begin with the warm-up."""
+        if self.plan.rate is not None:
+            self._has_fine_timers = True
+            fine_timers()
+        self.schedule = Schedule(self.plan, perf_counter())
+        self._loop.start(self._close_links)
+        for line in self._lines:
+            self._loop.post(self._free, line)
+        self._loop.post(self._glance)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until everything is measured, and return whether it is; Ctrl+C ends the wait."""
+        return self._loop.wait(seconds)
+
+    def close(self) -> None:
+        """Stop, and close all connections; does nothing the second time. What was measured stays."""
+        if not self._is_over:
+            self.schedule.close()
+        self._loop.close()
+        self._close_links()  # of a bench that was not started
+        if self._has_fine_timers:
+            self._has_fine_timers = False
+            coarse_timers()
+
+    def _look_at(self, connection: Connection) -> None:
+        from pipectl.core.errors import if_allowed
+        from pipectl.core.inventory.peers import server_of
+
+        self.is_message = connection.is_message
+        self.server = if_allowed(server_of, connection.handle)
+
+    @property
+    def is_saturated(self) -> bool:
+        """Whether more requests were due and not sent, when the time was up, than a moment's delay explains."""
+        behind = self.schedule.backlog
+        return behind > max(len(self._lines), (self.score.succeeded_count + self.score.failed_count) / 100)
+
+    @property
+    def seconds(self) -> float:
+        """How long was measured."""
+        return self.schedule.seconds(self.score.until)
+
+    @property
+    def per_second(self) -> float:
+        """The exchanges that got a reply, per second."""
+        seconds = self.seconds
+        return self.score.succeeded_count / seconds if seconds else 0.0
+
+    # In the loop's thread
+
+    def _free(self, line: _Line) -> None:
+        """Begin the next exchange of a connection, if one is due."""
+        line.is_busy = False
+        now = perf_counter()
+        due = self.schedule.take(now)
+        if due is not None:
+            self._begin(line, due, now)
+            return
+        self._idle.append(line)
+        if self.schedule.is_over(now):
+            self._end_if_idle()
+        elif self._timer is None:
+            self._set_timer(now)
+
+    def _begin(self, line: _Line, due: float, now: float) -> None:
+        line.is_busy = True
+        line.due = due
+        line.expires = float("inf") if self.target.timeout is None else now + self.target.timeout
+        line.attempt += 1
+        line.refused = None
+        if line.link is not None:
+            line.link.ask()
+        else:
+            self._open(line)
+
+    def _set_timer(self, now: float) -> None:
+        """Have the idle connections send what is due next."""
+        pause = self.schedule.wait(now)
+        self._timer = None if pause is None else self._loop.after(pause, self._send_due)
+
+    def _send_due(self) -> None:
+        self._timer = None
+        while self._idle:
+            now = perf_counter()
+            due = self.schedule.take(now)
+            if due is None:
+                self._set_timer(now)
+                return
+            if self.schedule.is_measured(due):
+                self.score.lateness.record(now - due)
+            self._begin(self._idle.popleft(), due, now)
+
+    def _done(self, line: _Line, received: int, error: PipeError | None) -> None:
+        """Count an exchange that has ended, and go on with the next."""
+        if error is not None:
+            self._failed(line, error)
+            return
+        self._failing_since = None
+        if self.schedule.is_measured(line.due):
+            self.score.succeeded(line.due, self._loop.now, received)
+        if self.target.new_connection and line.link is not None:
+            line.link.close()
+            line.link = None
+        self._free(line)
+
+    def _failed(self, line: _Line, error: PipeError, *, rest: float = 0.0) -> None:
+        """Count an exchange that has failed, and go on, after a rest, without its connection."""
+        now = perf_counter()
+        if self.schedule.is_measured(line.due):
+            self.score.failed(now, error)
+        if line.link is not None:
+            line.link.close()
+        line.link = None
+        line.attempt += 1
+        line.expires = float("inf")
+        self._give_up_if_hopeless(now)
+        # Not at once: this may have been called by `_begin`.
+        self._loop.after(rest, partial(self._free, line))
+
+    def _give_up_if_hopeless(self, now: float) -> None:
+        """Send nothing more if a number of exchanges would take long, because each has failed for the timeout."""
+        self._failing_since = self._failing_since or now
+        timeout = self.target.timeout
+        if self.plan.exchanges and timeout is not None and now - self._failing_since >= timeout:
+            self.has_given_up = True
+            self.schedule.close()
+
+    # Opening connections
+
+    def _open(self, line: _Line) -> None:
+        if not self._opens_here:
+            self._open_elsewhere(line)
+            return
+        try:
+            connection = self.target.connect(0, Wait.NONE)
+        except PipeError as error:
+            self._not_opened(line, error)
+        else:
+            self._opened(line, line.attempt, connection)
+
+    def _open_elsewhere(self, line: _Line) -> None:
+        """Have a thread open a connection; where that can wait, in slices, so that each line gets its turn."""
+        left = line.expires - perf_counter()
+        seconds = left if is_remote(self.target.pipe) else min(left, _SLICE)
+        timeout = None if seconds == float("inf") else max(0.0, seconds)
+        self._loop.elsewhere(partial(self.target.connect, timeout), partial(self._came, line, line.attempt))
+
+    def _came(self, line: _Line, attempt: int, found: Connection | PipeError) -> None:
+        if isinstance(found, Connection):
+            self._opened(line, attempt, found)
+        elif attempt == line.attempt:
+            self._not_opened(line, found)
+
+    def _opened(self, line: _Line, attempt: int, connection: Connection) -> None:
+        if attempt != line.attempt or self._loop.is_stopping:  # its exchange has timed out
+            connection.close()
+            return
+        line.link = self._linked(line, connection)
+        line.link.ask()
+
+    def _not_opened(self, line: _Line, error: PipeError) -> None:
+        wait, line.refused = self.target.wait, error
+        may_pass = (isinstance(error, PipeBusyError) and wait is not Wait.NONE) or (
+            isinstance(error, PipeNotFoundError) and wait is Wait.EXISTS
+        )
+        if may_pass and perf_counter() < line.expires:
+            self._open_elsewhere(line)
+        else:
+            self._failed(line, error, rest=_REST)
+
+    def _linked(self, line: _Line, connection: Connection) -> Link:
+        return Link(self._loop, connection, self._manner, partial(self._done, line))
+
+    # What takes too long, and the end
+
+    def _glance(self) -> None:
+        """Give up exchanges that take too long."""
+        now = perf_counter()
+        for line in self._lines:
+            if line.is_busy and now >= line.expires:
+                self._failed(line, line.refused or timed_out(self.target.timeout, self.target.pipe))
+        if self.schedule.is_over(now):
+            self._end_if_idle()
+        self._loop.after(_GLANCE, self._glance)
+
+    def _end_if_idle(self) -> None:
+        if not any(line.is_busy for line in self._lines):
+            self._is_over = True
+            self._loop.stop()
+
+    def _close_links(self) -> None:
+        for line in self._lines:
+            if line.link is not None:
+                line.link.close()
+                line.link = None

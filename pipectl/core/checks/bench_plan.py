@@ -1,0 +1,254 @@
+"""When the requests of a bench are due, what came of them, and the limits that they are held to. Runs on any system.
+
+A closed loop sends a request when the reply to the one before has come. A server that stalls delays the requests that
+would have met the stall, so that few of them measure it: this is called coordinated omission. An open loop sends at a
+fixed rate, as users do who do not wait for one another, and each latency begins when its request was due. Times are
+those of one clock, in seconds; each method is told what time it is.
+"""
+
+import re
+from collections.abc import Iterable
+from math import ceil, floor
+from typing import Any, NamedTuple
+
+from pipectl.core import errors
+from pipectl.core.constants import WinError
+from pipectl.core.errors import CheckFailedError, PartialResultError, PipeError
+
+from .histogram import Histogram
+
+# For how many seconds after its end an open loop sends what was due before.
+_CATCH_UP = 1.0
+# Of the latencies.
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
+
+_KINDS: dict[type[PipeError], str] = {
+    errors.PipeNotFoundError: "not found",
+    errors.PipeBusyError: "busy",
+    errors.PipeAccessError: "access denied",
+    errors.PipeTimeoutError: "timed out",
+    errors.PipeClosedError: "closed",
+    errors.PipeStateError: "wrong state",
+    errors.MessageTooLongError: "too long",
+    errors.FrameError: "invalid frame",
+    errors.PeerMismatchError: "other server",
+    errors.PipeError: "other",
+}
+
+
+class Plan(NamedTuple):
+    """How much is measured: exchanges for `duration` seconds after `warmup` seconds, or `exchanges` of them.
+
+    `rate` is the number of requests per second of an open loop, over all connections; None for a closed loop.
+    """
+
+    connections: int = 1
+    duration: float = 5.0
+    exchanges: int | None = None
+    rate: float | None = None
+    warmup: float = 0.5
+
+
+class Schedule:
+    """Hands out the requests, each at the time when it is due; a request of the warm-up is due before `measured_from`.
+
+    Of an open loop that is to run for some time, what was due in that time is handed out a moment later at most.
+    """
+
+    def __init__(self, plan: Plan, begun: float) -> None:
+        self.measured_from = begun + plan.warmup
+        self.end = self.measured_from + plan.duration
+        self.is_closed = False
+        # How many requests of an open loop were due and not handed out when the time was up.
+        self.backlog = 0
+        self._plan = plan
+        self._left = plan.exchanges
+        # For an open loop: how many requests were handed out, how many the warm-up has, and all together.
+        self._taken = self._warming = self._total = 0
+        self._is_past_end = False
+        if plan.rate is not None:
+            self._warming = floor(plan.warmup * plan.rate)
+            self._total = self._warming + (plan.exchanges or max(1, ceil(round(plan.duration * plan.rate, 6))))
+            self.end = self._due(self._total)
+
+    def take(self, now: float) -> float | None:
+        """Return the time at which the next request was due, if that has come; None if not, or if there is none."""
+        if self.is_over(now):
+            return None
+        if self._plan.rate is not None:
+            due = self._due(self._taken)
+            if due > now:
+                return None
+            self._taken += 1
+            return due
+        if self._left is not None and now >= self.measured_from:
+            self._left -= 1
+        return now
+
+    def is_measured(self, due: float) -> bool:
+        """Return whether a request counts, by when it was due."""
+        return due >= self.measured_from
+
+    def wait(self, now: float) -> float | None:
+        """Return the seconds until the next request of an open loop is due; None in a closed loop, or at the end."""
+        is_waiting = self._plan.rate is not None and not self.is_over(now)
+        return max(0.0, self._due(self._taken) - now) if is_waiting else None
+
+    def is_over(self, now: float) -> bool:
+        """Return whether no more requests are to be sent."""
+        if self.is_closed:
+            return True
+        if self._plan.rate is None:
+            return now >= self.end if self._left is None else self._left <= 0
+        if now >= self.end and not self._is_past_end:
+            self._is_past_end, self.backlog = True, self.unsent
+        return not self.unsent or (self._plan.exchanges is None and now >= self.end + _CATCH_UP)
+
+    def close(self) -> None:
+        """Hand out nothing more."""
+        self.is_closed = True
+
+    @property
+    def unsent(self) -> int:
+        """How many requests of an open loop were not handed out."""
+        return self._total - self._taken
+
+    def seconds(self, until: float) -> float:
+        """Return how long was measured if the last exchange ended at a time, or the bench was ended then."""
+        is_whole = not self.is_closed and (self._plan.rate is not None or self._left is None)
+        return max(0.0, (max(until, self.end) if is_whole else until) - self.measured_from)
+
+    def progress(self, now: float) -> float:
+        """Return how much of the time has passed, or how many of the requests were handed out: from 0 to 1."""
+        if self._plan.exchanges and self._plan.rate is None:
+            return 1 - (self._left or 0) / self._plan.exchanges
+        begun = self.measured_from - self._plan.warmup
+        return min(1.0, (now - begun) / (self.end - begun))
+
+    def _due(self, number: int) -> float:
+        """Return when a request of an open loop is due; a whole number of intervals from the end of the warm-up."""
+        return self.measured_from + (number - self._warming) / (self._plan.rate or 1)
+
+
+class Failures(NamedTuple):
+    """Exchanges that failed in the same way: how many, and the first error."""
+
+    exchanges: int
+    error: PipeError
+
+    @property
+    def kind(self) -> str:
+        """What kind of error it was, in a word or two."""
+        if self.error.code == WinError.PIPE_BUSY and isinstance(self.error, errors.PipeStateError):
+            return "unread data"
+        return next(_KINDS[kind] for kind in type(self.error).__mro__ if kind in _KINDS)
+
+
+class Score:
+    """What came of the exchanges that were measured."""
+
+    def __init__(self, sent_each: int) -> None:
+        self.latencies = Histogram()
+        # How late an open loop sent requests for which a connection was free: this program's share.
+        self.lateness = Histogram()
+        self.bytes_received = 0
+        # When the last of them ended.
+        self.until = 0.0
+        self._sent_each = sent_each
+        self._failures: dict[tuple[type[PipeError], int], Failures] = {}
+
+    def succeeded(self, due: float, now: float, received: int) -> None:
+        """Count an exchange that was due at a time, and has got its reply of some bytes."""
+        self.latencies.record(now - due)
+        self.bytes_received += received
+        self.until = now
+
+    def failed(self, now: float, error: PipeError) -> None:
+        """Count an exchange that failed."""
+        key = type(error), error.code
+        count, first = self._failures.get(key, (0, error))
+        self._failures[key] = Failures(count + 1, first)
+        self.until = now
+
+    @property
+    def succeeded_count(self) -> int:
+        """How many exchanges got a reply."""
+        return self.latencies.count
+
+    @property
+    def failed_count(self) -> int:
+        """How many exchanges failed."""
+        return sum(failures.exchanges for failures in self._failures.values())
+
+    @property
+    def failures(self) -> list[Failures]:
+        """How exchanges failed, the most frequent first."""
+        return sorted(self._failures.values(), key=lambda failures: -failures.exchanges)
+
+    @property
+    def bytes_sent(self) -> int:
+        """The bytes of the requests that got a reply."""
+        return self.succeeded_count * self._sent_each
+
+    def times(self) -> dict[str, float]:
+        """Return the latencies in seconds: the least, some quantiles, the longest, and the mean; {} without any."""
+        latencies = self.latencies
+        if not latencies.count:
+            return {}
+        quantiles = {name: latencies.quantile(part) for name, part in _QUANTILES.items()}
+        named = {"min": latencies.least, **quantiles, "max": latencies.most, "mean": latencies.mean}
+        return {name: round(seconds, 7) for name, seconds in named.items()}
+
+
+class Limit(NamedTuple):
+    """The most that a latency may be, in seconds: `part` is the quantile from 0 to 1, and 1 is the longest."""
+
+    name: str
+    part: float
+    seconds: float
+
+    @classmethod
+    def parse(cls, text: str) -> "Limit":
+        """Read a limit such as `p99=5ms` or `max=1`; raises ValueError."""
+        from pipectl.core.deadline import parse_duration
+
+        name, _, duration = text.strip().lower().partition("=")
+        match = re.fullmatch(r"p(\d{1,2}(?:\.\d{1,4})?|100)|max", name)
+        seconds = parse_duration(duration) if match else None
+        if match is None or seconds is None:
+            raise ValueError(f"invalid limit {text!r}: use a percentile or max, and a time: p99=5ms, p99.9=0.1, max=1")
+        return cls(name, float(match[1] or 100) / 100, seconds)
+
+
+def verify(score: Score, limits: Iterable[Limit]) -> None:
+    """Raise PartialResultError if exchanges failed, and CheckFailedError if a latency is above its limit.
+
+    The first has the facts of the most frequent error. Its latencies are not those of all exchanges, so it comes first.
+    """
+    if failures := score.failures:
+        error = PartialResultError.after(failures[0].error)
+        total = score.succeeded_count + score.failed_count
+        error.reason = f"{score.failed_count:,} of {total:,} exchanges failed: {error.reason}"
+        raise error
+    if not score.succeeded_count:
+        raise PartialResultError("ended before an exchange was measured", topic="bench nothing")
+    above = [
+        f"{limit.name} is {seconds * 1000:.3f} ms, above {limit.seconds * 1000:g} ms"
+        for limit in limits
+        if (seconds := score.latencies.quantile(limit.part)) > limit.seconds
+    ]
+    if above:
+        raise CheckFailedError("; ".join(above), topic="bench")
+
+
+def failures_as_records(failures: Iterable[Failures]) -> list[dict[str, Any]]:
+    """Return how exchanges failed, as records."""
+    return [
+        {
+            "kind": some.kind,
+            "exchanges": some.exchanges,
+            "message": str(some.error),
+            **({"code": int(some.error.code), "symbol": some.error.symbol} if some.error.symbol else {}),
+        }
+        for some in failures
+    ]
