@@ -261,16 +261,19 @@ def _declare(dll: ctypes.CDLL, name: str, result: Any, *arguments: Any, check: _
     return cast("Callable[..., Any]", function)
 
 
-def raising(error: Callable[[int, str, tuple[Any, ...]], Exception], function: Any) -> Callable[..., Any]:
+def raising(
+    error: Callable[[int, str, tuple[Any, ...]], Exception], function: Any, *, is_bare: bool = False
+) -> Callable[..., Any]:
     """Declare a function of the table, which has a check, once more: it fails when that one does, with another error.
 
-    `error` makes it of the code, the function's name and its arguments.
+    `error` makes it of the code, the function's name and its arguments. A bare one converts no arguments: they must be
+    what ctypes passes on as it is, as for `_native`.
     """
     if not hasattr(function, "errcheck"):  # missing here
         return cast("Callable[..., Any]", function)
     twin: Any = type(function)(ctypes.cast(function, c_void_p).value)
     twin.__name__ = function.__name__
-    for rule in ("restype", "argtypes", "errcheck"):
+    for rule in ("restype", "errcheck") if is_bare else ("restype", "argtypes", "errcheck"):
         setattr(twin, rule, getattr(function, rule))
     twin.error = error
     return cast("Callable[..., Any]", twin)
@@ -435,3 +438,4 @@ LocalFree                    = _declare(_KERNEL32, "LocalFree", c_void_p, c_void
 
 # For declarations in the modules that `library` is for.
 declare, check_code, check_handle, check_ok, check_zero = _declare, _code, _handle, _ok, _zero
+check_nothing = _plain

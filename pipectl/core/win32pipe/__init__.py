@@ -10,32 +10,68 @@ and ERROR_MORE_DATA are returned where pywin32 returns them, numbers are signed 
 `error`. docs/win32.md lists what differs. New programs are better served by `pipectl.connect` and `pipectl.PipeServer`.
 """
 
-from pipectl.core.children.files import popen, popen2, popen3, popen4
+from typing import TYPE_CHECKING, Any
 
-from . import constants, functions
+from . import functions, objects
 from .constants import *
 from .functions import *
-from .objects import HANDLE, OVERLAPPED, SECURITY_ATTRIBUTES, SECURITY_DESCRIPTOR, error
+from .objects import *
 
-HANDLEType = HANDLE
-OVERLAPPEDType = OVERLAPPED
-SECURITY_ATTRIBUTESType = SECURITY_ATTRIBUTES
-SECURITY_DESCRIPTORType = SECURITY_DESCRIPTOR
+if TYPE_CHECKING:
+    from pipectl.core.children.files import popen as popen
+    from pipectl.core.children.files import popen2 as popen2
+    from pipectl.core.children.files import popen3 as popen3
+    from pipectl.core.children.files import popen4 as popen4
 
-__all__ = [
-    "HANDLE",
-    "OVERLAPPED",
-    "SECURITY_ATTRIBUTES",
-    "SECURITY_DESCRIPTOR",
-    "HANDLEType",
-    "OVERLAPPEDType",
-    "SECURITY_ATTRIBUTESType",
-    "SECURITY_DESCRIPTORType",
-    "error",
-    "popen",
-    "popen2",
-    "popen3",
-    "popen4",
-]
-__all__ += functions.__all__
-__all__ += constants.__all__
+    from .acls import *
+    from .api import *
+    from .descriptors import *
+    from .errors import error as error
+    from .security import *
+
+# The modules with all other names. They are imported when one of these is asked for that no module before has: a
+# program that only moves data needs none of them.
+_LATER = ("descriptors", "acls", "api", "security")
+_POPEN = ("popen", "popen2", "popen3", "popen4")
+
+
+if not TYPE_CHECKING:  # for which the names above are all that there are
+
+    def __getattr__(name: str) -> Any:
+        if name == "__all__":
+            return __dir__()
+        globals()[name] = value = _find(name)
+        return value
+
+
+def _find(name: str) -> Any:
+    if name == "error":
+        from .errors import error_type
+
+        return error_type()
+    if name == "__import_pywin32_system_module__":
+        from .errors import import_system_module
+
+        return import_system_module
+    if name in _POPEN:
+        from pipectl.core.children import files
+
+        return getattr(files, name)
+    if not name.startswith("_"):
+        for module in _LATER:
+            found = _import(module)
+            if name in found.__all__:
+                return getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _import(module: str) -> Any:
+    from importlib import import_module
+
+    return import_module(f"{__name__}.{module}")
+
+
+def __dir__() -> list[str]:
+    later = (name for module in _LATER for name in _import(module).__all__)
+    numbers = (name for name in globals() if name.isupper() and name[0] != "_")
+    return sorted({*numbers, *later, *functions.__all__, *objects.__all__, *_POPEN, "error"})

@@ -1,7 +1,7 @@
 """Converts arguments and results by pywin32's rules: what it accepts, what it rejects, and with which error."""
 
 from collections.abc import Callable
-from ctypes import c_char
+from ctypes import byref, c_char
 from ctypes.wintypes import DWORD
 from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex, SupportsInt
@@ -58,7 +58,7 @@ def ask_number(function: Callable[..., int], handle: HandleLike) -> int:
 def to_data(data: "ReadableBuffer") -> Memory:
     """Return the memory of what is written, as ctypes takes it."""
     if type(data) is not bytes:
-        view = memoryview(data)
+        view = _view(data)
         if not view.c_contiguous:
             raise BufferError("memoryview: underlying buffer is not C-contiguous")
         data = address_of(view)
@@ -67,30 +67,41 @@ def to_data(data: "ReadableBuffer") -> Memory:
     return data
 
 
-def _size(buffer: "Integer | WriteableBuffer") -> int | None:
-    """Return the size that is asked for, or None if memory was given instead."""
-    try:
-        size = index(buffer)  # type: ignore[arg-type]
-    except TypeError:
-        return None
-    return size if size <= 0x7FFF_FFFF else None
+def _is_size(buffer: Any) -> bool:
+    return type(buffer) is int or hasattr(buffer, "__index__")
 
 
 def to_memory(buffer: "Integer | WriteableBuffer") -> Memory:
     """Return memory to read into: new memory of a size, or the caller's own."""
-    size = _size(buffer)
-    return _writable(buffer) if size is None else (c_char * size)()
-
-
-def to_lasting_memory(buffer: "Integer | WriteableBuffer") -> tuple[Any, Memory]:
-    """Return an object that the caller looks at when the read has ended, and the memory in it."""
-    size = _size(buffer)
-    answer = buffer if size is None else memoryview(bytearray(size))
-    return answer, _writable(answer)
-
-
-def _writable(buffer: Any) -> Memory:
-    view = memoryview(buffer)
+    if _is_size(buffer):
+        return (c_char * _size(buffer))()
+    view = _view(buffer)
     if view.readonly or not view.c_contiguous:
         raise BufferError("Object is not writable.")
     return (c_char * view.nbytes).from_buffer(view)
+
+
+def to_lasting_memory(buffer: "Integer | WriteableBuffer") -> tuple[Any, Any, int]:
+    """Return an object that the caller looks at when the read has ended, a pointer that keeps its memory, its size."""
+    answer: Any = memoryview(bytearray(_size(buffer))) if _is_size(buffer) else buffer
+    size = _view(answer).nbytes
+    try:
+        return answer, byref(c_char.from_buffer(answer)) if size else None, size
+    except TypeError:
+        raise BufferError("Object is not writable.") from None
+
+
+def _view(buffer: Any) -> memoryview:
+    try:
+        return memoryview(buffer)
+    except TypeError:
+        kind = type(buffer).__name__
+        text = "Buffer cannot be None" if buffer is None else f"a bytes-like object is required, not '{kind}'"
+        raise TypeError(text) from None
+
+
+def _size(buffer: Any) -> int:
+    size = index(buffer)
+    if size > 0x7FFF_FFFF:
+        raise TypeError("a bytes-like object is required, not 'int'")
+    return size

@@ -4,11 +4,11 @@ import ctypes
 import msvcrt
 import os
 from collections.abc import Sequence
-from ctypes import c_char
+from ctypes import byref, c_char
 from ctypes.wintypes import DWORD
 from ctypes.wintypes import HANDLE as _HANDLE
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pipectl.core.win32 import winapi
 
@@ -26,21 +26,16 @@ from .arguments import (
     to_text,
 )
 from .constants import ERROR_MORE_DATA
-from .objects import (
-    HANDLE,
-    OVERLAPPED,
-    SECURITY_ATTRIBUTES,
-    SECURITY_DESCRIPTOR,
-    api_error,
-    finish,
-    handle_value,
-    raising,
-    security,
-    start,
-)
+from .errors import api_error, raising
+from .objects import HANDLE, OVERLAPPED, finish, handle_value, start, to_handle
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
+
+    from .descriptors import SECURITY_ATTRIBUTES
+
+# Memory of the caller's own.
+_Own = TypeVar("_Own", bound="bytearray | memoryview | WriteableBuffer")
 
 __all__ = [
     "AllocateReadBuffer",
@@ -48,7 +43,6 @@ __all__ = [
     "CancelIo",
     "CloseHandle",
     "ConnectNamedPipe",
-    "ConvertStringSecurityDescriptorToSecurityDescriptor",
     "CreateEvent",
     "CreateFile",
     "CreateFileW",
@@ -65,11 +59,9 @@ __all__ = [
     "GetNamedPipeServerProcessId",
     "GetNamedPipeServerSessionId",
     "GetOverlappedResult",
-    "ImpersonateNamedPipeClient",
     "PeekNamedPipe",
     "ReadFile",
     "ResetEvent",
-    "RevertToSelf",
     "SetEvent",
     "SetNamedPipeHandleState",
     "TransactNamedPipe",
@@ -79,37 +71,45 @@ __all__ = [
     "WriteFile",
 ]
 
-# The functions of winapi, raising `error`.
+# The functions of winapi, raising `error`. Those that a program calls again and again get their arguments as they are.
 _CallNamedPipe = raising(winapi.CallNamedPipeW)
-_CancelIo = raising(winapi.CancelIo)
-_CloseHandle = raising(winapi.CloseHandle)
-_ConnectNamedPipe = raising(winapi.ConnectNamedPipe)
-_ConvertSddl = raising(winapi.ConvertStringSecurityDescriptorToSecurityDescriptorW)
+_CancelIo = raising(winapi.CancelIo, is_bare=True)
+_CloseHandle = raising(winapi.CloseHandle, is_bare=True)
+_ConnectNamedPipe = raising(winapi.ConnectNamedPipe, is_bare=True)
 _CreateEvent = raising(winapi.CreateEventW)
 _CreateFile = raising(winapi.CreateFileW)
 _CreateNamedPipe = raising(winapi.CreateNamedPipeW)
 _CreatePipe = raising(winapi.CreatePipe)
-_DisconnectNamedPipe = raising(winapi.DisconnectNamedPipe)
-_FlushFileBuffers = raising(winapi.FlushFileBuffers)
+_DisconnectNamedPipe = raising(winapi.DisconnectNamedPipe, is_bare=True)
+_FlushFileBuffers = raising(winapi.FlushFileBuffers, is_bare=True)
 _GetNamedPipeClientProcessId = raising(winapi.GetNamedPipeClientProcessId)
 _GetNamedPipeClientSessionId = raising(winapi.GetNamedPipeClientSessionId)
 _GetNamedPipeHandleState = raising(winapi.GetNamedPipeHandleState)
 _GetNamedPipeInfo = raising(winapi.GetNamedPipeInfo)
 _GetNamedPipeServerProcessId = raising(winapi.GetNamedPipeServerProcessId)
 _GetNamedPipeServerSessionId = raising(winapi.GetNamedPipeServerSessionId)
-_GetOverlappedResult = raising(winapi.GetOverlappedResult)
-_ImpersonateNamedPipeClient = raising(winapi.ImpersonateNamedPipeClient)
-_PeekNamedPipe = raising(winapi.PeekNamedPipe)
-_ReadFile = raising(winapi.ReadFile)
-_ResetEvent = raising(winapi.ResetEvent)
-_RevertToSelf = raising(winapi.RevertToSelf)
-_SetEvent = raising(winapi.SetEvent)
+_GetOverlappedResult = raising(winapi.GetOverlappedResult, is_bare=True)
+_PeekNamedPipe = raising(winapi.PeekNamedPipe, is_bare=True)
+_ReadFile = raising(winapi.ReadFile, is_bare=True)
+_ResetEvent = raising(winapi.ResetEvent, is_bare=True)
+_SetEvent = raising(winapi.SetEvent, is_bare=True)
 _SetNamedPipeHandleState = raising(winapi.SetNamedPipeHandleState)
-_TransactNamedPipe = raising(winapi.TransactNamedPipe)
+_TransactNamedPipe = raising(winapi.TransactNamedPipe, is_bare=True)
 _WaitForMultipleObjects = raising(winapi.WaitForMultipleObjects)
-_WaitForSingleObject = raising(winapi.WaitForSingleObject)
+_WaitForSingleObject = raising(winapi.WaitForSingleObject, is_bare=True)
 _WaitNamedPipe = raising(winapi.WaitNamedPipeW)
-_WriteFile = raising(winapi.WriteFile)
+_WriteFile = raising(winapi.WriteFile, is_bare=True)
+
+
+_ALL = 0xFFFF_FFFF  # an unsigned number of 32 bits, which pywin32 cuts to that
+
+
+def _security(attributes: "SECURITY_ATTRIBUTES | None") -> winapi.SECURITY_ATTRIBUTES | None:
+    if attributes is None:
+        return None
+    from .descriptors import structure_of
+
+    return structure_of(attributes)
 
 
 # win32pipe: making pipes
@@ -123,7 +123,7 @@ def CreateNamedPipe(
     nOutBufferSize: Integer,
     nInBufferSize: Integer,
     nDefaultTimeOut: Integer,
-    sa: SECURITY_ATTRIBUTES | None,
+    sa: "SECURITY_ATTRIBUTES | None",
     /,
 ) -> HANDLE:
     """Create an instance of a named pipe; the timeout is in milliseconds."""
@@ -136,19 +136,19 @@ def CreateNamedPipe(
             to_long(nOutBufferSize),
             to_long(nInBufferSize),
             to_long(nDefaultTimeOut),
-            security(sa),
+            _security(sa),
         )
     )
 
 
-def CreatePipe(sa: SECURITY_ATTRIBUTES | None, nSize: Integer, /) -> tuple[HANDLE, HANDLE]:
+def CreatePipe(sa: "SECURITY_ATTRIBUTES | None", nSize: Integer, /) -> tuple[HANDLE, HANDLE]:
     """Create an anonymous pipe; return its read end and its write end."""
     read, write = _HANDLE(), _HANDLE()
-    _CreatePipe(read, write, security(sa), index(nSize))
+    _CreatePipe(read, write, _security(sa), index(nSize))
     return HANDLE(read.value), HANDLE(write.value)
 
 
-def FdCreatePipe(sa: SECURITY_ATTRIBUTES | None, nSize: Integer, mode: Integer, /) -> tuple[int, int]:
+def FdCreatePipe(sa: "SECURITY_ATTRIBUTES | None", nSize: Integer, mode: Integer, /) -> tuple[int, int]:
     """Create an anonymous pipe; return its ends as descriptors of the C run-time, which own the handles."""
     flags = to_long(mode)
     if flags not in (os.O_TEXT, os.O_BINARY):
@@ -174,13 +174,13 @@ def _descriptor(handle: HANDLE, flags: int) -> int:
 def ConnectNamedPipe(hPipe: HandleLike, overlapped: OVERLAPPED | None = None, /) -> int:
     """Wait for a client; return 0, ERROR_PIPE_CONNECTED if one was there already, or ERROR_IO_PENDING."""
     if overlapped is None:
-        return _ConnectNamedPipe(handle_value(hPipe), None)
-    return start(overlapped, _ConnectNamedPipe, handle_value(hPipe))
+        return _ConnectNamedPipe(to_handle(hPipe), None)
+    return start(overlapped, _ConnectNamedPipe, to_handle(hPipe))
 
 
 def DisconnectNamedPipe(hFile: HandleLike, /) -> None:
     """Throw the client off a server end; data that it has not read is lost."""
-    _DisconnectNamedPipe(handle_value(hFile))
+    _DisconnectNamedPipe(to_handle(hFile))
 
 
 def WaitNamedPipe(pipeName: str, timeout: Integer, /) -> None:
@@ -191,6 +191,18 @@ def WaitNamedPipe(pipeName: str, timeout: Integer, /) -> None:
 # win32pipe: moving data
 
 
+@overload
+def TransactNamedPipe(
+    pipeName: HandleLike, writeData: "ReadableBuffer", buffer: "Integer | WriteableBuffer", overlapped: None = None, /
+) -> tuple[int, bytes]: ...
+@overload
+def TransactNamedPipe(
+    pipeName: HandleLike, writeData: "ReadableBuffer", buffer: Integer, overlapped: OVERLAPPED, /
+) -> tuple[int, memoryview]: ...
+@overload
+def TransactNamedPipe(
+    pipeName: HandleLike, writeData: "ReadableBuffer", buffer: _Own, overlapped: OVERLAPPED, /
+) -> tuple[int, _Own]: ...
 def TransactNamedPipe(
     pipeName: HandleLike,
     writeData: "ReadableBuffer",
@@ -199,13 +211,14 @@ def TransactNamedPipe(
     /,
 ) -> tuple[int, Any]:
     """Write a message to a handle and read the answer; the result is that of ReadFile."""
-    handle, data, count = handle_value(pipeName), to_data(writeData), DWORD()
+    handle, data, count = to_handle(pipeName), to_data(writeData), DWORD()
     if overlapped is None:
         memory = to_memory(buffer)
-        code = _TransactNamedPipe(handle, data, len(data), memory, len(memory), count, None)
+        code = _TransactNamedPipe(handle, data, len(data), memory, len(memory), byref(count), None)
         return code, memory[: count.value]
-    answer, memory = to_lasting_memory(buffer)
-    return start(overlapped, _TransactNamedPipe, handle, data, len(data), memory, len(memory), count), answer
+    answer, memory, size = to_lasting_memory(buffer)
+    code = start(overlapped, _TransactNamedPipe, handle, data, len(data), memory, size, byref(count))
+    return code, answer
 
 
 def CallNamedPipe(pipeName: str, data: "ReadableBuffer", bufSize: Integer, timeOut: Integer, /) -> bytes:
@@ -231,14 +244,14 @@ def PeekNamedPipe(hPipe: HandleLike, size: Integer, /) -> tuple[bytes, int, int]
         raise MemoryError
     memory: Memory = (c_char * length)()
     read, available, left = DWORD(), DWORD(), DWORD()
-    _PeekNamedPipe(handle_value(hPipe), memory, length, read, available, left)
+    _PeekNamedPipe(to_handle(hPipe), memory, length, byref(read), byref(available), byref(left))
     return memory[: read.value], available.value, to_signed(left)
 
 
 def GetOverlappedResult(hFile: HandleLike, overlapped: OVERLAPPED, bWait: Integer, /) -> int:
     """Return the bytes that an operation transferred; while it is under way wait, or raise ERROR_IO_INCOMPLETE."""
     count = DWORD()
-    code = finish(overlapped, _GetOverlappedResult, handle_value(hFile), count, to_long(bWait))
+    code = finish(overlapped, _GetOverlappedResult, to_handle(hFile), count, to_long(bWait))
     if code:
         raise api_error(code, "GetOverlappedResult")
     return count.value
@@ -312,7 +325,7 @@ def CreateFile(
     fileName: str,
     desiredAccess: Integer,
     shareMode: Integer,
-    attributes: SECURITY_ATTRIBUTES | None,
+    attributes: "SECURITY_ATTRIBUTES | None",
     CreationDisposition: Integer,
     flagsAndAttributes: Integer,
     hTemplateFile: HandleLike,
@@ -324,7 +337,7 @@ def CreateFile(
             to_text(fileName),
             index(desiredAccess),
             index(shareMode),
-            security(attributes),
+            _security(attributes),
             index(CreationDisposition),
             index(flagsAndAttributes),
             handle_value(hTemplateFile),
@@ -340,6 +353,14 @@ def AllocateReadBuffer(bufSize: Integer, /) -> memoryview:
     return memoryview(bytearray(to_long(bufSize)))
 
 
+@overload
+def ReadFile(
+    hFile: HandleLike, buffer: "Integer | WriteableBuffer", overlapped: None = None, /
+) -> tuple[int, bytes]: ...
+@overload
+def ReadFile(hFile: HandleLike, buffer: Integer, overlapped: OVERLAPPED, /) -> tuple[int, memoryview]: ...
+@overload
+def ReadFile(hFile: HandleLike, buffer: _Own, overlapped: OVERLAPPED, /) -> tuple[int, _Own]: ...
 def ReadFile(
     hFile: HandleLike, buffer: "Integer | WriteableBuffer", overlapped: OVERLAPPED | None = None, /
 ) -> tuple[int, Any]:
@@ -347,35 +368,38 @@ def ReadFile(
 
     Without OVERLAPPED that is new bytes; with one it is the whole buffer, or new memory if a size was given.
     """
-    handle, count = handle_value(hFile), DWORD()
+    handle, count = to_handle(hFile), DWORD()
     try:
-        answer, memory = (None, to_memory(buffer)) if overlapped is None else to_lasting_memory(buffer)
+        if overlapped is None:
+            memory = to_memory(buffer)
+        else:
+            answer, memory, size = to_lasting_memory(buffer)
     except (TypeError, BufferError):
         raise TypeError("Second param must be an integer or writeable buffer object") from None
     if overlapped is None:
-        code = _ReadFile(handle, memory, len(memory), count, None)
+        code = _ReadFile(handle, memory, len(memory), byref(count), None)
         return code, memory[: count.value]
-    return start(overlapped, _ReadFile, handle, memory, len(memory), count), answer
+    return start(overlapped, _ReadFile, handle, memory, size, byref(count)), answer
 
 
 def WriteFile(hFile: HandleLike, data: "ReadableBuffer", ol: OVERLAPPED | None = None, /) -> tuple[int, int]:
     """Write; return 0 or ERROR_IO_PENDING, and how many bytes were taken by now."""
-    handle, memory, count = handle_value(hFile), to_data(data), DWORD()
+    handle, memory, count = to_handle(hFile), to_data(data), DWORD()
     if ol is None:
-        code = _WriteFile(handle, memory, len(memory), count, None)
+        code = _WriteFile(handle, memory, len(memory), byref(count), None)
     else:
-        code = start(ol, _WriteFile, handle, memory, len(memory), count)
+        code = start(ol, _WriteFile, handle, memory, len(memory), byref(count))
     return code, count.value
 
 
 def FlushFileBuffers(hFile: HandleLike, /) -> None:
     """Wait until the other end has read everything."""
-    _FlushFileBuffers(handle_value(hFile))
+    _FlushFileBuffers(to_handle(hFile))
 
 
 def CancelIo(handle: HandleLike, /) -> None:
     """Ask for the end of the operations that this thread started on a handle."""
-    _CancelIo(handle_value(handle))
+    _CancelIo(to_handle(handle))
 
 
 def GetFileType(hFile: HandleLike, /) -> int:
@@ -388,7 +412,7 @@ def CloseHandle(handle: HandleLike, /) -> None:
     close = getattr(handle, "close", None)
     if close is not None:
         close()
-    elif value := handle_value(handle):
+    elif (value := to_handle(handle)).value:
         _CloseHandle(value)
 
 
@@ -396,7 +420,7 @@ def CloseHandle(handle: HandleLike, /) -> None:
 
 
 def CreateEvent(
-    EventAttributes: SECURITY_ATTRIBUTES | None,
+    EventAttributes: "SECURITY_ATTRIBUTES | None",
     bManualReset: Integer,
     bInitialState: Integer,
     Name: str | None,
@@ -404,53 +428,30 @@ def CreateEvent(
 ) -> HANDLE:
     """Create an event, or open the one of that name."""
     name = None if Name is None else to_text(Name)
-    return HANDLE(_CreateEvent(security(EventAttributes), to_long(bManualReset), to_long(bInitialState), name))
+    return HANDLE(_CreateEvent(_security(EventAttributes), to_long(bManualReset), to_long(bInitialState), name))
 
 
 def SetEvent(hEvent: HandleLike, /) -> None:
     """Signal an event."""
-    _SetEvent(handle_value(hEvent))
+    _SetEvent(to_handle(hEvent))
 
 
 def ResetEvent(hEvent: HandleLike, /) -> None:
     """Take an event's signal back."""
-    _ResetEvent(handle_value(hEvent))
+    _ResetEvent(to_handle(hEvent))
 
 
 def WaitForSingleObject(hHandle: HandleLike, milliseconds: Integer, /) -> int:
     """Wait for a handle; return WAIT_OBJECT_0 or WAIT_TIMEOUT."""
-    return _WaitForSingleObject(handle_value(hHandle), index(milliseconds))
+    return _WaitForSingleObject(to_handle(hHandle), index(milliseconds) & _ALL)
 
 
 def WaitForMultipleObjects(handleList: Sequence[HandleLike], bWaitAll: Integer, milliseconds: Integer, /) -> int:
     """Wait for one or all of some handles; return WAIT_OBJECT_0 and the first one's place, or WAIT_TIMEOUT."""
-    if not isinstance(handleList, Sequence):
-        raise TypeError("Handles must be a list of integers")
-    handles = (_HANDLE * len(handleList))(*map(handle_value, handleList))
-    return _WaitForMultipleObjects(len(handles), handles, to_long(bWaitAll), index(milliseconds))
-
-
-# win32security
-
-
-def ConvertStringSecurityDescriptorToSecurityDescriptor(
-    StringSecurityDescriptor: str, StringSDRevision: Integer, /
-) -> SECURITY_DESCRIPTOR:
-    """Return a security descriptor for SDDL such as `D:P(A;;GA;;;SY)(A;;0x12019b;;;AU)`."""
-    descriptor = ctypes.c_void_p()
-    _ConvertSddl(to_text(StringSecurityDescriptor), index(StringSDRevision), descriptor, None)
     try:
-        size = winapi.GetSecurityDescriptorLength(descriptor)
-        return SECURITY_DESCRIPTOR(ctypes.string_at(descriptor, size))
-    finally:
-        winapi.LocalFree(descriptor)
-
-
-def ImpersonateNamedPipeClient(handle: HandleLike, /) -> None:
-    """Let this thread act as the client of a server end."""
-    _ImpersonateNamedPipeClient(handle_value(handle))
-
-
-def RevertToSelf() -> None:
-    """Let this thread be itself again."""
-    _RevertToSelf()
+        handles = (_HANDLE * len(handleList))(*map(handle_value, handleList))
+    except TypeError:
+        handles = None
+    if handles is None or not isinstance(handleList, Sequence):
+        raise TypeError("Handles must be a list of integers")
+    return _WaitForMultipleObjects(len(handles), handles, to_long(bWaitAll), index(milliseconds))

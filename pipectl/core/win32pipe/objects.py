@@ -1,4 +1,4 @@
-"""The types of pywin32's `pywintypes` for pipe programs: HANDLE, OVERLAPPED, SECURITY_ATTRIBUTES, error.
+"""The types of pywin32's `pywintypes` for what is under way: HANDLE and OVERLAPPED.
 
 They look and behave as pywin32's do, with one thing added. An overlapped operation is a loan: until it has ended, the
 kernel writes to the OVERLAPPED structure and to the caller's memory. pywin32 leaves it to the program to keep both
@@ -12,96 +12,84 @@ alive; here the OVERLAPPED keeps the memory, from the call that starts the opera
 That end is in `Internal`: STATUS_PENDING until the very last, when every byte is where it belongs.
 """
 
-import struct
 from collections.abc import Callable
 from contextlib import suppress
-from ctypes import addressof, byref, c_char, sizeof
+from ctypes import Structure, _SimpleCData, addressof, byref, c_void_p, sizeof, string_at
 from ctypes.wintypes import DWORD
-from operator import index
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, SupportsInt
+from functools import cache
+from typing import Any, ClassVar, NoReturn, SupportsInt
 
 from pipectl.core.constants import STATUS_PENDING
 from pipectl.core.win32 import winapi
 
 from .constants import ERROR_IO_PENDING
+from .errors import pywin32_types, raising
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+__all__ = ["HANDLE", "OVERLAPPED", "HANDLEType", "OVERLAPPEDType"]
 
-# What ctypes says of a code that the system has no text for.
-_NO_TEXT = "<no description>"
+_CloseHandle = raising(winapi.CloseHandle, is_bare=True)
 
 
-class error(Exception):
-    """A Win32 call that failed: `args` are the code, the function's name and the system's text for the code.
+class PyObject:
+    """What has one owner, or memory that the kernel knows: it cannot be copied or pickled, just as pywin32's."""
 
-    `data` is what a call read before it failed, where pywin32 loses it: CallNamedPipe with ERROR_MORE_DATA.
+    __slots__ = ()
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise TypeError(f"cannot pickle 'Py{type(self).__name__}' object")
+
+
+class HANDLE(PyObject, _SimpleCData):  # type: ignore[type-arg]
+    """Owns a Win32 handle: closes it at the latest when it is collected, and is 0 from then on.
+
+    It is a pointer of ctypes, so that no call has to convert it. c_void_p itself would let anybody add attributes.
     """
 
-    data: bytes | None = None
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.winerror, self.funcname, self.strerror = (*args, None, None, None)[:3]
-
-
-def api_error(code: int, function: str, _arguments: tuple[Any, ...] = ()) -> error:
-    """Return the error for a code that a Win32 function gave; pywin32 calls the function by its name without W."""
-    text = winapi.format_error(code)
-    return error(code, function.removesuffix("W"), text if text != _NO_TEXT else "No error message is available")
-
-
-def raising(function: Callable[..., Any]) -> Callable[..., int]:
-    """Return a function of `winapi` that raises `error` where that one raises a PipeError."""
-    return winapi.raising(api_error, function)
-
-
-_CloseHandle = raising(winapi.CloseHandle)
-
-
-class HANDLE:
-    """Owns a Win32 handle: closes it at the latest when it is collected, and is 0 from then on."""
-
-    __slots__ = ("_value",)
+    __slots__ = ()
+    _type_ = "P"
 
     def __init__(self, handle: SupportsInt | None = None, /) -> None:
-        self._value = handle_value(handle)
+        super().__init__(handle if type(handle) is int and 0 <= handle < 1 << 63 else handle_value(handle))
 
     @property
     def handle(self) -> int:
-        """The handle's number; 0 after `Close` and `Detach`."""
-        return self._value
+        """The handle's number, signed; 0 after `Close` and `Detach`."""
+        value = self.value or 0
+        return value if value < 1 << 63 else value - (1 << 64)
 
     def Close(self) -> None:
         """Close the handle; does nothing the second time."""
-        value, self._value = self._value, 0
+        value, self.value = self.value, None
         if value:
-            _CloseHandle(value)
+            _CloseHandle(c_void_p(value))
 
     close = Close
 
     def Detach(self) -> int:
         """Return the raw handle; the caller must close it."""
-        value, self._value = self._value, 0
+        value, self.value = self.handle, None
         return value
 
     def __int__(self) -> int:
-        return self._value
+        return self.handle
 
     def __bool__(self) -> bool:
-        return self._value != 0
+        return self.value is not None
 
     def __eq__(self, other: object) -> bool:
-        return self._value == int(other) if isinstance(other, HANDLE | int) else NotImplemented
+        return self.handle == int(other) if isinstance(other, HANDLE | int) else NotImplemented
+
+    # Otherwise `float` would take the number's bytes for text.
+    __float__ = None
 
     # Its value changes when it is closed, so that only the object itself can be a key.
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:
-        return f"<PyHANDLE:{self._value}>"
+        return f"<PyHANDLE:{self.handle}>"
 
     def __del__(self) -> None:
-        with suppress(AttributeError, error):  # it was never made, or closed behind its back
+        with suppress(Exception):  # it was closed behind its back, perhaps while the interpreter ends
             self.Close()
 
 
@@ -111,18 +99,47 @@ def handle_value(handle: SupportsInt | None) -> int:
     Text is no handle, though `int` takes it.
     """
     if type(handle) is HANDLE:
-        return handle._value
+        return handle.handle
     if handle is None:
         return 0
     if isinstance(handle, str | bytes | bytearray):
-        _refuse("HANDLE")
+        refuse("HANDLE")
     try:
         value = int(handle)
     except (TypeError, ValueError, OverflowError):
-        _refuse("HANDLE")
+        refuse("HANDLE")
     if not -(1 << 63) <= value < 1 << 64:
-        _refuse("HANDLE")
+        refuse("HANDLE")
     return value if value < 1 << 63 else value - (1 << 64)
+
+
+def to_handle(handle: SupportsInt | None) -> "HANDLE | c_void_p":
+    """Return a handle as ctypes takes it for a bare function."""
+    return handle if type(handle) is HANDLE else c_void_p(handle_value(handle))
+
+
+class _Overlapped(winapi.OVERLAPPED):
+    _fields_ = (("dword", DWORD),)  # type: ignore[assignment]
+
+
+class _Block(Structure):
+    """An OVERLAPPED behind what pywin32 looks at if one comes out of its completion port: a count of references.
+
+    It finds that there are none, and raises RuntimeError; without the zeros it would take what it finds for an object.
+    """
+
+    _fields_ = (("references", c_void_p * 3), ("overlapped", _Overlapped))
+
+
+@cache
+def _offset(make: Callable[[], Any]) -> int:
+    """Return where pywin32 has the structure in an OVERLAPPED of its own, which no function tells: by looking."""
+    probe, mark = make(), 0x0123_4567_89AB_CDEF
+    probe.Internal = mark
+    offset = string_at(id(probe), type(probe).__basicsize__).find(mark.to_bytes(sizeof(c_void_p), "little"))
+    if offset < 0:
+        refuse("OVERLAPPED")
+    return offset
 
 
 def _field(name: str) -> Any:
@@ -137,17 +154,13 @@ def _field(name: str) -> Any:
     return property(get, set)
 
 
-class _Overlapped(winapi.OVERLAPPED):
-    _fields_ = (("dword", DWORD),)  # type: ignore[assignment]
-
-
-class OVERLAPPED:
+class OVERLAPPED(PyObject):
     """An operation that may go on after the call that starts it; keeps the memory that it uses."""
 
-    __slots__ = ("_event", "_loans", "_reference", "_struct", "object")
+    __slots__ = ("_event", "_loans", "_owner", "_reference", "_struct", "object")
 
     # Those of operations whose OVERLAPPED is gone, by the address of the structure.
-    _orphans: ClassVar[dict[int, tuple[winapi.OVERLAPPED, list[tuple[Any, ...]]]]] = {}
+    _orphans: ClassVar[dict[int, tuple[winapi.OVERLAPPED, list[Any]]]] = {}
 
     Internal = _field("Internal")
     InternalHigh = _field("InternalHigh")
@@ -157,11 +170,16 @@ class OVERLAPPED:
     dword = _field("dword")
 
     def __init__(self) -> None:
-        self._struct = _Overlapped()
-        self._reference = byref(self._struct)
+        self._use(_Block().overlapped)
+
+    def _use(self, structure: _Overlapped) -> None:
+        self._struct = structure
+        self._reference = byref(structure)
         self._event: Any = 0
         # What the operations under way use, oldest first. One at a time is the rule, which nothing enforces.
-        self._loans: list[tuple[Any, ...]] = []
+        self._loans: list[Any] = []
+        # The object of pywin32 that the structure is in.
+        self._owner: Any = None
         self.object: Any = None
 
     @property
@@ -187,20 +205,37 @@ class OVERLAPPED:
             self._orphans[addressof(self._struct)] = self._struct, self._loans
 
 
-def start(overlapped: OVERLAPPED, function: Callable[..., int], *arguments: Any) -> int:
-    """Call a function with an OVERLAPPED as its last argument, and keep the others while its operation is under way."""
-    if not isinstance(overlapped, OVERLAPPED):
-        _refuse("OVERLAPPED")
+def _own(overlapped: Any) -> OVERLAPPED:
+    """Return an OVERLAPPED as it is, and one of pywin32 as one of ours that uses its memory and keeps it."""
+    if type(overlapped) is OVERLAPPED:
+        return overlapped
+    types = pywin32_types()
+    if types is None or type(overlapped) is not types.OVERLAPPEDType:
+        refuse("OVERLAPPED")
+    ours = OVERLAPPED.__new__(OVERLAPPED)
+    address = id(overlapped) + _offset(types.OVERLAPPED)
+    ours._use(_Overlapped.from_address(address))
+    ours._owner = overlapped
+    _, ours._loans = OVERLAPPED._orphans.pop(address, (None, []))  # of an operation that was started before
+    return ours
+
+
+def start(overlapped: Any, function: Callable[..., int], handle: "HANDLE | c_void_p", *arguments: Any) -> int:
+    """Call a function with an OVERLAPPED as its last argument, and keep the others while its operation is under way.
+
+    All but the handle: a pipe may be closed while an operation is under way, and ends it.
+    """
+    overlapped = _own(overlapped)
     if OVERLAPPED._orphans:
-        _release_orphans()
+        release_orphans()
     loans, structure = overlapped._loans, overlapped._struct
     if loans and structure.Internal != STATUS_PENDING:
         loans.clear()
     # So does Windows itself, and Wine but for TransactNamedPipe; a 0 would be an operation that has ended.
     structure.Internal = STATUS_PENDING
-    loans.append(arguments)
+    loans.append((arguments, overlapped._owner))
     try:
-        code = function(*arguments, overlapped._reference)
+        code = function(handle, *arguments, overlapped._reference)
     except Exception:  # it never started, of which a KeyboardInterrupt is no sign
         loans.pop()
         raise
@@ -209,145 +244,28 @@ def start(overlapped: OVERLAPPED, function: Callable[..., int], *arguments: Any)
     return code
 
 
-def finish(overlapped: OVERLAPPED, function: Callable[..., int], handle: int, count: DWORD, wait: int) -> int:
+def finish(overlapped: Any, function: Callable[..., int], handle: "HANDLE | c_void_p", count: DWORD, wait: int) -> int:
     """Ask GetOverlappedResult, and give back what the operation used if it has ended."""
-    if not isinstance(overlapped, OVERLAPPED):
-        _refuse("OVERLAPPED")
+    overlapped = _own(overlapped)
     try:
-        return function(handle, overlapped._reference, count, wait)
+        return function(handle, overlapped._reference, byref(count), wait)
     finally:
         if overlapped._loans and overlapped._struct.Internal != STATUS_PENDING:
             del overlapped._loans[0]
 
 
-def _release_orphans() -> None:
+def release_orphans() -> None:
+    """Give back the memory of operations that have ended and whose OVERLAPPED is gone."""
     for address, (structure, _) in list(OVERLAPPED._orphans.items()):
         if structure.Internal != STATUS_PENDING:
             OVERLAPPED._orphans.pop(address, None)
 
 
-class SECURITY_DESCRIPTOR:
-    """Who may do what, self-relative: a blank one, or a copy of the bytes of another."""
-
-    __slots__ = ("_memory",)
-
-    def __init__(self, descriptor: "int | ReadableBuffer" = 0, /) -> None:
-        data = _BLANK if isinstance(descriptor, int) else bytes(descriptor)
-        if not (_is_whole(data) and winapi.IsValidSecurityDescriptor(data)):
-            raise ValueError("Data is not a valid security descriptor")
-        self._memory = (c_char * len(data)).from_buffer_copy(data)
-
-    def Initialize(self) -> None:
-        """Reset it: no owner, no group, no ACLs."""
-        _HEADER.pack_into(self._memory, 0, *_HEADER.unpack(_BLANK))
-
-    def GetSecurityDescriptorControl(self) -> tuple[int, int]:
-        """Return its control bits and its revision."""
-        revision, _, control, *_ = _HEADER.unpack_from(self._memory)
-        return control, revision
-
-    def SetSecurityDescriptorDacl(self, bDaclPresent: int, DACL: None, bDaclDefaulted: int, /) -> None:
-        """Replace the access list: by one that lets everyone do everything, or by none, which is the system's default.
-
-        Another list comes with ConvertStringSecurityDescriptorToSecurityDescriptor.
-        """
-        present, defaulted = index(bDaclPresent), index(bDaclDefaulted)
-        if DACL is not None:
-            _refuse("ACL")
-        revision, zero, control, owner, group, sacl, _ = _HEADER.unpack_from(self._memory)
-        if not present:
-            control &= ~_DACL_PRESENT
-        elif defaulted:
-            control |= _DACL_PRESENT | _DACL_DEFAULTED
-        else:
-            control = control & ~_DACL_DEFAULTED | _DACL_PRESENT
-        _HEADER.pack_into(self._memory, 0, revision, zero, control, owner, group, sacl, 0)
-
-    SetDacl = SetSecurityDescriptorDacl
-
-    def __bytes__(self) -> bytes:
-        return self._memory.raw
-
-
-# Alias: inside SECURITY_ATTRIBUTES the name is a property.
-_Descriptor = SECURITY_DESCRIPTOR
-
-# SECURITY_DESCRIPTOR_RELATIVE: revision, nothing, control; offsets of owner, group, system and access list.
-_HEADER = struct.Struct("<BBHLLLL")
-_DACL_PRESENT = 0x0004
-_DACL_DEFAULTED = 0x0008
-_SACL_PRESENT = 0x0010
-_SELF_RELATIVE = 0x8000
-_BLANK = _HEADER.pack(1, 0, _SELF_RELATIVE, 0, 0, 0, 0)
-_LEAST = 8  # bytes of the smallest SID, and of an empty access list
-
-
-def _is_whole(data: bytes) -> bool:
-    """Return whether a self-relative descriptor and all that it points to are within these bytes.
-
-    IsValidSecurityDescriptor does not know where they end. RtlValidRelativeSecurityDescriptor does, but Wine 10's
-    refuses every descriptor that is valid, and Wine 8's looks at no offset.
-    """
-    if len(data) < _HEADER.size:
-        return False
-    _, _, control, owner, group, sacl, dacl = _HEADER.unpack_from(data)
-    sids = [offset for offset in (owner, group) if offset]
-    acls = [offset for flag, offset in ((_SACL_PRESENT, sacl), (_DACL_PRESENT, dacl)) if control & flag and offset]
-    return (
-        bool(control & _SELF_RELATIVE)
-        and all(_HEADER.size <= offset <= len(data) - _LEAST for offset in sids + acls)
-        and all(offset + _LEAST + 4 * data[offset + 1] <= len(data) for offset in sids)
-        and all(offset + int.from_bytes(data[offset + 2 : offset + 4], "little") <= len(data) for offset in acls)
-    )
-
-
-class SECURITY_ATTRIBUTES:
-    """The access list of something new, and whether children inherit its handle: yes, unless told otherwise.
-
-    The methods of its SECURITY_DESCRIPTOR can be called on it.
-    """
-
-    __slots__ = ("_descriptor", "_struct")
-
-    def __init__(self) -> None:
-        self._struct = winapi.SECURITY_ATTRIBUTES(nLength=sizeof(winapi.SECURITY_ATTRIBUTES), bInheritHandle=True)
-        self.SECURITY_DESCRIPTOR = SECURITY_DESCRIPTOR()
-
-    @property
-    def bInheritHandle(self) -> int:
-        """Whether children inherit the handle."""
-        return self._struct.bInheritHandle  # type: ignore[no-any-return]
-
-    @bInheritHandle.setter
-    def bInheritHandle(self, inherit: int) -> None:
-        self._struct.bInheritHandle = inherit
-
-    @property
-    def SECURITY_DESCRIPTOR(self) -> "_Descriptor | None":
-        """The descriptor; None for the system's default."""
-        return self._descriptor
-
-    @SECURITY_DESCRIPTOR.setter
-    def SECURITY_DESCRIPTOR(self, descriptor: "_Descriptor | None") -> None:
-        if descriptor is not None and not isinstance(descriptor, SECURITY_DESCRIPTOR):
-            _refuse("SECURITY_DESCRIPTOR")
-        self._descriptor = descriptor
-        self._struct.lpSecurityDescriptor = addressof(descriptor._memory) if descriptor else None
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._descriptor, name)
-
-
-def security(attributes: SECURITY_ATTRIBUTES | None) -> winapi.SECURITY_ATTRIBUTES | None:
-    """Return the structure of security attributes, as `winapi` takes it."""
-    if attributes is None:
-        return None
-    if not isinstance(attributes, SECURITY_ATTRIBUTES):
-        _refuse("SECURITY_ATTRIBUTES")
-    return attributes._struct
-
-
-def _refuse(kind: str) -> NoReturn:
+def refuse(kind: str) -> NoReturn:
+    """Raise what pywin32 raises for an object of another type."""
     raise TypeError(f"The object is not a Py{kind} object")
+
+
+# As pywin32 calls the types, where its other names are functions that make one.
+HANDLEType = HANDLE
+OVERLAPPEDType = OVERLAPPED

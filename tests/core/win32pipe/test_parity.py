@@ -351,6 +351,28 @@ def test_one_call_has_the_same_outcome(call: Callable[[Scene], Any]) -> None:
     assert found == expected
 
 
+def refusal(s: Scene, call: Callable[[Scene], Any]) -> str:
+    """What a call says of arguments that it does not take. Python alone says which one is missing."""
+    try:
+        call(s)
+    except TypeError as error:
+        return "" if " argument" in str(error) else str(error)
+    except Exception:  # noqa: BLE001 - compared above
+        pass
+    return ""
+
+
+def test_what_is_refused_is_refused_in_pywin32s_words() -> None:
+    expected: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for api, texts in ((PYWIN32, expected), (OURS, found)):
+        for name, call in CALLS.items():
+            with scene(api) as here:
+                texts[name] = refusal(here, call)
+    assert found == expected
+    assert len(set(found.values())) > 15
+
+
 def test_most_of_these_calls_do_fail_as_meant() -> None:
     """A typing error in the table would be the same AttributeError on both sides."""
     found = [outcome for call in CALLS.values() for outcome in outcomes(call)]

@@ -1,0 +1,97 @@
+"""`error`, which is pywin32's own where pywin32 is installed, and pywin32's own `pywintypes` beside this module.
+
+A program catches `pywintypes.error`, and it is the class that counts, not its name. So there must be only one:
+pywin32's if it is there, so that each catches the errors of the other. It is looked for when the first call fails, or
+when somebody asks for `error`, which most programs do in an `except` that is not reached.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from types import ModuleType
+from typing import Any
+
+from pipectl.core.win32 import winapi
+
+# What ctypes says of a code that the system has no text for.
+_NO_TEXT = "<no description>"
+
+
+class error(Exception):
+    """A Win32 call that failed: `args` are the code, the function's name and the system's text for the code.
+
+    CallNamedPipe, when it fails with ERROR_MORE_DATA, adds what was read as `data`.
+    """
+
+    winerror: int
+    funcname: str
+    strerror: str
+    data: bytes
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.winerror, self.funcname, self.strerror = (*args, None, None, None)[:3]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _error, self.args, self.__dict__
+
+
+# As pywin32's is called where nobody catches it.
+error.__module__ = "pywintypes"
+
+
+def _error(*args: Any) -> Exception:
+    """Make an error that was pickled, perhaps by a process that has pywin32."""
+    return error_type()(*args)
+
+
+@cache
+def error_type() -> type[error]:
+    """Return the class that failures raise: pywin32's, or the one above where there is no pywin32."""
+    types = pywin32_types()
+    return error if types is None else types.error
+
+
+def api_error(code: int, function: str, _arguments: tuple[Any, ...] = ()) -> error:
+    """Return the error for a code that a Win32 function gave; pywin32 calls the function by its name without W."""
+    text = winapi.format_error(code)
+    signed = code if code < 0x8000_0000 else code - 0x1_0000_0000
+    return error_type()(
+        signed, function.removesuffix("W"), text if text != _NO_TEXT else "No error message is available"
+    )
+
+
+def raising(function: Callable[..., Any], *, is_bare: bool = False) -> Callable[..., int]:
+    """Return a function of `winapi` that raises `error` where that one raises a PipeError."""
+    return winapi.raising(api_error, function, is_bare=is_bare)
+
+
+@cache
+def pywin32_types() -> ModuleType | None:
+    """Return pywin32's own `pywintypes`, even where another module is registered under that name, or None."""
+    registered = sys.modules.get("pywintypes")
+    if hasattr(registered, "IIDType"):  # a type that pywin32 has and no replacement for pipes needs
+        return registered
+    spec = PathFinder.find_spec("pywintypes")
+    if spec is None or spec.loader is None:
+        return None
+    module = sys.modules["pywintypes"] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ImportError:  # installed for another Python, or not whole
+        module = None  # type: ignore[assignment]
+    if registered is not None or module is None:
+        sys.modules.pop("pywintypes", None)
+    if registered is not None:
+        sys.modules["pywintypes"] = registered
+    return module
+
+
+def import_system_module(name: str, names: dict[str, Any]) -> None:
+    """Do what pywin32's modules ask of `pywintypes` to load a DLL of theirs: have pywin32's own do it."""
+    types = pywin32_types()
+    if types is None:
+        raise ImportError(f"No system module {name!r}: it is pywin32's, which is not installed")
+    types.__import_pywin32_system_module__(name, names)
