@@ -380,9 +380,12 @@ class PipeEnd(PortEnd):
     def is_writing(self) -> bool:
         return self._is_flushing or super().is_writing
 
+    def hurry(self) -> None:
+        self._close_when_idle()
+
     @property
     def _is_idle(self) -> bool:
-        # Nobody hears the flusher after the end of the loop; what it does with a handle that is closed, fails.
+        # After the end of the loop, `_flushed` is not called; a flush on a handle that is closed fails.
         return super()._is_idle and (self._loop.is_stopping or not self._is_flushing)
 
     def _throw_away(self) -> None:

@@ -389,6 +389,29 @@ def test_the_end_is_told_only_if_all_before_it_was_taken(
                 assert isinstance(told.end().error, PipeTimeoutError)
 
 
+def test_a_flush_that_lasts_longer_than_the_relay_keeps_no_handle(
+    pipe_name: str, background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushes: SimpleQueue[object] = SimpleQueue()
+    monkeypatch.setattr(Flusher, "flush", lambda *arguments: flushes.put(arguments))
+    with create_named_pipe(pipe_name) as server, relaying("tcp:0", pipe_name) as (relay, told):
+        connecting = background(connect_named_pipe, server, PATIENCE)
+        with tcp_client(relay) as client:
+            client.sendall(b"abc")
+            client.shutdown(socket.SHUT_WR)
+            connecting.result(PATIENCE)
+            flushes.get(timeout=PATIENCE)
+            server.close()
+            assert received(client) == b""
+        session = told.opens.get(timeout=PATIENCE)
+        target = session.target
+        assert target is not None
+        assert not target.is_gone
+    assert target.is_gone
+    assert target.handle is not None
+    assert target.handle.closed
+
+
 def test_fin_to_a_byte_pipe_still_gets_a_slow_answer(pipe_name: str) -> None:
     def answer(client: Client, data: bytes) -> None:
         threading.Timer(0.2, client.send, [data * 2]).start()
