@@ -343,6 +343,7 @@ def test_the_help_of_every_command_together_imports_nothing_of_windows(of_click:
     programs = "\n".join(running(name, "--help") for name in COMMANDS)
     ours = OVERVIEW | HELP | {f"pipectl.commands.{name.replace('-', '_')}" for name in COMMANDS}
     more = {
+        "pipectl.options.passing",
         "pipectl.options.replies",
         "pipectl.options.server",
         "pipectl.options.stdin",

@@ -9,8 +9,9 @@ import click
 
 from pipectl.options import EXEC, OUTPUT, Option, UsageError, option, with_examples
 from pipectl.options.client import TargetOptions
+from pipectl.options.passing import PASSED, PassingOptions, SideRules
 from pipectl.options.server import ExecCommand, ListenOptions, RelayEndOptions, log_file_option
-from pipectl.options.types import DURATION, PLACE
+from pipectl.options.types import PLACE
 from pipectl.output import Output
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from pipectl.core.security.descriptors import PipeSecurity
     from pipectl.core.traffic.places import Place
     from pipectl.core.traffic.relay import Relay, RelayConfig
-
-_PASSED = "What is passed on"
 
 
 class PlacesOptions(NamedTuple):
@@ -37,7 +36,7 @@ class PlacesOptions(NamedTuple):
             Option(
                 [EXEC, "execute"],
                 is_flag=True,
-                section=_PASSED,
+                section=PASSED,
                 help="Run PROGRAM ARGS for each client, without a shell, in the place of TARGET: what the client sends "
                 "is its stdin. PIPECTL_CLIENT_PID, _EXE, _USER and _SESSION identify the client.",
             ),
@@ -68,59 +67,6 @@ class PlacesOptions(NamedTuple):
         if target.kind is Kind.TCP and not target.port:
             raise click.UsageError(f"`{target}`: nothing can be reached at port 0")
         return cls(listen, target)
-
-
-class PassingOptions(NamedTuple):
-    """How the data is passed on, and when a session is over."""
-
-    is_eager: bool
-    half_closes: bool
-    linger: float
-    client_idle: float | None
-
-    @classmethod
-    def parameters(cls) -> list[click.Parameter]:
-        """Return the options of passing on."""
-        return [
-            Option(
-                ["--eager"],
-                is_flag=True,
-                section=_PASSED,
-                help="Connect to TARGET before a client comes: LISTEN is there only while TARGET is.",
-            ),
-            Option(
-                ["--half-close"],
-                type=click.Choice(["auto", "none"]),
-                default="auto",
-                show_default=True,
-                section=_PASSED,
-                help="Tell one side that the other has sent everything: by FIN, by the end of stdin, or on a message "
-                "pipe by an empty message; `none` passes on data alone.",
-            ),
-            Option(
-                ["--linger"],
-                type=DURATION,
-                default="1",
-                show_default=True,
-                section=_PASSED,
-                help="How long a side that cannot be told of an end may be silent, and a program may take to end.",
-            ),
-            Option(
-                ["--client-idle"],
-                type=DURATION,
-                default="none",
-                section=_PASSED,
-                help="Disconnect a client after this long without data in either direction.  [default: none]",
-            ),
-        ]
-
-    @classmethod
-    def from_params(cls, params: Mapping[str, Any]) -> "PassingOptions":
-        """Return how to pass on; raises UsageError for no limit where there must be one."""
-        linger = params["linger"]
-        if linger is None:
-            raise click.UsageError("`--linger none`: a side that cannot be told of an end would be waited for for ever")
-        return cls(params["eager"], params["half_close"] == "auto", linger, params["client_idle"])
 
 
 @with_examples(
@@ -169,7 +115,7 @@ def command(
     from pipectl.output.relaylog import RelayLog
 
     security = made.access.security()
-    made = _like_target(output, places, made, security, expects=opening.expect is not None)
+    made = _like_target(output, places, made, security, expects=opening.expect is not None, frames=passing.frames)
     single = stop_after.clients == 1 or _has_stdio(places)
     events = RelayLog(
         output,
@@ -217,13 +163,20 @@ def _config(
         linger=passing.linger,
         client_idle=passing.client_idle,
         admit=Admission(security),
+        filters=passing.filters(made.max_message),
     )
 
 
 def _like_target(
-    output: Output, places: PlacesOptions, made: ListenOptions, security: "PipeSecurity", *, expects: bool
+    output: Output,
+    places: PlacesOptions,
+    made: ListenOptions,
+    security: "PipeSecurity",
+    *,
+    expects: bool,
+    frames: SideRules,
 ) -> ListenOptions:
-    """Give LISTEN the type of TARGET unless it is told, and warn of what is not as one would think behind it."""
+    """Choose the type of LISTEN if `--type` does not, and warn if TARGET is not what a user would expect."""
     from pipectl.core.inventory.behind import beyond, look_behind
     from pipectl.core.traffic.places import Kind
 
@@ -235,6 +188,8 @@ def _like_target(
         output.warning(f"{target}: {more}")
     if made.is_message is not None:
         return made
+    if frames != SideRules():
+        return made._replace(is_message=frames.listen is None)
     if behind and behind.is_message is None and places.listen.kind is Kind.PIPE:
         output.note(f"the type of {target} is not known yet, and {places.listen} is a message pipe: see `--type`")
     return made._replace(is_message=True if behind is None or behind.is_message is None else behind.is_message)

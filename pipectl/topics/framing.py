@@ -14,6 +14,8 @@ The same rules work in all commands:
 - `--frame RULE` (`call`, `transact`, `read`, `write`, `connect`, `serve`):
   both directions are frames. Data is sent as a frame, and received frames are
   printed or processed without their length or delimiter.
+- `--frame SIDE:RULE` (`relay`): one side carries frames, and each of them is a
+  message on the other side.
 
 `line`
     a frame: ends with a line feed (LF); a carriage return before it belongs to

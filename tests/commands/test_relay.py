@@ -54,6 +54,13 @@ def said(program: Running, word: str) -> str:
         (["tcp:0", "svc", "--allow-remote"], "this computer alone"),
         (["svc", "--exec"], "PROGRAM"),
         (["svc", "x", "--linger", "none"], "--linger"),
+        (["svc", "x", "--frame", "u32le"], "--frame target:u32le"),
+        (["svc", "x", "--frame", "client:u32le"], "--frame target:u32le"),
+        (["svc", "x", "--frame", "target:u33"], "u33"),
+        (["svc", "x", "--frame", "target:eof"], "another rule"),
+        (["svc", "x", "--frame", "target:http"], "another rule"),
+        (["svc", "x", "--frame", "listen:idle:1"], "another rule"),
+        (["svc", "x", "--frame", "target:u8", "--frame", "target:u8"], "twice"),
         (["svc", "x", "--messages", "3"], "--messages"),
         (["svc", "x", "--direction", "in"], "--direction"),
     ],
@@ -109,6 +116,32 @@ def test_its_json_counts_what_has_passed(pipe_name: str, running: Start) -> None
         {"bytes": 5, "messages": 2},
     )
     assert json.loads(result.stderr.splitlines()[-1])["note"].startswith("relayed 1 client (0 now), 5 bytes to")
+
+
+@pytest.mark.parametrize(("side", "is_message"), [("listen", False), ("target", True)])
+def test_the_side_with_frames_is_no_message_pipe(pipe_name: str, running: Start, side: str, is_message: bool) -> None:
+    with PipeServer(f"{pipe_name}-2", echo, config=PipeConfig(is_message=not is_message)):
+        program = running("relay", pipe_name, f"{pipe_name}-2", "--once", "--frame", f"{side}:u16be")
+        assert ("(message" if is_message else "(byte") in said(program, "relaying")
+        with connect(pipe_name, PATIENCE) as client:
+            sent = b"ab" if is_message else b"\0\2ab"
+            client.send(sent, PATIENCE)
+            assert client.receive(PATIENCE) == sent
+        assert program.end().exit_code == 0
+
+
+def test_half_a_frame_is_exit_code_10_and_counted(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
+    line = ["relay", pipe_name, f"{pipe_name}-2", "--once", "--frame", "listen:u32le", "--json"]
+    with PipeServer(f"{pipe_name}-2", echo):
+        done = background(pipectl, *line)
+        with connect(pipe_name, PATIENCE, wait=Wait.EXISTS) as client:
+            client.send(b"\1\0\0\0a\x10\0\0\0abc", PATIENCE)
+            assert client.receive(PATIENCE) == b"\1\0\0\0a"
+        result = done.result(PATIENCE)
+    assert result.exit_code == 10
+    (left,) = [one for one in result.objects if one["event"] == "left"]
+    assert (left["to_target"]["bytes"], left["to_target"]["dropped"]) == (1, 7)
+    assert "within a frame" in left["error"]
 
 
 def test_a_free_port_is_chosen_and_told(pipe_name: str, running: Start) -> None:

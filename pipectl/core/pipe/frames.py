@@ -90,6 +90,11 @@ class Frames:
         self._searched = 0
         self._count = 0
 
+    @property
+    def kept(self) -> int:
+        """The number of bytes of an incomplete frame that are kept."""
+        return len(self._received)
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the body of each frame that these bytes complete; consume all of them before the next call.
 

@@ -32,6 +32,8 @@ class Verdict(NamedTuple):
     pause: float = 0.0
     # With CLOSE: the error that the session ends with.
     error: PipeError | None = None
+    # How many of the bytes that were read are lost, for the log. Bytes that a fault drops on purpose do not count.
+    lost: int = 0
 
 
 class Filter(Protocol):

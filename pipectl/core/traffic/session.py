@@ -117,6 +117,10 @@ class Session(User):
         self.target, target.user = target, self
         self._last = time.perf_counter()
         self._owner.opened(self)
+        self._begin(target, first)
+
+    def _begin(self, target: End, first: bytes | None) -> None:
+        """Pass on what has come so far, and read on."""
         held, self._held = self._held, None
         if held is not None:
             self.received(self.client, held)

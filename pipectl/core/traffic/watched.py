@@ -64,16 +64,13 @@ class WatchedSession(Session):
 
     # What the ends tell
 
-    def _opened(self, target: End | PipeError, first: bytes | None = None) -> None:
-        if self._filters is not None and not (isinstance(target, PipeError) or self._is_closing):
-            for side, source, sink, flow in (
-                (Side.CLIENT, self.client, target, self.to_target),
-                (Side.SERVER, target, self.client, self.to_client),
-            ):
+    def _begin(self, target: End, first: bytes | None) -> None:
+        if self._filters is not None:
+            for side, source, sink in ((Side.CLIENT, self.client, target), (Side.SERVER, target, self.client)):
                 chosen = self._filters(self, side)
                 if chosen is not None:
-                    self._streams[source] = _Stream(chosen, source, sink, flow)
-        super()._opened(target, first)
+                    self._streams[source] = _Stream(chosen, source, sink, self._from(source))
+        super()._begin(target, first)
 
     def received(self, end: End, data: bytes) -> None:
         if self.target is None:  # it is kept, and comes again
@@ -138,6 +135,7 @@ class WatchedSession(Session):
     def _obey(self, stream: _Stream, verdict: Verdict) -> None:
         stream.verdict = verdict
         stream.pieces.extend(verdict.pieces)
+        stream.flow.dropped += verdict.lost
         self._write_on(stream)
 
     def _write_on(self, stream: _Stream) -> None:

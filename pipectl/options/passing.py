@@ -1,0 +1,121 @@
+"""The options of commands that pass data on: where messages end, and when a session does."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from . import Option, UsageError
+from .types import DURATION, FRAMING
+
+if TYPE_CHECKING:
+    from pipectl.core.pipe.frames import Framing
+    from pipectl.core.traffic.watched import Filters
+
+PASSED = "What is passed on"
+# Rules that cannot find the end of a frame while the stream goes on, or not in one direction alone.
+_UNFIT = {
+    "eof": "the whole stream would be one frame",
+    "http": "whether a response has a body depends on its request",
+}
+
+
+class SideRules(NamedTuple):
+    """The framing rule of each side of a relay; None for a side without frames."""
+
+    listen: "Framing | None" = None
+    target: "Framing | None" = None
+
+    @classmethod
+    def parse(cls, texts: Sequence[str]) -> "SideRules":
+        """Return the rules of all `--frame SIDE:RULE`; raises UsageError, also for a rule that cannot work."""
+        rules: dict[str, Framing] = {}
+        for text in texts:
+            side, _, rule = text.partition(":")
+            if side not in cls._fields:
+                raise UsageError(
+                    f"`--frame {text}`: SIDE is listen or target", f"Write `--frame target:{rule or text}`"
+                )
+            if side in rules:
+                raise click.UsageError(f"`--frame {side}:...` is given twice")
+            rules[side] = framing = FRAMING.convert(rule, None, None)
+            reason = "a pause does not end what is sent" if framing.idle else _UNFIT.get(str(framing))
+            if reason:
+                raise click.UsageError(f"`--frame {text}`: {reason}; use another rule")
+        return cls(**rules)
+
+
+class PassingOptions(NamedTuple):
+    """How the data is passed on, and when a session is over."""
+
+    is_eager: bool
+    half_closes: bool
+    linger: float
+    client_idle: float | None
+    frames: SideRules
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return the options of passing on."""
+        return [
+            Option(
+                ["--eager"],
+                is_flag=True,
+                section=PASSED,
+                help="Connect to TARGET before a client comes: LISTEN is there only while TARGET is.",
+            ),
+            Option(
+                ["--frame"],
+                multiple=True,
+                metavar="SIDE:RULE",
+                section=PASSED,
+                help="Unpack frames from SIDE (listen or target) into messages, and wrap messages to SIDE in frames, "
+                "such as target:u32le. `pipectl help framing` lists the rules.",
+            ),
+            Option(
+                ["--half-close"],
+                type=click.Choice(["auto", "none"]),
+                default="auto",
+                show_default=True,
+                section=PASSED,
+                help="Tell one side that the other has sent everything: by FIN, by the end of stdin, or on a message "
+                "pipe by an empty message; `none` passes on data alone.",
+            ),
+            Option(
+                ["--linger"],
+                type=DURATION,
+                default="1",
+                show_default=True,
+                section=PASSED,
+                help="How long a side that cannot be told of an end may be silent, and a program may take to end.",
+            ),
+            Option(
+                ["--client-idle"],
+                type=DURATION,
+                default="none",
+                section=PASSED,
+                help="Disconnect a client after this long without data in either direction.  [default: none]",
+            ),
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "PassingOptions":
+        """Return how to pass on; raises UsageError for no limit where there must be one."""
+        linger = params["linger"]
+        if linger is None:
+            raise click.UsageError("`--linger none`: a side that cannot be told of an end would be waited for for ever")
+        return cls(
+            params["eager"],
+            params["half_close"] == "auto",
+            linger,
+            params["client_idle"],
+            SideRules.parse(params["frame"]),
+        )
+
+    def filters(self, max_frame: int) -> "Filters | None":
+        """Return what makes a relay's filters, for frames of at most `max_frame` bytes; None if there are none."""
+        if self.frames == SideRules():
+            return None
+        from pipectl.core.traffic.reframing import reframing
+
+        return reframing(self.frames.listen, self.frames.target, max_frame)
