@@ -72,6 +72,7 @@ PURE = [f"core.{name}" for name in VOCABULARY] + [
     "core.pipe.memory",
     "core.checks.claims",
     "core.recording.conversation",
+    "core.recording.pcapng",
     "core.recording.recorder",
     "core.recording.recording",
 ]

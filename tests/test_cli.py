@@ -344,6 +344,8 @@ def test_the_help_of_every_command_together_imports_nothing_of_windows(of_click:
     ours = OVERVIEW | HELP | {f"pipectl.commands.{name.replace('-', '_')}" for name in COMMANDS}
     more = {
         "pipectl.options.passing",
+        "pipectl.options.behind",
+        "pipectl.options.record",
         "pipectl.options.replies",
         "pipectl.options.server",
         "pipectl.options.stdin",

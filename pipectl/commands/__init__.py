@@ -18,6 +18,7 @@ COMMANDS = {
     "write": Entry("pipectl.commands.write", "Send data to a pipe without waiting for a reply."),
     "serve": Entry("pipectl.commands.serve", "Serve a pipe: echo, a fixed reply, or a program's answers."),
     "relay": Entry("pipectl.commands.relay", "Pass data between a pipe and a pipe, TCP port, program or stdio."),
+    "tap": Entry("pipectl.commands.tap", "Show what clients and a server say to each other, decoded, and record it."),
     "list": Entry("pipectl.commands.list", "List the named pipes on this computer and their instances."),
     "who": Entry("pipectl.commands.who", "Show which processes have a pipe open: its server and its clients."),
     "watch": Entry(

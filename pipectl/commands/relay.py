@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from pipectl.options import EXEC, OUTPUT, Option, UsageError, option, with_examples
+from pipectl.options.behind import like_target
 from pipectl.options.client import TargetOptions
 from pipectl.options.passing import PASSED, PassingOptions, SideRules
 from pipectl.options.server import ExecCommand, ListenOptions, RelayEndOptions, log_file_option
@@ -115,7 +116,7 @@ def command(
     from pipectl.output.relaylog import RelayLog
 
     security = made.access.security()
-    made = _like_target(output, places, made, security, expects=opening.expect is not None, frames=passing.frames)
+    made = like_target(output, *places, made, security, expects=opening.expect is not None, frames=passing.frames)
     single = stop_after.clients == 1 or _has_stdio(places)
     events = RelayLog(
         output,
@@ -165,34 +166,6 @@ def _config(
         admit=Admission(security),
         filters=passing.filters(made.max_message),
     )
-
-
-def _like_target(
-    output: Output,
-    places: PlacesOptions,
-    made: ListenOptions,
-    security: "PipeSecurity",
-    *,
-    expects: bool,
-    frames: SideRules,
-) -> ListenOptions:
-    """Choose the type of LISTEN if `--type` does not, and warn if TARGET is not what a user would expect."""
-    from pipectl.core.inventory.behind import beyond, look_behind
-    from pipectl.core.traffic.places import Kind
-
-    target = places.target
-    behind = look_behind(target.name) if target.kind is Kind.PIPE else None
-    if behind and behind.stranger and not expects:
-        output.warning(f"{target} is served by {behind.stranger}: `--expect-user` makes sure of that")
-    if behind and behind.security and (more := beyond(security, behind.security)):
-        output.warning(f"{target}: {more}")
-    if made.is_message is not None:
-        return made
-    if frames != SideRules():
-        return made._replace(is_message=frames.listen is None)
-    if behind and behind.is_message is None and places.listen.kind is Kind.PIPE:
-        output.note(f"the type of {target} is not known yet, and {places.listen} is a message pipe: see `--type`")
-    return made._replace(is_message=True if behind is None or behind.is_message is None else behind.is_message)
 
 
 def _announce(output: Output, made: ListenOptions, security: "PipeSecurity", relay: "Relay") -> None:

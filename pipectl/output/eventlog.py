@@ -15,8 +15,7 @@ from . import Output
 if TYPE_CHECKING:
     from pipectl.core.models import Process
 
-# Events that wait to be written while nobody reads, and the seconds that their end is waited for.
-_MOST_WAITING = 1000
+# The seconds that the end of what waits to be written is waited for, while nobody reads.
 _PATIENCE = 1.0
 
 
@@ -33,32 +32,44 @@ _S = TypeVar("_S", bound=Service)
 class _Lines:
     """Writes events in a thread of its own, so that an output that nobody reads never stops the server."""
 
-    def __init__(self, on_error: Callable[[BaseException], None]) -> None:
+    def __init__(self, on_error: Callable[[BaseException], None], most: tuple[int, int]) -> None:
+        """`most` is how many events, and bytes of those whose size is told, may wait."""
         self._on_error = on_error
+        self._most_events, self._most_bytes = most
+        # Of events that were put, and written; each is changed by one thread alone.
+        self._bytes_put = self._bytes_written = 0
         # Its `put` waits for no lock, which Ctrl+C could leave taken.
-        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[Callable[[], None], int] | None] = SimpleQueue()
         self._lost = 0
         self._thread = Thread(target=self._run, name="Server log", daemon=True)
         self._thread.start()
 
-    def put(self, write: Callable[[], None]) -> int:
+    def put(self, write: Callable[[], None], size: int = 0) -> int:
         """Queue an event for writing; return how many were lost before it because the output was not read."""
-        if self._waiting.qsize() >= _MOST_WAITING:
+        waiting = self._bytes_put - self._bytes_written
+        if self._waiting.qsize() >= self._most_events or (waiting and waiting + size > self._most_bytes):
             self._lost += 1
             return 0
-        self._waiting.put(write)
+        if size:  # which one thread alone puts
+            self._bytes_put += size
+        self._waiting.put((write, size))
         lost, self._lost = self._lost, 0
         return lost
 
-    def close(self) -> None:
-        """Wait until all is written, but not for ever."""
+    def close(self, lost: Callable[[int], None]) -> None:
+        """Wait until all is written, but not for ever; `lost` is called with how many were lost last, if any were."""
+        if self._lost:
+            self._waiting.put((partial(lost, self._lost), 0))
+            self._lost = 0
         self._waiting.put(None)
         self._thread.join(_PATIENCE)
 
     def _run(self) -> None:
         try:
-            while (write := self._waiting.get()) is not None:
+            while (one := self._waiting.get()) is not None:
+                write, size = one
                 write()
+                self._bytes_written += size
         except BaseException as error:  # noqa: BLE001 - the server's `wait` raises it
             self._on_error(error)
 
@@ -124,7 +135,7 @@ class EventLog(Generic[_S]):
     ) -> None:
         """Announce a service, before any event, and begin to count; JSON has `listening`, if it `tells`, with facts."""
         self._server = server
-        self._lines = _Lines(server.abort)
+        self._lines = _Lines(server.abort, self.most_waiting)
         if self._announce is not None:
             self._lines.put(self._announce)
         if tells and self._output.is_json:
@@ -161,7 +172,7 @@ class EventLog(Generic[_S]):
     def close(self) -> None:
         """Write what waits to be written."""
         if self._lines is not None:
-            self._lines.close()
+            self._lines.close(self._write_lost)
 
     def summarize(self) -> None:
         """Write what waits, and say what it came to, if it came to anything."""
@@ -171,6 +182,9 @@ class EventLog(Generic[_S]):
 
     # What was done with the clients.
     summary = "served"
+    # How many events, and bytes of them, may wait to be written; and what is said of those that were not.
+    most_waiting = 1000, 64 << 20
+    lost = "{} earlier events were not written, because nothing read the output"
 
     def _write(self, event: str, now: datetime, facts: dict[str, Any], line: str = "") -> None:
         record = {"time": now.isoformat(timespec="milliseconds"), "event": event, **facts}
@@ -178,8 +192,16 @@ class EventLog(Generic[_S]):
         time = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}" if self._output.stream.is_terminal else record["time"]
         self._output.data.event(record, f"{time}  {line}".rstrip())
 
-    def _put(self, write: Callable[[], None], lines: _Lines) -> None:
-        lost = lines.put(write)
+    def _put(self, write: Callable[[], None], lines: _Lines, size: int = 0) -> None:
+        lost = lines.put(write, size)
         if lost:
-            text = f"{lost} earlier events were not written, because nothing read the output"
-            lines.put(partial(self._output.data.event, {"event": "lost", "count": lost}, text))
+            lines.put(partial(self._write_lost, lost))
+
+    def _write_lost(self, count: int) -> None:
+        self._output.data.event({"event": "lost", "count": count}, self.lost.format(count))
+
+    def _put_line(self, write: Callable[[], None], size: int) -> None:
+        """Have something written that counts as so many bytes while it waits."""
+        if self._lines is not None and self._server is not None:
+            self._put(write, self._lines, size)
+            self._output.progress(self.counts(self._server))

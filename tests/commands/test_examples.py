@@ -36,6 +36,9 @@ ENDLESS = {
     "pipectl relay tcp:2375 docker_engine",
     "pipectl relay svc tcp:127.0.0.1:4444",
     "pipectl relay svc --exec ssh host cat",
+    "pipectl tap docker_engine",
+    "pipectl tap svc --show error --record svc.jsonl",
+    "pipectl tap svc --pcapng -",
     "pipectl client-pid svc",
     "pipectl client-pid svc --json",
     "pipectl client-pid svc --allow users",
@@ -107,11 +110,14 @@ def test_an_example_runs_as_it_is_printed(
 
 
 @pytest.mark.parametrize("line", sorted(ENDLESS))
-def test_an_example_without_an_end_runs_until_ctrl_c(pipe_name: str, line: str) -> None:
+def test_an_example_without_an_end_runs_until_ctrl_c(
+    pipe_name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     program = Interruptible(pipe_name, *words(line, pipe_name))
     try:
-        if "relay tcp:" in line:
-            while "relaying" not in program.said():
+        if "relay tcp:" in line or " tap " in line:
+            while not re.search("relaying|tapping", program.said()):
                 pass
         else:
             connect_soon(pipe_name)

@@ -106,11 +106,13 @@ def replaced(text: str, pipe: str) -> str:
         (re.escape(pipe), r"\\\\.\\pipe\\svc"),
         (re.escape(pipe.rpartition("\\")[2]), "svc"),
         (r"\d\d:\d\d:\d\d\.\d{3}", "TIME"),
-        (r"pid \d+, python\.exe, .+, session \d+", "PROCESS"),
+        (r"served by pid [^)]+", "served by PEER"),
+        (r"pid \d+, python\.exe, .+", "PROCESS"),
+        (r"(?m)^(#\d+ +[<>]) +[+\d.ms]+", r"\1 TIME"),
         (r"\d+(\.\d+)? (ms|s)\b", r"N \2"),
+        (r"\d+\.\dms\b", "Nms"),
         (r"(?m)^(seconds +)[\d.]+$", r"\1N"),
         (r"(?<=: )[^:\n]+ \(ERROR", "REASON (ERROR"),
-        (r"served by pid [^)]+", "served by PEER"),
         (r"access: [^;]+;", "access: WHO;"),
     ):
         text = re.sub(pattern, word, text)
@@ -232,6 +234,23 @@ error: ConnectEx on tcp:127.0.0.1:1: REASON (ERROR_CONNECTION_REFUSED, 1225)
 hint: Nothing listens there: `netstat -ano` shows what does
 """,  # noqa: E501
         exit_code=3,
+        client=True,
+    ),
+    "tap": Scene(
+        "tap svc --to svc-moved --once --codec lines --timing",
+        r"""
+request  replies  median  longest
+ping           1  Nms   Nms
+""",
+        r"""
+tapping \\.\pipe\svc -> \\.\pipe\svc-moved (message, access: WHO; no network); end with Ctrl+C
+#1  connected  PROCESS
+#1  > TIME  ping
+#1  < TIME  pong
+#1  closed by the client after Nms: 1 answered, median Nms, longest Nms
+relayed 1 client (0 now), 4 bytes to the target, 4 bytes back in N s
+""",
+        server=lambda pipe: serving(f"{pipe}-moved"),
         client=True,
     ),
     "transact": Scene(
@@ -444,7 +463,7 @@ def test_a_person_sees_just_this(
     if scene.client:
         background(come, pipe_name)
     with scene.server(pipe_name):
-        words = [pipe_name if word == "svc" else word for word in scene.line.split()]
+        words = [re.sub(r"^svc(?=-moved$|$)", lambda _: pipe_name, word) for word in scene.line.split()]
         code = cli.run(words, prog_name="pipectl")
     seen = replaced(streams.stdout.text, pipe_name), replaced(streams.stderr.text, pipe_name)
     assert seen == (scene.stdout.removeprefix("\n"), scene.stderr.removeprefix("\n"))

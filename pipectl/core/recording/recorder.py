@@ -1,6 +1,5 @@
 """`Recorder`: writes a recording to a file, one write for each line, and begins new files where that is asked for."""
 
-import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,6 +7,7 @@ from pathlib import PurePath
 from typing import NamedTuple, Protocol
 
 from pipectl.core.constants import parse_size
+from pipectl.core.errors import PartialResultError
 
 from .recording import Closed, Event, Header, Opened, event_line, header_line
 
@@ -45,7 +45,7 @@ class RecordLimit(NamedTuple):
 
 
 class Recorder:
-    """Writes events to a file from its creation to `close`; raises OSError when a line cannot be written whole."""
+    """Writes events to a file from its creation to `close`; raises PartialResultError if a line is cut."""
 
     def __init__(
         self, path: str, header: Header, open_file: OpenFile, *, appends: bool = False, limit: RecordLimit | None = None
@@ -106,7 +106,16 @@ class Recorder:
         self._begin()
 
     def _write(self, line: bytes) -> None:
-        count = self._file.write(line)
+        write_whole(self._file, line, self._files[-1])
         self._size += len(line)
-        if count != len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def write_whole(file: File, data: bytes, path: str) -> None:
+    """Write all of it at once; raises PartialResultError, with the path as its subject, if that cannot be."""
+    try:
+        is_whole = file.write(data) == len(data)
+        reason = "there is no room for all that was to be written"
+    except OSError as error:
+        is_whole, reason = False, error.strerror or str(error)
+    if not is_whole:
+        raise PartialResultError(f"the file is cut off: {reason}", subject=path, topic="recording cut")

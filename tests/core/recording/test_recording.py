@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipectl.core.codecs.base import Side
-from pipectl.core.errors import RecordingError
+from pipectl.core.errors import PartialResultError, RecordingError
 from pipectl.core.recording.recorder import File, Recorder, RecordLimit
 from pipectl.core.recording.recording import (
     Closed,
@@ -241,7 +241,7 @@ def test_each_line_is_one_write() -> None:
 def test_a_disk_that_is_full_is_an_error() -> None:
     disk = Disk(len(header_line(HEADER)) + 5)
     recorder = Recorder("a.jsonl", HEADER, disk.open)
-    with pytest.raises(OSError, match="space"):
+    with pytest.raises(PartialResultError, match=r"a\.jsonl: the file is cut off"):
         recorder.write(Said(0, 1, Side.CLIENT, b"x"))
 
 

@@ -1,0 +1,152 @@
+"""`Observer`: decodes and masks what passes through a relay in a thread of its own, and gives it to whom it is for.
+
+The relay waits for it only when it is `_MOST_WAITING` bytes behind: memory is bounded, and nothing is lost. So what it
+gives things to must not wait for anybody but a disk.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import Any, NamedTuple
+
+from pipectl.core.codecs.base import Side
+from pipectl.core.recording.conversation import Choose, Conversation, Decoded, Mask
+from pipectl.core.recording.recording import Closed, Opened, Said
+
+# Bytes that wait to be decoded, and what each piece counts for beside its own.
+_MOST_WAITING = 4 << 20
+_PIECE = 256
+# How long, in seconds, one look at whether there is room again takes at most.
+_GLANCE = 0.1
+# How long, in seconds, the end waits for what is still to be written.
+_PATIENCE = 10.0
+
+# Is given everything about all clients, those of one client in order: a recording, and a screen.
+Record = Callable[[Opened | Said | Closed], None]
+Show = Callable[[Opened | Said | Decoded | Closed], None]
+
+
+class _Came(NamedTuple):
+    t: float
+    client: int
+    # What it takes to know may be asked for here: it is called in the observer's thread.
+    facts: Callable[[], Mapping[str, Any]]
+
+
+class _Piece(NamedTuple):
+    said: Said
+    is_message: bool
+
+
+class Observer:
+    """Tells recordings and a screen what a relay passes on.
+
+    `failed` is told what one of them raised, after which they are told nothing.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        show: Show,
+        choose: Choose,
+        mask: Mask,
+        *,
+        failed: Callable[[BaseException], None],
+        codec_failed: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
+        self._records = records
+        self._show = show
+        self._choose = choose
+        self._mask = mask
+        self._failed = failed
+        self._codec_failed = codec_failed
+        self._begun = time.perf_counter()
+        self._waiting: SimpleQueue[_Came | _Piece | Closed | None] = SimpleQueue()
+        # Each is changed by one thread alone.
+        self._put = self._taken = 0
+        self._has_room = Event()
+        self._is_closing = False
+        self._conversations: dict[int, Conversation] = {}
+        self._thread = Thread(target=self._run, name="Observer", daemon=True)
+        self._thread.start()
+
+    @property
+    def now(self) -> float:
+        """Return the seconds since it was made, which are the times that it tells."""
+        return time.perf_counter() - self._begun
+
+    # For the relay's thread
+
+    def opened(self, client: int, facts: Callable[[], Mapping[str, Any]]) -> None:
+        """Tell of a client."""
+        self._waiting.put(_Came(self.now, client, facts))
+
+    def passed(self, client: int, side: Side, data: bytes, is_message: bool) -> None:
+        """Tell what one side of a client's session has sent; no data is an end, or an empty message."""
+        self._waiting.put(_Piece(Said(self.now, client, side, data, not data), is_message))
+        self._put += len(data) + _PIECE
+        while self._put - self._taken > _MOST_WAITING and not self._is_closing:
+            self._has_room.clear()
+            if self._put - self._taken > _MOST_WAITING:
+                self._has_room.wait(_GLANCE)
+
+    def closed(self, client: int, by: str, code: int, error: str) -> None:
+        """Tell that a client's session is over."""
+        self._waiting.put(Closed(self.now, client, by, code, error))
+
+    # For the program's thread
+
+    def hurry(self) -> None:
+        """Keep the relay waiting no more: it is about to end."""
+        self._is_closing = True
+        self._has_room.set()
+
+    def close(self) -> None:
+        """Tell what waits to be told, unless that takes too long."""
+        self.hurry()
+        self._waiting.put(None)
+        self._thread.join(_PATIENCE)
+
+    # The thread
+
+    def _run(self) -> None:
+        try:
+            while (one := self._waiting.get()) is not None:
+                self._tell(one)
+            for number in list(self._conversations):  # the relay was ended by an error
+                self._end(number, self.now)
+        except BaseException as error:  # noqa: BLE001 - the relay's `wait` raises it
+            self._is_closing = True
+            self._has_room.set()
+            self._failed(error)
+
+    def _tell(self, one: _Came | _Piece | Closed) -> None:
+        match one:
+            case _Piece(said, is_message):
+                for part in self._conversation(said.client).hear(said, is_message=is_message):
+                    self._give(part)
+                self._taken += len(said.data) + _PIECE
+                if not self._has_room.is_set():
+                    self._has_room.set()
+            case _Came(t, client, facts):
+                self._give(Opened(t, client, facts()))
+            case Closed():
+                self._end(one.client, one.t)
+                self._give(one)
+
+    def _conversation(self, client: int) -> Conversation:
+        if client not in self._conversations:
+            self._conversations[client] = Conversation(client, self._choose, self._mask, failed=self._codec_failed)
+        return self._conversations[client]
+
+    def _end(self, client: int, t: float) -> None:
+        conversation = self._conversations.pop(client, None)
+        for part in conversation.end(t) if conversation is not None else ():
+            self._give(part)
+
+    def _give(self, part: Opened | Said | Decoded | Closed) -> None:
+        if not isinstance(part, Decoded):
+            for record in self._records:
+                record(part)
+        self._show(part)

@@ -1,0 +1,41 @@
+"""What a relay or a tap takes from the pipe that it connects its clients to: the type, and a look at who serves it."""
+
+from typing import TYPE_CHECKING
+
+from pipectl.output import Output
+
+from .server import ListenOptions
+
+if TYPE_CHECKING:
+    from pipectl.core.security.descriptors import PipeSecurity
+    from pipectl.core.traffic.places import Place
+
+    from .passing import SideRules
+
+
+def like_target(
+    output: Output,
+    listen: "Place",
+    target: "Place",
+    made: ListenOptions,
+    security: "PipeSecurity",
+    *,
+    expects: bool,
+    frames: "SideRules | None" = None,
+) -> ListenOptions:
+    """Choose the type of LISTEN if `--type` does not, and warn if TARGET is not what a user would expect."""
+    from pipectl.core.inventory.behind import beyond, look_behind
+    from pipectl.core.traffic.places import Kind
+
+    behind = look_behind(target.name) if target.kind is Kind.PIPE else None
+    if behind and behind.stranger and not expects:
+        output.warning(f"{target} is served by {behind.stranger}: `--expect-user` makes sure of that")
+    if behind and behind.security and (more := beyond(security, behind.security)):
+        output.warning(f"{target}: {more}")
+    if made.is_message is not None:
+        return made
+    if frames is not None and any(frames):
+        return made._replace(is_message=frames.listen is None)
+    if behind and behind.is_message is None and listen.kind is Kind.PIPE:
+        output.note(f"the type of {target} is not known yet, and {listen} is a message pipe: see `--type`")
+    return made._replace(is_message=True if behind is None or behind.is_message is None else behind.is_message)

@@ -1,0 +1,238 @@
+"""The options of recording: what of a conversation is decoded, masked, and written to files."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from pipectl.output import Stream
+
+from . import Option, UsageError
+from .types import FILE
+
+if TYPE_CHECKING:
+    from pipectl.core.codecs.base import Codec
+    from pipectl.core.recording.conversation import Choose, Mask
+    from pipectl.core.recording.pcapng import PacketForm
+    from pipectl.core.recording.recorder import RecordLimit
+    from pipectl.core.recording.recording import Event, Header
+_DECODED = "What is decoded and masked"
+_RECORDED = "Recording"
+AUTO, NONE = "auto", "none"
+
+
+class CodecName(click.ParamType[str]):
+    """The name of a codec, `auto` or `none`."""
+
+    name = "codec"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from pipectl.core.codecs import codec_class
+        from pipectl.core.errors import CodecError
+
+        try:
+            if value not in (AUTO, NONE):
+                codec_class(value)
+        except CodecError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
+class DecodeOptions(NamedTuple):
+    """Which codec decodes, and what is masked."""
+
+    codec: str
+    mask: "Mask"
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return `--codec`, `--secrets` and `--redact`."""
+        return [
+            Option(
+                ["--codec"],
+                type=CodecName(),
+                default=AUTO,
+                show_default=True,
+                metavar="NAME",
+                section=_DECODED,
+                help="The protocol: auto takes it from the pipe's name, or else from the first bytes; none shows "
+                "data as it is read.",
+            ),
+            Option(
+                ["--secrets"],
+                is_flag=True,
+                section=_DECODED,
+                help="Do not mask what the codec knows to be secret: passwords, tokens, keys.",
+            ),
+            Option(
+                ["--redact"],
+                multiple=True,
+                metavar="REGEX",
+                section=_DECODED,
+                help="Mask matches too, or the groups in them, with as many asterisks. Recordings contain the "
+                "expression itself. Can be repeated.",
+            ),
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "DecodeOptions":
+        """Return them; raises UsageError for what is not a regular expression."""
+        from pipectl.core.recording.conversation import Mask
+
+        try:
+            return cls(params["codec"], Mask(params["redact"], shows_secrets=params.get("secrets", False)))
+        except re.error as error:
+            raise click.UsageError(f"`--redact`: not a regular expression: {error}") from None
+
+    def chooser(self, pipe: str, recorded: str = AUTO) -> "Choose":
+        """Return what chooses the codec of a conversation on a pipe; `recorded` is the one of its recording."""
+        from pipectl.core.codecs import codec_class, guess
+        from pipectl.core.recording.conversation import Pieces
+
+        name = recorded if self.codec == AUTO else self.codec
+        if name == NONE:
+            return lambda _side, _first: Pieces()
+        if name == AUTO:
+            return lambda side, first: guess(pipe, side, first)()
+        found = codec_class(name)
+        return lambda _side, _first: found()
+
+    def codec_of(self, pipe: str) -> "type[Codec]":
+        """Return the codec as far as it is known without data, for what the pipe's name alone can tell."""
+        from pipectl.core.codecs.base import Side
+
+        return type(self.chooser(pipe)(Side.CLIENT, b""))
+
+
+class RecordOptions(NamedTuple):
+    """What is written to files."""
+
+    record: str | None
+    appends: bool
+    limit: "RecordLimit | None"
+    pcapng: str | None
+    form: "PacketForm | None"
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return `--record`, `--pcapng` and what belongs to them."""
+        return [
+            Option(
+                ["--record"],
+                type=FILE,
+                metavar="FILE",
+                section=_RECORDED,
+                help="Write everything to this new file, one JSON line for each event, for `replay` and `decode`.",
+            ),
+            Option(["--append"], is_flag=True, section=_RECORDED, help="Write to the end of FILE if it exists."),
+            Option(
+                ["--record-limit"],
+                metavar="SIZE[:FILES]",
+                section=_RECORDED,
+                help="Begin another file, FILE with a number, when one has this size; keep only so many.",
+            ),
+            Option(
+                ["--pcapng"],
+                type=FILE,
+                metavar="FILE",
+                section=_RECORDED,
+                help="Write packets for Wireshark to this new file; `-` is stdout, for `wireshark -k -i -`.",
+            ),
+            Option(
+                ["--pcapng-as"],
+                type=click.Choice(["tcp", "pdu"]),
+                section=_RECORDED,
+                help="What a packet is: a segment of a made-up TCP connection, or a message.  [default: pdu on a "
+                "message pipe, unless it carries HTTP; else tcp]",
+            ),
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "RecordOptions":
+        """Return them; raises UsageError for a limit that is none, and for options without their file."""
+        from pipectl.core.recording.pcapng import PacketForm
+        from pipectl.core.recording.recorder import RecordLimit
+
+        record, limit, form = params["record"], params["record_limit"], params["pcapng_as"]
+        for name, needed in (("append", record), ("record_limit", record), ("pcapng_as", params["pcapng"])):
+            if params[name] and not needed:
+                file = "--pcapng" if name == "pcapng_as" else "--record"
+                raise UsageError(f"`--{name.replace('_', '-')}` needs `{file}`", f"Name the file: `{file} FILE`")
+        if record == "-":
+            raise click.UsageError("`--record` needs a file: `--json` writes the same to stdout")
+        try:
+            parsed = RecordLimit.parse(limit) if limit else None
+        except ValueError as error:
+            raise click.UsageError(f"`--record-limit`: {error}") from None
+        return cls(record, params["append"], parsed, params["pcapng"], PacketForm(form) if form else None)
+
+    @property
+    def takes_stdout(self) -> bool:
+        """Whether stdout has the packets."""
+        return self.pcapng == "-"
+
+    @contextmanager
+    def records(self, header: "Header", wireshark: tuple[str, int]) -> Iterator[list[Callable[["Event"], None]]]:
+        """Open the files and return what writes events to them; raises UsageError for one that cannot be made."""
+        from contextlib import ExitStack
+
+        from pipectl.core.recording.pcapng import Pcapng
+        from pipectl.core.recording.recorder import Recorder
+
+        with ExitStack() as stack:
+            found: list[Callable[[Event], None]] = []
+            if self.record is not None:
+                recorder = _made(
+                    self.record,
+                    lambda path: Recorder(path, header, open_private, appends=self.appends, limit=self.limit),
+                )
+                stack.callback(recorder.close)
+                found.append(recorder.write)
+            if self.pcapng is not None:
+                write = Stream(sys.stdout).write if self.takes_stdout else _whole(stack, self.pcapng)
+                found.append(Pcapng(write, header, wireshark, self.form).write)
+            yield found
+
+
+def header_for(pipe: str, target: str, decoding: DecodeOptions, *, is_message: bool) -> "Header":
+    """Return the first line of a recording that begins now."""
+    from pipectl import __version__
+    from pipectl.core.recording.recording import Header
+
+    started = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    mask = decoding.mask
+    by = f"pipectl {__version__}"
+    return Header(pipe, target, is_message, decoding.codec, started, mask.patterns, mask.shows_secrets, by)
+
+
+def open_private(path: str, appends: bool) -> Any:
+    """Make a file for this user, administrators and the system; raises OSError."""
+    from pipectl.core.security.descriptors import pipe_security
+    from pipectl.core.win32.files import create_private
+
+    return create_private(path, pipe_security().attributes, appends=appends)
+
+
+def _whole(stack: Any, path: str) -> Callable[[bytes], object]:
+    """Return what writes to a new file."""
+    from pipectl.core.recording.recorder import write_whole
+
+    file = _made(path, lambda name: open_private(name, False))
+    stack.callback(file.close)
+    return lambda data: write_whole(file, data, path)
+
+
+def _made(path: str, make: Callable[[str], Any]) -> Any:
+    try:
+        return make(path)
+    except FileExistsError:
+        raise UsageError(
+            f"`{path}` exists already", "Choose another name, or add to a recording with `--append`"
+        ) from None
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error.strerror
+        raise click.UsageError(f"`{path}` cannot be written: {reason}") from None

@@ -1,0 +1,141 @@
+"""How the frames of a conversation are shown, by `tap` as they come and by `decode` from a recording."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pipectl.core.codecs.base import FrameKind, Side
+from pipectl.core.names import escape
+from pipectl.core.recording.conversation import Decoded
+from pipectl.core.recording.recording import Said, event_to_json
+
+from . import Form, View
+from .text import decoded, for_json, for_person, size_in_words
+
+_ARROWS = {Side.CLIENT: ">", Side.SERVER: "<"}
+# Characters of bytes without a protocol, and of a summary, that a line shows.
+_PREVIEW = 80
+_WIDEST = 300
+
+
+class Wanted(NamedTuple):
+    """Which frames are shown: those in which a text occurs or a field has a value, and the replies to them."""
+
+    words: tuple[str, ...] = ()
+
+    def matches(self, one: Decoded) -> bool:
+        """Return whether a frame is shown; without words, each is."""
+        if not self.words or any(self._is_in(word, one) for word in self.words):
+            return True
+        return one.request is not None and self.matches(one.request)
+
+    def _is_in(self, word: str, one: Decoded) -> bool:
+        name, equals, value = word.partition("=")
+        if equals and _in_words(_found(one.frame.fields, name)) == value:
+            return True
+        return word in one.frame.summary or word in one.frame.data.decode(errors="replace")
+
+
+def _found(fields: Any, path: str) -> Any:
+    """Return the field of a name, or of a path such as `headers.host`; None if there is none."""
+    if not isinstance(fields, Mapping):
+        return None
+    if path in fields:
+        return fields[path]
+    name, dot, rest = path.partition(".")
+    return _found(fields.get(name), rest) if dot else None
+
+
+def _in_words(value: Any) -> str | None:
+    return value if isinstance(value, str) or value is None else json.dumps(value)
+
+
+class FrameView(NamedTuple):
+    """How frames are shown: as lines, or as the objects of `--json`."""
+
+    view: View = View()
+    # Whether bodies are shown, below the line of their frame.
+    is_full: bool = False
+
+    def line(self, one: Decoded) -> str:
+        """Return the line of a frame: its client, who has sent it, when or how long after its request, and what."""
+        when = f"{one.t:.3f}" if one.seconds is None else f"+{short_time(one.seconds)}"
+        line = f"{self._begin(one.client, one.frame.side)} {when:>8}  {self._what(one)}"
+        body = one.frame.body
+        if not (self.is_full and body):
+            return line
+        shown = body.decode(errors="replace") if self.view.form is Form.RAW else for_person(body, *self.view)
+        return "\n".join([line, *(f"    {row}" for row in shown.rstrip("\n").split("\n"))])
+
+    def end_line(self, said: Said, *, is_message: bool) -> str:
+        """Return the line of an end, or of an empty message, which by convention is one."""
+        what = "(empty message: has sent its last, by convention)" if is_message else "(has sent its last)"
+        return f"{self._begin(said.client, said.side)} {said.t:>8.3f}  {what}"
+
+    def record(self, one: Decoded) -> dict[str, Any]:
+        """Return a frame as a line of a recording that has `decoded` too."""
+        frame = one.frame
+        record = event_to_json(Said(one.t, one.client, frame.side, frame.data))
+        form = "" if self.view.form in (Form.AUTO, Form.TEXT, Form.RAW) else self.view.form
+        if form:
+            record["data"] = for_json(frame.data, "utf-8", form)
+        more: dict[str, Any] = {"kind": frame.kind.value, "summary": frame.summary}
+        if frame.fields:
+            more["fields"] = frame.fields
+        if self.is_full and frame.body != frame.data:
+            more["body"] = for_json(frame.body, "utf-8", form)
+        if one.seconds is not None:
+            more["seconds"] = round(one.seconds, 6)
+        return {**record, "decoded": more}
+
+    def _begin(self, client: int, side: Side) -> str:
+        return f"#{client:<2} {_ARROWS[side]}"
+
+    def _what(self, one: Decoded) -> str:
+        frame = one.frame
+        if frame.kind is FrameKind.RAW:
+            shown = self._preview(frame.data)
+            return f"{size_in_words(len(frame.data))}{': ' if shown else ''}{shown}"
+        if frame.kind is FrameKind.BAD:
+            return f"bad, {frame.summary}: {size_in_words(len(frame.data))}: {self._preview(frame.data)}"
+        summary = escape(frame.summary)
+        if len(summary) > _WIDEST and not self.is_full:
+            summary = f"{summary[:_WIDEST]} ... {len(summary) - _WIDEST:,} more"
+        return summary
+
+    def _preview(self, data: bytes) -> str:
+        """Return the beginning of bytes, as text in quotes if they are text, and how much more there is."""
+        head = data[: 4 * _PREVIEW]
+        text = None if self.view.form is Form.HEX else _text_of(head, self.view.encoding)
+        shown = head.hex(" ") if text is None else escape(text)
+        more = len(data) - len(head)
+        if len(shown) > _PREVIEW:
+            cut = shown[:_PREVIEW]
+            used = len(cut) // 3 if text is None else len(cut)
+            more, shown = max(1, len(data) - used), cut
+        end = f" ... {more:,} more" if more else ""
+        return f"{shown.rstrip()}{end}" if text is None else f'"{shown}"{end}'
+
+
+def _text_of(head: bytes, encoding: str) -> str | None:
+    """Return bytes as text, without up to three that a cut has left of a character."""
+    for lost in range(4):
+        text = decoded(head[: len(head) - lost], encoding)
+        if text is not None:
+            return text
+    return None
+
+
+def short_time(seconds: float) -> str:
+    """Write how long something took, such as `1.2ms` or `3.4s`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.1f}ms"
+    return f"{seconds:.1f}s" if seconds < 1000 else f"{seconds:.0f}s"
+
+
+def times_in_words(seconds: Sequence[float]) -> str:
+    """Write how many replies there were, and how long they took."""
+    if not seconds:
+        return "no reply seen"
+    middle = sorted(seconds)[len(seconds) // 2]
+    return f"{len(seconds):,} answered, median {short_time(middle)}, longest {short_time(max(seconds))}"
