@@ -67,8 +67,10 @@ class Screen:
         if title:
             console.print(Text(title, "italic"), soft_wrap=True)
         head, *lines = column_lines([heads, *rows])
-        if max(map(cell_len, [head, *lines])) > console.width:  # the first column, the names, may wrap at the end
-            head, *lines = column_lines([[*row[1:], row[0]] for row in [heads, *rows]])
+        if max(map(cell_len, [head, *lines])) > console.width:  # the widest column may wrap at the end
+            widths = [max(map(cell_len, column)) for column in zip(heads, *rows, strict=True)]
+            widest = widths.index(max(widths))
+            head, *lines = column_lines([[*row[:widest], *row[widest + 1 :], row[widest]] for row in [heads, *rows]])
         console.print(Text(head, "bold"), soft_wrap=True)
         for line in lines:
             console.print(Text(line), soft_wrap=True)

@@ -163,6 +163,22 @@ def test_on_a_narrow_terminal_each_value_is_whole_below_its_label(
     assert streams.stdout.text.splitlines()[:4] == ["pipe", r"  \\.\pipe\x", "is", "  yes"]
 
 
+@pytest.mark.parametrize(
+    ("pipe", "why", "columns"),
+    [
+        ("x", "y", ["pipe", "why", "pid"]),
+        ("x" * 80, "y", ["why", "pid", "pipe"]),
+        ("x", "y" * 80, ["pipe", "pid", "why"]),
+    ],
+    ids=len,
+)
+def test_the_widest_column_is_the_last_of_a_table_that_is_too_wide(
+    streams: Streams, pipe: str, why: str, columns: list[str]
+) -> None:
+    streams.output().data.records([{"pipe": pipe, "why": why, "pid": 4}], ("pipe", "why", "pid"))
+    assert streams.stdout.text.split()[:3] == columns
+
+
 @either
 def test_a_raw_record_is_labels_and_values_with_tabs_between(streams: Streams) -> None:
     streams.output(Mode.RAW).data.record({"a": 1, "b c": "x"})
