@@ -17,6 +17,7 @@ import click  # noqa: E402 - after the path is set
 from pipectl.cli import cli  # noqa: E402
 from pipectl.commands import COMMANDS, TOPICS  # noqa: E402
 from pipectl.core import errors  # noqa: E402
+from pipectl.core.checks.audit_table import RULES, Rule, link  # noqa: E402
 from pipectl.core.checks.claim import Claim  # noqa: E402
 from pipectl.core.checks.claims import CLAIMS, NOT_ON_WINE, STRICT, WINE, WINE_VERSION  # noqa: E402
 from pipectl.exitcodes import MEANINGS, PROGRAM_MEANINGS, exit_code_for  # noqa: E402
@@ -153,6 +154,21 @@ def _claim(claim: Claim) -> Iterator[str]:
     yield ""
 
 
+_RULES = "<!-- The rules: written by scripts/gen_docs.py from core/checks/audit_table.py. -->"
+
+
+def audit() -> str:
+    """Give the page about audits, with the rules at its end as they are now."""
+    before = _read("docs/audit.md").partition(_RULES)[0]
+    return "\n".join([f"{before}{_RULES}", *(line for rule in RULES for line in _rule(rule))]) + "\n"
+
+
+def _rule(rule: Rule) -> Iterator[str]:
+    links = ", ".join(f"[{reference}]({link(reference)})" for reference in rule.references)
+    yield from ("", f"### {rule.id} {rule.title}", "", f"Severity: {rule.severity}.{f' See {links}.' if links else ''}")
+    yield from ("", rule.why, "", f"Fix: {rule.fix}")
+
+
 _ROOMS = "<!-- The rooms: written by scripts/gen_docs.py from the first lines of the docstrings. -->"
 _END = "<!-- End of the rooms. -->"
 
@@ -186,6 +202,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/commands.md": commands,
     "docs/exit-codes.md": exit_codes,
     "docs/windows.md": windows,
+    "docs/audit.md": audit,
     **{f"{entry.module.replace('.', '/')}.py": partial(topic, name) for name, entry in TOPICS.items()},
     "docs/architecture.md": architecture,
 }

@@ -54,6 +54,9 @@ CORE_ROOMS = {
 VOCABULARY = {"constants", "errors", "deadline", "names", "models"}
 # What runs on any system, because nothing that it imports, ever, comes to the border.
 PURE = [f"core.{name}" for name in VOCABULARY] + [
+    "core.checks.audit_rules",
+    "core.checks.audit_table",
+    "core.checks.baseline",
     "core.checks.bench_plan",
     "core.checks.doctor",
     "core.checks.histogram",
@@ -71,6 +74,7 @@ PURE = [f"core.{name}" for name in VOCABULARY] + [
     "core.pipe.framing",
     "core.pipe.memory",
     "core.checks.claims",
+    "core.checks.sarif",
     "core.recording.conversation",
     "core.recording.pcapng",
     "core.recording.recorder",

@@ -142,6 +142,12 @@ if sys.platform == "win32":
         with PipeServer(pipe_name, echo, config=PipeConfig(security=pipe_security(["me"]).attributes)):
             check("doctor", [pipectl("doctor", pipe_name, *options, "--json").object])
 
+    def test_an_audit_fits(pipe_name: str, pipectl: Pipectl, holding: Holding) -> None:
+        holding("secured", pipe_name, "D:(A;;GA;;;WD)", "1")
+        objects = pipectl("audit", pipe_name, "--json").objects
+        check("audit", objects)
+        assert {one.get("rule") for one in objects} >= {"P003", None}
+
     @pytest.mark.parametrize("is_listed", [True, False])
     def test_what_is_seen_without_opening_fits(
         pipe_name: str, pipectl: Pipectl, monkeypatch: pytest.MonkeyPatch, is_listed: bool

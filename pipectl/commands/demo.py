@@ -36,6 +36,7 @@ _TOUR = (
     Step("Show which processes have a pipe open, without opening it", "who {n}"),
     Step("Show pipes as they appear and disappear", "watch {n} --initial --count 1 --timeout 2"),
     Step("Find out whether a pipe can be opened, and if not, why", "doctor {n}"),
+    Step("Find out whether others could misuse a pipe", "audit {n}"),
     Step("Show and set the read mode of a handle", "state {n} --read-mode message"),
     Step("Wait until a pipe is free, without opening it", "wait {n}"),
     Step("Serve a pipe (here for one client)", "serve {n}-served --reply pong --once", client=True),
@@ -71,7 +72,7 @@ def command(ctx: click.Context, pause: bool) -> None:
     """
     output: Output = ctx.obj
     root: Any = ctx.find_root().command
-    options = [*(["--format", output.mode.value] if output.mode else []), *(["--quiet"] if output.quiet else [])]
+    options = [*(["--format", str(output.mode)] if output.mode else []), *(["--quiet"] if output.quiet else [])]
     name = f"pipectl-demo-{os.getpid()}"
     with _servers(name):
         for step in _TOUR:

@@ -16,11 +16,12 @@ from . import COMMANDS, TOPICS
     ("pipectl help quoting", "Show how to quote requests in PowerShell, cmd and bash."),
 )
 @click.argument("subject", required=False, metavar="[COMMAND|TOPIC]")
+@click.argument("detail", required=False, metavar="[RULE]")
 @click.pass_context
-def command(context: click.Context, /, subject: str | None) -> None:
+def command(context: click.Context, /, subject: str | None, detail: str | None) -> None:
     """Show help for a command or a topic.
 
-    All pages are built in and available offline.
+    All pages are built in and available offline. `pipectl help audit P003` explains a rule of `audit`.
     """
     root = context.find_root()
     if subject is None:
@@ -31,7 +32,14 @@ def command(context: click.Context, /, subject: str | None) -> None:
         found = cast("click.Group", root.command).get_command(root, subject)
         if found is None:
             raise UsageError(f"no such command or topic `{subject}`", _near(subject))
-        echo(found.get_help(click.Context(found, info_name=subject, parent=root)))
+        # A command whose help has more pages can explain them.
+        explain = getattr(import_module(COMMANDS[subject].module), "explain", None)
+        if detail is None:
+            echo(found.get_help(click.Context(found, info_name=subject, parent=root)))
+        if explain is not None:
+            echo(explain(detail))
+        elif detail is not None:
+            raise UsageError(f"`{subject}` has no page `{detail}`", f"See `pipectl help {subject}`")
 
 
 def _near(subject: str) -> str:

@@ -10,7 +10,7 @@ import click
 from pipectl.options import EXEC, OUTPUT, Option, UsageError, option, with_examples
 from pipectl.options.behind import like_target
 from pipectl.options.client import TargetOptions
-from pipectl.options.passing import PASSED, PassingOptions, SideRules
+from pipectl.options.passing import PASSED, PassingOptions
 from pipectl.options.server import ExecCommand, ListenOptions, RelayEndOptions, log_file_option
 from pipectl.options.types import PLACE
 from pipectl.output import Output

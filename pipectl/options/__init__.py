@@ -95,7 +95,8 @@ class OptionGroup(Protocol):
 class Command(click.Command):
     """A command with the common output options, option groups and examples.
 
-    `groups` maps the name of a parameter of the command's function to the group whose value it receives.
+    `groups` maps the name of a parameter of the command's function to the group whose value it receives. `formats` are
+    values of `--format` that only this command has and writes itself: `Output.mode` is that value.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Command(click.Command):
         *arguments: Any,
         examples: Sequence[tuple[str, str]] = (),
         groups: Mapping[str, type[OptionGroup]] | None = None,
+        formats: Sequence[str] = (),
         **attributes: Any,
     ) -> None:
         super().__init__(*arguments, **attributes)
@@ -116,7 +118,7 @@ class Command(click.Command):
             *(parameter for parameter in own if isinstance(parameter, click.Argument)),
             *shared,
             *(parameter for parameter in own if not isinstance(parameter, click.Argument)),
-            *_output_options(),
+            *_output_options(formats),
             telling("-h", "--help", text=click.Context.get_help, summary="Show this message and exit."),
         ]
 
@@ -189,7 +191,7 @@ def _open_file(ctx: click.Context, output: Output) -> None:
     ctx.call_on_close(output.close)
 
 
-def _output_options() -> list[click.Parameter]:
+def _output_options(formats: Sequence[str] = ()) -> list[click.Parameter]:
     """Return the options that every command has; their values go to the command's Output."""
     from .types import FILE  # not needed for the overview
 
@@ -201,7 +203,7 @@ def _output_options() -> list[click.Parameter]:
         return Option(names, expose_value=False, callback=callback, section=OUTPUT, **attributes)
 
     def set_mode(output: Output, mode: Any) -> None:
-        output.mode = Mode(mode)
+        output.mode = mode if mode in formats else Mode(mode)
 
     def set_file(output: Output, value: Any) -> None:
         output.path = value
@@ -233,7 +235,7 @@ def _output_options() -> list[click.Parameter]:
         stored(
             "--format",
             apply=set_mode,
-            type=click.Choice([mode.value for mode in Mode]),
+            type=click.Choice([*(mode.value for mode in Mode), *formats]),
             help="Output format: a table, JSON (one object per line), or raw values.  [default: table on a terminal, "
             "plain text otherwise]",
         ),

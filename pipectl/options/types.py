@@ -14,6 +14,7 @@ from pipectl.core.names import full_name
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from pipectl.core.checks.baseline import Known
     from pipectl.core.pipe.frames import Framing
     from pipectl.core.security.access_check import Token
     from pipectl.core.traffic.places import Place
@@ -130,14 +131,6 @@ class TokenOf(click.ParamType["tuple[str, Token]"]):
             self.fail(str(error), param, ctx)
 
 
-class Word(click.Choice[_E]):
-    """One member of an enum, written as its name in lower case."""
-
-    def normalize_choice(self, choice: Any, ctx: click.Context | None) -> str:
-        """Return the lower-case word by which a member or an argument is compared."""
-        return super().normalize_choice(choice.name.lower() if isinstance(choice, Enum) else choice, ctx)
-
-
 class FilePath(click.ParamType[str]):
     """The path of a file that is opened later; it replaces click's own type, which imports `locale`."""
 
@@ -153,6 +146,30 @@ class FilePath(click.ParamType[str]):
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(incomplete, type="file")]
+
+
+class BaselineFile(FilePath):
+    """A file with a baseline, which is read at once; a missing file and one of another kind are usage errors."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "frozenset[Known]":  # type: ignore[override]
+        from pathlib import Path
+
+        from pipectl.core.checks.baseline import parse
+
+        try:
+            return parse(Path(value).read_text(encoding="utf-8-sig"))
+        except OSError as error:
+            self.fail(f"`{value}` cannot be read: {error.strerror}", param, ctx)
+        except ValueError as error:
+            self.fail(f"`{value}`: {error}", param, ctx)
+
+
+class Word(click.Choice[_E]):
+    """One member of an enum, written as its name in lower case."""
+
+    def normalize_choice(self, choice: Any, ctx: click.Context | None) -> str:
+        """Return the lower-case word by which a member or an argument is compared."""
+        return super().normalize_choice(choice.name.lower() if isinstance(choice, Enum) else choice, ctx)
 
 
 PIPE = PipeName()

@@ -133,9 +133,10 @@ class Stream:
                 self._stream.truncate(0)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what could not be written to it was reported then."""
         if self._stream is not None:
-            self._stream.close()
+            with suppress(OSError):
+                self._stream.close()
 
     def _encoded(self, text: str, stream: TextIO) -> bytes:
         encoding = self._encoding(stream)
@@ -338,15 +339,14 @@ class Output:
     """The output of one command; commands get it as click's `obj`, with the options already applied."""
 
     def __init__(self) -> None:
-        self.mode: Mode | None = None
+        self.mode: Mode | str | None = None  # a string: a format that only this command has, and writes itself
         self.color = Color.AUTO
         self.verbosity = 0
         self.quiet = False
         self.debug = False
         # The file of `-o`, which `open` opens.
         self.path: str | None = None
-        # Whether what it holds stays.
-        self.appends = False
+        self.appends = False  # whether what it holds stays
         # Whether the exit codes and errors are those of `popen`, whose program has exit codes of its own.
         self.runs_program = False
         # Whether a line stays at the bottom of the terminal.

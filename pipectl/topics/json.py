@@ -61,6 +61,9 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
     objects: the verdict, the checks that led to it, and a fix; it contains the
       exit code
     schema: doctor
+`audit`
+    objects: one per finding, and a summary
+    schema: audit
 `popen`
     objects: one per chunk of whole output lines, and one at the end
     schema: popen

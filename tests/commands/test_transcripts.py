@@ -2,7 +2,7 @@
 
 What differs from run to run is replaced by words in capitals.
 
-All of it is what the commands say of real pipes and programs, but for six parts, whose facts patches make up; only
+All of it is what the commands say of real pipes and programs, but for seven parts, whose facts patches make up; only
 words, order and tables are real there:
 
 * `list`, and hints at near names: PIPES, because Wine cannot list its pipes and no two systems have the same.
@@ -10,10 +10,12 @@ words, order and tables are real there:
 * `who`: WHO, for the same reason.
 * `selftest`: what it says of the system, which is left out.
 * `doctor`: DENIED, because Wine lets everyone in.
+* `audit`: AUDITED, because Wine lets no server reject other computers, and has no services.
 * `state`: STATE, because Wine has collection values and a user's name where Windows has none; with `--read-mode`, the
   state after the change is made up too.
 
-Whether the facts are true is asked in test_list.py, test_info.py, test_who.py, test_doctor.py and test_state.py.
+Whether the facts are true is asked in test_list.py, test_info.py, test_who.py, test_doctor.py,
+test_audit.py and test_state.py.
 """
 
 import re
@@ -25,7 +27,9 @@ import pytest
 
 from pipectl.cli import cli
 from pipectl.commands import COMMANDS
-from pipectl.core.checks import doctor_facts, system
+from pipectl.core.checks import audit, doctor_facts, system
+from pipectl.core.checks.audit_rules import Facts as AuditFacts
+from pipectl.core.checks.audit_rules import Server
 from pipectl.core.checks.doctor import diagnose
 from pipectl.core.checks.doctor_model import Facts, Opening
 from pipectl.core.constants import Wait
@@ -96,6 +100,22 @@ DENIED = Facts(
     descriptor=parse("D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x120089;;;WD)"),
     accounts={"S-1-5-21-1-2-3-1001": r"VM\user"},
     opening=Opening(5),
+)
+AUDITED = audit.Gathered(
+    [
+        AuditFacts(
+            name,
+            parse(sddl),
+            (Server(Process(4312, r"C:\Svc\svc.exe"), Token(user="S-1-5-18", integrity=Integrity.SYSTEM)),),
+            rejects_remote=name != "updates",
+        )
+        for name, sddl in (
+            ("svc", "O:SYD:P(A;;GA;;;SY)(A;;GRGW;;;WD)"),
+            ("updates", "O:SYD:P(A;;GA;;;SY)(A;;0x12019b;;;BU)"),
+            ("safe", "O:SYD:P(A;;GA;;;SY)"),
+        )
+    ]
+    + [AuditFacts("other")]
 )
 PIPES = [PipeEntry("docker_engine", 3, None), PipeEntry("dotnet-diagnostic-1234", 1, 1), PipeEntry("a\x1b[31m", 2, 4)]
 
@@ -369,6 +389,28 @@ fix: See which pipes exist: `pipectl list`
 """,
         exit_code=3,
     ),
+    "audit": Scene(
+        "audit",
+        r"""
+2 findings
+severity  rule  pipe     why
+high      P003  svc      Everyone may create instances and reply in the server's name
+medium    P005  updates  Users may write, also from other computers
+""",
+        """
+`pipectl help audit P003` explains the rule, and how to fix what it finds
+3 pipes judged: 2 findings of severity medium or higher; 4 others (-v shows them)
+warning: 1 pipe not judged, because the ACL cannot be read: use an elevated prompt, or `--open`
+""",
+        exit_code=12,
+    ),
+    "audit that finds nothing": Scene(
+        "audit svc --severity critical",
+        stderr="""
+3 pipes judged: 0 findings of severity critical; 6 others (-v shows them)
+warning: 1 pipe not judged, because the ACL cannot be read: use an elevated prompt, or `--open`
+""",
+    ),
     "state": Scene(
         "state svc",
         r"""
@@ -451,6 +493,7 @@ def test_a_person_sees_just_this(
     monkeypatch.setattr(
         who, "who", lambda *_, **__: who.Found([WHO], PartialResultError(missing, pipe=pipe_name, topic="who"))
     )
+    monkeypatch.setattr(audit, "gather", lambda *_, **__: AUDITED)
     if scene.line == "doctor svc":
         monkeypatch.setattr(doctor_facts, "examine", lambda *_: diagnose(DENIED))
     states = iter([STATE, {**STATE, "read_mode": "message"} if "--read-mode" in scene.line else STATE])

@@ -137,25 +137,25 @@ def _unread_later(holders: Holders | None, deadline: Deadline) -> Mapping[tuple[
 
 def _with_security(facts: Facts, deadline: Deadline) -> Facts:
     servers = facts.ends(is_server=True) or facts.ends(is_server=False)
-    asked = ask_ends(servers[:1], _LookedAt.through, _soon(deadline), access=_TO_LOOK) if servers else []
-    return _looked_at(facts, asked[0][1] if asked else _LookedAt(), deadline)
+    asked = ask_ends(servers[:1], LookedAt.through, _soon(deadline), access=TO_LOOK) if servers else []
+    return _looked_at(facts, asked[0][1] if asked else LookedAt(), deadline)
 
 
-_TO_LOOK = Access.FILE_READ_ATTRIBUTES | Access.READ_CONTROL
+TO_LOOK = Access.FILE_READ_ATTRIBUTES | Access.READ_CONTROL
 
 
-class _LookedAt(NamedTuple):
+class LookedAt(NamedTuple):
     """What a handle on one of the ends tells of a pipe."""
 
     local: LocalInfo | None = None
     descriptor: Descriptor | None = None
 
     @classmethod
-    def through(cls, handle: Handle) -> "_LookedAt":
+    def through(cls, handle: Handle) -> "LookedAt":
         return cls(if_allowed(get_local_info, handle), if_allowed(get_descriptor, handle))
 
 
-def _looked_at(facts: Facts, found: _LookedAt, deadline: Deadline) -> Facts:
+def _looked_at(facts: Facts, found: LookedAt, deadline: Deadline) -> Facts:
     """Add what a handle tells, where it was not known before."""
     descriptor = facts.descriptor or found.descriptor
     sids = {entry.account for entry in descriptor.dacl.entries} if descriptor and descriptor.dacl else set()
@@ -200,7 +200,7 @@ def open_for(facts: Facts, data: bytes | None, timeout: Timeout) -> Facts:
                 connection = stack.enter_context(connect(facts.pipe, limit, wait=Wait.NONE))
                 handle = connection.handle
             server = None if facts.remote else if_allowed(get_named_pipe_server_process_id, handle)
-            found = _LookedAt.through(handle)
+            found = LookedAt.through(handle)
             if data is not None:
                 reply = _ask(connection, data, deadline)
     except PipeError as error:

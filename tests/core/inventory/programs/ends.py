@@ -1,6 +1,7 @@
 """Holds ends of a pipe as its arguments say, writes a line when it has them, and ends with its stdin.
 
 listen NAME COUNT    that many instances, overlapped; then perhaps their direction, type and limit
+secured NAME SDDL    an instance with that descriptor; then perhaps its limit, and `remote` to accept other computers
 block NAME           an instance without OVERLAPPED, in a read that nothing ends; a client of its own makes it wait
 accept NAME          an instance without OVERLAPPED that waits for a client, likewise
 connect NAME COUNT   that many clients; then perhaps what each of them sends, which nobody reads
@@ -19,10 +20,13 @@ from typing import TYPE_CHECKING
 from pipectl.core.constants import OpenMode, PipeMode
 from pipectl.core.errors import PipeError
 from pipectl.core.pipe.connection import connect
+from pipectl.core.security.descriptors import security_attributes
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.calls import create_file, create_named_pipe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipectl.core.win32.handle import Handle
 
 
@@ -32,6 +36,13 @@ def listen(name: str, count: str = "1", direction: str = "duplex", kind: str = "
     pipe_mode = (PipeMode.MESSAGE if kind == "message" else PipeMode.TYPE_BYTE) | PipeMode.REJECT_REMOTE_CLIENTS
     for _ in range(int(count)):
         held.enter_context(create_named_pipe(name, open_mode, pipe_mode, max_instances=int(most)))
+
+
+def secured(name: str, sddl: str, most: str = "255", remote: str = "") -> None:
+    """Hold an instance with a descriptor."""
+    mode = PipeMode.MESSAGE if remote else PipeMode.MESSAGE | PipeMode.REJECT_REMOTE_CLIENTS
+    security = security_attributes(sddl)
+    held.enter_context(create_named_pipe(name, pipe_mode=mode, max_instances=int(most), security=security))
 
 
 def connect_to(name: str, count: str = "1", data: str = "") -> None:
@@ -86,7 +97,15 @@ def in_background(call: object) -> None:
 
 
 held = ExitStack()
-roles = {"listen": listen, "block": block, "accept": accept, "connect": connect_to, "left": left, "bequeath": bequeath}
+roles: "dict[str, Callable[..., str | None]]" = {
+    "listen": listen,
+    "secured": secured,
+    "block": block,
+    "accept": accept,
+    "connect": connect_to,
+    "left": left,
+    "bequeath": bequeath,
+}
 child = roles[sys.argv[1]](*sys.argv[2:])
 sys.stdout.write(f"{child or 'ready'}\n")
 sys.stdout.flush()
