@@ -201,6 +201,16 @@ if sys.platform == "win32":
         for who in (1, 2):  # the second may come before the first is seen to leave
             assert [event for event, number in told if number == who] == ["connected", "left"]
 
+    def test_the_faults_of_a_relay_fit(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
+        with PipeServer(f"{pipe_name}-2", echo):
+            line = ["relay", pipe_name, f"{pipe_name}-2", "--once", "--fault", "drop", "--fault", "close=before"]
+            result = background(pipectl, *line, "--json")
+            with connect(pipe_name, 10, wait=Wait.EXISTS) as client, pytest.raises(PipeClosedError):
+                client.transact(b"text", 5)
+        objects = result.result(20).objects
+        check("relay", objects)
+        assert [one["event"] for one in objects] == ["listening", "connected", "fault", "fault", "left"]
+
     def test_what_an_eager_relay_tells_of_its_target_fits(
         pipe_name: str, pipectl: Pipectl, background: Background
     ) -> None:

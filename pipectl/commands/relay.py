@@ -10,7 +10,7 @@ import click
 from pipectl.options import EXEC, OUTPUT, Option, UsageError, option, with_examples
 from pipectl.options.behind import like_target
 from pipectl.options.client import TargetOptions
-from pipectl.options.passing import PASSED, PassingOptions
+from pipectl.options.passing import PASSED, PassingOptions, RelayFaultOptions
 from pipectl.options.server import ExecCommand, ListenOptions, RelayEndOptions, log_file_option
 from pipectl.options.types import PLACE
 from pipectl.output import Output
@@ -18,8 +18,10 @@ from pipectl.output import Output
 if TYPE_CHECKING:
     from pipectl.core.pipe.config import StopAfter
     from pipectl.core.security.descriptors import PipeSecurity
+    from pipectl.core.traffic.faults import Faults
     from pipectl.core.traffic.places import Place
     from pipectl.core.traffic.relay import Relay, RelayConfig
+    from pipectl.output.relaylog import RelayLog
 
 
 class PlacesOptions(NamedTuple):
@@ -78,6 +80,7 @@ class PlacesOptions(NamedTuple):
     groups={
         "places": PlacesOptions,
         "passing": PassingOptions,
+        "faulty": RelayFaultOptions,
         "made": ListenOptions,
         "opening": TargetOptions,
         "stop_after": RelayEndOptions,
@@ -98,6 +101,7 @@ def command(
     /,
     places: PlacesOptions,
     passing: PassingOptions,
+    faulty: RelayFaultOptions,
     made: ListenOptions,
     opening: TargetOptions,
     stop_after: "StopAfter",
@@ -120,7 +124,7 @@ def command(
     single = stop_after.clients == 1 or _has_stdio(places)
     events = RelayLog(
         output,
-        announce=partial(_announce, output, made, security),
+        announce=partial(_announce, output, made, security, faulty.faults),
         access=security.in_words,
         clients=log != "none" and not (_has_stdio(places) and output.path is None),
     )
@@ -130,7 +134,7 @@ def command(
         relay = Relay(
             *places,
             events=events,
-            config=_config(passing, made, security, opening, stop_after),
+            config=_disturbed(_config(passing, made, security, opening, stop_after), faulty, events),
             environment=events.environment,
         )
         stack.enter_context(relay).wait()
@@ -168,7 +172,19 @@ def _config(
     )
 
 
-def _announce(output: Output, made: ListenOptions, security: "PipeSecurity", relay: "Relay") -> None:
+def _disturbed(config: "RelayConfig", faulty: RelayFaultOptions, events: "RelayLog") -> "RelayConfig":
+    """Return the configuration of a relay with faults, if there are any."""
+    if faulty.faults is None:
+        return config
+    from pipectl.core.traffic.disturbing import Disturbance
+
+    disturbance = Disturbance(faulty.faults, faulty.sides, filters=config.filters, on_fault=events.faulted)
+    return config._replace(filters=disturbance.filter, refuses=disturbance.refuses)
+
+
+def _announce(
+    output: Output, made: ListenOptions, security: "PipeSecurity", faults: "Faults | None", relay: "Relay"
+) -> None:
     from pipectl.core.traffic.places import Kind
 
     who = f"access: {', '.join(security.admitted())}"
@@ -184,6 +200,8 @@ def _announce(output: Output, made: ListenOptions, security: "PipeSecurity", rel
     target = relay.target_place
     shown = _program(target.arguments) if target.kind is Kind.PROGRAM else str(target)
     output.note(f"relaying {relay.place}{facts} to {shown}; end with Ctrl+C")
+    if faults is not None:
+        output.note(f"faults: {faults}; `--seed {faults.seed}` repeats them")
     for words in security.in_words():
         output.detail(f"access: {words}")
     if security.lets_everyone_in():

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from . import Option, UsageError
+from .server import FAULTS, FaultOptions
 from .types import DURATION, FRAMING
 
 if TYPE_CHECKING:
+    from pipectl.core.codecs.base import Side
     from pipectl.core.pipe.frames import Framing
+    from pipectl.core.traffic.faults import Faults
     from pipectl.core.traffic.watched import Filters
 
 PASSED = "What is passed on"
@@ -119,3 +122,42 @@ class PassingOptions(NamedTuple):
         from pipectl.core.traffic.reframing import reframing
 
         return reframing(self.frames.listen, self.frames.target, max_frame)
+
+
+class RelayFaultOptions(NamedTuple):
+    """The faults of a relay, if there are any, and whose data they affect."""
+
+    faults: "Faults | None"
+    sides: "tuple[Side, ...]"
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return `--fault`, `--seed` and `--fault-from`."""
+        return [
+            *FaultOptions.parameters(),
+            Option(
+                ["--fault-from"],
+                type=click.Choice(["client", "target", "both"]),
+                default="target",
+                show_default=True,
+                section=FAULTS,
+                help="Whose data the faults affect: the client's requests, the target's replies, or both.",
+            ),
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "RelayFaultOptions":
+        """Return the faults and the sides; raises UsageError for a fault that a relay does not have."""
+        faults = FaultOptions.from_params(params)
+        if faults is None:
+            return cls(None, ())
+        from pipectl.core.codecs.base import Side
+        from pipectl.core.traffic.disturbing import UNFIT
+
+        unfit = [fault.name for fault in faults.arrivals if fault.name in UNFIT]
+        if unfit:
+            raise UsageError(
+                f"`--fault {unfit[0]}` is only for a server", "Use it with `pipectl serve` as the target of the relay"
+            )
+        sides = {"client": (Side.CLIENT,), "target": (Side.SERVER,), "both": (Side.CLIENT, Side.SERVER)}
+        return cls(faults, sides[params["fault_from"]])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipectl.core.traffic.faults import Faults
 
 _PIPE = "Pipe"
-_FAULTS = "Faults"
+FAULTS = "Faults"
 _END = "When to exit"
 _DIRECTIONS = {"in": OpenMode.INBOUND, "out": OpenMode.OUTBOUND, "duplex": OpenMode.DUPLEX}
 
@@ -230,7 +230,7 @@ class FaultOptions:
                 ["--fault", "faults"],
                 multiple=True,
                 metavar="NAME[=VALUE][@PROBABILITY]",
-                section=_FAULTS,
+                section=FAULTS,
                 help="Delay, damage or lose what is sent, to test the other end: delay=50ms, cut=10, drop@0.1, "
                 "close=reset, mild, bad, terrible ...: `pipectl help faults`. Can be repeated.",
             ),
@@ -238,7 +238,7 @@ class FaultOptions:
                 ["--seed"],
                 type=int,
                 metavar="N",
-                section=_FAULTS,
+                section=FAULTS,
                 help="Repeat the random choices of a run with this seed.  [default: a new one, which is printed]",
             ),
         ]

@@ -3,9 +3,10 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from pipectl.core.codecs.base import Side
 from pipectl.core.errors import PipeAccessError, PipeError
 from pipectl.core.inventory.peers import ClientProcess
 from pipectl.core.models import Process
@@ -15,6 +16,9 @@ from pipectl.core.traffic.session import Flow, Session
 from . import Output
 from .eventlog import EventLog, Peer, Visitor
 from .text import counted, size_in_words
+
+if TYPE_CHECKING:
+    from pipectl.core.traffic.faults import Fault
 
 
 class _Itself:
@@ -72,6 +76,12 @@ class RelayLog(EventLog[Relay], RelayEvents):
         if self._tells:
             facts = _facts(session, seconds)
             self.tell("left", session.number, _in_words(session, seconds), lambda: facts)
+
+    def faulted(self, session: Session, side: Side, fault: "Fault") -> None:
+        """Log a fault that has occurred, also where nothing else is logged, because it explains what clients get."""
+        source = "client" if side is Side.CLIENT else "target"
+        facts = {"fault": fault.name, "from": source, **({"value": fault.text} if fault.text else {})}
+        self.tell("fault", session.number, f"{fault} (from the {source})", lambda: facts)
 
     def turned_away(self, error: PipeError) -> None:
         """Tell of a client that was not let in."""

@@ -3,10 +3,10 @@
 TEXT = r"""FAULTS: TEST WHAT A CLIENT DOES WHEN A REPLY IS LATE, CUT OR LOST
 
 `--fault NAME[=VALUE][@PROBABILITY]` makes `serve` send its replies late,
-damaged or not at all, so that you can test how the client copes. The option
-can be repeated. With a probability, a fault occurs only some of the time:
-`drop@0.1` or `drop@10%`. The log has a line for each fault that occurs, and
-`--json` an event `fault`.
+damaged or not at all, so that you can test how the client copes. `relay` does
+the same to the replies of a real server. The option can be repeated. With a
+probability, a fault occurs only some of the time: `drop@0.1` or `drop@10%`.
+The log has a line for each fault that occurs, and `--json` an event `fault`.
 
 `delay=50ms`
     effect: sends the reply 50 ms later; the order of replies stays the same
@@ -69,7 +69,25 @@ can be repeated. With a probability, a fault occurs only some of the time:
   `close` disconnects the client once it has read everything. The client then
   gets 233 instead of 109.
 
+In a relay
+
+`pipectl relay LISTEN TARGET --fault ...` applies the same faults to what
+passes through it:
+
+- `--fault-from client` affects the requests instead of the replies, `both`
+  affects both. The event `fault` says in `from` whose data it was.
+- `close` closes both sides, and `close=reset` resets both. After `stall` the
+  relay reads nothing more from that side; the other direction goes on.
+- Without messages (byte pipes, TCP, programs), each read counts as one
+  message, and the timing decides how much one read returns. `--frame` on both
+  sides, such as `--frame listen:line --frame target:line`, makes each frame a
+  message. Faults are applied after that, so they also damage lengths and
+  delimiters.
+- `refuse` disconnects the client before the target is opened. `busy` and
+  `absent` are for `serve` only.
+
     pipectl serve svc --reply pong --fault delay=2s@0.1 --fault drop@0.05
     pipectl serve svc --fault bad --seed 4711
     pipectl serve svc --type byte --fault split=1 --fault gap=10ms
+    pipectl relay docker-slow docker_engine --fault delay=300ms --fault cut@0.1
 """

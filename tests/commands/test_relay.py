@@ -61,6 +61,8 @@ def said(program: Running, word: str) -> str:
         (["svc", "x", "--frame", "target:http"], "another rule"),
         (["svc", "x", "--frame", "listen:idle:1"], "another rule"),
         (["svc", "x", "--frame", "target:u8", "--frame", "target:u8"], "twice"),
+        (["svc", "x", "--fault", "dealy=5"], "did you mean `delay`?"),
+        (["svc", "x", "--fault", "busy"], "only for a server"),
         (["svc", "x", "--messages", "3"], "--messages"),
         (["svc", "x", "--direction", "in"], "--direction"),
     ],
@@ -233,6 +235,34 @@ def test_once_ends_in_the_code_of_the_clients_error(pipe_name: str, pipectl: Pip
     result = done.result(PATIENCE)
     assert result.exit_code == 3
     assert "14 bytes to the target lost" in result.text
+
+
+# Faults
+
+
+def test_a_fault_is_announced_with_its_seed_and_logged(pipe_name: str, running: Start) -> None:
+    with PipeServer(f"{pipe_name}-2", echo):
+        program = running("relay", pipe_name, f"{pipe_name}-2", "--once", "--fault", "drop", "--seed", "7")
+        assert "faults: drop; `--seed 7` repeats them" in said(program, "faults")
+        with connect(pipe_name, PATIENCE) as client:
+            client.send(b"x", PATIENCE)
+            assert b"connected" in program.wrote()
+            assert b"drop (from the target)" in program.wrote()
+        assert program.end().exit_code == 0
+
+
+def test_its_json_has_each_fault_with_its_side(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
+    faults = ("--fault", "truncate=1", "--fault", "close", "--fault-from", "both")
+    with PipeServer(f"{pipe_name}-2", echo):
+        done = background(pipectl, "relay", pipe_name, f"{pipe_name}-2", "--once", "--json", *faults)
+        with connect(pipe_name, PATIENCE, wait=Wait.EXISTS) as client:
+            client.send(b"abc", PATIENCE)
+            with pytest.raises(PipeClosedError):
+                client.receive(PATIENCE)
+        result = done.result(PATIENCE)
+    told = [(one["from"], one["fault"], one["value"]) for one in result.objects if one["event"] == "fault"]
+    assert told == [("client", "truncate", "1"), ("client", "close", "after")]
+    assert result.objects[-1]["to_target"] == {"bytes": 1, "messages": 1}
 
 
 # Who is let in

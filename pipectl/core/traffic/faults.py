@@ -260,11 +260,12 @@ class FaultStream:
     def __init__(self, faults: Sequence[Fault], random: Random, *, is_message: bool) -> None:
         self._faults = faults
         self._random = random
-        self._is_message = is_message
+        # Whether the data goes to a message pipe.
+        self.is_message = is_message
 
     def plan(self, data: bytes, more: Sequence[Fault] = ()) -> Plan:
         """Return what to send in place of data that the pipe gets in one write; `more` are faults for it alone."""
-        return apply([*more, *self._faults], data, self._random, is_message=self._is_message)
+        return apply([*more, *self._faults], data, self._random, is_message=self.is_message)
 
 
 def apply(faults: Sequence[Fault], data: bytes, random: Random, *, is_message: bool) -> Plan:

@@ -55,6 +55,8 @@ class RelayConfig(NamedTuple):
     # Returns what decides about the data that one side of a session sends, or None to pass it on as it is. It is called
     # for both sides when the client is connected to the target, in the relay's thread; see `filters`.
     filters: "Callable[[Session, Side], Filter | None] | None" = None
+    # Returns whether a new client is disconnected, instead of being connected to the target; in the relay's thread.
+    refuses: Callable[[Session], bool] | None = None
 
 
 class RelayEvents:
@@ -289,6 +291,9 @@ class Relay:
             return
         if not self._wants_clients():
             self._stop_listening()
+        if self.config.refuses is not None and self.config.refuses(session):
+            session.close(reset=True)
+            return
         stock, self._stock = self._stock, None
         if stock is not None:
             stock.hand_over(opened)

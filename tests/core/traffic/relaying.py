@@ -26,6 +26,10 @@ class Told(RelayEvents):
         self.ends: SimpleQueue[Session] = SimpleQueue()
         self.strangers: SimpleQueue[PipeError] = SimpleQueue()
         self.targets: SimpleQueue[PipeError | None] = SimpleQueue()
+        self.relay: Relay
+
+    def started(self, relay: Relay) -> None:
+        self.relay = relay
 
     def connected(self, session: Session) -> None:
         self.connections.put(session)
