@@ -212,6 +212,18 @@ def test_only_winapi_loads_a_dll() -> None:
     assert loading == {"core.win32.winapi"}
 
 
+def test_h11_is_imported_only_where_the_head_of_a_message_is_read() -> None:
+    assert {module for module in MODULES if "h11" in outside(module)} == {"core.codecs.httphead"}
+    reading = [name for name, tree in SOURCES.items() if "core.codecs.httphead" in at_once(name, tree)]
+    assert not reading
+
+
+def at_once(module: str, tree: ast.Module) -> set[str]:
+    """The modules beside it that a module imports when it is imported."""
+    package = module.rpartition(".")[0]
+    return {f"{package}.{name}" for level, name, _ in imports(ast.Module(list(top_level(tree)), [])) if level == 1}
+
+
 def test_ctypes_stays_in_the_core() -> None:
     assert {module for module in MODULES if "ctypes" in outside(module)} <= set(CORE)
 

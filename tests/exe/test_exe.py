@@ -100,7 +100,7 @@ def test_what_lies_beside_the_exe_describes_it(exe: Path) -> None:
         digest, _, name = line.partition(" *")
         assert hashlib.sha256((exe.parent / name).read_bytes()).hexdigest() == digest
     bill = json.loads((exe.parent / "pipectl.cdx.json").read_text("utf-8"))
-    assert {"CPython", "click", "pyinstaller", "rich"} == {part["name"] for part in bill["components"]}
+    assert {"CPython", "click", "h11", "pyinstaller", "rich"} == {part["name"] for part in bill["components"]}
 
 
 # ---- what it does ---------------------------------------------------------------------------------------------------

@@ -30,6 +30,12 @@ CODECS = {
     ),
     "jsonrpc": Entry("rpc:JsonRpc", "JSON-RPC with Content-Length headers"),
     "lsp": Entry("rpc:Lsp", "Language Server Protocol: JSON-RPC with Content-Length headers", ("lsp-*", "*\\lsp-*")),
+    "http": Entry("http_:Http", "HTTP/1", ("*\\tailscale\\tailscaled",)),
+    "docker": Entry(
+        "docker:Docker",
+        "Docker Engine API: HTTP/1, with the streams of attach and exec",
+        ("docker_engine*", "dockerdesktop*engine", "docker_cli*", "podman-machine-*"),
+    ),
     "ssh-agent": Entry("agent:SshAgent", "OpenSSH agent", ("openssh-ssh-agent", "pageant.*")),
     "discord": Entry("discord:Discord", "Discord IPC (rich presence)", ("discord-ipc-*",)),
 }
