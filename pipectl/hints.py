@@ -143,6 +143,9 @@ _BY_CAUSE: dict[str, str] = {
 
 # Errors without a code.
 _BY_TOPIC: dict[str, str] = {
+    "bench busy": "Use fewer connections, or allow more time: `pipectl bench {subject} --connections 1`",
+    "bench nothing": "Measure for longer: `--duration 30`",
+    "bench rule": "Say where a reply ends: `pipectl bench {subject} DATA --newline --until line`",
     "empty request": "Send at least one byte, such as a line feed: `--newline`",
     "connection": "The requests before it succeeded: send the rest with another `pipectl transact {subject}`",
     "frame": "See the bytes as they arrive: `pipectl read {subject} --as hex`",

@@ -117,6 +117,11 @@ if sys.platform == "win32":
         check("watch", found)
         assert {one["event"] for one in found} == {"appeared", "instances", "gone"}
 
+    @pytest.mark.parametrize("options", [[], ["--rate", "100"], ["--new-connection"], ["--until", "bytes:64"]], ids=str)
+    def test_a_measurement_fits(pipe_name: str, pipectl: Pipectl, options: list[str]) -> None:
+        with PipeServer(pipe_name, echo):
+            check("bench", pipectl("bench", pipe_name, "--count", "9", *options, "--json").objects)
+
     def test_what_is_received_and_sent_fits(pipe_name: str, pipectl: Pipectl, pipectl_process: Pipectl) -> None:
         greeting = reporting(connected=lambda _client: b"\xff")
         with PipeServer(pipe_name, echo, events=greeting):

@@ -27,6 +27,7 @@ COMMANDS = {
     "info": Entry("pipectl.commands.info", "Show a pipe's type and limits, its server process, and who may open it."),
     "doctor": Entry("pipectl.commands.doctor", "Find out why a pipe cannot be opened, and how to fix it."),
     "audit": Entry("pipectl.commands.audit", "Find pipes that others could misuse: ACLs, squatting, remote access."),
+    "bench": Entry("pipectl.commands.bench", "Measure the throughput and the latencies of a server."),
     "wait": Entry("pipectl.commands.wait", "Wait until a pipe is free, exists, or is gone."),
     "transact": Entry("pipectl.commands.transact", "Send several requests over one connection and print each reply."),
     "peek": Entry("pipectl.commands.peek", "Show unread data in a pipe without consuming it."),

@@ -37,6 +37,7 @@ _TOUR = (
     Step("Show pipes as they appear and disappear", "watch {n} --initial --count 1 --timeout 2"),
     Step("Find out whether a pipe can be opened, and if not, why", "doctor {n}"),
     Step("Find out whether others could misuse a pipe", "audit {n}"),
+    Step("Measure throughput and latencies", "bench {n} --count 1000 --warmup 0"),
     Step("Show and set the read mode of a handle", "state {n} --read-mode message"),
     Step("Wait until a pipe is free, without opening it", "wait {n}"),
     Step("Serve a pipe (here for one client)", "serve {n}-served --reply pong --once", client=True),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from pipectl.core.checks.baseline import Known
+    from pipectl.core.checks.bench_plan import Limit
     from pipectl.core.pipe.frames import Framing
     from pipectl.core.security.access_check import Token
     from pipectl.core.traffic.places import Place
@@ -131,6 +132,20 @@ class TokenOf(click.ParamType["tuple[str, Token]"]):
             self.fail(str(error), param, ctx)
 
 
+class LatencyLimit(click.ParamType["Limit"]):
+    """The most that a latency may be: a percentile or max, and a time."""
+
+    name = "limit"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> "Limit":
+        from pipectl.core.checks.bench_plan import Limit
+
+        try:
+            return Limit.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class FilePath(click.ParamType[str]):
     """The path of a file that is opened later; it replaces click's own type, which imports `locale`."""
 
@@ -180,3 +195,4 @@ ENCODING = Encoding()
 FRAMING = FramingRule()
 FILE = FilePath()
 TOKEN = TokenOf()
+LIMIT = LatencyLimit()

@@ -129,9 +129,11 @@ def replaced(text: str, pipe: str) -> str:
         (r"served by pid [^)]+", "served by PEER"),
         (r"pid \d+, python\.exe, .+", "PROCESS"),
         (r"(?m)^(#\d+ +[<>]) +[+\d.ms]+", r"\1 TIME"),
-        (r"\d+(\.\d+)? (ms|s)\b", r"N \2"),
+        (r"\d+(\.\d+)?(e-\d+)? (ms|s)\b", r"N \3"),
         (r"\d+\.\dms\b", "Nms"),
         (r"(?m)^(seconds +)[\d.]+$", r"\1N"),
+        (r"(?m)^(latency \S+ +|throughput +).+$", r"\1N"),
+        (r"process \d+ \(python\.exe\)", "PROCESS"),
         (r"(?<=: )[^:\n]+ \(ERROR", "REASON (ERROR"),
         (r"access: [^;]+;", "access: WHO;"),
     ):
@@ -351,6 +353,26 @@ error: \\.\pipe\svc: 1 of 2 instances found: 14 processes could not be inspected
 hint: Use an elevated prompt, or query the pipe itself, which uses an instance: `pipectl who svc --open`
 """,
         exit_code=10,
+        server=serving,
+    ),
+    "bench": Scene(
+        "bench svc ping --count 5 --warmup 0 --no-floor",
+        """
+exchanges      5 in N s
+throughput     N
+data           20 bytes sent, 20 bytes received
+latency min    N
+latency p50    N
+latency p90    N
+latency p99    N
+latency p99.9  N
+latency max    N
+latency mean   N
+""",
+        r"""
+warning: the server of \\.\pipe\svc, PROCESS, gets real requests, as fast as it replies
+closed loop: a stall of the server delays the requests that would have measured it (coordinated omission); `--rate` measures it
+""",  # noqa: E501
         server=serving,
     ),
     "watch": Scene(

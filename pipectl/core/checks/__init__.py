@@ -1,1 +1,1 @@
-"""Whether things are as they should be: diagnoses, and what pipectl assumes about Windows."""
+"""Whether things are as they should be: diagnoses, measurements, and what pipectl assumes about Windows."""

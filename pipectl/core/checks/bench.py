@@ -4,11 +4,12 @@ A connection that is lost is opened again as part of the next exchange on it. A 
 without a change of threads; where that can block, because the pipe is busy or remote, the loop's helper threads do it.
 """
 
+import sys
 from collections import deque
 from contextlib import ExitStack
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipectl.core.constants import MAX_MESSAGE, Sqos, Wait
 from pipectl.core.deadline import Deadline
@@ -21,13 +22,15 @@ from pipectl.core.win32.handle import Closing
 from pipectl.core.win32.timers import coarse_timers, fine_timers
 
 from .bench_link import Link, Manner
-from .bench_plan import Plan, Schedule, Score
+from .bench_plan import Plan, Schedule, Score, failures_as_records
 
 if TYPE_CHECKING:
     from pipectl.core.models import Process
     from pipectl.core.pipe.connection import Expectation
     from pipectl.core.pipe.frames import Framing
 
+# How soon, in seconds, the loop gets the interpreter back from a thread that shows the progress; by default 5 ms.
+_SWITCH = 0.0002
 # How long, in seconds, a connection rests that could not be opened.
 _REST = 0.1
 # Seconds between two looks at what has taken too long, and the longest that a thread waits for a busy pipe at once.
@@ -95,8 +98,8 @@ class Bench(Closing):
         # Of the first connection.
         self.is_message = True
         self.server: Process | None = None
-        # Whether it gave up, because all exchanges failed.
-        self.has_given_up = False
+        # Whether it gave up, because all exchanges failed; or was closed before it was over.
+        self.has_given_up = self.is_interrupted = False
         self._lines = [_Line() for _ in range(plan.connections)]
         self._idle: deque[_Line] = deque()
         self._manner = Manner(target.request, target.until, target.max_message)
@@ -105,6 +108,7 @@ class Bench(Closing):
         self._loop.batch = plan.connections
         self._timer: Timer | None = None
         self._has_fine_timers = False
+        self._switch_interval: float | None = None
         # Since when every exchange has failed.
         self._failing_since: float | None = None
         self._is_over = False
@@ -141,6 +145,8 @@ class Bench(Closing):
         if self.plan.rate is not None:
             self._has_fine_timers = True
             fine_timers()
+        self._switch_interval = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH)
         self.schedule = Schedule(self.plan, perf_counter())
         self._loop.start(self._close_links)
         for line in self._lines:
@@ -154,12 +160,16 @@ class Bench(Closing):
     def close(self) -> None:
         """Stop, and close all connections; does nothing the second time. What was measured stays."""
         if not self._is_over:
+            self.is_interrupted = True
             self.schedule.close()
         self._loop.close()
         self._close_links()  # of a bench that was not started
         if self._has_fine_timers:
             self._has_fine_timers = False
             coarse_timers()
+        if self._switch_interval is not None:
+            sys.setswitchinterval(self._switch_interval)
+            self._switch_interval = None
 
     def _look_at(self, connection: Connection) -> None:
         from pipectl.core.errors import if_allowed
@@ -184,6 +194,46 @@ class Bench(Closing):
         """The exchanges that got a reply, per second."""
         seconds = self.seconds
         return self.score.succeeded_count / seconds if seconds else 0.0
+
+    @property
+    def ended_by(self) -> str:
+        """Return what ended it: `plan`, `failures` if it gave up, or `interrupt`."""
+        return "interrupt" if self.is_interrupted else "failures" if self.has_given_up else "plan"
+
+    def as_record(self) -> dict[str, Any]:
+        """Return what was measured as a record; times are in seconds."""
+        score, plan, target = self.score, self.plan, self.target
+        return {
+            "pipe": target.pipe,
+            "type": "message" if self.is_message else "byte",
+            "server": self.server and self.server._asdict(),
+            "loop": "closed" if plan.rate is None else "open",
+            "rate": plan.rate,
+            "connections": plan.connections,
+            "new_connection": target.new_connection,
+            "until": target.until and str(target.until),
+            "request_size": len(target.request),
+            "warmup": plan.warmup,
+            "seconds": round(self.seconds, 6),
+            "exchanges": score.succeeded_count,
+            "failed": score.failed_count,
+            "per_second": round(self.per_second, 3),
+            "bytes_sent": score.bytes_sent,
+            "bytes_received": score.bytes_received,
+            "latency": score.times() or None,
+            "failures": failures_as_records(score.failures),
+            "ended_by": self.ended_by,
+            **({} if plan.rate is None else self._keeping_up()),
+        }
+
+    def _keeping_up(self) -> dict[str, Any]:
+        """Return how an open loop kept its rate."""
+        late = self.score.lateness
+        return {
+            "saturated": self.is_saturated,
+            "unsent": self.schedule.unsent,
+            "late": {"p50": round(late.quantile(0.5), 7), "p99": round(late.quantile(0.99), 7)},
+        }
 
     # In the loop's thread
 

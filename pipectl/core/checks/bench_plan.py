@@ -214,7 +214,7 @@ class Limit(NamedTuple):
 
         name, _, duration = text.strip().lower().partition("=")
         match = re.fullmatch(r"p(\d{1,2}(?:\.\d{1,4})?|100)|max", name)
-        seconds = parse_duration(duration) if match else None
+        seconds = parse_duration(duration) if match and duration else None
         if match is None or seconds is None:
             raise ValueError(f"invalid limit {text!r}: use a percentile or max, and a time: p99=5ms, p99.9=0.1, max=1")
         return cls(name, float(match[1] or 100) / 100, seconds)

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from ctypes.wintypes import DWORD
+from functools import partial
 from threading import Timer
 
 from pipectl.core.constants import Wait
@@ -49,6 +50,15 @@ def _connect(pipe: str) -> None:
         _until_stdin_ends()
 
 
+def _echo(pipe: str, *, is_message: bool = True) -> None:
+    """Echo whatever clients send."""
+    from pipectl.core.pipe.config import PipeConfig
+    from pipectl.core.pipe.server import PipeServer
+
+    with PipeServer(pipe, lambda _client, data: data, config=PipeConfig(is_message=is_message)):
+        _until_stdin_ends()
+
+
 def _close_stdin(_pipe: str) -> None:
     """Close stdin, say so, and live on."""
     os.close(0)
@@ -88,6 +98,8 @@ def _console(_pipe: str) -> None:
 _ROLES: dict[str, Callable[[str], None]] = {
     "serve": _serve,
     "connect": _connect,
+    "echo": _echo,
+    "echo-bytes": partial(_echo, is_message=False),
     "close-stdin": _close_stdin,
     "interrupt": _interrupt,
     "console": _console,

@@ -3,7 +3,7 @@
 from math import ceil
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipectl.core.checks.histogram import Histogram
@@ -25,6 +25,7 @@ def exact(times: list[float], part: float) -> float:
     return sorted(times)[max(1, ceil(round(part * len(times), 6))) - 1]
 
 
+@settings(deadline=None)
 @given(st.lists(TIMES, min_size=1), PARTS)
 def test_a_quantile_is_never_too_short_and_at_most_a_thousandth_too_long(times: list[float], part: float) -> None:
     quantile = histogram_of(times).quantile(part)
@@ -32,6 +33,7 @@ def test_a_quantile_is_never_too_short_and_at_most_a_thousandth_too_long(times: 
     assert quantile <= exact(times, part) * (1 + 1 / 1024) + 1.01e-7
 
 
+@settings(deadline=None)
 @given(st.lists(TIMES, min_size=1))
 def test_the_least_the_most_and_the_mean_are_exact(times: list[float]) -> None:
     histogram = histogram_of(times)
@@ -41,6 +43,7 @@ def test_the_least_the_most_and_the_mean_are_exact(times: list[float]) -> None:
     assert min(times) <= histogram.quantile(0) <= min(times) * (1 + 1 / 1024) + 1.01e-7
 
 
+@settings(deadline=None)
 @given(st.lists(TIMES), st.lists(TIMES), PARTS)
 def test_merged_histograms_equal_one_of_all_times(some: list[float], more: list[float], part: float) -> None:
     merged, whole = histogram_of(some), histogram_of(some + more)
@@ -51,6 +54,7 @@ def test_merged_histograms_equal_one_of_all_times(some: list[float], more: list[
         assert merged.quantile(part) == whole.quantile(part)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(100.0, 1e6), min_size=1))
 def test_times_above_the_longest_are_counted_and_only_the_most_shows_them(times: list[float]) -> None:
     histogram = histogram_of([1.0] * len(times) + times)
