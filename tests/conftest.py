@@ -105,6 +105,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--long"):
         settings.register_profile("long", max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
         settings.load_profile("long")
+    else:
+        settings.register_profile("busy", deadline=None)  # another process may take the time of an example
+        settings.load_profile("busy")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
