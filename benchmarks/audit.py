@@ -1,7 +1,6 @@
 """What it costs to judge the pipes of a computer: `python3 scripts/dev.py python benchmarks/audit.py [ROUNDS]`.
 
-The facts are recorded: a thousand pipes, each with an ACL of its own that has as many entries as those of Windows'
-services.
+The facts are recorded: a thousand pipes, each with an ACL of its own.
 """
 
 import sys
@@ -14,16 +13,22 @@ from pipectl.core.security.access_check import Integrity, Token
 from pipectl.core.security.sddl import parse
 
 PIPES = 1000
+# From what most services have to what no pipe should have.
 SDDL = (
-    "O:SYG:SYD:P(D;;GA;;;AN)(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;S-1-5-80-1-2-3-4-{0})(A;;0x12019b;;;AU)(A;;0x12019b;;;IU)"
-    "(A;;GR;;;S-1-5-21-1-2-3-{0})S:(ML;;NW;;;LW)"
+    "O:SYG:SYD:P(D;;GA;;;AN)(A;;GA;;;SY)(A;;GA;;;S-1-5-80-1-2-3-4-{0})(A;;0x12019b;;;IU)(A;;GR;;;DU)S:(ML;;NW;;;LW)",
+    "O:BAG:SYD:(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;S-1-5-21-1-2-3-{0})(A;;GR;;;WD)(A;;GR;;;AN)",
+    "O:SYG:SYD:(A;;GRGW;;;WD)(A;;GA;;;AC)(A;;0x12019b;;;S-1-15-2-1-2-3-4-5-6-{0})(D;;GA;;;NU)",
+    "O:S-1-5-21-1-2-3-{0}D:(A;;GA;;;S-1-5-21-1-2-3-{0})(A;;0x12019b;;;BU)",
 )
 SERVERS = (Server(Process(4312, r"C:\Windows\svc.exe"), Token(user="S-1-5-18", integrity=Integrity.SYSTEM)),)
 
 
 def recorded() -> list[Facts]:
     """Return the facts of a thousand pipes."""
-    return [Facts(f"svc-{number}", parse(SDDL.format(number)), SERVERS, False) for number in range(1, PIPES + 1)]
+    return [
+        Facts(f"svc-{number}", parse(SDDL[number % len(SDDL)].format(number)), SERVERS, False)
+        for number in range(1, PIPES + 1)
+    ]
 
 
 def main(rounds: int = 11) -> None:

@@ -17,7 +17,7 @@ import click  # noqa: E402 - after the path is set
 from pipectl.cli import cli  # noqa: E402
 from pipectl.commands import COMMANDS, TOPICS  # noqa: E402
 from pipectl.core import errors  # noqa: E402
-from pipectl.core.checks.audit_table import RULES, Rule, link  # noqa: E402
+from pipectl.core.checks.audit_table import RULES, Rule, link, title  # noqa: E402
 from pipectl.core.checks.claim import Claim  # noqa: E402
 from pipectl.core.checks.claims import CLAIMS, NOT_ON_WINE, STRICT, WINE, WINE_VERSION  # noqa: E402
 from pipectl.exitcodes import MEANINGS, PROGRAM_MEANINGS, exit_code_for  # noqa: E402
@@ -164,9 +164,10 @@ def audit() -> str:
 
 
 def _rule(rule: Rule) -> Iterator[str]:
-    links = ", ".join(f"[{reference}]({link(reference)})" for reference in rule.references)
-    yield from ("", f"### {rule.id} {rule.title}", "", f"Severity: {rule.severity}.{f' See {links}.' if links else ''}")
-    yield from ("", rule.why, "", f"Fix: {rule.fix}")
+    yield from ("", f"### {rule.id} {rule.title}", "", f"Severity: {rule.severity}.", "", rule.why, "")
+    yield f"Fix: {rule.fix}"
+    if rule.references:
+        yield from ("", "See " + ", ".join(f"[{title(one)}]({link(one)})" for one in rule.references) + ".")
 
 
 _ROOMS = "<!-- The rooms: written by scripts/gen_docs.py from the first lines of the docstrings. -->"

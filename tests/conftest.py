@@ -214,8 +214,8 @@ def holding() -> Iterator[Holding]:
     """Start a program that holds ends of a pipe, see tests/core/inventory/programs; give it, and what it wrote."""
     started: list[Running] = []
 
-    def start(role: str, pipe: str, *arguments: str) -> tuple[Running, str]:
-        started.append(Running([sys.executable, "-m", "tests.core.inventory.programs.ends", role, pipe, *arguments]))
+    def start(role: str, pipe: str, *arguments: str, program: str = sys.executable) -> tuple[Running, str]:
+        started.append(Running([program, "-m", "tests.core.inventory.programs.ends", role, pipe, *arguments]))
         return started[-1], started[-1].wrote().decode().strip()
 
     yield start

@@ -186,7 +186,8 @@ def _tell(output: Output, report: "Report", serious: int, least: "Severity", adv
 
     judged = report.pipes - len(report.not_judged)
     others = len(report.findings) - serious
-    more = f"; {others:,} others (-v shows them)" if others and not output.verbosity else ""
+    shows = "1 other (-v shows it)" if others == 1 else f"{others:,} others (-v shows them)"
+    more = f"; {shows}" if others and not output.verbosity else ""
     level = f"{least.name.lower()}{' or higher' if least < max(type(least)) else ''}"
     output.note(f"{counted(judged, 'pipe')} judged: {counted(serious, 'finding')} of severity {level}{more}")
     if report.not_judged:

@@ -2,6 +2,9 @@
 
 import errno
 import json
+import re
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from tests.runner import Background, Holding, Pipectl, Result
 STRANGER = "S-1-5-21-1-2-3-1234"
 FOR_USERS = "D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x12019b;;;BU)"
 OPEN = "D:(A;;GA;;;WD)"
+OTHER_PROGRAM = str(Path(sys.executable).with_name("pythonw.exe"))
 # As Wine shows it.
 FULL_DISK = Path("Z:/dev/full")
 
@@ -104,13 +108,70 @@ def test_serve_is_clean_by_default(pipe_name: str, pipectl: Pipectl, running: An
     server = running("serve", pipe_name, "--echo")
     server.said()
     result = pipectl("audit", pipe_name, "--strict", "--json")
-    assert rules_of(result) == {}
-    assert (result.exit_code, result.objects[-1]["pipes"]) == (ExitCode.DONE, 1)
+    assert (result.exit_code, result.object["pipes"], result.object["findings"]) == (ExitCode.DONE, 1, 0)
 
 
 def test_no_pipe_is_opened(audited: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "open_pipe", None)
     assert audited(FOR_USERS, "--ignore", "P005", most="1").exit_code == 0
+
+
+def test_two_programs_that_serve_one_name_are_found(pipe_name: str, pipectl: Pipectl, holding: Holding) -> None:
+    first, _ = holding("secured", pipe_name, "D:(A;;GA;;;BA)")
+    second, _ = holding("secured", pipe_name, "D:(A;;GA;;;BA)", program=OTHER_PROGRAM)
+    result = pipectl("audit", pipe_name, "--json")
+    assert rules_of(result) == {"P008": "high"}
+    (found,) = [one for one in result.objects if one.get("rule") == "P008"]
+    assert {process["pid"] for process in found["servers"]} == {first.pid, second.pid}
+
+
+def test_one_program_in_two_processes_is_no_squatter(pipe_name: str, pipectl: Pipectl, holding: Holding) -> None:
+    holding("secured", pipe_name, "D:(A;;GA;;;BA)")
+    holding("secured", pipe_name, "D:(A;;GA;;;BA)")
+    result = pipectl("audit", pipe_name, "--json")
+    assert (rules_of(result), len(result.objects[0]["servers"])) == ({}, 2)
+
+
+def test_a_child_that_inherited_an_instance_is_no_squatter(pipe_name: str, pipectl: Pipectl, holding: Holding) -> None:
+    holding("bequeath", pipe_name)
+    assert "P008" not in rules_of(pipectl("audit", pipe_name, "--json"))
+
+
+# The page about audits
+
+
+def command_blocks() -> list[tuple[str, str]]:
+    """The commands of docs/audit.md, each with all that it prints."""
+    text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [(one[1], one[2]) for block in blocks for one in re.finditer(r"> pipectl (.*)\n((?:(?!> ).*\n)*)", block)]
+
+
+def test_the_page_shows_what_an_audit_of_such_pipes_prints(
+    pipe_name: str, pipectl: Pipectl, holding: Holding, running: Any, tmp_path: Path
+) -> None:
+    """The pipes are those of the page, by another name; P005, which Wine finds in each, is ignored."""
+    name = pipe_name[9:]
+    running("serve", f"{pipe_name}-agent", "--echo").said()
+    holding("secured", f"{pipe_name}-backup", OPEN)
+    holding("secured", f"{pipe_name}-updates", "D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;GRGW;;;AU)")
+    holding("secured", f"{pipe_name}-guest", "D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x12019b;;;AN)")
+    holding("secured", f"{pipe_name}-queue", "D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x12019b;;;BU)(D;;GA;;;BU)", "1")
+    holding("secured", f"{pipe_name}-license", "D:P(A;;GA;;;SY)(A;;GA;;;BA)")
+    holding("secured", f"{pipe_name}-license", "D:P(A;;GA;;;SY)(A;;GA;;;BA)", program=OTHER_PROGRAM)
+
+    def as_on_the_page(text: str) -> list[str]:
+        """Lines with other names, one space between columns, and nothing that is different each time, or on Wine."""
+        text = text.replace("the directory of pipes cannot be read: other pipes may exist\n", "")
+        text = re.sub(r"process \d+ \([^)]*\)", "process N", text.replace(name, "acme"))
+        return [re.sub("  +", " ", line) for line in text.splitlines()]
+
+    commands = command_blocks()
+    assert len(commands) == 6
+    for line, printed in commands:
+        words = shlex.split(line.replace("acme", name).replace("known.json", (tmp_path / "known.json").as_posix()))
+        result = pipectl(*words, "--ignore", "P005")
+        assert as_on_the_page(result.stdout.decode() + result.stderr) == as_on_the_page(printed)
 
 
 # Exit codes

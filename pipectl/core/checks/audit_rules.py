@@ -104,7 +104,7 @@ class Who(NamedTuple):
         """Return one token in its place."""
         one = (token,)
         if token.user == sids.ANONYMOUS or _GUESTS in token.groups:
-            return cls(anonymous=one)
+            return cls(anonymous=(token._replace(integrity=None),))  # as in EVERYBODY
         if token.is_appcontainer or (token.integrity is not None and token.integrity < Integrity.MEDIUM):
             return cls(sandboxed=one)
         return cls(over_network=one) if sids.NETWORK in token.groups else cls(users=one)
@@ -133,6 +133,7 @@ _LOGGED_ON = frozenset((sids.EVERYONE, sids.AUTHENTICATED_USERS, sids.USERS))
 # Domain Users as SDDL spells it; `_granted` adds its SID. Of other accounts of a domain they are no members.
 _USER: Token = _NOBODY._replace(groups=_LOGGED_ON | {sids.INTERACTIVE, "DU"})
 _LOW: Token = _USER._replace(integrity=Integrity.LOW)
+# Without the level Untrusted, which may stop their writes: an entry for them shows that the server wants them.
 _ANONYMOUS: Token = _NOBODY._replace(user=sids.ANONYMOUS, integrity=None)
 EVERYBODY = Who(
     users=(_USER,),
@@ -263,13 +264,23 @@ def _no_logon(facts: Facts, grants: _Grants) -> Iterator[Finding]:
 
 
 def _remote(facts: Facts, grants: _Grants) -> Iterator[Finding]:
-    if facts.rejects_remote is not False:
+    if facts.rejects_remote is not False or _denies_network(facts.descriptor):
         return
     writers = grants.over_network(Access.FILE_WRITE_DATA)
     if writers:
         yield from _by_grant(facts, "P005", Severity.MEDIUM, writers, "write, also from other computers")
     else:
         yield _found(facts, "P005", Severity.NOTE, "it accepts clients from other computers")
+
+
+def _denies_network(descriptor: Descriptor | None) -> bool:
+    """Return whether the ACL begins with a denial for all who come over the network."""
+    for entry in descriptor.dacl.effective if descriptor and descriptor.dacl else ():
+        if entry.kind is not Kind.DENY:
+            return False
+        if entry.account == sids.NETWORK and _CONNECT in entry.mask:
+            return True
+    return False
 
 
 def _surface(facts: Facts, grants: _Grants) -> Iterator[Finding]:

@@ -35,8 +35,8 @@ RULES = (
         "P003",
         "Many users may create instances of the pipe",
         "high if the server is privileged, else medium",
-        "Whoever may create an instance can receive the next client and reply in the server's name. GENERIC_WRITE and "
-        "full control in an ACL include this right (FILE_CREATE_PIPE_INSTANCE, 0x4).",
+        "Whoever may create an instance can receive the next client and reply in the server's name. GENERIC_WRITE, "
+        "GENERIC_ALL and full control include this right (FILE_CREATE_PIPE_INSTANCE, 0x4).",
         "Grant clients 0x12019b instead of GENERIC_WRITE, GENERIC_ALL or full control.",
         ("CWE-421", "CWE-923"),
     ),
@@ -45,7 +45,7 @@ RULES = (
         "Anonymous users or guests may write",
         "high; medium if only the registry lists the pipe",
         "Nobody has to log on to send data to the server. The registry value NullSessionPipes lists pipes that "
-        "anonymous users of other computers can reach.",
+        "anonymous users of other computers can reach. An integrity label may stop them nevertheless.",
         "Remove the entry, and the name from NullSessionPipes.",
         ("CWE-306",),
     ),
@@ -111,7 +111,7 @@ RULES = (
     ),
     Rule(
         "P012",
-        "Many users can take the few instances",
+        "Many users can take all instances",
         "low",
         "A program that keeps all instances open keeps other clients out.",
         "Allow more instances, and disconnect clients that send nothing.",
@@ -153,10 +153,32 @@ RULES = (
 BY_ID = {rule.id: rule for rule in RULES}
 
 
+# The titles of the pages that the rules refer to.
+_TITLES = {
+    "CWE-283": "Unverified Ownership",
+    "CWE-306": "Missing Authentication for Critical Function",
+    "CWE-410": "Insufficient Resource Pool",
+    "CWE-421": "Race Condition During Access to Alternate Channel",
+    "CWE-653": "Improper Isolation or Compartmentalization",
+    "CWE-668": "Exposure of Resource to Wrong Sphere",
+    "CWE-708": "Incorrect Ownership Assignment",
+    "CWE-732": "Incorrect Permission Assignment for Critical Resource",
+    "CWE-923": "Improper Restriction of Communication Channel to Intended Endpoints",
+    "CWE-1188": "Initialization of a Resource with an Insecure Default",
+    "T1021.002": "Remote Services: SMB/Windows Admin Shares",
+    "T1134.001": "Access Token Manipulation: Token Impersonation/Theft",
+}
+
+
 def explained(rule: Rule) -> list[str]:
     """Return a rule as paragraphs for a person."""
     paragraphs = [f"{rule.id}  {rule.title}", f"Severity: {rule.severity}.", rule.why, f"Fix: {rule.fix}"]
-    return [*paragraphs, *map(link, rule.references)]
+    return [*paragraphs, *(f"{title(reference)}: {link(reference)}" for reference in rule.references)]
+
+
+def title(reference: str) -> str:
+    """Return a reference with the title of its page."""
+    return f"{reference} {_TITLES[reference]}"
 
 
 def link(reference: str) -> str:

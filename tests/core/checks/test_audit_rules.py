@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipectl.core.checks.audit_rules import EVERYBODY, Facts, Finding, Server, Severity, Who, check
-from pipectl.core.checks.audit_table import BY_ID, RULES, explained, link
+from pipectl.core.checks.audit_table import BY_ID, RULES, explained, link, title
 from pipectl.core.constants import Access
 from pipectl.core.models import Process
 from pipectl.core.security.access_check import Integrity, Privilege, Token
@@ -60,6 +60,9 @@ TRIPPED: list[tuple[str, Facts, list[tuple[Severity, str | None]]]] = [
     ("P004", facts(is_null_session=True, rejects_remote=False), [(MEDIUM, ANONYMOUS)]),
     ("P005", facts("D:(A;;0x12019b;;;AU)", rejects_remote=False), [(MEDIUM, AUTHENTICATED_USERS)]),
     ("P005", facts(rejects_remote=False), [(NOTE, None)]),
+    ("P005", facts("D:(A;;0x12019b;;;IU)", rejects_remote=False), [(NOTE, None)]),
+    ("P005", facts("D:(A;;GA;;;BA)(D;;GA;;;NU)", rejects_remote=False), [(NOTE, None)]),
+    ("P005", facts("D:(D;;GR;;;NU)(A;;GA;;;BA)", rejects_remote=False), [(NOTE, None)]),
     ("P006", privileged("D:(A;;0x12019b;;;IU)"), [(LOW, "S-1-5-4")]),
     ("P006", facts("D:(A;;0x12019b;;;BU)", ELEVATED), [(LOW, USERS)]),
     ("P007", privileged("D:(A;;0x12019b;;;WD)S:(ML;;NW;;;LW)"), [(MEDIUM, EVERYONE)]),
@@ -101,6 +104,7 @@ MISSED: list[tuple[str, Facts]] = [
     ("P004", facts(is_null_session=True, rejects_remote=True)),
     ("P005", facts("D:(A;;0x12019b;;;AU)")),
     ("P005", facts("D:(A;;0x12019b;;;AU)", rejects_remote=None)),
+    ("P005", facts("D:(D;;GA;;;AN)(D;;GA;;;NU)(A;;0x12019b;;;AU)", rejects_remote=False)),
     ("P006", facts("D:(A;;0x12019b;;;IU)")),
     ("P006", privileged("D:(A;;GR;;;IU)")),
     ("P006", privileged("D:(A;;0x12019b;;;NU)")),
@@ -125,8 +129,10 @@ MISSED: list[tuple[str, Facts]] = [
     ("P014", facts("D:(D;;GW;;;NU)(A;;GA;;;WD)")),
     ("P014", facts("D:(A;;GR;;;WD)(D;;0x2;;;NU)")),
     ("P014", facts("D:(A;;GA;;;BA)(D;;GA;;;NU)")),
+    ("P014", facts('D:(XA;;GA;;;WD;(@User.clearance == "1"))(D;;GW;;;NU)')),
     ("P015", facts(f"D:(A;;GR;;;{OTHER})", accounts={OTHER: r"VM\other"})),
     ("P015", facts(f"D:(A;;GR;;;{OTHER})")),
+    ("P015", facts("D:(A;;GR;;;S-1-5-80-1-2-3-4-5)", accounts={"S-1-5-80-1-2-3-4-5": None})),
     ("P016", facts()),
 ]
 
@@ -224,6 +230,12 @@ def test_a_token_is_judged_as_the_kind_of_user_that_it_is(token: Token, kind: st
     assert [name for name in Who._fields if getattr(Who.of(token), name)] == [kind]
 
 
+def test_anonymous_users_are_judged_alike_whether_by_default_or_asked_for() -> None:
+    pipe = facts("D:(A;;0x12019b;;;AN)")
+    anonymous = Token(user=ANONYMOUS, integrity=Integrity.UNTRUSTED)
+    assert found(pipe, "P004", Who.of(anonymous)) == found(pipe, "P004") == [(HIGH, ANONYMOUS)]
+
+
 def test_a_condition_or_an_unknown_group_is_no_finding() -> None:
     assert check(facts('D:(XA;;GA;;;WD;(@User.clearance == "1"))')) == []
     unknown = Who.of(PLAIN._replace(user=OTHER, has_all_groups=False))
@@ -242,7 +254,14 @@ def test_each_rule_says_why_how_to_fix_it_and_where_to_read_more() -> None:
     for rule in RULES:
         assert rule.why.endswith(".")
         assert rule.fix
-        assert explained(rule)[-len(rule.references) or len(explained(rule)) :] == list(map(link, rule.references))
+        links = [f"{title(one)}: {link(one)}" for one in rule.references]
+        assert explained(rule) == [
+            f"{rule.id}  {rule.title}",
+            f"Severity: {rule.severity}.",
+            rule.why,
+            f"Fix: {rule.fix}",
+            *links,
+        ]
 
 
 def test_references_lead_to_their_pages() -> None:

@@ -57,6 +57,7 @@ def test_a_result_names_its_rule_its_pipe_and_its_severity() -> None:
     assert (first["level"], second["level"]) == ("error", "note")
     (place,) = first["locations"]
     assert place["logicalLocations"][0]["fullyQualifiedName"] == r"\\.\pipe\a b" + "\\é.4312"
+    assert place["physicalLocation"]["region"] == {"startLine": 1}  # which GitHub wants
     assert place["physicalLocation"]["artifactLocation"]["uri"] == "pipes/a%20b%5C%C3%A9.%2A"
     assert "baselineState" not in first
 
