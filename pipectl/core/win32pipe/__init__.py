@@ -12,7 +12,7 @@ and ERROR_MORE_DATA are returned where pywin32 returns them, numbers are signed 
 
 from typing import TYPE_CHECKING, Any
 
-from . import functions, objects
+from . import constants, functions, objects
 from .constants import *
 from .functions import *
 from .objects import *
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from .api import *
     from .descriptors import *
     from .errors import error as error
+    from .processes import *
     from .security import *
 
 # The modules with all other names. They are imported when one of these is asked for that no module before has: a
 # program that only moves data needs none of them.
-_LATER = ("descriptors", "acls", "api", "security")
+_LATER = ("descriptors", "acls", "api", "processes", "security")
 _POPEN = ("popen", "popen2", "popen3", "popen4")
 
 
@@ -73,5 +74,5 @@ def _import(module: str) -> Any:
 
 def __dir__() -> list[str]:
     later = (name for module in _LATER for name in _import(module).__all__)
-    numbers = (name for name in globals() if name.isupper() and name[0] != "_")
+    numbers = (name for name in vars(constants) if name[0] != "_")
     return sorted({*numbers, *later, *functions.__all__, *objects.__all__, *_POPEN, "error"})

@@ -276,6 +276,11 @@ def acl_of(data: bytes) -> ACL:
     return acl
 
 
+def acl_at(address: int | None) -> ACL | None:
+    """Return a copy of the access list at an address."""
+    return acl_of(string_at(address, _ACL.unpack(string_at(address, _ACL.size))[2])) if address else None
+
+
 # As pywin32 calls the types, where its other names are functions that make one.
 ACLType = ACL
 SIDType = SID

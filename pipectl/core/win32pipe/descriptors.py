@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["SECURITY_ATTRIBUTES", "SECURITY_DESCRIPTOR", "SECURITY_ATTRIBUTESType", "SECURITY_DESCRIPTORType"]
 
 
-def _to_acl(acl: Any) -> bytes | None:
+def acl_bytes(acl: Any) -> bytes | None:
+    """Return the bytes of an access list, also of one of pywin32's, or None for None."""
     if acl is None:
         return None
     if isinstance(acl, ACL):
@@ -141,11 +142,11 @@ class SECURITY_DESCRIPTOR(PyObject):
 
         `bDaclPresent` 0 is the system's default.
         """
-        self._set_list(_DACL, index(bDaclPresent), _to_acl(DACL), index(bDaclDefaulted))
+        self._set_list(_DACL, index(bDaclPresent), acl_bytes(DACL), index(bDaclDefaulted))
 
     def SetSecurityDescriptorSacl(self, bSaclPresent: int, SACL: Any, bSaclDefaulted: int, /) -> None:
         """Replace the list of what is logged."""
-        self._set_list(_SACL, index(bSaclPresent), _to_acl(SACL), index(bSaclDefaulted))
+        self._set_list(_SACL, index(bSaclPresent), acl_bytes(SACL), index(bSaclDefaulted))
 
     def SetSecurityDescriptorOwner(self, sid: Any, bOwnerDefaulted: int, /) -> None:
         """Set the owner; None removes it."""

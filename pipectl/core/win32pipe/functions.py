@@ -104,7 +104,8 @@ _WriteFile = raising(winapi.WriteFile, is_bare=True)
 _ALL = 0xFFFF_FFFF  # an unsigned number of 32 bits, which pywin32 cuts to that
 
 
-def _security(attributes: "SECURITY_ATTRIBUTES | None") -> winapi.SECURITY_ATTRIBUTES | None:
+def to_security(attributes: "SECURITY_ATTRIBUTES | None") -> winapi.SECURITY_ATTRIBUTES | None:
+    """Return the structure of security attributes; their module is only imported for some."""
     if attributes is None:
         return None
     from .descriptors import structure_of
@@ -136,7 +137,7 @@ def CreateNamedPipe(
             to_long(nOutBufferSize),
             to_long(nInBufferSize),
             to_long(nDefaultTimeOut),
-            _security(sa),
+            to_security(sa),
         )
     )
 
@@ -144,7 +145,7 @@ def CreateNamedPipe(
 def CreatePipe(sa: "SECURITY_ATTRIBUTES | None", nSize: Integer, /) -> tuple[HANDLE, HANDLE]:
     """Create an anonymous pipe; return its read end and its write end."""
     read, write = _HANDLE(), _HANDLE()
-    _CreatePipe(read, write, _security(sa), index(nSize))
+    _CreatePipe(read, write, to_security(sa), index(nSize))
     return HANDLE(read.value), HANDLE(write.value)
 
 
@@ -337,7 +338,7 @@ def CreateFile(
             to_text(fileName),
             index(desiredAccess),
             index(shareMode),
-            _security(attributes),
+            to_security(attributes),
             index(CreationDisposition),
             index(flagsAndAttributes),
             handle_value(hTemplateFile),
@@ -428,7 +429,7 @@ def CreateEvent(
 ) -> HANDLE:
     """Create an event, or open the one of that name."""
     name = None if Name is None else to_text(Name)
-    return HANDLE(_CreateEvent(_security(EventAttributes), to_long(bManualReset), to_long(bInitialState), name))
+    return HANDLE(_CreateEvent(to_security(EventAttributes), to_long(bManualReset), to_long(bInitialState), name))
 
 
 def SetEvent(hEvent: HandleLike, /) -> None:

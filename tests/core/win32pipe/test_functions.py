@@ -448,7 +448,7 @@ def test_it_can_be_imported_as_each_of_the_modules_that_it_stands_in_for() -> No
     assert {names[module] for module in MODULES} == {win32pipe}
 
 
-CONSTANTS = [name for name in vars(constants) if name.isupper()]
+CONSTANTS = [name for name in vars(constants) if not name.startswith("_")]
 FUNCTIONS = [*functions.__all__, "popen", "popen2", "popen3", "popen4", "error"]
 
 
