@@ -30,6 +30,9 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
 `relay`
     objects: one for each event, as it happens; the first is `listening`
     schema: relay
+`tap`
+    objects: the lines of a recording, with what the codec makes of each frame
+    schema: tap
 `client-pid`
     objects: one for each event; the first is `listening`
     schema: client-pid
@@ -58,6 +61,9 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
     objects: the verdict, the checks that led to it, and a fix; it contains the
       exit code
     schema: doctor
+`audit`
+    objects: one per finding, and a summary
+    schema: audit
 `bench`
     objects: what was measured; times in seconds
     schema: bench
