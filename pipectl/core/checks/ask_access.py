@@ -95,6 +95,13 @@ def null_dacl(fixture: Fixture) -> str:
     return "no list" if dacl is not None and dacl.is_null else "a list"
 
 
+def default_dacl(fixture: Fixture) -> str:
+    """Return what the default ACL of a pipe grants to Everyone and to Anonymous."""
+    dacl = get_security(fixture.enter_context(create_named_pipe(fixture.name()))).dacl
+    masks = {entry.account: entry.mask for entry in dacl.effective} if dacl else {}
+    return ", ".join(hex(masks.get(account, Access.NONE)) for account in (sids.EVERYONE, sids.ANONYMOUS))
+
+
 def owner_rights(fixture: Fixture) -> str:
     """Return which standard rights the owner of a pipe has whose list grants none of them."""
     owner = current_owner_sid()

@@ -74,6 +74,7 @@ OPENING = (
         "Query FilePipeLocalInformation of a pipe with PIPE_REJECT_REMOTE_CLIENTS.",
         "rejects remote clients",
         "names.reject_remote",
+        rests="rule P005 of `audit`",
     ),
     Claim(
         "W63",
@@ -148,6 +149,15 @@ OPENING = (
         "Create a pipe with `D:NO_ACCESS_CONTROL`, and read its DACL.",
         "no list",
         "access.null_dacl",
+        rests="rule P001 of `audit`",
+    ),
+    Claim(
+        "W68",
+        "A pipe without a security descriptor of its own lets Everyone and Anonymous read, and no more.",
+        "Create a pipe without a security descriptor, and read the entries for these accounts.",
+        "0x120089, 0x120089",
+        "access.default_dacl",
+        rests="rule P011 of `audit`",
     ),
     Claim(
         "W11",

@@ -197,7 +197,7 @@ USING = (
         "Duplicate a child's server end with access 0x20080; query device, name, state, server and descriptor.",
         "pipe, name, state, server, descriptor",
         "handles.duplicate",
-        rests="`who` requests no right to read or write data",
+        rests="`who` and `audit` request no right to read or write data",
         bound=CHILD,
     ),
     Claim(
