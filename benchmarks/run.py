@@ -47,6 +47,8 @@ GOALS = {
 RELAY_GOALS = {"write_read_64": 1 / 2.2, "write_64k": 0.45}
 RELAY_CLIENTS = 1000
 SERVER_GOALS = {1: 1.0, 100: 0.95, 1000: 0.95}
+# The rate of `pipectl bench`, by the connections that it has at once.
+BENCH_GOALS = {1: 0.9, 100: 0.8}
 CURVE_BYTES = tuple(1 << power for power in range(6, 25, 3))
 CURVE_CLIENTS = (1, 10, 100, 1000, 5000)
 MEMORY_CLIENTS = 10_000
@@ -109,6 +111,7 @@ def main() -> None:
         "curves": curves,
         "memory": memory,
         "relay": relay,
+        "bench": bench,
         "startup": startup,
     }
     parser = argparse.ArgumentParser(description="Compare pipectl with its peers.")
@@ -352,6 +355,38 @@ def relayed_clients(
     threads, connected, to_target, to_clients = map(int, between.ask("").split())
     print(f"  {connected} clients connected, {to_target} bytes there, {to_clients} back, {threads} thread")
     return table
+
+
+# `pipectl bench`
+
+
+def bench(rounds: int) -> dict[str, Any]:
+    """Have `bench` and C exchange the same with the same server in C."""
+    with contextlib.ExitStack() as stack:
+        pipe = unique_pipe()
+        start(stack, str(PEER), "server", pipe, str(BUFFER))
+        results = {str(count): bench_with(stack, pipe, count, rounds) for count in BENCH_GOALS}
+        reference = start(stack, str(PEER), "client", pipe)
+        workers = {"pipectl bench": bench_client(stack, pipe, 1), "C again": start(stack, str(PEER), "client", pipe)}
+        work = "transact_64"
+        return {**results, work: report(work, blocks(work, reference, workers, rounds), BENCH_GOALS[1])}
+
+
+def bench_with(stack: contextlib.ExitStack, pipe: str, count: int, rounds: int) -> dict[str, Ratio]:
+    """Compare over a number of connections at once."""
+    loads = {name: start(stack, str(PEER), "load", pipe, str(count)) for name in ("C", "C again")}
+    for load in loads.values():
+        load.read()
+    reference = loads.pop("C")
+    workers = {"pipectl bench": bench_client(stack, pipe, count), **loads}
+    return report(f"connections: {count}", blocks("", reference, workers, rounds), BENCH_GOALS[count])
+
+
+def bench_client(stack: contextlib.ExitStack, pipe: str, count: int) -> Worker:
+    """Start the engine of `pipectl bench`."""
+    worker = start(stack, sys.executable, str(HERE / "clients" / "pipectl_bench.py"), pipe, str(count))
+    worker.read()
+    return worker
 
 
 # Start-up

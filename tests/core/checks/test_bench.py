@@ -23,9 +23,11 @@ from pipectl.core.errors import (
 from pipectl.core.inventory.peers import Expected
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig
+from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.contract import LATER
 from pipectl.core.pipe.framing import Count, parse
 from pipectl.core.pipe.server import PipeServer
+from pipectl.core.win32.handle import Handle
 from tests.pipes import reporting
 
 # Long enough for a busy machine, and the end of a test that would hang.
@@ -304,6 +306,51 @@ def test_a_second_reply_makes_the_next_exchange_fail(pipe_name: str) -> None:
     assert kinds(bench)["unread data"] >= 1
 
 
+@pytest.mark.parametrize("begins_at", [0, 3])
+def test_data_after_a_reply_belongs_to_no_request(pipe_name: str, begins_at: int) -> None:
+    count = iter(range(1000))
+    target = Target(pipe_name, b"ping\n", parse("line"))
+    with (
+        serving(pipe_name, lambda _client, _data: b"a\n" if next(count) < begins_at else b"a\nb", is_message=False),
+        Bench(target, a_number(6)) as bench,
+    ):
+        if not begins_at:
+            with pytest.raises(PipeStateError, match="unread"):
+                bench.open()
+            return
+        bench.open()
+        bench.start()
+        assert bench.wait(PATIENCE)
+    assert bench.score.succeeded_count == 4
+    assert kinds(bench) == {"unread data": 2}
+
+
+def test_a_reply_that_has_become_too_long_makes_its_exchange_fail(pipe_name: str) -> None:
+    sizes = iter([10, 10, 5000, 4500, 10])
+    with serving(pipe_name, lambda _client, _data: bytes(next(sizes))):
+        bench = run(Target(pipe_name, SMALL, max_message=4500), a_number(4))
+    assert (bench.score.bytes_received, kinds(bench)) == (4520, {"too long": 1})
+
+
+class Slow:
+    """An expectation that takes longer than an exchange may, at its second look."""
+
+    looks = 0
+
+    def check(self, pipe: Handle, timeout: Any) -> None:
+        self.looks += 1
+        if self.looks == 2:
+            time.sleep(0.5)
+
+
+def test_a_connection_that_comes_too_late_is_closed_and_not_used(pipe_name: str) -> None:
+    gate = Gate(1000)
+    target = Target(pipe_name, SMALL, timeout=0.3, expect=Slow(), new_connection=True)
+    with serving(pipe_name, gate):
+        bench = run(target, a_number(50))
+    assert (bench.score.succeeded_count, kinds(bench), gate.count) == (49, {"timed out": 1}, 50)
+
+
 def test_a_silent_server_costs_each_exchange_its_timeout_and_then_the_bench_gives_up(pipe_name: str) -> None:
     gate = Gate(11)
     with serving(pipe_name, gate):
@@ -345,6 +392,17 @@ def test_a_server_that_goes_is_counted_and_one_that_comes_back_is_used(pipe_name
             assert bench.wait(PATIENCE)
         assert bench.score.succeeded_count > before
     assert kinds(bench).keys() == {"closed", "not found"}
+
+
+def test_a_pipe_that_others_keep_busy_is_counted_as_busy_once_for_each_timeout(pipe_name: str) -> None:
+    target, plan = Target(pipe_name, SMALL, timeout=0.3, new_connection=True), Plan(duration=2, warmup=0)
+    with serving(pipe_name, max_instances=1), Bench(target, plan) as bench:
+        bench.open()
+        bench.start()
+        with connect(pipe_name, PATIENCE):
+            assert bench.wait(PATIENCE)
+    assert kinds(bench).keys() == {"busy"}
+    assert 1 <= bench.score.failed_count <= 2 / 0.3 + 1
 
 
 def test_a_server_that_is_gone_for_the_timeout_ends_a_number_of_exchanges(pipe_name: str) -> None:
