@@ -11,6 +11,7 @@ import pytest
 from pipectl.core.checks.bench import Bench, Target
 from pipectl.core.checks.bench_plan import Plan
 from pipectl.core.constants import Wait
+from pipectl.core.deadline import Timeout
 from pipectl.core.errors import (
     MessageTooLongError,
     PeerMismatchError,
@@ -337,7 +338,7 @@ class Slow:
 
     looks = 0
 
-    def check(self, pipe: Handle, timeout: Any) -> None:
+    def check(self, pipe: Handle, timeout: Timeout) -> None:  # noqa: ARG002
         self.looks += 1
         if self.looks == 2:
             time.sleep(0.5)
@@ -347,7 +348,7 @@ def test_a_connection_that_comes_too_late_is_closed_and_not_used(pipe_name: str)
     gate = Gate(1000)
     target = Target(pipe_name, SMALL, timeout=0.3, expect=Slow(), new_connection=True)
     with serving(pipe_name, gate):
-        bench = run(target, a_number(50))
+        bench = run(target, a_number(50, rate=50))
     assert (bench.score.succeeded_count, kinds(bench), gate.count) == (49, {"timed out": 1}, 50)
 
 
