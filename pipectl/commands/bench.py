@@ -206,7 +206,7 @@ class ExchangeOptions(NamedTuple):
     multiple=True,
     metavar="LIMIT",
     section=_LOAD,
-    help="Exit with code 12 if a latency is above its limit: p99=5ms, p99.9=20ms, max=1; can be repeated.",
+    help="Exit with code 12 if a latency is above its limit: p50=200us, p99.9=20ms, max=1; can be repeated.",
 )
 @option("--no-floor", is_flag=True, section=_LOAD, help="Do not measure first what this tool alone needs.")
 @click.pass_obj
@@ -226,7 +226,7 @@ def command(
 
     Without `--rate`, a connection sends its next request when the reply has come. A server that stalls is then sent
     fewer requests, so that few latencies show the stall (coordinated omission). With `--rate`, every request that was
-    due in the stall has its whole delay.
+    due during the stall is measured with its whole delay.
 
     An exchange that fails is counted by the kind of its error, its connection is opened again, and the exit code is 10.
     Ctrl+C ends the measurement, and what was measured is shown.
@@ -291,7 +291,7 @@ def _rows(record: Mapping[str, Any], floor: "Floor | None") -> Iterator[tuple[st
     if floor is not None:
         yield (
             "this tool alone",
-            f"{_time(floor.p50)} (p50), {floor.per_second:,.0f} per second with its own echo server",
+            f"{_time(floor.p50)} (p50), {floor.per_second:,.0f} per second with its own echo",
         )
     if record["failed"]:
         yield (

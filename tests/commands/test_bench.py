@@ -1,5 +1,6 @@
 """`pipectl bench`: what it shows, what it warns of, and its exit codes."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -47,6 +48,22 @@ def test_a_table_has_exchanges_throughput_and_latencies(pipe_name: str, pipectl:
     ]
     assert "20 in " in result.text
     assert "80 bytes sent, 80 bytes received" in result.text
+
+
+def general(text: str) -> list[str]:
+    """The lines of a transcript, without the numbers and the names that differ from run to run."""
+    shown = re.sub(r"[\d.,]+ (?:µs|ms|s|bytes|KiB|MiB)\b|[\d,.]*\d", "N", text)
+    return [re.sub(r"\\\\.\\pipe\\[\w-]+", "PIPE", line) for line in shown.splitlines()]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_transcripts_of_the_documentation_are_what_it_prints(pipe_name: str, pipectl: Pipectl, number: int) -> None:
+    text = (schema.DIRECTORY.parent / "bench.md").read_text(encoding="utf-8")
+    line, transcript = re.findall(r"```console\n> pipectl (.+)\n((?:.+\n)+)```", text)[number]
+    with PipeServer(pipe_name, echo):
+        result = pipectl(*line.replace("svc", pipe_name).replace("10000", "100").split(), "--warmup", "0")
+    warning, *notes = result.stderr.splitlines(keepends=True)
+    assert general(f"{warning}{result.text}{''.join(notes)}") == general(transcript)
 
 
 def test_json_has_everything_in_seconds_and_the_floor(pipe_name: str, pipectl: Pipectl) -> None:

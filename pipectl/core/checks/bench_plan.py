@@ -209,15 +209,23 @@ class Limit(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Limit":
-        """Read a limit such as `p99=5ms` or `max=1`; raises ValueError."""
-        from pipectl.core.deadline import parse_duration
-
+        """Read a limit such as `p99=5ms`, `p50=200us` or `max=1`; raises ValueError."""
         name, _, duration = text.strip().lower().partition("=")
         match = re.fullmatch(r"p(\d{1,2}(?:\.\d{1,4})?|100)|max", name)
-        seconds = parse_duration(duration) if match and duration else None
+        seconds = _seconds(duration) if match else None
         if match is None or seconds is None:
             raise ValueError(f"invalid limit {text!r}: use a percentile or max, and a time: p99=5ms, p99.9=0.1, max=1")
         return cls(name, float(match[1] or 100) / 100, seconds)
+
+
+def _seconds(text: str) -> float | None:
+    """Return the seconds of a duration, which may be in microseconds; None if there is none. Raises ValueError."""
+    from pipectl.core.deadline import parse_duration
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:us|µs)", text)
+    if match is not None:
+        return float(match[1]) / 1e6
+    return parse_duration(text) if text else None
 
 
 def verify(score: Score, limits: Iterable[Limit]) -> None:

@@ -141,6 +141,8 @@ def test_failures_are_counted_by_kind_the_most_frequent_first() -> None:
         ("p99=5ms", ("p99", 0.99, 0.005)),
         ("P99.9=2", ("p99.9", 0.999, 2)),
         ("p50=1m", ("p50", 0.5, 60)),
+        ("p50=200us", ("p50", 0.5, 0.0002)),
+        ("p50=2.5µs", ("p50", 0.5, 0.0000025)),
         ("p100=1", ("p100", 1, 1)),
         ("max=250ms", ("max", 1, 0.25)),
     ],
@@ -150,7 +152,22 @@ def test_a_limit_is_a_percentile_and_a_time(text: str, limit: tuple[str, float, 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "p99", "p99=", "p99=none", "p101=1", "99=1", "p=1", "mean=1", "p99=fast", "p99=-1"]
+    "text",
+    [
+        "",
+        "p99",
+        "p99=",
+        "p99=none",
+        "p101=1",
+        "99=1",
+        "p=1",
+        "mean=1",
+        "p99=fast",
+        "p99=us",
+        "p99=-1us",
+        "p99=infus",
+        "p99=-1",
+    ],
 )
 def test_an_invalid_limit_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="invalid"):
