@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from .errors import error as error
     from .processes import *
     from .security import *
+    from .standin import *
 
 # The modules with all other names. They are imported when one of these is asked for that no module before has: a
 # program that only moves data needs none of them.
-_LATER = ("descriptors", "acls", "api", "processes", "security")
+_LATER = ("descriptors", "acls", "api", "processes", "security", "standin")
 _POPEN = ("popen", "popen2", "popen3", "popen4")
 
 

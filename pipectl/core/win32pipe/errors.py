@@ -69,24 +69,29 @@ def raising(function: Callable[..., Any], *, is_bare: bool = False) -> Callable[
 
 
 @cache
-def pywin32_types() -> ModuleType | None:
-    """Return pywin32's own `pywintypes`, even where another module is registered under that name, or None."""
-    registered = sys.modules.get("pywintypes")
-    if hasattr(registered, "IIDType"):  # a type that pywin32 has and no replacement for pipes needs
+def pywin32_module(name: str) -> ModuleType | None:
+    """Return pywin32's own module, even where another one is registered under its name; None without pywin32."""
+    registered = sys.modules.get(name)
+    if type(registered) is ModuleType and registered.__name__ == name:  # neither this package nor a `_StandIn`
         return registered
-    spec = PathFinder.find_spec("pywintypes")
+    spec = PathFinder.find_spec(name)
     if spec is None or spec.loader is None:
         return None
-    module = sys.modules["pywintypes"] = module_from_spec(spec)
+    module = sys.modules[name] = module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except ImportError:  # installed for another Python, or not whole
         module = None  # type: ignore[assignment]
     if registered is not None or module is None:
-        sys.modules.pop("pywintypes", None)
+        sys.modules.pop(name, None)
     if registered is not None:
-        sys.modules["pywintypes"] = registered
+        sys.modules[name] = registered
     return module
+
+
+def pywin32_types() -> ModuleType | None:
+    """Return pywin32's own `pywintypes`, or None."""
+    return pywin32_module("pywintypes")
 
 
 def import_system_module(name: str, names: dict[str, Any]) -> None:

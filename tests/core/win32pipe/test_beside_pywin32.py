@@ -66,7 +66,7 @@ def test_each_except_catches_the_errors_of_the_other() -> None:
         win32event.SetEvent(0x00AB_CDE0)
 
 
-_ALONE = """
+ALONE = """
 import re, sys
 sys.path[:] = [path for path in sys.path if not re.search(r"site-packages.(win32|pythonwin)", path)]
 from pipectl.core import win32pipe
@@ -75,7 +75,7 @@ from pipectl.core import win32pipe
 
 def test_without_pywin32_an_error_has_its_name_and_can_be_pickled() -> None:
     program = (
-        _ALONE
+        ALONE
         + """
 import pickle
 try:
@@ -92,9 +92,7 @@ raise win32pipe.error(1, "f", "text")
 
 
 def test_without_pywin32_an_error_is_what_pywin32s_is() -> None:
-    program = (
-        _ALONE + "for error in (win32pipe.error(), win32pipe.error(1), win32pipe.error(1, 'f', 'text', 'more')):\n"
-    )
+    program = ALONE + "for error in (win32pipe.error(), win32pipe.error(1), win32pipe.error(1, 'f', 'text', 'more')):\n"
     program += "    print(error.args, error.winerror, error.funcname, error.strerror, error)"
     expected = [
         f"{error.args} {error.winerror} {error.funcname} {error.strerror} {error}"
@@ -259,7 +257,7 @@ assert {module}.error is win32pipe.error or {module}.__name__ == "pythoncom"
 
 def test_without_pywin32_its_other_modules_cannot_be_had() -> None:
     program = (
-        _ALONE
+        ALONE
         + """
 try:
     win32pipe.__import_pywin32_system_module__("pythoncom", {})
