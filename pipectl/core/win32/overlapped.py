@@ -360,6 +360,7 @@ class Overlapped(Closing):
     def __del__(self) -> None:
         if not hasattr(self, "_gone"):
             return
+        self._closed = True  # so that `close` keeps no kit: that of a cycle may have been collected before this
         try:
             self.close()
         finally:

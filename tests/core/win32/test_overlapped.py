@@ -1,5 +1,7 @@
 """One operation and its memory: whoever interrupts it, cancels it, closes it or waits for it, and from which thread."""
 
+import gc
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -215,6 +217,19 @@ def test_no_two_operations_ever_share_a_structure(pair: Ends) -> None:
 
 
 # What the kernel says
+
+
+def test_an_operation_that_is_collected_in_a_cycle_leaves_no_closed_event(
+    pair: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python then finalizes each member of the cycle, whatever the finalizer of another one keeps."""
+    monkeypatch.setattr(overlapped, "_spare_kits", spare := [])
+    cycle: list[Any] = [Overlapped(pair[1])]
+    cycle.append(cycle)
+    del cycle
+    gc.collect()
+    for kit in spare:
+        os.get_handle_inheritable(kit.event.value)  # raises for a handle that is closed
 
 
 def test_only_the_lower_half_of_the_status_counts(pair: Ends) -> None:
