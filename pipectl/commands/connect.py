@@ -17,6 +17,7 @@ from pipectl.output import Output, View
     ),
     ("pipectl connect svc --frame line --json", "Send each line of stdin, and print each reply as JSON."),
     ("pipectl connect svc --half-close none --linger 500ms", "At the end of stdin, exit after 0.5 s without data."),
+    ("pipectl connect svc --send hello --reconnect 3", "Send `hello` first; connect again if the server restarts."),
     groups={"view": ViewOptions, "written": PayloadFormat, "separator": Separator, "talk": TalkOptions},
 )
 @pipe_argument

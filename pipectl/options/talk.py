@@ -1,8 +1,11 @@
 """The options of `connect`: what is sent from stdin, the commands that can be typed, and when it exits."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from enum import StrEnum
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -11,14 +14,15 @@ from pipectl.core.constants import EndOf, HalfClose
 from pipectl.core.errors import PipeStateError
 from pipectl.output import Form, Mode, Output, Stream, View
 
-from . import SENT, Option, stdin
-from .client import OpenOptions, max_reply
+from . import CONNECTION, SENT, Option, stdin
+from .client import OpenOptions, framed, max_reply
 from .payload import PayloadFormat, Separator, file_content
-from .types import DURATION, FRAMING, Word
+from .types import DURATION, FRAMING, TIMES, Word
 
 if TYPE_CHECKING:
     from pipectl.core.pipe.connection import Connection
     from pipectl.core.pipe.frames import Framing
+    from pipectl.core.traffic.streams import Reconnects
     from pipectl.output.conversation import Dialog
 
 _END = "When to exit"
@@ -43,8 +47,8 @@ class TalkOpenOptions(OpenOptions):
     def timeout_help(cls) -> str:
         """Return what `--timeout` does."""
         return (
-            "Time limit for opening the pipe, and after the end of stdin for the server to read what was sent (0 = do "
-            "not wait; none = no limit)."
+            "Time limit for opening the pipe, for each attempt of `--reconnect`, and after the end of stdin for the "
+            "server to read what was sent (0 = do not wait; none = no limit)."
         )
 
 
@@ -58,11 +62,30 @@ class TalkOptions(NamedTuple):
     half_close: HalfClose
     end: EndOf
     linger: float | None
+    # What is sent first.
+    first: tuple[bytes, ...]
+    raw_keys: bool
+    # How often to connect again: 0 or more, perhaps infinite.
+    reconnect: float
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
         """Return the options for the data, the end, and the connection."""
         return [
+            Option(
+                ["--send"],
+                metavar="TEXT",
+                multiple=True,
+                section=SENT,
+                help="Send this text first; can be repeated. `--hex` and similar options apply to it, too.",
+            ),
+            Option(
+                ["--raw-keys"],
+                is_flag=True,
+                section=SENT,
+                help="Send each key when it is pressed, without showing it, as for a serial console; Ctrl+] exits. "
+                "The terminal obeys escape sequences that arrive, unless `--as text` is set.",
+            ),
             Option(
                 ["--stdin-as", "send_as"],
                 type=Word(SendAs),
@@ -106,6 +129,14 @@ class TalkOptions(NamedTuple):
             ),
             max_reply(),
             *TalkOpenOptions.parameters(),
+            Option(
+                ["--reconnect"],
+                type=TIMES,
+                metavar="N|forever",
+                section=CONNECTION,
+                help="When the server closes the pipe before the end of stdin, wait for the pipe and connect again, up "
+                "to N times. What is typed meanwhile is sent to the next connection.",
+            ),
         ]
 
     @classmethod
@@ -116,8 +147,20 @@ class TalkOptions(NamedTuple):
             raise click.UsageError("`--stdin-as frames` needs a rule: `--frame RULE`")
         if rule is not None and rule.idle is not None:
             raise click.UsageError(f"`--frame {rule}`: silence cannot mark the end of sent data: use another rule")
-        opening = TalkOpenOptions.from_params(params)
-        return cls(opening, params["max_message"], send_as, rule, params["half_close"], params["end"], params["linger"])
+        if params["raw_keys"] and (rule is not None or send_as not in (SendAs.AUTO, SendAs.RAW)):
+            raise click.UsageError("`--raw-keys` sends keys as they are: omit `--frame` and `--stdin-as`")
+        return cls(
+            TalkOpenOptions.from_params(params),
+            params["max_message"],
+            send_as,
+            rule,
+            params["half_close"],
+            params["end"],
+            params["linger"],
+            _first(params),
+            params["raw_keys"],
+            params["reconnect"] or 0,
+        )
 
     def talk(
         self, output: Output, connection: "Connection", view: View, written: PayloadFormat, separator: Separator
@@ -125,32 +168,59 @@ class TalkOptions(NamedTuple):
         """Exchange data until the end; raises the errors of `Pump.run`, and UsageError."""
         from pipectl.core.traffic.streams import Pump
 
-        send_as = self.send_as
-        is_terminal = Stream(sys.stdin).is_terminal and output.stream.is_terminal and output.mode is None
-        if send_as is SendAs.AUTO:
-            send_as = SendAs.LINES if is_terminal or self.framing else SendAs.RAW
-        if send_as is not SendAs.LINES and written != PayloadFormat.plain(written.encoding):
-            raise click.UsageError("`--hex` and similar options apply to lines: add `--stdin-as lines`")
-        source: Iterator[bytes | None]
-        sink: Callable[[bytes], object]
-        if is_terminal and send_as is SendAs.LINES:
-            dialog = _dialog(output, connection, view)
-            source, sink = Typed(dialog, connection, written).messages(), dialog.show
-        else:
-            source, sink = (
-                self._messages(send_as, connection, written),
-                self._sink(send_as, output, view, separator, connection),
+        send_as = self._resolved(output, written)
+        with ExitStack() as stack:
+            if self.raw_keys:
+                ends = self._from_keys(stack, output, view, separator, connection, lambda: pump.stop())  # noqa: PLW0108 - made below
+            elif _is_dialog(output) and send_as is SendAs.LINES:
+                dialog = _dialog(output, connection, view)
+                ends = _Ends(Typed(dialog, connection, written).messages(self.first), dialog.show, dialog.say)
+            else:
+                source = chain(self.first, self._messages(send_as, connection, written))
+                ends = _Ends(source, self._sink(send_as, output, view, separator, connection), output.note)
+            pump = Pump(
+                connection,
+                ends.source,
+                ends.sink,
+                framing=None if send_as is SendAs.FRAMES else self.framing,
+                half_close=self.half_close,
+                end=self.end,
+                linger=self.linger,
+                patience=self.open.timeout,
+                again=_reconnects(self, output, connection, ends.say) if self.reconnect else None,
             )
-        Pump(
-            connection,
-            source,
-            sink,
-            framing=None if send_as is SendAs.FRAMES else self.framing,
-            half_close=self.half_close,
-            end=self.end,
-            linger=self.linger,
-            patience=self.open.timeout,
-        ).run()
+            pump.run()
+
+    def _from_keys(
+        self,
+        stack: ExitStack,
+        output: Output,
+        view: View,
+        separator: Separator,
+        connection: "Connection",
+        stop: Callable[[], None],
+    ) -> "_Ends":
+        from .keys import keys
+
+        source = stack.enter_context(keys(view.encoding, stop))
+        sink = self._sink(SendAs.RAW, output, view, separator, connection)
+        if view.form in (Form.AUTO, Form.RAW):
+            # In characters, because a console shows no character that comes in two pieces.
+            decode = getincrementaldecoder(view.encoding)("replace").decode
+            sink = lambda data: output.stream.write(decode(data))  # noqa: E731
+        output.note(f"{_connected(connection)}; Ctrl+] exits")
+        return _Ends(chain(self.first, source), sink, output.note)
+
+    def _resolved(self, output: Output, written: PayloadFormat) -> SendAs:
+        """Return what of stdin is one message; raises UsageError for options that do not go with it."""
+        if self.raw_keys and not _is_dialog(output):
+            raise click.UsageError("`--raw-keys` needs a terminal: omit redirections, `--format` and `--output`")
+        send_as = SendAs.RAW if self.raw_keys else self.send_as
+        if send_as is SendAs.AUTO:
+            send_as = SendAs.LINES if _is_dialog(output) or self.framing else SendAs.RAW
+        if send_as is not SendAs.LINES and not self.first and written != PayloadFormat.plain(written.encoding):
+            raise click.UsageError("`--hex` and similar options apply to lines: add `--stdin-as lines`")
+        return send_as
 
     def _messages(self, send_as: SendAs, connection: "Connection", written: PayloadFormat) -> Iterator[bytes]:
         if send_as is SendAs.RAW:
@@ -181,6 +251,28 @@ class TalkOptions(NamedTuple):
         return lambda data: messages.show(data) if data or not has_ends else None
 
 
+class _Ends(NamedTuple):
+    """Where the data to send comes from, where received data goes, and how the user is told something."""
+
+    source: Iterator[bytes | None]
+    sink: Callable[[bytes], object]
+    say: Callable[[str], object]
+
+
+def _first(params: Mapping[str, Any]) -> tuple[bytes, ...]:
+    """Return the messages of `--send`; raises UsageError for a text that its options do not allow."""
+    written, rule = PayloadFormat.from_params(params), params["frame"]
+    first = tuple(map(written.encode, params["send"]))
+    for data in first if params["send_as"] is not SendAs.FRAMES else ():
+        framed(rule, data)
+    return first
+
+
+def _is_dialog(output: Output) -> bool:
+    """Return whether a person types the data to send, and sees what arrives."""
+    return Stream(sys.stdin).is_terminal and output.stream.is_terminal and output.mode is None
+
+
 def _bodies(framing: "Framing", max_frame: int) -> Iterator[bytes]:
     """Yield the bodies of the frames of stdin."""
     from pipectl.core.pipe.frames import Frames
@@ -195,11 +287,32 @@ def _dialog(output: Output, connection: "Connection", view: View) -> "Dialog":
     from pipectl.core.win32.consoles import cursor_column
     from pipectl.output.conversation import Dialog
 
-    kind = "message" if connection.is_message else "byte"
-    output.note(
-        f"connected to {connection.pipe} ({kind}, {_peer(connection)}); `/help` lists commands, Ctrl+Z Enter exits"
-    )
+    output.note(f"{_connected(connection)}; `/help` lists commands, Ctrl+Z Enter exits")
     return Dialog(output, view, lambda: cursor_column(sys.stdout))
+
+
+def _reconnects(
+    options: TalkOptions, output: Output, connection: "Connection", say: Callable[[str], object]
+) -> "Reconnects":
+    """Return the policy of `--reconnect`, which tells the user what happens."""
+    from pipectl.core.traffic.streams import Reconnects
+
+    class Told(Reconnects):
+        def closed(self) -> None:
+            say(f"{connection.pipe} was closed; waiting for it")
+
+        def connected(self) -> None:
+            say(_connected(connection))
+
+        def lost(self, reason: str) -> None:
+            output.warning(reason)
+
+    return Told(options.reconnect, options.open.timeout)
+
+
+def _connected(connection: "Connection") -> str:
+    kind = "message" if connection.is_message else "byte"
+    return f"connected to {connection.pipe} ({kind}, {_peer(connection)})"
 
 
 def _peer(connection: "Connection") -> str:
@@ -245,22 +358,26 @@ class Typed:
             "/help": self._help,
         }
 
-    def messages(self) -> Iterator[bytes | None]:
-        """Yield the messages to send; None ends the session at once."""
+    def messages(self, first: Iterable[bytes] = ()) -> Iterator[bytes | None]:
+        """Yield the messages to send, after those of `first`; None ends the session at once."""
+        yield from self._awaiting(first)
         self._dialog.prompt()
         for line in stdin.lines_of(stdin.pieces()):
             self._dialog.take_prompt()
             try:
-                for data in self._meaning(line):
-                    self._dialog.expect_answer()
-                    yield data
-                    self._dialog.await_answer()  # by now it is sent
+                yield from self._awaiting(self._meaning(line))
             except (click.UsageError, OSError) as error:
                 self._dialog.say(str(error))
             if self._is_over:
                 return
             self._dialog.prompt()
         self._dialog.take_prompt()
+
+    def _awaiting(self, messages: Iterable[bytes | None]) -> Iterator[bytes | None]:
+        for data in messages:
+            self._dialog.expect_answer()
+            yield data
+            self._dialog.await_answer()  # by now it is sent
 
     def _meaning(self, line: bytes) -> Iterator[bytes | None]:
         if not line.startswith(b"/") or line.startswith(b"//"):

@@ -76,6 +76,19 @@ class Duration(click.ParamType[float | None]):
             self.fail(str(error), param, ctx)
 
 
+class Times(click.ParamType[float]):
+    """How often something is done: a number from 1, or `forever`, which is infinite."""
+
+    name = "times"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if value == "forever":
+            return float("inf")
+        if not value.isdecimal() or int(value) < 1:
+            self.fail(f"{value!r} is neither a number from 1 nor `forever`", param, ctx)
+        return int(value)
+
+
 class Size(click.ParamType[int]):
     """A number of bytes, or with a binary unit such as `64k` or `1MiB`; at most what fits into a DWORD."""
 
@@ -190,6 +203,7 @@ class Word(click.Choice[_E]):
 PIPE = PipeName()
 PLACE = PlaceName()
 DURATION = Duration()
+TIMES = Times()
 SIZE = Size()
 ENCODING = Encoding()
 FRAMING = FramingRule()

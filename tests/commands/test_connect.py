@@ -195,6 +195,13 @@ def test_what_comes_is_printed_as_objects(pipe_name: str, pipectl_process: Pipec
         ["--frame", "idle:1"],
         ["--hex"],
         ["--stdin-as", "raw", "--escapes"],
+        ["--send", "x", "--hex"],
+        ["--send", "x" * 256, "--frame", "u8"],
+        ["--raw-keys"],
+        ["--raw-keys", "--frame", "line"],
+        ["--raw-keys", "--stdin-as", "lines"],
+        ["--reconnect", "0"],
+        ["--reconnect", "always"],
     ],
     ids=" ".join,
 )
@@ -230,6 +237,54 @@ def test_any_stdin_will_do(pipe_name: str, program: list[str], stdin: tuple[obje
             command = [sys.executable, "-c", closes, *command]
         done = subprocess.run(command, stdin=source, capture_output=True, timeout=30, check=False)  # type: ignore[call-overload]
     assert (done.returncode, done.stdout, done.stderr) == (0, data, b"")
+
+
+def test_what_is_to_be_sent_first_goes_before_stdin(pipe_name: str, pipectl_process: Pipectl) -> None:
+    received = []
+
+    def receive(_client: Client, data: bytes) -> None:
+        received.append(data)
+
+    with PipeServer(pipe_name, receive):
+        options = ["--send", "one", "--send", "", "--send", "three", "--half-close", "none", "--linger", "100ms"]
+        assert pipectl_process("connect", pipe_name, *options, stdin=b"stdin\n") == (0, b"", "")
+    assert received == [b"one", b"", b"three", b"stdin\n"]
+
+
+def test_what_is_sent_first_is_read_as_the_options_say_and_framed(pipe_name: str, pipectl_process: Pipectl) -> None:
+    received = []
+
+    def receive(_client: Client, data: bytes) -> None:
+        received.append(data)
+
+    with PipeServer(pipe_name, receive, config=PipeConfig(is_message=False)):
+        options = ["--send", "ff 00", "--hex", "--frame", "u8", "--linger", "100ms"]
+        assert pipectl_process("connect", pipe_name, *options, stdin=b"7f\n") == (0, b"", "")
+    assert b"".join(received) == b"\2\xff\0\1\x7f"
+
+
+def test_the_pipe_is_connected_to_again_and_stdin_goes_on(pipe_name: str, running: Callable[..., Running]) -> None:
+    program: Running | None = None
+    for number in range(3):
+        with create_named_pipe(pipe_name, pipe_mode=PipeMode.MESSAGE, max_instances=1) as server:
+            program = program or running("connect", pipe_name, "--reconnect", "2", "--timeout", "30")
+            connect_named_pipe(server, 30)
+            if number:
+                assert "was closed" in program.said()
+                assert "connected to" in program.said()
+            program.tell(f"to {number}")
+            assert read_file(server, 100, 30) == (b"to %d\n" % number, False)
+            write_file(server, b"from %d\n" % number, 5)
+            assert program.wrote() == b"from %d\n" % number
+    assert program
+    assert program.end() == (0, b"", "")
+
+
+def test_a_pipe_that_does_not_come_again_is_exit_code_3(pipe_name: str, running: Callable[..., Running]) -> None:
+    with create_named_pipe(pipe_name, pipe_mode=PipeMode.MESSAGE) as server:
+        program = running("connect", pipe_name, "--reconnect", "1", "--timeout", "0.3")
+        connect_named_pipe(server, 30)
+    assert program.end().exit_code == 3
 
 
 def test_an_absent_pipe_is_exit_code_3(pipe_name: str, pipectl_process: Pipectl) -> None:

@@ -131,3 +131,18 @@ def test_the_server_hears_of_eof_and_its_own_end_is_the_end() -> None:
     shown, code = talk(("ping", "< ping"), last=b"/eof\r")
     assert shown.rstrip().endswith("< <empty message>")
     assert code == 0
+
+
+def test_each_raw_key_is_sent_at_once_and_unseen_until_ctrl_bracket() -> None:
+    pipe = f"pipectl-test-{uuid4().hex}"
+    with serving(pipe):
+        terminal = Terminal("connect", pipe, "--raw-keys", "--send", "first!", door="run")
+        terminal.read_until(b"first!")
+        time.sleep(1)  # until Wine's console reads keys, for which there is no event
+        for key in (b"Q", b"W"):
+            terminal.type(key)
+            terminal.read_until(key)
+        terminal.type(b"\x1d")
+        assert terminal.exit_code() == 0
+    # Once from the server, and not from the console.
+    assert [terminal.shown.count(key) for key in (b"Q", b"W", b"first!")] == [1, 1, 1]

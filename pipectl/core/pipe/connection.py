@@ -92,7 +92,7 @@ class Connection(Channel):
     def __init__(self, handle: Handle, *, is_message: bool, max_message: int = MAX_MESSAGE) -> None:
         super().__init__(handle, is_message=is_message, max_message=max_message)
         # How `connect` made it.
-        self._opening: Callable[[Timeout], Connection] | None = None
+        self._opening: Callable[[Timeout, Wait | None], Connection] | None = None
 
     def receive_until(self, until: "Framing", timeout: Timeout = None) -> Reply:
         """Receive a reply that ends by a rule; data after it is kept for the next call.
@@ -175,17 +175,17 @@ class Connection(Channel):
 
         return await_data(self, size, deadline_of(timeout))
 
-    def reconnect(self, timeout: Timeout = 5.0) -> None:
+    def reconnect(self, timeout: Timeout = 5.0, *, wait: Wait | None = None) -> None:
         """Close, and connect to the pipe again as `connect` did; unread data and pending operations are lost.
 
-        Raises the errors of `connect`, after which it can be called again; PipeStateError if this connection was not
-        opened by `connect`.
+        `wait` replaces the value that `connect` was called with. Raises the errors of `connect`, after which it can be
+        called again; PipeStateError if this connection was not opened by `connect`.
         """
         opening = self._opening
         if opening is None:
             raise PipeStateError("only a connection made by `connect` can be reconnected", pipe=self.pipe)
         self.close()
-        fresh = opening(timeout)
+        fresh = opening(timeout, wait)
         try:
             Connection.__init__(self, fresh.handle, is_message=fresh.is_message, max_message=fresh.max_message)
         finally:
@@ -219,8 +219,8 @@ def connect(
     except BaseException:
         handle.close()
         raise
-    connection._opening = lambda timeout: connect(
-        pipe, timeout, wait=wait, access=access, sqos=sqos, expect=expect, max_message=max_message
+    connection._opening = lambda timeout, now: connect(
+        pipe, timeout, wait=now or wait, access=access, sqos=sqos, expect=expect, max_message=max_message
     )
     return connection
 

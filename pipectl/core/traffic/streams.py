@@ -7,17 +7,19 @@ is sent only after FlushFileBuffers. A byte pipe can say nothing, so there silen
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
-from threading import Thread
+from threading import Event, Lock, Thread
 
-from pipectl.core.constants import EndOf, HalfClose
+from pipectl.core.constants import EndOf, HalfClose, Wait
 from pipectl.core.deadline import Deadline, Timeout, deadline_of
 from pipectl.core.errors import (
     FrameError,
     PartialResultError,
+    PipeBusyError,
     PipeClosedError,
     PipeError,
+    PipeNotFoundError,
     PipeStateError,
     PipeTimeoutError,
 )
@@ -31,6 +33,10 @@ from pipectl.core.win32.handle import wait
 # Seconds after the pipe was closed in which a send fails that has begun, and in which the source can yield more.
 _PATIENCE = 1.0
 _MOMENT = 0.1
+# Seconds between the end of a connection and the next attempt: a server may accept clients and close at once.
+_PAUSE = 0.1
+# After these errors of an attempt to connect again, the next one may succeed.
+_PASSING = (PipeNotFoundError, PipeBusyError, PipeTimeoutError, PipeClosedError)
 
 
 def write(connection: Connection, data: bytes, timeout: Timeout = None, *, flush: bool = False) -> None:
@@ -97,12 +103,54 @@ def _flush(connection: Connection, deadline: Deadline) -> None:
     run_blocking(partial(winapi.FlushFileBuffers, connection.handle), deadline, connection.pipe)
 
 
+class Reconnects:
+    """How often a Pump connects again after the pipe has closed; override the methods to learn when.
+
+    The threads of the Pump call them; no method runs twice at the same time.
+    """
+
+    def __init__(self, times: float, timeout: float | None) -> None:
+        """`times`: attempts in all, may be infinite; `timeout`: seconds for each, None for no limit."""
+        self.left = times
+        self.timeout = timeout
+
+    def closed(self) -> None:
+        """Called when the pipe has closed, before the Pump waits for it."""
+
+    def connected(self) -> None:
+        """Called when the Pump is connected again."""
+
+    def lost(self, reason: str) -> None:
+        """Called when data may have been lost with the connection."""
+
+
+class _WhileWanted(Deadline):
+    """A deadline that also passes when its wait is no longer wanted."""
+
+    __slots__ = ("_is_wanted",)
+
+    def __init__(self, timeout: float | None, is_wanted: Callable[[], bool]) -> None:
+        super().__init__(timeout)
+        self._is_wanted = is_wanted
+
+    def remaining(self) -> float | None:
+        return super().remaining() if self._is_wanted() else 0.0
+
+    @property
+    def passed(self) -> bool:
+        return super().passed or not self._is_wanted()
+
+
 class Pump:
     """Sends what a source yields, and passes what arrives to a sink, both at once, until both directions have ended.
 
     The source and the sink run in a thread each; the thread of the source is abandoned if it still waits at the end. A
     source yields bytes, each a message on a message pipe, or None to end at once. With a `framing` the pipe carries
     frames, and the source and the sink handle their bodies.
+
+    With `again`, the Pump connects again when the pipe closes, until the source has ended; with EndOf.PIPE also after
+    that. What the source yields meanwhile goes to the next connection. A piece that was being sent is not sent again,
+    because a part of it may have arrived.
     """
 
     def __init__(
@@ -116,6 +164,7 @@ class Pump:
         end: EndOf = EndOf.BOTH,
         linger: float | None = 1.0,
         patience: float | None = 5.0,
+        again: Reconnects | None = None,
     ) -> None:
         """`linger`: seconds without data that end it after the source, if nothing else can; None waits for the close.
 
@@ -129,6 +178,11 @@ class Pump:
         self._end = end
         self._linger = linger
         self._patience = patience
+        self._again = again
+        # Set while there is a connection to send to; the lock is held during each send.
+        self._is_up = Event()
+        self._is_up.set()
+        self._gate = Lock()
         # Set when one of the following changes; each is changed by one thread only.
         self._changed = create_event()
         self._error: BaseException | None = None
@@ -149,29 +203,43 @@ class Pump:
         """Pump until the end, and close the connection.
 
         Raises the errors of the source and the sink; PipeClosedError if the pipe was closed while there was data to
-        send; PipeTimeoutError if the other end did not read all data in time; FrameError.
+        send; PipeTimeoutError if the other end did not read all data in time; FrameError; and the errors of
+        `Connection.reconnect`.
         """
-        threads = [
-            Thread(target=self._guarded, args=(work,), name=f"Pump {name}", daemon=True)
-            for name, work in (("output", self._receive), ("input", self._send))
-        ]
         try:
-            for thread in threads:
-                thread.start()
-            while not self._is_over():
-                if wait(self._changed, Deadline(self._rest_of_silence())):
-                    winapi.ResetEvent(self._changed)
+            self._start("output", self._receive)
+            sender = self._start("input", self._send)
+            self._await_end()
+            while self._is_closed and self._goes_on() and self._connect_again():
+                self._await_end()
             if self._is_closed:
                 # If there is more to send, a send fails now, which shows that.
-                threads[1].join(_PATIENCE if self._is_sending else _MOMENT)
+                sender.join(_PATIENCE if self._is_sending else _MOMENT)
         finally:
             self._is_stopped = True
+            self._is_up.set()
             self._connection.close()
             self._changed.close()
         if self._error is not None:
             raise self._error
         if self._is_unsent:
             raise PipeClosedError("the other end closed the pipe before all data was sent", pipe=self._connection.pipe)
+
+    def stop(self) -> None:
+        """End `run` at once; for any thread. Does nothing after the end."""
+        self._is_stopped = True
+        with suppress(PipeError):
+            set_event(self._changed)
+
+    def _start(self, name: str, work: Callable[[], None]) -> Thread:
+        thread = Thread(target=self._guarded, args=(work,), name=f"Pump {name}", daemon=True)
+        thread.start()
+        return thread
+
+    def _await_end(self) -> None:
+        while not self._is_over():
+            if wait(self._changed, Deadline(self._rest_of_silence())):
+                winapi.ResetEvent(self._changed)
 
     def _is_over(self) -> bool:
         if self._error is not None or self._is_closed or self._is_stopped:
@@ -208,24 +276,47 @@ class Pump:
                     self._is_stopped = True
                     return
                 self._has_sent_empty |= not data
-                self._is_sending = True
-                self._connection.send(wrap(data))
-                self._is_sending = False
+                self._transmit(wrap(data))
         except PipeClosedError:
             self._is_unsent = True  # what it sent before can still be read, up to the end of the stream
             return
-        with suppress(PipeClosedError):
-            self._tell_end()
-        self._last = time.perf_counter()
-        self._has_sent_all = True
+        with self._gate:
+            if self._is_up.is_set():
+                self._tell_end()
+            self._last = time.perf_counter()
+            self._has_sent_all = True
+
+    def _transmit(self, data: bytes) -> None:
+        """Send a piece on this connection, or if it has ended on the next one."""
+        with self._up():
+            self._is_sending = True
+            try:
+                self._connection.send(data)
+            except PipeClosedError:
+                if self._again is None or not self._goes_on():
+                    raise
+                self._is_up.clear()
+                self._again.lost(f"{len(data)} bytes that were being sent when the pipe closed may not have arrived")
+            self._is_sending = False
+
+    @contextmanager
+    def _up(self) -> Iterator[None]:
+        """Wait for a connection, and keep it as it is meanwhile."""
+        while True:
+            self._is_up.wait()
+            with self._gate:
+                if self._is_up.is_set():
+                    yield
+                    return
 
     def _tell_end(self) -> None:
         by_type = self._half_close is HalfClose.AUTO and self._connection.is_message
         if not by_type and self._half_close is not HalfClose.EMPTY:
             return
         if self._connection.is_message:
-            _flush(self._connection, Deadline(self._patience))
-            self._connection.send(b"", self._patience)
+            with suppress(PipeClosedError):
+                _flush(self._connection, Deadline(self._patience))
+                self._connection.send(b"", self._patience)
         self._has_told_end = not self._has_sent_empty
 
     # To the sink
@@ -240,8 +331,19 @@ class Pump:
                     self._was_told_end = not self._has_sent_empty
                     set_event(self._changed)
         except PipeClosedError:
-            self._deliver([] if frames is None else frames.close())
+            if not self._goes_on():
+                self._deliver([] if frames is None else frames.close())
+            else:
+                self._is_up.clear()
+                self._deliver_rest(frames)
             self._is_closed = True
+
+    def _deliver_rest(self, frames: Frames | None) -> None:
+        try:
+            self._deliver([] if frames is None else frames.close())
+        except FrameError as error:
+            assert self._again is not None
+            self._again.lost(f"incomplete data: {error.reason}")
 
     def _deliver(self, pieces: Iterable[bytes]) -> None:
         self._is_delivering = True
@@ -249,3 +351,46 @@ class Pump:
             self._sink(piece)
         self._last = time.perf_counter()
         self._is_delivering = False
+
+    # The next connection
+
+    def _goes_on(self) -> bool:
+        """Return whether the end of this connection is not the end."""
+        return self._again is not None and self._again.left > 0 and self._is_wanted()
+
+    def _is_wanted(self) -> bool:
+        is_at_end = self._has_sent_all and self._end is not EndOf.PIPE
+        return not (self._is_stopped or self._error or is_at_end)
+
+    def _connect_again(self) -> bool:
+        """Return whether there is a new connection, or False if none is wanted any more.
+
+        Raises the error of the last attempt, and at once one that another attempt would meet again.
+        """
+        again = self._again
+        assert again is not None
+        again.closed()
+        with self._gate:
+            pass  # a send that was pending has failed by now
+        while self._goes_on():
+            time.sleep(_PAUSE)
+            again.left -= 1
+            try:
+                self._connection.reconnect(_WhileWanted(again.timeout, self._is_wanted), wait=Wait.EXISTS)
+            except _PASSING:
+                if again.left <= 0 and self._is_wanted():
+                    raise
+                continue
+            self._begin_anew()
+            again.connected()
+            return True
+        return False
+
+    def _begin_anew(self) -> None:
+        self._is_closed = self._has_told_end = self._was_told_end = False
+        self._last = time.perf_counter()
+        self._start("output", self._receive)
+        with self._gate:
+            self._is_up.set()
+            if self._has_sent_all:
+                self._tell_end()

@@ -3,7 +3,8 @@
 import codecs
 import msvcrt
 import re
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from ctypes import byref, c_short, create_string_buffer
 from ctypes.wintypes import DWORD
 from typing import IO
@@ -12,6 +13,11 @@ from . import winapi
 
 _FILE_NAME_INFO = 2
 _ENABLE_VIRTUAL_TERMINAL_PROCESSING = 4
+# ENABLE_PROCESSED_INPUT, by which Ctrl+C is no key; ENABLE_LINE_INPUT; ENABLE_ECHO_INPUT.
+_COOKED = 1 | 2 | 4
+# By which arrows and function keys are escape sequences.
+_ENABLE_VIRTUAL_TERMINAL_INPUT = 0x200
+_MOST_KEYS = 1024
 # The pipe behind a terminal of Cygwin's library, which MSYS2 and Git Bash have too.
 _MSYS = re.compile(r"\\(?:cygwin|msys)-[0-9a-f]+-pty\d+-(?:from|to)-master(?:-nat)?", re.IGNORECASE)
 
@@ -43,6 +49,42 @@ def obey_escapes(stream: IO[str]) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+@contextmanager
+def raw_keys(stdin: IO[str], stdout: IO[str]) -> Iterator[Callable[[], str]]:
+    """Have the console pass each key at once, Ctrl+C too, and obey escape sequences; restore its modes at the end.
+
+    Yields a function that waits for keys and returns them; nothing but a key ends its wait. Raises PipeError if one of
+    the streams is not a console.
+    """
+    handle = msvcrt.get_osfhandle(stdin.fileno())
+    decoder = codecs.getincrementaldecoder("utf-16-le")("replace")  # a character may come in two reads
+    buffer, count = create_string_buffer(2 * _MOST_KEYS), DWORD()
+
+    def read() -> str:
+        winapi.ReadConsoleW(handle, buffer, _MOST_KEYS, byref(count), None)
+        return decoder.decode(buffer.raw[: 2 * count.value])
+
+    with (
+        _mode(handle, on=_ENABLE_VIRTUAL_TERMINAL_INPUT, off=_COOKED),
+        _mode(msvcrt.get_osfhandle(stdout.fileno()), on=_ENABLE_VIRTUAL_TERMINAL_PROCESSING),
+    ):
+        yield read
+
+
+@contextmanager
+def _mode(handle: int, *, on: int, off: int = 0) -> Iterator[None]:
+    """Change the mode of a console, as far as this Windows can, and restore it."""
+    mode = DWORD()
+    winapi.GetConsoleMode(handle, byref(mode))
+    try:
+        winapi.SetConsoleMode(handle, mode.value & ~off)
+        with suppress(OSError):  # before Windows 10 1607
+            winapi.SetConsoleMode(handle, mode.value & ~off | on)
+        yield
+    finally:
+        winapi.SetConsoleMode(handle, mode.value)
 
 
 def cursor_column(stream: IO[str]) -> int | None:

@@ -383,6 +383,7 @@ OpenProcess                  = _declare(_KERNEL32, "OpenProcess", HANDLE, DWORD,
 GetConsoleOutputCP           = _declare(_KERNEL32, "GetConsoleOutputCP", UINT, check=_plain)
 GetConsoleMode               = _declare(_KERNEL32, "GetConsoleMode", BOOL, HANDLE, _PDWORD, check=_ok())
 SetConsoleMode               = _declare(_KERNEL32, "SetConsoleMode", BOOL, HANDLE, DWORD, check=_ok())
+ReadConsoleW                 = _declare(_KERNEL32, "ReadConsoleW", BOOL, HANDLE, c_void_p, DWORD, _PDWORD, c_void_p, check=_ok())
 GetConsoleScreenBufferInfo   = _declare(_KERNEL32, "GetConsoleScreenBufferInfo", BOOL, HANDLE, c_void_p, check=_ok())
 SetConsoleCtrlHandler        = _declare(_KERNEL32, "SetConsoleCtrlHandler", BOOL, CtrlHandler, BOOL, check=_ok())
 GetOEMCP                     = _declare(_KERNEL32, "GetOEMCP", UINT, check=_plain)

@@ -223,7 +223,8 @@ def test_an_operation_that_is_collected_in_a_cycle_leaves_no_closed_event(
     pair: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Python then finalizes each member of the cycle, whatever the finalizer of another one keeps."""
-    monkeypatch.setattr(overlapped, "_spare_kits", spare := [])
+    spare: list[Any] = []
+    monkeypatch.setattr(overlapped, "_spare_kits", spare)
     cycle: list[Any] = [Overlapped(pair[1])]
     cycle.append(cycle)
     del cycle
