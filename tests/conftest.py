@@ -120,6 +120,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture
+def many(request: pytest.FixtureRequest) -> int:
+    """How many clients are many: with `--long` a thousand."""
+    return 1000 if request.config.getoption("--long") else 200
+
+
+@pytest.fixture
 def pipe_name() -> str:
     """A full pipe name that no other test uses."""
     return rf"\\.\pipe\pipectl-test-{uuid4().hex}"

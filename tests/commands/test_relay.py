@@ -4,6 +4,7 @@ import json
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
@@ -14,6 +15,7 @@ from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.security.descriptors import pipe_security
+from pipectl.output.text import size_in_words
 from tests.commands.interruptible import Interruptible
 from tests.runner import Background, Pipectl, Running
 
@@ -226,6 +228,41 @@ def test_ctrl_c_ends_it_and_leaves_what_was_written(pipe_name: str) -> None:
             program.kill()
     assert "ended by the relay" in result.text
     assert "relayed 1 client (0 now), 3 bytes to the target, 3 bytes back" in result.stderr
+
+
+def test_ctrl_c_ends_many_clients_with_every_byte_delivered(pipe_name: str, many: int) -> None:
+    with PipeServer(f"{pipe_name}-2", echo), ExitStack() as stack:
+        program = Interruptible(pipe_name, "relay", pipe_name, f"{pipe_name}-2", "--log", "none")
+        stack.callback(program.kill)
+        clients = [stack.enter_context(connect(pipe_name, PATIENCE, wait=Wait.EXISTS)) for _ in range(many)]
+        for number, client in enumerate(clients):
+            client.send(b"%04d" % number, PATIENCE)
+        assert [client.receive(PATIENCE) for client in clients] == [b"%04d" % number for number in range(many)]
+        result = program.interrupt(within=5)  # under Wine, mostly CancelIoEx
+        for client in clients:
+            with pytest.raises(PipeClosedError):
+                client.receive(PATIENCE)
+    size = size_in_words(4 * many)
+    assert f"relayed {many:,} clients (0 now), {size} to the target, {size} back" in result.stderr
+
+
+def test_a_target_that_is_killed_ends_its_client_and_not_the_relay(pipe_name: str, running: Start) -> None:
+    relay = running("relay", pipe_name, f"{pipe_name}-2", "--type", "message")
+    said(relay, "relaying")
+    for number in (1, 3):  # between them, one without a target
+        target = running("serve", f"{pipe_name}-2")
+        said(target, "serving")
+        with connect(pipe_name, PATIENCE) as client:
+            assert client.transact(b"x", PATIENCE) == b"x"
+            target.kill()
+            with pytest.raises(PipeClosedError):
+                client.receive(PATIENCE)
+        assert b"connected" in relay.wrote()
+        assert b"#%d   left       ended by the target" % number in relay.wrote()
+        with connect(pipe_name, PATIENCE) as client, pytest.raises(PipeClosedError):
+            client.receive(PATIENCE)  # nobody serves the target now
+        assert b"connected" in relay.wrote()
+        assert b"ERROR_FILE_NOT_FOUND" in relay.wrote()
 
 
 def test_once_ends_in_the_code_of_the_clients_error(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
