@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         PipeTimeoutError,
         ProgramNotFoundError,
         RecordingError,
+        RulesError,
         UnsupportedError,
     )
     from .core.inventory.peers import Expected
@@ -72,6 +73,7 @@ __all__ = [
     "ProgramNotFoundError",
     "RecordingError",
     "Reply",
+    "RulesError",
     "ServerEvents",
     "Sqos",
     "StopAfter",

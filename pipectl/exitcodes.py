@@ -38,8 +38,8 @@ MEANINGS = {
     ExitCode.STATE: "not possible with this type, mode or state of the pipe",
     ExitCode.PARTIAL: "partial result",
     ExitCode.UNSUPPORTED: "not supported on this system",
-    ExitCode.FAILED_CHECK: "a check failed (`selftest`, `bench --fail-above`), a finding is serious (`audit`), or a "
-    "conversation is not the recorded one (`replay`)",
+    ExitCode.FAILED_CHECK: "a check failed (`selftest`, `bench --fail-above`, `serve --strict`, `serve --expect-all`), a "
+    "finding is serious (`audit`), or a conversation is not the recorded one (`replay`)",
     ExitCode.INTERRUPTED: "interrupted by Ctrl+C or Ctrl+Break",
 }
 
@@ -81,6 +81,7 @@ _BY_ERROR: dict[type[errors.PipeError], ExitCode] = {
     errors.CheckFailedError: ExitCode.FAILED_CHECK,
     errors.CodecError: ExitCode.USAGE,
     errors.RecordingError: ExitCode.USAGE,
+    errors.RulesError: ExitCode.USAGE,
 }
 
 

@@ -149,6 +149,8 @@ _BY_TOPIC: dict[str, str] = {
     "empty request": "Send at least one byte, such as a line feed: `--newline`",
     "connection": "The requests before it succeeded: send the rest with another `pipectl transact {subject}`",
     "frame": "See the bytes as they arrive: `pipectl read {subject} --as hex`",
+    "rules": "List the rules, and what they apply to: `pipectl serve {subject} --rules FILE --check`",
+    "rules file": "`pipectl help mock` lists all keys",
     "selftest": "Print a report to paste into an issue: `pipectl selftest --report`",
     "peer": "Nothing was sent. See which process serves the pipe: `pipectl info {subject}`",
     "message size": "Allow more with `--max-message SIZE`",

@@ -66,6 +66,7 @@ PURE = [f"core.{name}" for name in VOCABULARY] + [
     "core.inventory.processlist",
     *(name for name in MODULES if name.startswith("core.codecs")),
     "core.traffic.faults",
+    *(name for name in MODULES if name.startswith("core.traffic.rules") and name != "core.traffic.rules_server"),
     "core.security.sids",
     "core.security.sddl",
     "core.security.access_check",

@@ -47,6 +47,7 @@ ENDS = {
     errors.UnsupportedError: 11,
     errors.CodecError: 2,
     errors.RecordingError: 2,
+    errors.RulesError: 2,
     errors.MismatchError: 12,
     errors.CheckFailedError: 12,
 }

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -187,6 +188,27 @@ if sys.platform == "win32":
         check("serve", objects)
         told = [(one["fault"], one.get("value")) for one in objects if one["event"] == "fault"]
         assert told == [("drop", None), ("close", "before")]
+
+    def test_the_events_of_a_server_with_rules_fit(
+        pipe_name: str, pipectl: Pipectl, background: Background, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "rules.toml"
+        path.write_text(
+            'version = 1\ncodec = "json-lines"\n[[rule]]\nname = "a"\nwhen.json = { "/a" = 1 }\nreply.json = []\n',
+            encoding="utf-8",
+        )
+        result = background(pipectl, "serve", pipe_name, "--rules", str(path), "--once", "--json", "--watch")
+        with connect(pipe_name, 10, wait=Wait.EXISTS) as client:
+            assert client.transact(b'{"a": 1}\n', 5) == b"[]\n"
+            path.write_text(path.read_text(encoding="utf-8").replace("[]", "[1]"), encoding="utf-8")
+            while client.transact(b'{"a": 1}\n', 5) == b"[]\n":
+                pass
+            client.send(b'{"b": 1}\nno json\n', 5)
+        objects = result.result(20).objects
+        check("serve", objects)
+        events = {one["event"] for one in objects}
+        assert events >= {"matched", "unmatched", "invalid", "reloaded"}
+        check("serve", pipectl("serve", pipe_name, "--rules", str(path), "--check", "--json").objects)
 
     def test_the_events_of_a_relay_fit(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
         with PipeServer(f"{pipe_name}-2", echo, config=PipeConfig(is_message=False)):

@@ -49,6 +49,7 @@ TOPICS = {
     "faults": Entry(
         "pipectl.topics.faults", "The faults of `--fault`: late, cut, split, damaged or lost replies, closed pipes."
     ),
+    "mock": Entry("pipectl.topics.mock", "Rules files for `serve --rules`: which message gets which reply."),
     "access": Entry("pipectl.topics.access", "Who may open a pipe: ACLs, elevation, sessions, services, SSH."),
     "services": Entry("pipectl.topics.services", "How to run a server in the background."),
     "json": Entry("pipectl.topics.json", "The output of `--json`: objects, fields and schemas."),

@@ -12,6 +12,7 @@ from pipectl.options import EXEC, OUTPUT, Option, UsageError, option, with_examp
 from pipectl.options.client import framed, pipe_argument
 from pipectl.options.payload import PayloadFormat, ViewOptions
 from pipectl.options.replies import FileReply, TextReply
+from pipectl.options.rules import RulesOptions
 from pipectl.options.server import EndOptions, ExecCommand, FaultOptions, PipeOptions, log_file_option
 from pipectl.options.types import DURATION, FILE, FRAMING
 from pipectl.output import Output, View
@@ -135,6 +136,7 @@ def _framable(rule: "Framing | None", data: bytes) -> bytes:
     groups={
         "view": ViewOptions,
         "answers": AnswerOptions,
+        "rules": RulesOptions,
         "made": PipeOptions,
         "faults": FaultOptions,
         "stop_after": EndOptions,
@@ -157,6 +159,7 @@ def command(
     pipe: str,
     view: View,
     answers: AnswerOptions,
+    rules: RulesOptions | None,
     made: PipeOptions,
     faults: "Faults | None",
     stop_after: "StopAfter",
@@ -167,14 +170,16 @@ def command(
     Takes the name, which must be free, and serves any number of clients at once until Ctrl+C. The pipe is open to you,
     to administrators and to the system alone, and to no other computer, unless you say otherwise.
     """
-    from pipectl.output.serverlog import ServerLog
-
+    if rules is not None:
+        made = _follow_file(output, rules, made)
+        if rules.only_checks:
+            return
     answers.check(made.direction)
     _check_faults(faults, made)
     security = made.access.security()
-    announce = partial(_announce, output, pipe, made, security, answers.program, faults)
+    announce = partial(_announce, output, pipe, made, security, answers.program, faults, rules)
     is_outbound = made.direction is OpenMode.OUTBOUND
-    events = ServerLog(
+    events = _log_class(rules)(
         output,
         view,
         announce=announce,
@@ -186,7 +191,7 @@ def command(
     )
     with ExitStack() as stack:
         answer = _answer(stack, events, output, answers, made.direction)
-        server = _server(answers.framing, faults, events)(
+        server = _server(answers.framing, faults, rules, events)(
             pipe, answer, events=events, config=made.config(security), stop_after=stop_after
         )
         stack.enter_context(output.live())
@@ -207,12 +212,16 @@ def _announce(
     security: "PipeSecurity",
     program: tuple[str, ...],
     faults: "Faults | None",
+    rules: RulesOptions | None,
 ) -> None:
     kind = "message" if made.is_message else "byte"
     network = "" if made.access.allow_remote else "; no network"
     output.note(f"serving {pipe} ({kind}, access: {', '.join(security.admitted())}{network}); press Ctrl+C to stop")
     if program:
         _announce_program(output, program)
+    if rules is not None:
+        seed = (faults or rules.faults).seed
+        output.note(f"rules: {rules.name}, {len(rules.rules.rules)} rules; `--seed {seed}` repeats the random choices")
     if faults is not None:
         output.note(f"faults: {faults}; `--seed {faults.seed}` repeats them")
     for words in security.in_words():
@@ -231,8 +240,33 @@ def _announce_program(output: Output, program: tuple[str, ...]) -> None:
     warn_if_missing(output, program[0])
 
 
-def _server(framing: "Framing | None", faults: "Faults | None", events: "ServerLog") -> "Callable[..., PipeServer]":
-    """Return the class of the server, or its equivalent for frames and faults."""
+def _follow_file(output: Output, rules: RulesOptions, made: PipeOptions) -> PipeOptions:
+    """Return how to make the pipe, of the type that the rules file says; show the rules if they are only checked."""
+    for mistake in rules.rules.warnings:
+        output.warning(f"{rules.name}:{mistake.line}: {mistake.text}")
+    if rules.only_checks:
+        from pipectl.output.ruleslog import show_rules
+
+        show_rules(output, rules.name, rules.rules)
+    return made if rules.rules.is_message is None else made._replace(is_message=rules.rules.is_message)
+
+
+def _log_class(rules: RulesOptions | None) -> "type[ServerLog]":
+    if rules is None:
+        from pipectl.output.serverlog import ServerLog
+
+        return ServerLog
+    from pipectl.output.ruleslog import RulesLog
+
+    return RulesLog
+
+
+def _server(
+    framing: "Framing | None", faults: "Faults | None", rules: RulesOptions | None, events: "ServerLog"
+) -> "Callable[..., PipeServer]":
+    """Return the class of the server, or its equivalent for frames, faults and rules."""
+    if rules is not None:
+        return _rules_server(faults or rules.faults, rules, events)
     if faults is not None:
         from pipectl.core.traffic.planned import PlanServer
 
@@ -244,6 +278,21 @@ def _server(framing: "Framing | None", faults: "Faults | None", events: "ServerL
     from pipectl.core.pipe.framed import FramedServer
 
     return partial(FramedServer, framing=framing)
+
+
+def _rules_server(faults: "Faults", rules: RulesOptions, events: "ServerLog") -> "Callable[..., PipeServer]":
+    """Return what makes a server that answers by rules, whatever handler it is given."""
+    from pathlib import Path
+
+    from pipectl.core.traffic.rules_file import Watched
+    from pipectl.core.traffic.rules_server import RulesServer
+    from pipectl.output.ruleslog import RulesLog
+
+    assert isinstance(events, RulesLog)
+    reload = Watched(Path(rules.name), rules.parse, rules.rules, events.warn).changed if rules.watches else None
+    make = partial(RulesServer, rules=rules.rules, faults=faults, on_fault=events.faulted, rules_events=events)
+    make = partial(make, is_strict=rules.is_strict, expects_all=rules.expects_all, reload=reload)
+    return lambda pipe, _answer, **options: make(pipe, **options)
 
 
 def _greeting(output: Output, answers: AnswerOptions, *, is_outbound: bool) -> "Callable[[], bytes] | None":

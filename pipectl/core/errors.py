@@ -21,12 +21,13 @@ The hierarchy; each class in parentheses is a second base class, so that `except
   + CheckFailedError                            a check of the system found a problem
     - MismatchError                             a conversation is not the one that was recorded
   + RecordingError (ValueError)                 the file is not a recording that can be read
+  + RulesError (ValueError)                     the file is not a rules file, or has mistakes
 
 An error has the Win32 function that failed, the pipe or other subject, the code and its symbol. Hints on what to try
 next are in `pipectl.hints`, for the command line.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -187,6 +188,15 @@ class RecordingError(PipeError, ValueError):
 
     def __init__(self, reason: str, *, subject: str | None = None) -> None:
         super().__init__(reason, subject=subject, topic="recording")
+
+
+class RulesError(PipeError, ValueError):
+    """A rules file has mistakes; `mistakes` are their lines and texts."""
+
+    def __init__(self, name: str, mistakes: Sequence[tuple[int, str]] = ()) -> None:
+        reason = "\n".join(f"{name}:{line}: {text}" for line, text in mistakes)
+        super().__init__(reason or name, topic="rules file")
+        self.mistakes = mistakes
 
 
 class PartialResultError(PipeError):

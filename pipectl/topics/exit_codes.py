@@ -30,8 +30,9 @@ Every command except `popen` exits with one of these codes.
 11
     meaning: not supported on this system
 12
-    meaning: a check failed (`selftest`, `bench --fail-above`), a finding is
-      serious (`audit`), or a conversation is not the recorded one (`replay`)
+    meaning: a check failed (`selftest`, `bench --fail-above`, `serve
+      --strict`, `serve --expect-all`), a finding is serious (`audit`), or a
+      conversation is not the recorded one (`replay`)
 130
     meaning: interrupted by Ctrl+C or Ctrl+Break
 

@@ -49,9 +49,13 @@ class FramedServer(PipeServer):
 
     def _answer_waiting(self, client: Client) -> None:
         waiting = self._streams[client][1] if client in self._streams else ()
-        while waiting and not client.is_paused and client.state is State.CONNECTED:
+        while waiting and not client.is_paused and self._may_take(client):
             self._take(client, waiting.popleft())
         client.begin_read()
+
+    def _may_take(self, client: Client) -> bool:
+        """Return whether to answer what a client has sent: also if it left right after that."""
+        return client.state is State.CONNECTED or (client.has_left and self._clients.get(client.key) is client)
 
     def _splitter(self) -> Splitter:
         return Frames(self._framing, self._config.max_message)

@@ -48,6 +48,17 @@ class Fault(NamedTuple):
         return f"{self.name}{f'={self.text}' if self.text else ''}"
 
 
+class Outgoing(NamedTuple):
+    """Bytes for one write, what a log shows for them, and the faults that are for them alone.
+
+    None is nothing to send: its faults say how long to wait, and how the connection ends.
+    """
+
+    data: bytes | None
+    shown: bytes
+    faults: tuple[Fault, ...] = ()
+
+
 class Piece(NamedTuple):
     """Bytes for one write, and the seconds to wait before it."""
 
@@ -263,9 +274,13 @@ class FaultStream:
         # Whether the data goes to a message pipe.
         self.is_message = is_message
 
-    def plan(self, data: bytes, more: Sequence[Fault] = ()) -> Plan:
-        """Return what to send in place of data that the pipe gets in one write; `more` are faults for it alone."""
-        return apply([*more, *self._faults], data, self._random, is_message=self.is_message)
+    def plan(self, data: bytes | None, more: Sequence[Fault] = ()) -> Plan:
+        """Return what to send in place of data that the pipe gets in one write; `more` are faults for it alone.
+
+        For None, which is nothing to send, the pieces are without bytes, and only `more` counts.
+        """
+        faults = more if data is None else [*more, *self._faults]
+        return apply(faults, data or b"", self._random, is_message=self.is_message)
 
 
 def apply(faults: Sequence[Fault], data: bytes, random: Random, *, is_message: bool) -> Plan:

@@ -28,20 +28,12 @@ from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.queries import get_local_info
 
-from .faults import Arrival, Ending, Fault, Faults, FaultStream
+from .faults import Arrival, Ending, Fault, Faults, FaultStream, Outgoing
 
 # How often, in seconds, it is checked whether a client that is not read from any more has left.
 _GLANCE = 0.5
 
 _Step = tuple[float, Callable[[], None]]
-
-
-class Outgoing(NamedTuple):
-    """Bytes for one write, what a log shows for them, and the faults that are for them alone."""
-
-    data: bytes
-    shown: bytes
-    faults: tuple[Fault, ...] = ()
 
 
 class _Peer(NamedTuple):
@@ -136,8 +128,9 @@ class PlanServer(FramedServer):
         for one in outgoing:
             plan = self._peers[client].stream.plan(one.data, one.faults)
             self._tell(client, plan.struck)
-            steps += [(piece.delay, partial(self._write, client, piece.data)) for piece in plan.pieces]
-            if is_reply and plan.pieces:
+            write = self._wait if one.data is None else self._write
+            steps += [(piece.delay, partial(write, client, piece.data)) for piece in plan.pieces]
+            if is_reply and plan.pieces and one.data is not None:
                 whole = b"".join(piece.data for piece in plan.pieces)
                 steps.append((0, partial(self._report, client, one.shown if whole == one.data else whole)))
             if plan.ending is not None:
@@ -150,6 +143,9 @@ class PlanServer(FramedServer):
 
     def _write(self, client: Client, data: bytes) -> None:
         super().send(client, data)
+
+    def _wait(self, client: Client, data: bytes) -> None:
+        """Send nothing, because there is nothing to send."""
 
     def _queue(self, client: Client, data: bytes) -> bool:
         return client.queue(data)
@@ -184,6 +180,9 @@ class PlanServer(FramedServer):
             self._resets.add(client)
             client.leave()
             self._settle(client)
+
+    def _may_take(self, client: Client) -> bool:
+        return client not in self._resets and super()._may_take(client)
 
     def _needs_back(self, client: Client) -> bool:
         return client in self._resets or super()._needs_back(client)
@@ -241,7 +240,8 @@ class PlanServer(FramedServer):
         super()._look_at_the_clock()
         while self._timers and self._timers[0][0] <= time.perf_counter():
             _, _, function, arguments = heapq.heappop(self._timers)
-            self.post(function, *arguments)  # where its errors are those of its client
+            self._orders.append((function, arguments))
+        self._obey()  # where errors are those of a client; unlike a packet, it is no activity
 
     # Instances
 

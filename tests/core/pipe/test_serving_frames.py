@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -124,3 +124,20 @@ def test_an_answer_without_a_frame_closes_its_client_alone(pipe_name: str) -> No
         with connect(pipe_name, 10) as client:
             client.send(b"\1a", 5)
             assert frames_from(client, "u8", 1) == [b"a" * 200]
+
+
+def test_frames_of_a_client_that_left_at_once_are_still_received(pipe_name: str) -> None:
+    received: list[bytes] = []
+    is_closed, has_left = Event(), Event()
+
+    def answer(_client: Client, data: bytes) -> None:
+        received.append(data)
+        assert is_closed.wait(10)
+
+    events = reporting(left=lambda _client, _error: has_left.set())
+    with FramedServer(pipe_name, answer, parse("line"), events=events, config=PipeConfig(is_message=False)):
+        with connect(pipe_name, 10) as client:
+            client.send(b"a\nb\nc\n", 5)
+        is_closed.set()
+        assert has_left.wait(10)
+    assert received == [b"a", b"b", b"c"]

@@ -15,8 +15,8 @@ from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import Connection, connect
 from pipectl.core.pipe.contract import LATER, Later
 from pipectl.core.pipe.framing import parse as framing
-from pipectl.core.traffic.faults import Fault, Faults, parse
-from pipectl.core.traffic.planned import Outgoing, PlanServer
+from pipectl.core.traffic.faults import Fault, Faults, Outgoing, parse
+from pipectl.core.traffic.planned import PlanServer
 from tests.pipes import read_file, reporting, write_file
 
 _DATA = b"0123456789"
