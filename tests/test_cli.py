@@ -348,6 +348,7 @@ def test_the_help_of_every_command_together_imports_nothing_of_windows(of_click:
         "pipectl.options.behind",
         "pipectl.options.record",
         "pipectl.options.replies",
+        "pipectl.options.rules",
         "pipectl.options.server",
         "pipectl.options.stdin",
         "pipectl.options.talk",
