@@ -123,12 +123,13 @@ def command(
     from pipectl.core.traffic.observer import Observer
     from pipectl.core.traffic.relay import Relay, RelayConfig
     from pipectl.core.traffic.targets import Opening
-    from pipectl.output.frames import FrameView, Wanted
+    from pipectl.output.frames import FrameView, Story, Wanted
     from pipectl.output.taplog import TapLog
 
     security = made.access.security()
     made = like_target(output, *places, made, security, expects=opening.expect is not None)
     header = header_for(places.listen.name, places.target.name, decoding, is_message=bool(made.is_message))
+    story = Story(FrameView(view, full), Wanted(show), is_message=header.is_message)
     choose = decoding.chooser(places.target.name)
     codec = decoding.codec_of(places.target.name)
     with ExitStack() as stack:
@@ -145,8 +146,7 @@ def command(
                 failed=relay.abort,
                 codec_failed=tap.codec_failed,
             ),
-            frames=FrameView(view, full),
-            wanted=Wanted(show),
+            story=story,
             header=header,
             shows=not recording.takes_stdout or output.path is not None,
         )
@@ -160,7 +160,7 @@ def command(
         stack.callback(events.hurry)
         relay.wait()
     if timing:
-        output.data.records(events.times(), ("request", "replies", "median", "longest"))
+        output.data.records(story.times(), ("request", "replies", "median", "longest"))
     if stop_after.clients == 1:
         events.check()
 

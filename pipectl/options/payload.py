@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from pipectl.core.errors import PipeError, PipeTimeoutError
+from pipectl.core.errors import PipeError, PipeTimeoutError, UnsupportedError
 from pipectl.output import Form, View
 
 from . import REPLY, SENT, Option, UsageError
@@ -229,7 +229,7 @@ def file_content(path: str, timeout: float | None = None) -> bytes:
         from pipectl.core.win32.files import read_whole  # seldom needed
 
         return read_whole(path, timeout)
-    except PipeTimeoutError:
+    except (PipeTimeoutError, UnsupportedError):
         raise
     except OSError as error:
         reason = error.reason if isinstance(error, PipeError) else error.strerror

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,15 +11,17 @@ import click
 
 from pipectl.output import Stream
 
-from . import Option, UsageError
+from . import Option, UsageError, stdin
+from .payload import file_content
 from .types import FILE
 
 if TYPE_CHECKING:
     from pipectl.core.codecs.base import Codec
-    from pipectl.core.recording.conversation import Choose, Mask
+    from pipectl.core.recording.conversation import Choose, Mask, Part
     from pipectl.core.recording.pcapng import PacketForm
     from pipectl.core.recording.recorder import RecordLimit
-    from pipectl.core.recording.recording import Event, Header
+    from pipectl.core.recording.recording import Event, Header, Recording, Said
+
 _DECODED = "What is decoded and masked"
 _RECORDED = "Recording"
 AUTO, NONE = "auto", "none"
@@ -90,10 +92,12 @@ class DecodeOptions(NamedTuple):
 
     def chooser(self, pipe: str, recorded: str = AUTO) -> "Choose":
         """Return what chooses the codec of a conversation on a pipe; `recorded` is the one of its recording."""
-        from pipectl.core.codecs import codec_class, guess
+        from pipectl.core.codecs import CODECS, codec_class, guess
         from pipectl.core.recording.conversation import Pieces
 
-        name = recorded if self.codec == AUTO else self.codec
+        name = self.codec
+        if name == AUTO and recorded in CODECS:  # a recording runs no code: its codec may be a file
+            name = recorded
         if name == NONE:
             return lambda _side, _first: Pieces()
         if name == AUTO:
@@ -101,11 +105,12 @@ class DecodeOptions(NamedTuple):
         found = codec_class(name)
         return lambda _side, _first: found()
 
-    def codec_of(self, pipe: str) -> "type[Codec]":
-        """Return the codec as far as it is known without data, for what the pipe's name alone can tell."""
+    def codec_of(self, pipe: str, recorded: str = AUTO, first: "Said | None" = None) -> "type[Codec]":
+        """Return the codec as far as it is known: without what was said first, the pipe's name alone can tell."""
         from pipectl.core.codecs.base import Side
 
-        return type(self.chooser(pipe)(Side.CLIENT, b""))
+        side, data = (Side.CLIENT, b"") if first is None else (first.side, first.data[:64])
+        return type(self.chooser(pipe, recorded)(side, data))
 
 
 class RecordOptions(NamedTuple):
@@ -207,6 +212,65 @@ def header_for(pipe: str, target: str, decoding: DecodeOptions, *, is_message: b
     mask = decoding.mask
     by = f"pipectl {__version__}"
     return Header(pipe, target, is_message, decoding.codec, started, mask.patterns, mask.shows_secrets, by)
+
+
+def load(path: str, side: str | None = None, *, is_strict: bool = False) -> "Recording":
+    """Return the recording in a file, or on stdin for `-`; bytes that are none become one, unless that is forbidden.
+
+    They are what `side`, or else the client, has sent at once. Raises RecordingError and UsageError.
+    """
+    from pipectl.core.codecs.base import Side
+    from pipectl.core.errors import RecordingError
+    from pipectl.core.recording.recording import Header, Recording, Said, is_recording, read
+
+    from .marks import unmarked
+
+    data = stdin.read_all() if path == "-" else file_content(path)
+    lines = unmarked(data).splitlines(keepends=True)
+    if data and not (is_strict or is_recording(lines[0])):
+        return Recording(Header(codec=AUTO), (Said(0.0, 1, Side(side or Side.CLIENT), data),))
+    try:
+        return read(lines)
+    except RecordingError as error:
+        raise RecordingError(error.reason, subject=path) from None
+
+
+def export(
+    form: str, path: str, header: "Header", first: "Said | None", decoding: DecodeOptions, parts: "Iterable[Part]"
+) -> None:
+    """Write a recording to a new file in another form: pcapng, html or jsonl; raises UsageError.
+
+    `first` is what was said first, by which the codec may be known.
+    """
+    from contextlib import ExitStack
+
+    from pipectl.core.recording.conversation import Decoded
+    from pipectl.core.recording.pcapng import Pcapng
+    from pipectl.core.recording.recording import event_line, header_line
+
+    with ExitStack() as stack:
+        write = _whole(stack, path)
+        if form == "html":
+            from pipectl.output.page import page
+
+            for piece in page(header, parts):
+                write(piece.encode())
+            return
+        if form == "pcapng":
+            codec = decoding.codec_of(header.target or header.pipe, header.codec, first)
+            record = Pcapng(write, header, codec.wireshark).write
+        else:
+            mask = decoding.mask
+            redacted = tuple(dict.fromkeys((*header.redacted, *mask.patterns)))
+            has_secrets = header.has_secrets and mask.shows_secrets
+            write(header_line(header._replace(redacted=redacted, has_secrets=has_secrets)))
+
+            def record(event: "Event") -> None:
+                write(event_line(event))
+
+        for part in parts:
+            if not isinstance(part, Decoded):
+                record(part)
 
 
 def open_private(path: str, appends: bool) -> Any:

@@ -1,13 +1,14 @@
 """How the frames of a conversation are shown, by `tap` as they come and by `decode` from a recording."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from pipectl.core.codecs.base import FrameKind, Side
 from pipectl.core.names import escape
-from pipectl.core.recording.conversation import Decoded
-from pipectl.core.recording.recording import Said, event_to_json
+from pipectl.core.recording.conversation import Decoded, Part
+from pipectl.core.recording.recording import Closed, Opened, Said, event_to_json
 
 from . import Form, View
 from .text import decoded, for_json, for_person, size_in_words
@@ -16,12 +17,22 @@ _ARROWS = {Side.CLIENT: ">", Side.SERVER: "<"}
 # Characters of bytes without a protocol, and of a summary, that a line shows.
 _PREVIEW = 80
 _WIDEST = 300
+# Replies whose times are kept, for each client and for each kind of request, and how many kinds.
+_MOST_TIMES = 100_000
+_MOST_REQUESTS = 20_000
 
 
 class Wanted(NamedTuple):
     """Which frames are shown: those in which a text occurs or a field has a value, and the replies to them."""
 
     words: tuple[str, ...] = ()
+    # Of this client and this side alone, if they are given.
+    client: int | None = None
+    side: str | None = None
+
+    def covers(self, client: int, side: str | None = None) -> bool:
+        """Return whether anything is shown of a client, or of one side of it."""
+        return self.client in (None, client) and (side is None or self.side in (None, side))
 
     def matches(self, one: Decoded) -> bool:
         """Return whether a frame is shown; without words, each is."""
@@ -60,7 +71,7 @@ class FrameView(NamedTuple):
     def line(self, one: Decoded) -> str:
         """Return the line of a frame: its client, who has sent it, when or how long after its request, and what."""
         when = f"{one.t:.3f}" if one.seconds is None else f"+{short_time(one.seconds)}"
-        line = f"{self._begin(one.client, one.frame.side)} {when:>8}  {self._what(one)}"
+        line = f"{self._begin(one.client, one.frame.side)} {when:>8}  {self.what(one)}"
         body = one.frame.body
         if not (self.is_full and body):
             return line
@@ -88,10 +99,8 @@ class FrameView(NamedTuple):
             more["seconds"] = round(one.seconds, 6)
         return {**record, "decoded": more}
 
-    def _begin(self, client: int, side: Side) -> str:
-        return f"#{client:<2} {_ARROWS[side]}"
-
-    def _what(self, one: Decoded) -> str:
+    def what(self, one: Decoded) -> str:
+        """Return what a frame is, on one line that is safe for a terminal."""
         frame = one.frame
         if frame.kind is FrameKind.RAW:
             shown = self._preview(frame.data)
@@ -102,6 +111,9 @@ class FrameView(NamedTuple):
         if len(summary) > _WIDEST and not self.is_full:
             summary = f"{summary[:_WIDEST]} ... {len(summary) - _WIDEST:,} more"
         return summary
+
+    def _begin(self, client: int, side: Side) -> str:
+        return f"#{client:<2} {_ARROWS[side]}"
 
     def _preview(self, data: bytes) -> str:
         """Return the beginning of bytes, as text in quotes if they are text, and how much more there is."""
@@ -124,6 +136,91 @@ def _text_of(head: bytes, encoding: str) -> str | None:
         if text is not None:
             return text
     return None
+
+
+class Told(NamedTuple):
+    """How a part of a conversation is shown: as an object, or as a line; and how many bytes it has."""
+
+    record: Callable[[], Mapping[str, Any]]
+    line: Callable[[], str]
+    size: int = 0
+
+
+class Story:
+    """Tells conversations part by part: who comes, each frame that is wanted, who leaves; and counts replies."""
+
+    def __init__(self, frames: FrameView, wanted: Wanted, *, is_message: bool = False) -> None:
+        self._frames = frames
+        self._wanted = wanted
+        self._is_message = is_message
+        # For each client: when it came, when something of it was told last, and how long its replies took.
+        self._came: dict[int, float] = {}
+        self._last: dict[int, float] = {}
+        self._times: dict[int, list[float]] = {}
+        # By what was asked: how long the replies took.
+        self._answers: dict[str, list[float]] = {}
+
+    def tell(self, part: Part) -> Told | None:
+        """Return how a part is shown; None if it is not."""
+        if not self._wanted.covers(part.client):
+            return None
+        match part:
+            case Decoded():
+                if part.request is not None and part.seconds is not None:
+                    self._count(part.client, part.request.frame.summary, part.seconds)
+                self._last[part.client] = part.t
+                if self._wanted.covers(part.client, part.frame.side) and self._wanted.matches(part):
+                    frames = self._frames
+                    return Told(partial(frames.record, part), partial(frames.line, part), len(part.frame.data))
+            case Said(is_end=True) if self._wanted.covers(part.client, part.side):
+                # It may have waited for a frame of what was sent before it.
+                end = part._replace(t=max(part.t, self._last.get(part.client, 0.0)))
+                line = partial(self._frames.end_line, end, is_message=self._is_message)
+                return Told(partial(event_to_json, end), line)
+            case Opened():
+                self._came[part.client] = part.t
+                return Told(partial(event_to_json, part), partial(_opened_line, part))
+            case Closed():
+                times = times_in_words(self._times.pop(part.client, []))
+                self._last.pop(part.client, None)
+                seconds = part.t - self._came.pop(part.client, part.t)
+                return Told(partial(event_to_json, part), partial(_closed_line, part, seconds, times))
+        return None
+
+    def times(self) -> list[dict[str, Any]]:
+        """Return how long replies took, for each kind of request, those that took longest in all first."""
+        found = sorted(self._answers.items(), key=lambda item: -sum(item[1]))
+        return [
+            {
+                "request": summary,
+                "replies": len(seconds),
+                "median": short_time(sorted(seconds)[len(seconds) // 2]),
+                "longest": short_time(max(seconds)),
+            }
+            for summary, seconds in found
+        ]
+
+    def _count(self, client: int, summary: str, seconds: float) -> None:
+        times = self._times.setdefault(client, [])
+        if len(times) < _MOST_TIMES:
+            times.append(seconds)
+        if summary in self._answers or len(self._answers) < _MOST_REQUESTS:
+            by_request = self._answers.setdefault(summary, [])
+            if len(by_request) < _MOST_TIMES:
+                by_request.append(seconds)
+
+
+def _opened_line(opened: Opened) -> str:
+    facts = opened.facts
+    image = str(facts.get("image") or "").rpartition("\\")[2]
+    known = (facts.get("pid") and f"pid {facts['pid']}", image, facts.get("user"), facts.get("computer"))
+    return f"#{opened.client:<2} connected  {', '.join(str(fact) for fact in known if fact)}".rstrip()
+
+
+def _closed_line(closed: Closed, seconds: float, times: str) -> str:
+    error = f": {closed.error}" if closed.error else ""
+    by = f" by the {closed.by}" if closed.by else ""
+    return f"#{closed.client:<2} closed{by} after {short_time(seconds)}: {times}{error}"
 
 
 def short_time(seconds: float) -> str:

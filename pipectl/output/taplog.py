@@ -1,26 +1,22 @@
 """What `tap` shows: who connects, each frame as it passes, who leaves; and what a recording is told."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Callable
 
 from pipectl.core.codecs.base import Side
 from pipectl.core.errors import PipeError
-from pipectl.core.recording.conversation import Decoded
-from pipectl.core.recording.recording import Closed, Event, Header, Opened, Said, event_to_json
+from pipectl.core.recording.conversation import Part
+from pipectl.core.recording.recording import Header
 from pipectl.core.traffic.observer import Observer
 from pipectl.core.traffic.relay import Relay
 from pipectl.core.traffic.session import Session
 
 from . import Output
-from .frames import FrameView, Wanted, short_time, times_in_words
+from .frames import Story
 from .relaylog import RelayLog
 
 # Bytes of lines that may wait to be written, and how many lines.
 _MOST_BYTES = 4 << 20
 _MOST_LINES = 20_000
-# Replies whose times are kept, for each client and for all.
-_MOST_TIMES = 100_000
 
 
 class TapLog(RelayLog):
@@ -35,24 +31,16 @@ class TapLog(RelayLog):
         *,
         announce: Callable[[Relay], None],
         observe: Callable[["TapLog", Relay], Observer],
-        frames: FrameView,
-        wanted: Wanted,
+        story: Story,
         header: Header,
         shows: bool = True,
     ) -> None:
         super().__init__(output, announce=announce, clients=False)
         self._observe = observe
-        self._frames = frames
-        self._wanted = wanted
+        self.story = story
         self._header = header
         self._shows = shows
         self._observer: Observer
-        # For each client: when it came, when something of it was shown last, and how long its replies took.
-        self._came: dict[int, float] = {}
-        self._last: dict[int, float] = {}
-        self._times: dict[int, list[float]] = {}
-        # By what was asked: how long the replies took.
-        self.answers: dict[str, list[float]] = {}
 
     # In the relay's thread
 
@@ -92,19 +80,6 @@ class TapLog(RelayLog):
             self._observer.close()
         super().close()
 
-    def times(self) -> list[dict[str, Any]]:
-        """Return how long replies took, for each kind of request, those that took longest in all first."""
-        found = sorted(self.answers.items(), key=lambda item: -sum(item[1]))
-        return [
-            {
-                "request": summary,
-                "replies": len(seconds),
-                "median": short_time(sorted(seconds)[len(seconds) // 2]),
-                "longest": short_time(max(seconds)),
-            }
-            for summary, seconds in found
-        ]
-
     # In the observer's thread
 
     def codec_failed(self, error: Exception) -> None:
@@ -115,57 +90,12 @@ class TapLog(RelayLog):
         if self._output.debug:
             self.warn("".join(format_exception(error)).rstrip())
 
-    def show(self, part: Event | Decoded) -> None:
+    def show(self, part: Part) -> None:
         """Show what the observer tells."""
-        if not self._shows:
-            return
-        match part:
-            case Decoded():
-                if part.request is not None and part.seconds is not None:
-                    self._count(part.client, part.request.frame.summary, part.seconds)
-                self._last[part.client] = part.t
-                if self._wanted.matches(part):
-                    self._put_event(self._frames.record, self._frames.line, part, len(part.frame.data))
-            case Said(is_end=True):
-                # It may have waited for a frame of what was sent before it.
-                end = part._replace(t=max(part.t, self._last.get(part.client, 0.0)))
-                line = partial(self._frames.end_line, is_message=self._header.is_message)
-                self._put_event(event_to_json, line, end, 0)
-            case Opened():
-                self._came[part.client] = part.t
-                self._put_event(event_to_json, _opened_line, part, 0)
-            case Closed():
-                times = times_in_words(self._times.pop(part.client, []))
-                self._last.pop(part.client, None)
-                seconds = part.t - self._came.pop(part.client, part.t)
-                self._put_event(event_to_json, partial(_closed_line, seconds, times), part, 0)
-
-    def _count(self, client: int, summary: str, seconds: float) -> None:
-        times = self._times.setdefault(client, [])
-        if len(times) < _MOST_TIMES:
-            times.append(seconds)
-        if summary in self.answers or len(self.answers) < _MOST_LINES:
-            by_request = self.answers.setdefault(summary, [])
-            if len(by_request) < _MOST_TIMES:
-                by_request.append(seconds)
-
-    def _put_event(
-        self, record: Callable[[Any], Mapping[str, Any]], line: Callable[[Any], str], part: Any, size: int
-    ) -> None:
-        data = self._output.data
-        if self._output.is_json:
-            self._put_line(lambda: data.event(record(part), ""), size)
-        else:
-            self._put_line(lambda: data.event({}, line(part)), size)
-
-
-def _opened_line(opened: Opened) -> str:
-    facts = opened.facts
-    image = str(facts.get("image") or "").rpartition("\\")[2]
-    known = (f"pid {facts.get('pid')}", image, facts.get("user"), facts.get("computer"))
-    return f"#{opened.client:<2} connected  {', '.join(str(fact) for fact in known if fact)}"
-
-
-def _closed_line(seconds: float, times: str, closed: Closed) -> str:
-    error = f": {closed.error}" if closed.error else ""
-    return f"#{closed.client:<2} closed by the {closed.by} after {short_time(seconds)}: {times}{error}"
+        told = self.story.tell(part) if self._shows else None
+        if told is not None:
+            data = self._output.data
+            if self._output.is_json:
+                self._put_line(lambda: data.event(told.record(), ""), told.size)
+            else:
+                self._put_line(lambda: data.event({}, told.line()), told.size)

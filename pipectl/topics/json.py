@@ -33,6 +33,9 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
 `tap`
     objects: the lines of a recording, with what the codec makes of each frame
     schema: tap
+`decode`
+    objects: the same, of a recording
+    schema: decode
 `client-pid`
     objects: one for each event; the first is `listening`
     schema: client-pid

@@ -11,6 +11,7 @@ from threading import Event
 import pytest
 
 from pipectl.commands import COMMANDS
+from pipectl.core.codecs.base import Side
 from pipectl.core.constants import Wait
 from pipectl.core.errors import PipeClosedError
 from pipectl.core.inventory import directory
@@ -18,6 +19,7 @@ from pipectl.core.models import PipeEntry
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
+from pipectl.core.recording.recording import Header, Said, event_line, header_line
 from pipectl.core.win32.calls import create_named_pipe
 from pipectl.exitcodes import ExitCode
 from tests.commands.interruptible import Interruptible
@@ -52,6 +54,7 @@ WITHOUT_A_SERVER = (
     "pipectl client-pid",
     "pipectl wait svc --for gone",
     "pipectl demo",
+    "pipectl decode",
 )
 
 
@@ -94,12 +97,16 @@ def test_an_example_runs_as_it_is_printed(
     pipectl_process: Pipectl,
     background: Background,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     line: str,
 ) -> None:
     needed = program_of(line) if " popen " in line else None
     if needed and not shutil.which(needed):
         pytest.skip(f"there is no {needed} here")
     monkeypatch.setattr(directory, "list_pipes", lambda: [PipeEntry("docker_engine", 3, None)])
+    if "svc.jsonl" in line:
+        monkeypatch.chdir(tmp_path)
+        Path("svc.jsonl").write_bytes(header_line(Header()) + event_line(Said(0.0, 1, Side.CLIENT, b"x\n")))
     if line.startswith(("pipectl serve", "pipectl client-pid")):
         background(connect_soon, pipe_name)
     with server_for(line, pipe_name):

@@ -21,6 +21,7 @@ test_audit.py and test_state.py.
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -32,6 +33,7 @@ from pipectl.core.checks.audit_rules import Facts as AuditFacts
 from pipectl.core.checks.audit_rules import Server
 from pipectl.core.checks.doctor import diagnose
 from pipectl.core.checks.doctor_model import Facts, Opening
+from pipectl.core.codecs.base import Side
 from pipectl.core.constants import Wait
 from pipectl.core.errors import PartialResultError, PipeClosedError
 from pipectl.core.inventory import details, directory, who
@@ -41,6 +43,7 @@ from pipectl.core.models import LocalInfo, PipeEntry, Process
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
+from pipectl.core.recording.recording import Closed, Event, Header, Opened, Said, event_line, header_line
 from pipectl.core.security.access_check import Elevation, Integrity, Token
 from pipectl.core.security.sddl import parse
 from pipectl.options import stdin
@@ -116,6 +119,12 @@ AUDITED = audit.Gathered(
         )
     ]
     + [AuditFacts("other")]
+)
+RECORDED: tuple[Event, ...] = (
+    Opened(0.0, 1, {"pid": 1, "image": "python.exe", "user": "u"}),
+    Said(0.001, 1, Side.CLIENT, b"ping"),
+    Said(0.002, 1, Side.SERVER, b"pong"),
+    Closed(0.003, 1, "client"),
 )
 PIPES = [PipeEntry("docker_engine", 3, None), PipeEntry("dotnet-diagnostic-1234", 1, 1), PipeEntry("a\x1b[31m", 2, 4)]
 
@@ -274,6 +283,15 @@ relayed 1 client (0 now), 4 bytes to the target, 4 bytes back in N s
 """,
         server=lambda pipe: serving(f"{pipe}-moved"),
         client=True,
+    ),
+    "decode": Scene(
+        "decode rec.jsonl",
+        """
+#1  connected  PROCESS
+#1  > TIME  ping
+#1  < TIME  pong
+#1  closed by the client after Nms: 1 answered, median Nms, longest Nms
+""",
     ),
     "transact": Scene(
         "transact svc ping two -v",
@@ -504,7 +522,7 @@ def come(pipe: str) -> None:
 
 @pytest.mark.parametrize("scene", SCENES.values(), ids=list(SCENES))
 def test_a_person_sees_just_this(
-    pipe_name: str, monkeypatch: pytest.MonkeyPatch, background: Background, scene: Scene
+    pipe_name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, background: Background, scene: Scene
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")
@@ -518,6 +536,8 @@ def test_a_person_sees_just_this(
     monkeypatch.setattr(audit, "gather", lambda *_, **__: AUDITED)
     if scene.line == "doctor svc":
         monkeypatch.setattr(doctor_facts, "examine", lambda *_: diagnose(DENIED))
+    monkeypatch.chdir(tmp_path)
+    Path("rec.jsonl").write_bytes(header_line(Header(codec="lines")) + b"".join(map(event_line, RECORDED)))
     states = iter([STATE, {**STATE, "read_mode": "message"} if "--read-mode" in scene.line else STATE])
     monkeypatch.setattr(details, "handle_state", lambda _pipe: next(states))
     streams = Streams(monkeypatch, are_terminals=True)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pipectl.core.codecs.base import Codec, Frame, FrameKind, Side
 
-from .recording import Said
+from .recording import Closed, Event, Opened, Recording, Said
 
 # What every masked byte becomes. A mask is as long as what it hides, so that lengths in the data stay true.
 _MASK = b"*"
@@ -203,3 +203,43 @@ class Conversation:
             data = bytes(ready[: len(said.data)])
             del ready[: len(said.data)]
             yield said._replace(data=data)
+
+
+# What is told of conversations: the events, and what the data means.
+Part = Opened | Said | Decoded | Closed
+
+
+class Conversations:
+    """Decodes and masks what all clients and their server say."""
+
+    def __init__(
+        self, choose: Choose, mask: Mask, *, failed: Callable[[Exception], None] = lambda _error: None
+    ) -> None:
+        self._make = partial(Conversation, choose=choose, mask=mask, failed=failed)
+        self._open: dict[int, Conversation] = {}
+
+    def hear(self, event: Event, *, is_message: bool = False) -> Iterator[Part]:
+        """Yield what can be told now; consume it before the next call."""
+        match event:
+            case Said():
+                if event.client not in self._open:
+                    self._open[event.client] = self._make(event.client)
+                yield from self._open[event.client].hear(event, is_message=is_message)
+            case Closed():
+                if event.client in self._open:
+                    yield from self._open.pop(event.client).end(event.t)
+                yield event
+            case _:
+                yield event
+
+    def end(self, t: float) -> Iterator[Part]:
+        """Yield what is left of all that are still open."""
+        for client in list(self._open):
+            yield from self._open.pop(client).end(t)
+
+    def replay(self, recording: Recording) -> Iterator[Part]:
+        """Yield all that can be told of a recording."""
+        is_message = recording.header.is_message
+        for event in recording.events:
+            yield from self.hear(event, is_message=is_message)
+        yield from self.end(max((event.t for event in recording.events), default=0.0))

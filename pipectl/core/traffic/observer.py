@@ -7,12 +7,13 @@ gives things to must not wait for anybody but a disk.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
-from threading import Event, Thread
+from threading import Event as Signal
+from threading import Thread
 from typing import Any, NamedTuple
 
 from pipectl.core.codecs.base import Side
-from pipectl.core.recording.conversation import Choose, Conversation, Decoded, Mask
-from pipectl.core.recording.recording import Closed, Opened, Said
+from pipectl.core.recording.conversation import Choose, Conversations, Decoded, Mask, Part
+from pipectl.core.recording.recording import Closed, Event, Opened, Said
 
 # Bytes that wait to be decoded, and what each piece counts for beside its own.
 _MOST_WAITING = 4 << 20
@@ -23,8 +24,8 @@ _GLANCE = 0.1
 _PATIENCE = 10.0
 
 # Is given everything about all clients, those of one client in order: a recording, and a screen.
-Record = Callable[[Opened | Said | Closed], None]
-Show = Callable[[Opened | Said | Decoded | Closed], None]
+Record = Callable[[Event], None]
+Show = Callable[[Part], None]
 
 
 class _Came(NamedTuple):
@@ -57,17 +58,14 @@ class Observer:
     ) -> None:
         self._records = records
         self._show = show
-        self._choose = choose
-        self._mask = mask
+        self._conversations = Conversations(choose, mask, failed=codec_failed)
         self._failed = failed
-        self._codec_failed = codec_failed
         self._begun = time.perf_counter()
         self._waiting: SimpleQueue[_Came | _Piece | Closed | None] = SimpleQueue()
         # Each is changed by one thread alone.
         self._put = self._taken = 0
-        self._has_room = Event()
+        self._has_room = Signal()
         self._is_closing = False
-        self._conversations: dict[int, Conversation] = {}
         self._thread = Thread(target=self._run, name="Observer", daemon=True)
         self._thread.start()
 
@@ -114,8 +112,8 @@ class Observer:
         try:
             while (one := self._waiting.get()) is not None:
                 self._tell(one)
-            for number in list(self._conversations):  # the relay was ended by an error
-                self._end(number, self.now)
+            for part in self._conversations.end(self.now):  # the relay was ended by an error
+                self._give(part)
         except BaseException as error:  # noqa: BLE001 - the relay's `wait` raises it
             self._is_closing = True
             self._has_room.set()
@@ -124,28 +122,20 @@ class Observer:
     def _tell(self, one: _Came | _Piece | Closed) -> None:
         match one:
             case _Piece(said, is_message):
-                for part in self._conversation(said.client).hear(said, is_message=is_message):
-                    self._give(part)
+                self._hear(said, is_message=is_message)
                 self._taken += len(said.data) + _PIECE
                 if not self._has_room.is_set():
                     self._has_room.set()
             case _Came(t, client, facts):
-                self._give(Opened(t, client, facts()))
+                self._hear(Opened(t, client, facts()))
             case Closed():
-                self._end(one.client, one.t)
-                self._give(one)
+                self._hear(one)
 
-    def _conversation(self, client: int) -> Conversation:
-        if client not in self._conversations:
-            self._conversations[client] = Conversation(client, self._choose, self._mask, failed=self._codec_failed)
-        return self._conversations[client]
-
-    def _end(self, client: int, t: float) -> None:
-        conversation = self._conversations.pop(client, None)
-        for part in conversation.end(t) if conversation is not None else ():
+    def _hear(self, event: Event, *, is_message: bool = False) -> None:
+        for part in self._conversations.hear(event, is_message=is_message):
             self._give(part)
 
-    def _give(self, part: Opened | Said | Decoded | Closed) -> None:
+    def _give(self, part: Part) -> None:
         if not isinstance(part, Decoded):
             for record in self._records:
                 record(part)
