@@ -38,8 +38,8 @@ MEANINGS = {
     ExitCode.STATE: "not possible with this type, mode or state of the pipe",
     ExitCode.PARTIAL: "partial result",
     ExitCode.UNSUPPORTED: "not supported on this system",
-    ExitCode.FAILED_CHECK: "a check failed (`selftest`, `bench --fail-above`, `serve --strict`, `serve --expect-all`), a "
-    "finding is serious (`audit`), or a conversation is not the recorded one (`replay`)",
+    ExitCode.FAILED_CHECK: "a check failed (`selftest`, `bench --fail-above`, `serve --strict`, `serve --expect-all`), "
+    "a finding is serious (`audit`), or a conversation is not the recorded one (`replay`)",
     ExitCode.INTERRUPTED: "interrupted by Ctrl+C or Ctrl+Break",
 }
 
