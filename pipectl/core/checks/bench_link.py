@@ -100,10 +100,16 @@ class Link:
             return
         rule = self._manner.until
         self._until = None if rule is None else rule.for_reply_to(self._manner.request).begin()
-        if self._received or not self._begin_read():
+        if self._received:
             self._fail_by(_unread(self._connection))
-        elif self._reading.is_pending:
+            return
+        status = self._begin_read()
+        if status == STATUS_PENDING:
             self._begin_write()
+        elif status in BEGUN:
+            self._fail_by(_unread(self._connection))
+        else:
+            self._fail(status, winapi.NtReadFile)
 
     def close(self) -> None:
         """Close the connection; a pending operation keeps its memory until it has ended."""
@@ -115,14 +121,17 @@ class Link:
                     operation.ended = _nothing  # breaks a cycle, of which each new connection would leave one
             self._connection.close()
 
-    def _begin_read(self) -> bool:
-        """Begin to read; return False if the read has ended already, for which a packet comes all the same."""
+    def _begin_read(self) -> int:
+        """Begin to read, and return the status; if it is one of BEGUN, a packet comes, even if the read has ended."""
         status = self._read_call()
         if status in BEGUN:
             self._reading.begun(self._buffer)
-            return status == STATUS_PENDING
-        self._fail(status, winapi.NtReadFile)
-        return True
+        return status
+
+    def _read_on(self) -> None:
+        status = self._begin_read()
+        if status not in BEGUN:
+            self._read_failed(status)
 
     def _begin_write(self) -> None:
         status = self._write_call()
@@ -167,7 +176,7 @@ class Link:
             self._fail_by(self._too_long(size))
             return
         self._keep_buffer(max(size, 1), transacts=self._transact_call is not None)
-        self._begin_read()
+        self._read_on()
 
     def _look_for_end(self, until: "Framing", count: int) -> None:
         received = self._received
@@ -187,7 +196,7 @@ class Link:
             self._fail_by(self._too_long(needed))
         else:
             self._searched = len(received)
-            self._begin_read()
+            self._read_on()
 
     def _reply_ends(self, end: int) -> None:
         self._count = end

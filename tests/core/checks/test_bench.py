@@ -26,7 +26,7 @@ from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.contract import LATER
-from pipectl.core.pipe.framing import Count, parse
+from pipectl.core.pipe.framing import Count, Eof, parse
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32.handle import Handle
 from tests.pipes import reporting
@@ -139,15 +139,23 @@ def test_each_exchange_can_have_a_connection_of_its_own(pipe_name: str) -> None:
     assert (bench.score.succeeded_count, bench.score.failed_count) == (20, 0)
 
 
-def test_a_reply_can_end_where_the_server_closes(pipe_name: str) -> None:
+class SlowEof(Eof):
+    """A rule whose next read begins when the server has closed."""
+
+    def split(self, received: bytearray, searched: int = 0) -> None:  # noqa: ARG002
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("rule", [Eof(), SlowEof()], ids=["at once", "late"])
+def test_a_reply_can_end_where_the_server_closes(pipe_name: str, rule: Eof) -> None:
     def reply(client: Client, data: bytes) -> bytes:
         client.send(data)
         client.close()
         return b""
 
     with serving(pipe_name, reply, is_message=False):
-        bench = run(Target(pipe_name, SMALL, parse("eof"), new_connection=True), a_number(5))
-    assert (bench.score.succeeded_count, bench.score.bytes_received, kinds(bench)) == (5, 320, {})
+        bench = run(Target(pipe_name, SMALL, rule, new_connection=True), a_number(50))
+    assert (bench.score.succeeded_count, bench.score.bytes_received, kinds(bench)) == (50, 3200, {})
 
 
 def test_a_pipe_of_one_instance_takes_one_connection_after_the_other(pipe_name: str) -> None:
