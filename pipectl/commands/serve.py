@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from pipectl.core.pipe.client import Client
     from pipectl.core.pipe.config import StopAfter
-    from pipectl.core.pipe.contract import Answer
+    from pipectl.core.pipe.contract import Answer, Later
     from pipectl.core.pipe.frames import Framing
     from pipectl.core.pipe.server import PipeServer
     from pipectl.core.security.descriptors import PipeSecurity
     from pipectl.core.traffic.faults import Faults
     from pipectl.core.traffic.programs import ProgramAnswers
-    from pipectl.options.replies import Reply
+    from pipectl.options.replies import Reply, Send
     from pipectl.output.serverlog import ServerLog
 
 _ANSWERS = "What is answered"
@@ -186,10 +186,12 @@ def command(
         access=security.in_words,
         clients=log != "none",
         messages=log == "all",
-        greeting=_greeting(output, answers, is_outbound=is_outbound),
+        greeting=_greeting(answers, is_outbound=is_outbound),
         hangs_up=is_outbound,
     )
     with ExitStack() as stack:
+        if isinstance(answers.reply, FileReply):
+            stack.enter_context(answers.reply.reading(output.warning))
         answer = _answer(stack, events, output, answers, made.direction)
         server = _server(answers.framing, faults, rules, events)(
             pipe, answer, events=events, config=made.config(security), stop_after=stop_after
@@ -295,12 +297,12 @@ def _rules_server(faults: "Faults", rules: RulesOptions, events: "ServerLog") ->
     return lambda pipe, _answer, **options: make(pipe, **options)
 
 
-def _greeting(output: Output, answers: AnswerOptions, *, is_outbound: bool) -> "Callable[[], bytes] | None":
-    """Return a function that makes the greeting; if nothing can be received, it includes the reply."""
-    greeting, reply = answers.greeting, answers.reply if is_outbound else None
+def _greeting(answers: AnswerOptions, *, is_outbound: bool) -> "Callable[[Client, Send], object] | None":
+    """Return a function that sends the greeting; if nothing can be received, it includes the reply."""
+    greeting, reply = answers.greeting or b"", answers.reply if is_outbound else None
     if reply is not None:
-        return lambda: (greeting or b"") + reply.current(output.warning)
-    return None if greeting is None else lambda: greeting
+        return lambda client, send: reply.deliver(client, lambda data: send(greeting + data))
+    return None if answers.greeting is None else lambda _client, send: send(greeting)
 
 
 def _answer(
@@ -314,7 +316,16 @@ def _answer(
     reply = answers.reply
     if reply is None:
         return lambda _client, data: data
-    return lambda _client, _data: reply.current(output.warning)
+    if isinstance(reply, TextReply):
+        return lambda _client, _data: reply.data
+
+    from pipectl.core.pipe.contract import LATER
+
+    def later(client: "Client", _data: bytes) -> "Later":
+        reply.deliver(client, client.reply)
+        return LATER
+
+    return later
 
 
 def _program(events: "ServerLog", output: Output, answers: AnswerOptions) -> "ProgramAnswers":

@@ -1,6 +1,7 @@
 """The log of a server: clients, their messages, and a summary."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -35,10 +36,13 @@ class ServerLog(EventLog[Running], ServerEvents):
         access: Callable[[], Sequence[str]] = tuple,
         clients: bool = True,
         messages: bool = True,
-        greeting: Callable[[], bytes] | None = None,
+        greeting: Callable[[Client, Callable[[bytes], None]], object] | None = None,
         hangs_up: bool = False,
     ) -> None:
-        """Log clients and messages; send each new client a greeting, and close it if `hangs_up`."""
+        """Log clients and messages; send each new client a greeting, and close it if `hangs_up`.
+
+        `greeting` calls the function that it is given with the greeting, at once or later in another thread.
+        """
         super().__init__(output, announce)
         self._greeting = greeting
         self._hangs_up = hangs_up
@@ -64,10 +68,14 @@ class ServerLog(EventLog[Running], ServerEvents):
         if self._tells_clients:
             self.tell("connected", visitor.number, visitor, visitor.facts)
         if self._greeting is not None:
-            greeting = self._greeting()
-            client.send(greeting)
-            if self._tells_messages:
-                self._tell_payload("greeted", client, greeting)
+            self._greeting(client, partial(self._greet, client))
+        elif self._hangs_up:
+            client.close()
+
+    def _greet(self, client: Client, greeting: bytes) -> None:
+        client.send(greeting)
+        if self._tells_messages:
+            self._tell_payload("greeted", client, greeting)
         if self._hangs_up:
             client.close()
 

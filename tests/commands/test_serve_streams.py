@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipectl.core.constants import Access, Wait
+from pipectl.core.constants import Access, OpenMode, Wait
 from pipectl.core.errors import PipeAccessError, PipeClosedError
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.framing import parse
+from pipectl.core.win32.calls import create_named_pipe
+from tests.pipes import connect_named_pipe, write_file
 from tests.runner import Background, Pipectl, Running
 
 
@@ -104,3 +106,26 @@ def test_a_file_is_read_anew_for_each_client_of_a_one_way_pipe(
 )
 def test_what_does_not_go_together_is_wrong_usage(pipe_name: str, pipectl: Pipectl, options: list[str]) -> None:
     assert pipectl("serve", pipe_name, *options).exit_code == 2
+
+
+def test_a_file_that_blocks_stops_nobody_but_those_who_wait_for_it(
+    pipe_name: str, running: Callable[..., Running]
+) -> None:
+    """The file is a pipe, which comes to its end when the test closes it."""
+
+    file, mode = f"{pipe_name}-file", OpenMode.OUTBOUND | OpenMode.OVERLAPPED
+    with create_named_pipe(file, mode) as first, create_named_pipe(file, mode) as second:
+        program = running("serve", pipe_name, "--reply-file", file, "--json")
+        connect_named_pipe(first, 30)
+        write_file(first, b"old", 5)
+        first.close()
+        with connect(pipe_name, 30, wait=Wait.EXISTS) as waiting:
+            waiting.send(b"x", 5)
+            connect_named_pipe(second, 30)
+            with connect(pipe_name, 5):
+                while b'"client": 2' not in program.wrote():
+                    pass
+            write_file(second, b"new", 5)
+            second.close()
+            assert waiting.receive(10) == b"new"
+        program.kill()
