@@ -47,6 +47,7 @@ COMMANDS = {
 TOPICS = {
     "quoting": Entry("pipectl.topics.quoting", "Quotes, stdin and paths in PowerShell, cmd, Git Bash and WSL."),
     "framing": Entry("pipectl.topics.framing", "Where a message ends in a stream: lines, lengths, HTTP, JSON."),
+    "codecs": Entry("pipectl.topics.codecs", "The codecs of `--codec`: protocols, secrets, and how to write one."),
     "faults": Entry(
         "pipectl.topics.faults", "The faults of `--fault`: late, cut, split, damaged or lost replies, closed pipes."
     ),

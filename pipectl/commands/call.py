@@ -13,8 +13,9 @@ from pipectl.output import Output, View
 
 if TYPE_CHECKING:
     from pipectl.core.pipe.connection import Reply
+    from pipectl.core.pipe.frames import Framing
 
-_NOT_NATIVE = ("wait", "until", "frame", "max_message", "sqos", "expect_pid", "expect_exe", "expect_user")
+_NOT_NATIVE = ("wait", "until", "frame", "codec", "max_message", "sqos", "expect_pid", "expect_exe", "expect_user")
 
 
 @with_examples(
@@ -29,7 +30,7 @@ _NOT_NATIVE = ("wait", "until", "frame", "max_message", "sqos", "expect_pid", "e
     is_flag=True,
     section=CONNECTION,
     help="Use the CallNamedPipe API: message pipes only, replies up to 64 KiB, and the server may impersonate you. "
-    "Excludes `--wait`, `--until`, `--frame`, `--max-message`, `--sqos` and `--expect-*`.",
+    "Excludes `--wait`, `--until`, `--frame`, `--codec`, `--max-message`, `--sqos` and `--expect-*`.",
 )
 @click.pass_obj
 def command(output: Output, /, pipe: str, payload: bytes, view: View, request: RequestOptions, native: bool) -> None:
@@ -42,11 +43,18 @@ def command(output: Output, /, pipe: str, payload: bytes, view: View, request: R
     if native:
         _refuse_what_native_ignores()
     watch = Stopwatch()
-    reply = _call_native(pipe, payload, request) if native else _call(output, pipe, payload, request)
+    decoder = request.codec.decoder(output, view)
+    payload = payload if decoder is None else decoder.request(payload)
+    until = request.until or (decoder.rule if decoder else None)
+    reply = _call_native(pipe, payload, request) if native else _call(output, pipe, payload, request, until)
     seconds = watch.seconds
     # Before the reply, which may not end with a line feed.
     output.detail(f"{len(reply.data)} bytes in {seconds * 1000:.1f} ms, ended by {reply.ended_by}")
-    output.data.payload(reply.data, view, {"pipe": pipe, "ended_by": reply.ended_by, "seconds": seconds})
+    facts = {"pipe": pipe, "ended_by": reply.ended_by, "seconds": seconds}
+    if decoder is None:
+        output.data.payload(reply.data, view, facts)
+    else:
+        decoder.show_reply(payload, reply.data, facts, was_split=until is decoder.rule)
 
 
 def _refuse_what_native_ignores() -> None:
@@ -58,7 +66,7 @@ def _refuse_what_native_ignores() -> None:
             raise click.UsageError(f"`--native` cannot be combined with `{parameter.opts[-1]}`")
 
 
-def _call(output: Output, pipe: str, payload: bytes, request: RequestOptions) -> "Reply":
+def _call(output: Output, pipe: str, payload: bytes, request: RequestOptions, until: "Framing | None") -> "Reply":
     from pipectl.core.pipe.connection import connect
 
     deadline = Deadline(request.open.timeout)
@@ -66,7 +74,7 @@ def _call(output: Output, pipe: str, payload: bytes, request: RequestOptions) ->
         connection = connect(pipe, deadline, max_message=request.max_message, **request.open.opening())
     with connection, output.waiting(f"the reply of {pipe}"):
         output.detail(f"connected to {pipe}, a {'message' if connection.is_message else 'byte'} pipe")
-        return connection.ask(payload, request.until, deadline, is_framed=request.is_framed)
+        return connection.ask(payload, until, deadline, is_framed=request.is_framed)
 
 
 def _call_native(pipe: str, payload: bytes, request: RequestOptions) -> "Reply":

@@ -41,7 +41,9 @@ def command(
         deadline = Deadline(reading.duration) if count is None else opening
         is_stream = reading.until is None and not connection.is_message
         is_raw = is_stream or view.form is Form.RAW or output.mode is Mode.RAW
-        messages = received(connection, reading.until, is_framed=reading.is_framed, count=count, timeout=deadline)
-        shown = Messages(output, pipe, view, lambda data: separator.after(data, is_raw=is_raw))
+        decoder = reading.codec.decoder(output, view, is_reply=False)
+        until = reading.until or (decoder.rule if decoder else None)
+        messages = received(connection, until, is_framed=reading.is_framed, count=count, timeout=deadline)
+        shown = Messages(output, pipe, view, lambda data: separator.after(data, is_raw=is_raw), decoder)
         for data in messages:
             shown.show(data)

@@ -52,12 +52,19 @@ def command(
     timeout = request.open.timeout
     written_requests: Iterable[bytes] = map(written.encode, data) if data else map(written.convert, stdin.lines())
     requests = map(request.checked, written_requests)
+    decoder = request.codec.decoder(output, view)
+    until = request.until or (decoder.rule if decoder else None)
+    if decoder is not None:
+        requests = map(decoder.request, requests)
     with output.waiting(f"a free instance of {pipe}"):
         connection = connect(pipe, Deadline(timeout), max_message=request.max_message, **request.open.opening())
     with connection:
-        replies = exchanges(connection, requests, request.until, timeout, is_framed=request.is_framed)
+        replies = exchanges(connection, requests, until, timeout, is_framed=request.is_framed)
         for number, sent, reply, seconds in replies:
             facts = {"pipe": pipe, "exchange": number, "sent": len(sent), "ended_by": reply.ended_by}
             output.detail(f"{number}: {len(sent)} bytes sent, {len(reply.data)} received in {seconds * 1000:.1f} ms")
+            if decoder is not None:
+                decoder.show_reply(sent, reply.data, {**facts, "seconds": seconds}, was_split=until is decoder.rule)
+                continue
             end = separator.after(reply.data, is_raw=is_raw)
             output.data.payload(reply.data, view, {**facts, "seconds": seconds}, end=end)

@@ -8,11 +8,14 @@ import click
 from pipectl.core.constants import MAX_MESSAGE, Sqos, Wait, size_text
 
 from . import CONNECTION, REPLY, Option
-from .types import DURATION, FRAMING, PIPE, SIZE, Word
+from .types import DURATION, FRAMING, PIPE, SIZE, CodecName, Word
 
 if TYPE_CHECKING:
     from pipectl.core.inventory.peers import Expected
     from pipectl.core.pipe.frames import Framing
+    from pipectl.output import Output, View
+
+    from .codecs import Decoder
 
 
 def pipe_argument(function: Any) -> Any:
@@ -139,6 +142,50 @@ class StreamOpenOptions(OpenOptions):
         )
 
 
+class CodecOptions(NamedTuple):
+    """Which codec decodes what is received, and whether its secrets are shown."""
+
+    name: str | None
+    shows_secrets: bool
+
+    @classmethod
+    def parameters(cls) -> list[click.Parameter]:
+        """Return `--codec` and `--secrets`."""
+        return [
+            Option(
+                ["--codec"],
+                type=CodecName(),
+                metavar="NAME",
+                section=REPLY,
+                help="Decode what is received, and make frames of what is sent: docker, ssh-agent, json-lines ... or "
+                "FILE.py:CLASS; `pipectl help codecs` lists all.",
+            ),
+            Option(
+                ["--secrets"],
+                is_flag=True,
+                section=REPLY,
+                help="Do not mask what the codec knows to be secret: passwords, tokens, keys.",
+            ),
+        ]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> "CodecOptions":
+        """Return them; raises UsageError for a codec beside a rule that also makes frames, and for one that is none."""
+        if params["codec"] and params["frame"] is not None:
+            raise click.UsageError("`--codec` cannot be combined with `--frame`: the codec makes the frames")
+        if params["secrets"] and not params["codec"]:
+            raise click.UsageError("`--secrets` needs `--codec`")
+        return cls(params["codec"], params["secrets"])
+
+    def decoder(self, output: "Output", view: "View", *, is_reply: bool = True) -> "Decoder | None":
+        """Return what decodes one connection; None without a codec."""
+        if self.name is None:
+            return None
+        from .codecs import Decoder
+
+        return Decoder(output, view, self.name, shows_secrets=self.shows_secrets, is_reply=is_reply)
+
+
 class ReadOptions(NamedTuple):
     """How a command opens a pipe, which pieces it reads, and for how long."""
 
@@ -149,6 +196,7 @@ class ReadOptions(NamedTuple):
     is_framed: bool
     # Seconds; None for no limit.
     duration: float | None
+    codec: "CodecOptions"
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
@@ -168,6 +216,7 @@ class ReadOptions(NamedTuple):
                 "arrives]",
                 "Like `--until`, but print the frames without lengths and delimiters.",
             ),
+            *CodecOptions.parameters(),
             *StreamOpenOptions.parameters(),
         ]
 
@@ -176,7 +225,8 @@ class ReadOptions(NamedTuple):
         """Return the values; raises UsageError for two rules at once."""
         rule, is_framed = rule_of(params)
         opening = StreamOpenOptions.from_params(params)
-        return cls(opening, params["max_message"], rule, is_framed, params["duration"])
+        codec = CodecOptions.from_params(params)
+        return cls(opening, params["max_message"], rule, is_framed, params["duration"], codec)
 
 
 def _expected(**expected: Any) -> "Expected | None":
@@ -196,6 +246,7 @@ class RequestOptions(NamedTuple):
     until: "Framing | None"
     # Whether that rule frames requests too.
     is_framed: bool
+    codec: "CodecOptions"
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
@@ -208,6 +259,7 @@ class RequestOptions(NamedTuple):
                 "message ends `eof`.  [default: idle:0.2 on a byte pipe, one message on a message pipe]",
                 "Send the request as a frame of this rule, and print the body of the frame that is the reply.",
             ),
+            *CodecOptions.parameters(),
             *OpenOptions.parameters(),
         ]
 
@@ -215,7 +267,8 @@ class RequestOptions(NamedTuple):
     def from_params(cls, params: Mapping[str, Any]) -> "RequestOptions":
         """Return how to open the pipe, and where a reply ends; raises UsageError for two rules at once."""
         rule, is_framed = rule_of(params)
-        return cls(OpenOptions.from_params(params), params["max_message"], rule, is_framed)
+        codec = CodecOptions.from_params(params)
+        return cls(OpenOptions.from_params(params), params["max_message"], rule, is_framed, codec)
 
     def checked(self, data: bytes) -> bytes:
         """Return the request unchanged; raises UsageError if the rule has no frame for it."""

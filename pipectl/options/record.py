@@ -13,7 +13,7 @@ from pipectl.output import Stream
 
 from . import Option, UsageError, stdin
 from .payload import file_content
-from .types import FILE
+from .types import FILE, CodecName
 
 if TYPE_CHECKING:
     from pipectl.core.codecs.base import Codec
@@ -25,23 +25,6 @@ if TYPE_CHECKING:
 _DECODED = "What is decoded and masked"
 _RECORDED = "Recording"
 AUTO, NONE = "auto", "none"
-
-
-class CodecName(click.ParamType[str]):
-    """The name of a codec, `auto` or `none`."""
-
-    name = "codec"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from pipectl.core.codecs import codec_class
-        from pipectl.core.errors import CodecError
-
-        try:
-            if value not in (AUTO, NONE):
-                codec_class(value)
-        except CodecError as error:
-            self.fail(str(error), param, ctx)
-        return value
 
 
 class DecodeOptions(NamedTuple):
@@ -56,13 +39,13 @@ class DecodeOptions(NamedTuple):
         return [
             Option(
                 ["--codec"],
-                type=CodecName(),
+                type=CodecName(AUTO, NONE),
                 default=AUTO,
                 show_default=True,
                 metavar="NAME",
                 section=_DECODED,
-                help="The protocol: auto takes it from the pipe's name, or else from the first bytes; none shows "
-                "data as it is read.",
+                help="The protocol, or FILE.py:CLASS: auto takes it from the pipe name or from the first bytes; "
+                "none shows data as it is read.",
             ),
             Option(
                 ["--secrets"],
@@ -92,7 +75,8 @@ class DecodeOptions(NamedTuple):
 
     def chooser(self, pipe: str, recorded: str = AUTO) -> "Choose":
         """Return what chooses the codec of a conversation on a pipe; `recorded` is the one of its recording."""
-        from pipectl.core.codecs import CODECS, codec_class, guess
+        from pipectl.core.codecs import CODECS, guess
+        from pipectl.core.codecs.plugins import find
         from pipectl.core.recording.conversation import Pieces
 
         name = self.codec
@@ -102,7 +86,7 @@ class DecodeOptions(NamedTuple):
             return lambda _side, _first: Pieces()
         if name == AUTO:
             return lambda side, first: guess(pipe, side, first)()
-        found = codec_class(name)
+        found = find(name)
         return lambda _side, _first: found()
 
     def codec_of(self, pipe: str, recorded: str = AUTO, first: "Said | None" = None) -> "type[Codec]":

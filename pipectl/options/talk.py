@@ -15,7 +15,7 @@ from pipectl.core.errors import PipeStateError
 from pipectl.output import Form, Mode, Output, Stream, View
 
 from . import CONNECTION, SENT, Option, stdin
-from .client import OpenOptions, framed, max_reply
+from .client import CodecOptions, OpenOptions, framed, max_reply
 from .payload import PayloadFormat, Separator, file_content
 from .types import DURATION, FRAMING, TIMES, Word
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pipectl.core.pipe.frames import Framing
     from pipectl.core.traffic.streams import Reconnects
     from pipectl.output.conversation import Dialog
+
+    from .codecs import Decoder
 
 _END = "When to exit"
 
@@ -67,6 +69,7 @@ class TalkOptions(NamedTuple):
     raw_keys: bool
     # How often to connect again: 0 or more, perhaps infinite.
     reconnect: float
+    codec: CodecOptions
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
@@ -127,6 +130,7 @@ class TalkOptions(NamedTuple):
                 help="After the end of stdin, if the pipe has no mark for it, exit after this time without data (none "
                 "= wait until the server closes the pipe).",
             ),
+            *CodecOptions.parameters(),
             max_reply(),
             *TalkOpenOptions.parameters(),
             Option(
@@ -147,8 +151,13 @@ class TalkOptions(NamedTuple):
             raise click.UsageError("`--stdin-as frames` needs a rule: `--frame RULE`")
         if rule is not None and rule.idle is not None:
             raise click.UsageError(f"`--frame {rule}`: silence cannot mark the end of sent data: use another rule")
-        if params["raw_keys"] and (rule is not None or send_as not in (SendAs.AUTO, SendAs.RAW)):
-            raise click.UsageError("`--raw-keys` sends keys as they are: omit `--frame` and `--stdin-as`")
+        codec = CodecOptions.from_params(params)
+        if codec.name and send_as in (SendAs.RAW, SendAs.FRAMES):
+            raise click.UsageError("`--codec` makes a frame of each line, and so needs `--stdin-as lines`")
+        if codec.name and params["reconnect"]:
+            raise click.UsageError("`--codec` cannot be combined with `--reconnect`: it decodes one connection")
+        if params["raw_keys"] and (rule or codec.name or send_as not in (SendAs.AUTO, SendAs.RAW)):
+            raise click.UsageError("`--raw-keys` sends keys as they are: omit `--codec`, `--frame` and `--stdin-as`")
         return cls(
             TalkOpenOptions.from_params(params),
             params["max_message"],
@@ -160,6 +169,7 @@ class TalkOptions(NamedTuple):
             _first(params),
             params["raw_keys"],
             params["reconnect"] or 0,
+            codec,
         )
 
     def talk(
@@ -168,21 +178,22 @@ class TalkOptions(NamedTuple):
         """Exchange data until the end; raises the errors of `Pump.run`, and UsageError."""
         from pipectl.core.traffic.streams import Pump
 
-        send_as = self._resolved(output, written)
+        decoder = self.codec.decoder(output, view, is_reply=False)
+        framing = decoder.rule if decoder else self.framing
+        send_as = self._resolved(output, written, framing)
         with ExitStack() as stack:
             if self.raw_keys:
                 ends = self._from_keys(stack, output, view, separator, connection, lambda: pump.stop())  # noqa: PLW0108 - made below
             elif _is_dialog(output) and send_as is SendAs.LINES:
-                dialog = _dialog(output, connection, view)
-                ends = _Ends(Typed(dialog, connection, written).messages(self.first), dialog.show, dialog.say)
+                ends = self._from_lines(_dialog(output, connection, view), connection, written, decoder)
             else:
                 source = chain(self.first, self._messages(send_as, connection, written))
-                ends = _Ends(source, self._sink(send_as, output, view, separator, connection), output.note)
+                ends = _Ends(source, self._sink(send_as, output, view, separator, connection, decoder), output.note)
             pump = Pump(
                 connection,
                 ends.source,
                 ends.sink,
-                framing=None if send_as is SendAs.FRAMES else self.framing,
+                framing=None if send_as is SendAs.FRAMES else framing,
                 half_close=self.half_close,
                 end=self.end,
                 linger=self.linger,
@@ -190,6 +201,14 @@ class TalkOptions(NamedTuple):
                 again=_reconnects(self, output, connection, ends.say) if self.reconnect else None,
             )
             pump.run()
+
+    def _from_lines(
+        self, dialog: "Dialog", connection: "Connection", written: PayloadFormat, decoder: "Decoder | None"
+    ) -> "_Ends":
+        source = Typed(dialog, connection, written).messages(self.first)
+        if decoder is None:
+            return _Ends(source, dialog.show, dialog.say)
+        return _Ends(source, lambda data: dialog.show(data, decoder.taken_as_text()), dialog.say)
 
     def _from_keys(
         self,
@@ -211,13 +230,13 @@ class TalkOptions(NamedTuple):
         output.note(f"{_connected(connection)}; Ctrl+] exits")
         return _Ends(chain(self.first, source), sink, output.note)
 
-    def _resolved(self, output: Output, written: PayloadFormat) -> SendAs:
+    def _resolved(self, output: Output, written: PayloadFormat, framing: "Framing | None") -> SendAs:
         """Return what of stdin is one message; raises UsageError for options that do not go with it."""
         if self.raw_keys and not _is_dialog(output):
             raise click.UsageError("`--raw-keys` needs a terminal: omit redirections, `--format` and `--output`")
         send_as = SendAs.RAW if self.raw_keys else self.send_as
         if send_as is SendAs.AUTO:
-            send_as = SendAs.LINES if _is_dialog(output) or self.framing else SendAs.RAW
+            send_as = SendAs.LINES if _is_dialog(output) or framing else SendAs.RAW
         if send_as is not SendAs.LINES and not self.first and written != PayloadFormat.plain(written.encoding):
             raise click.UsageError("`--hex` and similar options apply to lines: add `--stdin-as lines`")
         return send_as
@@ -235,18 +254,31 @@ class TalkOptions(NamedTuple):
         return _bodies(self.framing, self.max_message)
 
     def _sink(
-        self, send_as: SendAs, output: Output, view: View, separator: Separator, connection: "Connection"
+        self,
+        send_as: SendAs,
+        output: Output,
+        view: View,
+        separator: Separator,
+        connection: "Connection",
+        decoder: "Decoder | None" = None,
     ) -> Callable[[bytes], object]:
         stream = output.stream
         if send_as is SendAs.FRAMES and self.framing is not None:
             wrap = self.framing.wrap
             return lambda data: stream.write(wrap(data))
         is_raw = view.form is Form.RAW or output.mode is Mode.RAW or (send_as is SendAs.RAW and view.form is Form.AUTO)
-        if is_raw and output.mode in (None, Mode.RAW) and separator.text is None and not stream.is_terminal:
+        if (
+            decoder is None
+            and is_raw
+            and output.mode in (None, Mode.RAW)
+            and separator.text is None
+            and not stream.is_terminal
+        ):
             return stream.write
         from pipectl.output.conversation import Messages
 
-        messages = Messages(output, connection.pipe or "", view, lambda data: separator.after(data, is_raw=is_raw))
+        pipe = connection.pipe or ""
+        messages = Messages(output, pipe, view, lambda data: separator.after(data, is_raw=is_raw), decoder)
         has_ends = self.half_close is not HalfClose.NONE and not output.is_json
         return lambda data: messages.show(data) if data or not has_ends else None
 

@@ -131,6 +131,39 @@ class FramingRule(click.ParamType["Framing"]):
             self.fail(str(error), param, ctx)
 
 
+class CodecName(click.ParamType[str]):
+    """The name of a codec, or a file and a class; `words` are allowed as well."""
+
+    name = "codec"
+
+    def __init__(self, *words: str) -> None:
+        self._words = words
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from pipectl.core.codecs.plugins import find
+        from pipectl.core.errors import CodecError
+
+        try:
+            if value not in self._words:
+                find(value)
+        except CodecError as error:
+            raise click.BadParameter(str(error), ctx, param) from error  # whose cause `--debug` shows
+        return value
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> "list[CompletionItem]":
+        """Complete the names of the built-in codecs."""
+        from click.shell_completion import CompletionItem
+
+        from pipectl.core.codecs import CODECS
+
+        return [CompletionItem(name, help=entry.title) for name, entry in CODECS.items() if name.startswith(incomplete)]
+
+
 class TokenOf(click.ParamType["tuple[str, Token]"]):
     """Whose access is asked about; the value is what was written, and the token."""
 

@@ -1,8 +1,9 @@
 """Shows what a pipe sends, as it arrives: piece by piece for programs, or apart from what the user types."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from threading import Event, Lock
+from typing import Any, Protocol
 
 from . import Output, View
 from .text import for_person
@@ -12,14 +13,30 @@ _PROMPT = "> "
 _MOMENT = 0.3
 
 
+class Decoding(Protocol):
+    """What shows the frames that it has found in what was received."""
+
+    def show_pieces(self, facts: Mapping[str, Any]) -> None:
+        """Show them."""
+
+
 class Messages:
     """Writes what a pipe sends, each piece with its number and time; `end` returns the text after it."""
 
-    def __init__(self, output: Output, pipe: str, view: View, end: Callable[[bytes], bytes]) -> None:
+    def __init__(
+        self,
+        output: Output,
+        pipe: str,
+        view: View,
+        end: Callable[[bytes], bytes],
+        decoder: Decoding | None = None,
+    ) -> None:
+        """`decoder` shows the pieces instead, which are frames."""
         self._output = output
         self._pipe = pipe
         self._view = view
         self._end = end
+        self._decoder = decoder
         self._count = 0
 
     def show(self, data: bytes) -> None:
@@ -27,6 +44,9 @@ class Messages:
         self._count += 1
         time = datetime.now().astimezone().isoformat(timespec="milliseconds")
         facts = {"pipe": self._pipe, "message": self._count, "time": time}
+        if self._decoder is not None:
+            self._decoder.show_pieces(facts)
+            return
         self._output.data.payload(data, self._view, facts, field="data", end=self._end(data))
 
 
@@ -44,11 +64,11 @@ class Dialog:
         # The last received message.
         self.last = b""
 
-    def show(self, data: bytes) -> None:
-        """Show received data above the prompt; text that is being typed stays on the line above."""
+    def show(self, data: bytes, text: str | None = None) -> None:
+        """Show received data, or a text in its place, above the prompt; what is being typed stays on the line above."""
         with self._lock:
             self.last = data
-            lines = for_person(data, *self._view).split("\n")
+            lines = (for_person(data, *self._view) if text is None else text).split("\n")
             if len(lines) > 1 and not lines[-1]:
                 del lines[-1]
             self._write("".join(f"< {line}\n" for line in lines))

@@ -81,7 +81,9 @@ class SshAgent(StreamCodec):
         return (slice(at if at <= len(data) else 5, len(data)),)
 
     def wrap(self, fields: Mapping[str, Any], body: bytes) -> bytes:
-        """Return a message; with the field `type` alone the body may be empty."""
+        """Return a message; a type without contents may be the field `type`, or a body such as REQUEST_IDENTITIES."""
+        if not fields and (code := _CODES.get(body.decode(errors="replace"))):
+            body = bytes([code])
         if not body:
             if fields.get("type") not in _CODES:
                 raise CodecError(f"no type {fields.get('type')!r} of message: use one of {', '.join(_CODES)}")

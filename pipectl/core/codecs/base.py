@@ -108,6 +108,15 @@ class Codec:
         raise CodecError(f"the codec {self.name} cannot make frames")
 
     @classmethod
+    def makes_frames(cls) -> bool:
+        """Return whether the codec can make frames at all."""
+        return cls.wrap is not Codec.wrap
+
+    def ends_reply(self, frame: Frame) -> bool:
+        """Return whether a reply ends with this frame of the server."""
+        return frame.kind in (FrameKind.REPLY, FrameKind.ERROR)
+
+    @classmethod
     def guess(cls, side: Side, first: bytes) -> int:
         """Return how likely it is that a side with these first bytes, at most 64 of them, speaks this; 0 to 100."""
         del side, first

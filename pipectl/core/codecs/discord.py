@@ -48,8 +48,9 @@ class Discord(StreamCodec):
         return tuple(slice(*match.span(1)) for match in _SECRET.finditer(data, _HEADER))
 
     def wrap(self, fields: Mapping[str, Any], body: bytes) -> bytes:
-        """Return a message; the field `op` is its operation: `frame` if there is none."""
-        operation = fields.get("op", "frame")
+        """Return a message; the field `op` is its operation: if there is none, `handshake` for a body like one's."""
+        is_handshake = b'"client_id"' in body and b'"cmd"' not in body
+        operation = fields.get("op", "handshake" if is_handshake else "frame")
         if operation not in _OPERATIONS:
             raise CodecError(f"no operation {operation!r}: use one of {', '.join(_OPERATIONS)}")
 

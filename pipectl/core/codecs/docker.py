@@ -72,7 +72,8 @@ class Docker(Http):
 
     def describe(self, frame: Frame) -> Frame:
         """Add the message of an error."""
-        if frame.kind is not FrameKind.ERROR or len(frame.body) > _LONGEST_ERROR or frame.secrets:
+        has_secret = any(one.start >= len(frame.data) - len(frame.body) for one in frame.secrets)
+        if frame.kind is not FrameKind.ERROR or len(frame.body) > _LONGEST_ERROR or has_secret:
             return frame
         try:
             message = json.loads(frame.body)["message"]

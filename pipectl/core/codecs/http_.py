@@ -155,7 +155,7 @@ class Http(StreamCodec):
         is_head = asked.method == b"HEAD"
         is_sized = head.is_chunked or head.length is not None
         has_body = not (is_switch or is_head or status in (204, 304))
-        if not (is_sized or is_switch or status in (204, 304)):
+        if is_head or not (is_sized or is_switch or status in (204, 304)):
             fields["ends"] = "head" if is_head else "close"
         self._answered += 1
         if self._open:
@@ -254,6 +254,8 @@ class Http(StreamCodec):
         """
         if not fields:
             fields, body = _written(body)
+        if fields.get("ends") == "head":
+            raise CodecError("the response to HEAD cannot be read without its request")
         data = b"%b\r\n\r\n%b" % (self._head(fields, body), _in_chunks(body) if _is_chunked(fields) else body)
         again = type(self)()
         frames = [*again.feed(Side.CLIENT if "method" in fields else Side.SERVER, data)]
@@ -285,6 +287,12 @@ class Http(StreamCodec):
         if unknown := fields.keys() - {"method", "path", "query", "status", "reason", "headers", "ends", "version"}:
             raise CodecError(f"a message of HTTP has no field {min(unknown)!r}")
         return b"\r\n".join([_line(first), *_lines(headers)])
+
+    def ends_reply(self, frame: Frame) -> bool:
+        """Return whether a response ends here: one in chunks with the last of them, one without a length at the end."""
+        if frame.kind is FrameKind.EVENT:
+            return frame.fields.get("chunk") == 0
+        return super().ends_reply(frame) and not (frame.fields.get("ends") == "close" or _has_chunks(frame))
 
     @classmethod
     def guess(cls, side: Side, first: bytes) -> int:
@@ -364,6 +372,11 @@ def _lines(headers: Mapping[str, Any]) -> Iterator[bytes]:
     for name, values in headers.items():
         for value in values if isinstance(values, list) else [values]:
             yield _line(f"{'-'.join(word.capitalize() for word in name.split('-'))}: {value}")
+
+
+def _has_chunks(frame: Frame) -> bool:
+    """Return whether the chunks of a response follow it, which those of a response to HEAD do not."""
+    return _is_chunked(frame.fields) and frame.fields.get("ends") != "head"
 
 
 def _is_chunked(fields: Mapping[str, Any]) -> bool:

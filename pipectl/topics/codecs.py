@@ -1,0 +1,173 @@
+"""`pipectl help codecs`. Written by scripts/gen_docs.py: change docs/codecs.md instead."""
+
+TEXT = r"""CODECS: WHAT THE BYTES ON A PIPE MEAN
+
+A codec knows a protocol. It finds where each message ends, says in one line
+what it is, and knows which parts are secret.
+
+    > pipectl call docker_engine --codec docker "GET /_ping"
+    > pipectl call openssh-ssh-agent --codec ssh-agent REQUEST_IDENTITIES
+    > pipectl transact mpvsocket --codec json-lines "{\"command\": [\"get_version\"], \"request_id\": 1}" --json
+    > pipectl read svc --codec C:\codecs\meter.py:Meter
+
+- `call` and `transact` send DATA as a message of the protocol, and show the
+  reply decoded. The reply ends where the codec says: events before it are
+  shown too, and a reply in chunks is read to its end. `--until` sets another
+  end.
+- `read` shows each message as it arrives. `connect` also sends each line of
+  stdin as a message.
+- `tap` and `decode` show both sides. Their default, `auto`, takes the codec
+  from the name of the pipe, or else from the first bytes.
+- `--json` adds `decoded`: the kind, the summary and the fields of each
+  message. `--as raw` prints the bodies alone.
+- `--codec` makes the frames, and so excludes `--frame`.
+
+`text`
+    protocol: text in UTF-8
+    pipes: any
+    DATA of `call`: sent unchanged
+`hex`
+    protocol: any bytes
+    pipes: any
+    DATA of `call`: sent unchanged
+`lines`
+    protocol: lines, each a request or a reply
+    pipes: any
+    DATA of `call`: a line
+`json-lines`
+    protocol: JSON, one value on each line
+    pipes: `mpv*`, `*qmp*`, `watchman*`
+    DATA of `call`: JSON
+`json`
+    protocol: JSON values one after another
+    pipes: `*geth.ipc`, KeePassXC
+    DATA of `call`: JSON
+`u32json`
+    protocol: JSON after a length of 4 bytes, little-endian
+    pipes: native messaging
+    DATA of `call`: JSON
+`jsonrpc`
+    protocol: JSON-RPC after Content-Length headers
+    pipes: any
+    DATA of `call`: JSON
+`lsp`
+    protocol: the same, with documents and error names of the Language Server
+      Protocol
+    pipes: `lsp-*`
+    DATA of `call`: JSON
+`http`
+    protocol: HTTP/1.0 and HTTP/1.1
+    pipes: Tailscale
+    DATA of `call`: `GET /path`, or headers and a body below it
+`docker`
+    protocol: the same, with stdout and stderr of attach and exec
+    pipes: `docker_engine*`, `podman-machine-*`, Docker Desktop
+    DATA of `call`: as `http`
+`ssh-agent`
+    protocol: OpenSSH agent
+    pipes: `openssh-ssh-agent`, `pageant.*`
+    DATA of `call`: a type such as `REQUEST_IDENTITIES`, or the message without
+      its length (`--hex 0b`)
+`discord`
+    protocol: Discord IPC
+    pipes: `discord-ipc-*`
+    DATA of `call`: JSON; with `client_id`, it is a handshake
+
+DATA that is a whole message of the protocol already is sent unchanged.
+
+What is shown
+
+Each message has a kind: `request`, `reply`, `event` (nobody asked for it),
+`error` (a reply), `raw` (bytes of which the codec knows nothing) or `bad`
+(bytes that break the protocol, with the reason). After a bad message, `lines`,
+`json-lines`, `jsonrpc`, `u32json`, `ssh-agent` and `discord` go on with the
+next one if they can find it. Otherwise the rest of that side is raw.
+
+- JSON that programs interpret differently is bad: a key that occurs twice,
+  `NaN`, a number beyond all floats, half of a surrogate pair, more than 200
+  levels.
+- `http` refuses heads that programs interpret differently: Content-Lengths
+  that differ, a length beside chunks, bare line feeds, folded headers, more
+  than 64 KiB. A response in chunks is a reply and an event for each chunk.
+  After `101` or `CONNECT` both sides are raw; `docker` reads the parts of
+  stdout and stderr if there is no terminal.
+- A message has at most 16 MiB. The body of a longer HTTP message is raw; for
+  other protocols the rest of that side is.
+
+Secrets
+
+Secrets are masked with asterisks of the same length, on the screen, in
+`--json` and in recordings. `--secrets` shows them.
+
+`http`, `docker`
+    secret: the headers Authorization, Proxy-Authorization, Cookie, Set-Cookie,
+      X-Registry-Auth, X-Registry-Config, X-Api-Key, X-Auth-Token and the like
+`docker`
+    secret: also members of JSON bodies: password, auth, identitytoken,
+      registrytoken, token, joinToken, unlockKey, secret
+`ssh-agent`
+    secret: private keys, passphrases, PINs and signatures
+`discord`
+    secret: access and refresh tokens, and the code of AUTHORIZE
+
+The other codecs know no secrets: `tap --redact REGEX` masks what you name.
+
+Write a codec
+
+`--codec FILE.py:CLASS` loads a class from a file. The file is code and runs
+with your rights: pipectl loads it only if the command line names it, never
+because a recording does. A subclass of `StreamCodec` reads one message from a
+stream that may arrive in any pieces:
+
+    from pipectl.core.codecs.base import Frame
+    from pipectl.core.codecs.streamed import StreamCodec, bad, kind_of
+
+    OPERATIONS = {1: "status", 2: "set", 129: "status is", 130: "was set"}
+
+
+    class Meter(StreamCodec):
+        # Two bytes of length, an operation, the number of the request, and a value.
+        name = "meter"
+        title = "electricity meters"
+        framing = "u16be"
+
+        def read(self, side, stream):
+            yield from stream.size(2)  # waits for so many bytes
+            size = 2 + int.from_bytes(stream.received[:2], "big")
+            yield from stream.size(size, header=2)
+            data = stream.take(size)
+            if size < 4:
+                yield bad(side, data, "a message without a number")
+                return
+            operation, number = OPERATIONS.get(data[2], f"operation {data[2]}"), data[3]
+            summary = f"{operation} {data[4:].hex()}".rstrip()
+            fields = {"operation": operation, "number": number}
+            secrets = [slice(4, size)] if data[2] == 2 and size > 4 else []
+            yield Frame(side, data, data[2:], kind_of(side), summary, fields, str(number), tuple(secrets))
+
+        def wrap(self, fields, body):
+            return len(body).to_bytes(2, "big") + body
+
+`ident` (here `str(number)`) pairs a reply with its request; without it, they
+are paired in order. `secrets` are slices of `data`. Test a codec with messages
+that it understands; the check adds damaged ones, in all pieces:
+
+    from pipectl.testing import check_codec
+
+    check_codec(Meter, [bytes.fromhex("0002 0107"), bytes.fromhex("0004 8107 2a00")])
+
+It raises AssertionError, with a way to reproduce it, if the codec raises,
+loses bytes, depends on how the input was cut, keeps too much, is slower than
+linear, or does not read what it wraps.
+
+A package can install codecs by name for the Python package of pipectl; the exe
+has `FILE.py:CLASS` alone, and only the modules of Python that pipectl itself
+uses:
+
+    [project.entry-points."pipectl.codecs"]
+    meter = "meter:Meter"
+
+If a codec of your own raises, loses bytes, or yields what cannot be shown, the
+rest of that connection is raw, with one warning. Nothing protects against a
+codec that does not return.
+"""
