@@ -1,6 +1,7 @@
 """`RulesServer`: a PipeServer whose answers come from a rules file."""
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -56,6 +57,13 @@ class _Decoder:
             yield frame
             if frame.kind is FrameKind.BAD:
                 return
+
+    def answered(self, data: bytes) -> Iterator[Frame]:
+        """Take a reply, as it would be without faults; yield frames of the client that it makes complete.
+
+        A codec may need both sides: what a client sends after an upgrade depends on the reply.
+        """
+        return (frame for frame in self._codec.feed(Side.SERVER, data) if frame.side is Side.CLIENT)
 
     def close(self) -> None:
         """Raise FrameError if the client has left within a frame."""
@@ -157,7 +165,15 @@ class RulesServer(PlanServer):
         self._tell_choice(client, choice, self._mask.frame(frame))
         if choice.closes:
             self.close_client(client)
+        self._follow(client, choice.outgoing)
         return choice.outgoing
+
+    def _follow(self, client: Client, outgoing: Sequence[Outgoing]) -> None:
+        """Let the codec of a client know its reply."""
+        splitter, waiting = self._streams.get(client, (None, deque()))
+        if isinstance(splitter, _Decoder):
+            for one in outgoing:
+                waiting.extend(splitter.answered(one.data or b""))
 
     def _without_codec(self, data: bytes) -> Frame:
         return Frame(Side.CLIENT, data, data.partition(b"\r\n\r\n")[2] if self._is_http else data)

@@ -1,7 +1,7 @@
 """A server that answers by rules, as raw clients see it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event
 from typing import Any
 
@@ -152,6 +152,55 @@ def test_http_requests_get_responses(pipe_name: str, is_message: bool) -> None:
             client.send(piece, 5)
         response = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
         assert received(client, 2 * len(response) + 2) == response + b"1" + response + b"2"
+
+
+_UPGRADE = """
+codec = "docker"
+[[rule]]
+when = { http = { path = ".*/attach" } }
+reply = { http = { status = 101, headers = { Connection = "Upgrade", Upgrade = "tcp" } } }
+[[rule]]
+when = { http = {} }
+reply = { http = { body = "${body}" } }
+[[rule]]
+reply = { echo = true }
+"""
+
+
+def test_what_follows_an_upgrade_is_a_message_as_it_comes(pipe_name: str) -> None:
+    with serving(pipe_name, _UPGRADE, is_message=True), connect(pipe_name, 10) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 5)
+        assert client.receive(5) == b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+        client.send(b"POST /attach HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly", 5)
+        switched = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+        assert [client.receive(5), client.receive(5)] == [switched, b"early"]
+        client.send(b"GET / HTTP/1.1\r\n\r\n"[:5], 5)
+        assert client.receive(5) == b"GET /"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"no http at all\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: h\n\n",
+        b"GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"a" * (1 << 20),
+    ],
+    ids=["not http", "two lengths", "bare line feeds", "folded", "long chunk size", "long head"],
+)
+def test_an_invalid_request_is_refused_with_400(pipe_name: str, request_: bytes) -> None:
+    with serving(pipe_name, _UPGRADE) as (_, notes), connect(pipe_name, 10) as client:
+        with suppress(PipeClosedError):  # it need not read all
+            client.send(request_, 5)
+        replies = b""
+        with suppress(PipeClosedError):
+            while True:
+                replies += client.receive(5)
+        # The head of a request in chunks is valid, and gets its response.
+        assert replies.rpartition(b"HTTP/1.1 ")[2].startswith(b"400 Bad Request\r\n")
+    assert notes.seen[-1][0] == "invalid"
 
 
 def test_a_greeting_comes_first_and_has_faults_too(pipe_name: str) -> None:
