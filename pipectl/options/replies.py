@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -42,6 +41,8 @@ class FileReply:
     """
 
     def __init__(self, path: str, written: PayloadFormat) -> None:
+        from queue import SimpleQueue
+
         self._path = path
         self._written = written
         self._last = written.convert(file_content(path))
