@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pipectl.core.traffic.faults import Fault
 
 
+# When Node.js closes a pipe after `end()`, in seconds after its last byte was read; a busy machine notices it later.
+_NODE_ENDS = (0.045, 0.1)
+
+
 class _Itself:
     """This process, whose stdin and stdout are the client."""
 
@@ -75,7 +79,7 @@ class RelayLog(EventLog[Relay], RelayEvents):
         seconds = round(time.perf_counter() - session.begun, 6)
         if self._tells:
             facts = _facts(session, seconds)
-            self.tell("left", session.number, _in_words(session, seconds), lambda: facts)
+            self.tell("left", session.number, in_words(session, seconds), lambda: facts)
 
     def faulted(self, session: Session, side: Side, fault: "Fault") -> None:
         """Log a fault that has occurred, also where nothing else is logged, because it explains what clients get."""
@@ -119,12 +123,20 @@ def _peer(session: Session) -> Peer:
     return ClientProcess(session.client.handle)
 
 
+def _ends_like_node(session: Session) -> bool:
+    """Return whether a client has left as Node.js does, which waits no longer for the rest of an answer."""
+    least, most = _NODE_ENDS
+    has_asked = session.ended_by == "client" and session.last_from is session.client
+    return has_asked and session.silence is not None and least <= session.silence <= most
+
+
 def _facts(session: Session, seconds: float) -> dict[str, Any]:
     """Return what a JSON log says of the end of a session."""
     error = session.error
     return {
         "ended_by": session.ended_by,
         "seconds": seconds,
+        "silence": None if session.silence is None else round(session.silence, 6),
         "to_target": _flow_facts(session.to_target),
         "to_client": _flow_facts(session.to_client),
         "target_remark": (session.target and session.target.remark) or None,
@@ -141,7 +153,8 @@ def _flow_facts(flow: Flow) -> dict[str, Any]:
     }
 
 
-def _in_words(session: Session, seconds: float) -> str:
+def in_words(session: Session, seconds: float) -> str:
+    """Return how a session of some seconds has ended, and what has passed."""
     words = [
         f"ended by the {session.ended_by} after {seconds:.1f} s",
         f"{size_in_words(session.to_target.bytes)} to the target",
@@ -152,6 +165,8 @@ def _in_words(session: Session, seconds: float) -> str:
             words.append(f"{size_in_words(flow.dropped)} {whither} lost")
         if flow.unsaid:
             words.append(f"{counted(flow.unsaid, 'empty message')} {whither} not passed on")
+    if _ends_like_node(session):
+        words.append(f"closed {session.silence:.3f} s after its last data, like Node.js after end()")
     if session.target is not None and session.target.remark:
         words.append(f"program {session.target.remark}")
     return ", ".join(words) + (f": {session.error}" if session.error else "")

@@ -15,8 +15,10 @@ from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.security.descriptors import pipe_security
+from pipectl.output import relaylog
 from pipectl.output.text import size_in_words
 from tests.commands.interruptible import Interruptible
+from tests.core.traffic.relaying import relaying
 from tests.runner import Background, Pipectl, Running
 
 PATIENCE = 20
@@ -146,6 +148,22 @@ def test_half_a_frame_is_exit_code_10_and_counted(pipe_name: str, pipectl: Pipec
     (left,) = [one for one in result.objects if one["event"] == "left"]
     assert (left["to_target"]["bytes"], left["to_target"]["dropped"]) == (1, 7)
     assert "within a frame" in left["error"]
+
+
+@pytest.mark.parametrize(
+    ("silence", "is_answered", "is_told"), [(0.052, False, True), (0.052, True, False), (0.2, False, False)]
+)
+def test_the_log_names_node_where_a_client_leaves_as_it_does(
+    pipe_name: str, silence: float, is_answered: bool, is_told: bool
+) -> None:
+    with PipeServer(f"{pipe_name}-2", echo), relaying(pipe_name, f"{pipe_name}-2") as (_, told):
+        with connect(pipe_name, PATIENCE) as client:
+            assert client.transact(b"x", PATIENCE) == b"x"
+        session = told.end()
+    session.silence = silence
+    if not is_answered:
+        session.last_from = session.client
+    assert ("0.052 s after its last data, like Node.js" in relaylog.in_words(session, 1.0)) is is_told
 
 
 def test_a_free_port_is_chosen_and_told(pipe_name: str, running: Start) -> None:

@@ -89,6 +89,9 @@ class Session(User):
         self._held: bytes | None = None
         self._early_end: tuple[Ending, PipeError | None] | None = None
         self._last = self.begun
+        # Who has sent the last data, and how many seconds before somebody left, or the session was closed.
+        self.last_from: End | None = None
+        self.silence: float | None = None
         self._look: Timer | None = None
         self._silence: Timer | None = None
         client.user = self
@@ -145,6 +148,7 @@ class Session(User):
 
     def received(self, end: End, data: bytes) -> None:
         self._last = time.perf_counter()
+        self.last_from = end
         sink: End | None
         if end is self.client:
             flow, sink = self.to_target, self.target
@@ -274,6 +278,7 @@ class Session(User):
         other = self._other(end)
         flow, back = self._from(end), self._from(other)
         self.ended_by = self.ended_by or self._name(end)
+        self.silence = time.perf_counter() - self._last
         back.is_refused = True
         if not other.drains or back.is_over:
             self.close()
@@ -294,6 +299,8 @@ class Session(User):
         if self._is_closing:
             return
         self._is_closing = True
+        if self.silence is None:
+            self.silence = time.perf_counter() - self._last
         self.error, self.ended_by = error, self.ended_by or ended_by
         for timer in (self._look, self._silence):
             _cancelled(timer)

@@ -82,6 +82,7 @@ class WatchedSession(Session):
             super().received(end, data)
         else:
             self._last = time.perf_counter()
+            self.last_from = end
             self._obey(stream, stream.filter.take(data, end.is_message))
 
     def ended(self, end: End, ending: Ending, error: PipeError | None) -> None:

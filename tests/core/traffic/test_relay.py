@@ -334,6 +334,34 @@ def test_an_empty_message_is_fin_and_fin_an_empty_message(pipe_name: str) -> Non
     assert (session.to_target.bytes, session.to_client.bytes, session.error) == (7, 13, None)
 
 
+@pytest.mark.parametrize("delay", [0, 0.02, 0.2])
+@pytest.mark.parametrize("way", ["pipe", "tcp"])
+def test_an_end_through_two_relays_still_gets_a_late_answer(
+    pipe_name: str, behind: str, way: str, delay: float
+) -> None:
+    """As `docker attach` ends its stdin, and the container answers when it likes."""
+    said: list[bytes] = []
+
+    def answer(client: Client, data: bytes) -> None:
+        said.append(data)
+        if not data:
+            threading.Timer(delay, finish, [client]).start()
+
+    def finish(client: Client) -> None:
+        client.send(b"".join(said).upper())
+        client.close()
+
+    with PipeServer(behind, answer), ExitStack() as stack:
+        middle, _ = stack.enter_context(relaying("tcp:0" if way == "tcp" else f"{pipe_name}-middle", behind))
+        _, told = stack.enter_context(relaying(pipe_name, str(middle.place)))
+        with connect(pipe_name, PATIENCE) as client:
+            for data in (b"one ", b"two", b""):
+                client.send(data, PATIENCE)
+            assert client.receive(PATIENCE) == b"ONE TWO"
+        session = told.end()
+    assert (session.to_target.bytes, session.to_client.bytes, session.error) == (7, 7, None)
+
+
 def test_fin_of_a_client_leaves_it_the_answer_of_a_message_pipe(pipe_name: str) -> None:
     messages: list[bytes] = []
 
