@@ -16,8 +16,10 @@ from pipectl.output import Output, View
         "Type messages and see the replies, until Ctrl+Z Enter; redirected, pass stdin and stdout.",
     ),
     ("pipectl connect svc --frame line --json", "Send each line of stdin, and print each reply as JSON."),
-    ("pipectl connect svc --half-close none --linger 500ms", "At the end of stdin, exit after 0.5 s without data."),
-    ("pipectl connect svc --send hello --reconnect 3", "Send `hello` first; connect again if the server restarts."),
+    (
+        "pipectl connect svc --send hello --half-close none --linger 500ms",
+        "Send `hello` first; at the end of stdin, exit after 0.5 s without data.",
+    ),
     groups={"view": ViewOptions, "written": PayloadFormat, "separator": Separator, "talk": TalkOptions},
 )
 @pipe_argument
