@@ -135,7 +135,7 @@ def command(
     }
     missing = absent(baseline or (), report.findings, wanted, report.judged, is_all=pattern == _ALL)
     _show(output, report, serious, baseline, missing)
-    if not output.is_json and output.mode != _SARIF:
+    if not output.is_json:
         _tell(output, report, len(serious), least, advice="" if opens else ", or `--open`")
     if target is not None:
         write_whole(target, text_of(report.findings))
@@ -251,6 +251,7 @@ def _write_sarif(
             report.findings,
             __version__,
             not_judged=report.not_judged,
+            partly_judged=report.partly_judged,
             is_complete=not report.is_partial,
             baseline=baseline,
             missing=missing,

@@ -346,6 +346,7 @@ def test_sarif_is_one_document(audited: Any) -> None:
     assert document["version"] == "2.1.0"
     assert [one["ruleId"] for one in document["runs"][0]["results"]] == ["P002", "P003", "P006", "P013"]
     assert document["runs"][0]["invocations"][0]["executionSuccessful"] is True
+    assert "2 findings of severity medium or higher" in result.stderr
 
 
 @pytest.mark.skipif(not FULL_DISK.exists(), reason="only Linux has a device that is always full")

@@ -16,7 +16,7 @@ from pipectl.core.models import Process
 from pipectl.core.names import upper
 from pipectl.core.security import sids
 from pipectl.core.security.access_check import Decider, Integrity, Privilege, Reason, Token, judge
-from pipectl.core.security.sddl import AccessEntry, Descriptor, Kind, rights_in_words
+from pipectl.core.security.sddl import AccessEntry, AceFlags, Descriptor, Kind, rights_in_words
 
 from .audit_table import BY_ID
 
@@ -381,7 +381,8 @@ def _order(facts: Facts, grants: _Grants) -> Iterator[Finding]:
     del grants
     entries = facts.descriptor.dacl.entries if facts.descriptor and facts.descriptor.dacl else ()
     for place, entry in enumerate(entries):
-        if entry.kind is Kind.DENY and (rights := _granted_before(entry, entries[:place])):
+        before = [one for one in entries[:place] if not one.flags & AceFlags.INHERIT_ONLY]
+        if entry.kind is Kind.DENY and (rights := _granted_before(entry, before)):
             why = f"entry {place + 1} denies {facts.name(entry.account)} what an entry before it grants"
             yield Finding("P014", Severity.LOW, facts.pipe, why, entry.account, place, rights)
 

@@ -23,6 +23,7 @@ def document(
     version: str,
     *,
     not_judged: Iterable[str] = (),
+    partly_judged: Iterable[str] = (),
     is_complete: bool = True,
     baseline: Collection[Known] | None = None,
     missing: Iterable[Known] = (),
@@ -34,9 +35,9 @@ def document(
     rules = {rule.id: index for index, rule in enumerate(RULES)}
     results = [_result(finding, rules, baseline) for finding in findings]
     results += [_absent(one, rules) for one in missing]
-    notifications = [
-        {"level": "warning", "message": {"text": f"the ACL of {pipe} cannot be read"}} for pipe in not_judged
-    ]
+    problems = [f"the ACL of {pipe} cannot be read" for pipe in not_judged]
+    problems += [f"{pipe} may have more servers than could be found" for pipe in partly_judged]
+    notifications = [{"level": "warning", "message": {"text": problem}} for problem in problems]
     run = {
         "tool": {"driver": {"name": "pipectl", "version": version, "rules": list(map(_rule, RULES))}},
         "invocations": [{"executionSuccessful": is_complete, "toolExecutionNotifications": notifications}],

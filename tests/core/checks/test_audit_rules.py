@@ -129,6 +129,7 @@ MISSED: list[tuple[str, Facts]] = [
     ("P014", facts("D:(D;;GW;;;NU)(A;;GA;;;WD)")),
     ("P014", facts("D:(A;;GR;;;WD)(D;;0x2;;;NU)")),
     ("P014", facts("D:(A;;GA;;;BA)(D;;GA;;;NU)")),
+    ("P014", facts("D:(A;IO;GA;;;WD)(D;;GW;;;NU)")),
     ("P014", facts('D:(XA;;GA;;;WD;(@User.clearance == "1"))(D;;GW;;;NU)')),
     ("P015", facts(f"D:(A;;GR;;;{OTHER})", accounts={OTHER: r"VM\other"})),
     ("P015", facts(f"D:(A;;GR;;;{OTHER})")),

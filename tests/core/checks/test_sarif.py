@@ -29,7 +29,7 @@ def run_of(document: dict[str, Any]) -> dict[str, Any]:
     "more",
     [
         {},
-        {"not_judged": ["x"], "is_complete": False},
+        {"not_judged": ["x"], "partly_judged": ["y"], "is_complete": False},
         {
             "baseline": frozenset((known(FINDING),)),
             "missing": [Known("P001", "gone", EVERYONE), Known("P999", "x", "")],
@@ -78,9 +78,9 @@ def test_a_baseline_tells_new_unchanged_and_absent_results_apart() -> None:
 
 
 def test_what_was_not_judged_makes_the_run_unsuccessful() -> None:
-    (invocation,) = run_of(document([], "1.0", not_judged=["x"], is_complete=False))["invocations"]
+    (invocation,) = run_of(document([], "1.0", not_judged=["x"], partly_judged=["y"], is_complete=False))["invocations"]
     assert invocation["executionSuccessful"] is False
-    assert len(invocation["toolExecutionNotifications"]) == 1
+    assert len(invocation["toolExecutionNotifications"]) == 2
 
 
 def test_a_fingerprint_is_the_same_after_a_restart() -> None:
