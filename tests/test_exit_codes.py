@@ -117,6 +117,7 @@ SITUATIONS: list[tuple[ExitCode | ProgramCode, Situation, list[str]]] = [
     (ExitCode.PARTIAL, serving(echo), ["call", "PIPE", "too long", "--max-message", "4"]),
     (ExitCode.UNSUPPORTED, nothing, ["list", r"\\server\pipe\*"]),
     (ExitCode.FAILED_CHECK, surprised, ["selftest", "--only", "W63"]),
+    (ExitCode.FAILED_CHECK, serving(echo), ["bench", "PIPE", "--count", "9", "--no-floor", "--fail-above", "max=0"]),
     (ExitCode.INTERRUPTED, serving(interrupted), ["call", "PIPE", "x"]),
 ]
 

@@ -241,7 +241,9 @@ def command(
             bench.open()
         if not output.quiet:
             output.warning(_warning(bench))
-        floor = None if no_floor else measure_floor(bench, _ROLE)
+        with output.live():
+            output.progress("measuring what this tool alone needs")
+            floor = None if no_floor else measure_floor(bench, _ROLE)
         stack.callback(partial(_show, output, bench, floor))
         stack.enter_context(output.live())
         bench.start()

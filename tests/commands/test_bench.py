@@ -252,6 +252,17 @@ def test_ctrl_c_ends_it_and_shows_what_was_measured(pipe_name: str) -> None:
     assert result.object["ended_by"] == "interrupt"
 
 
+def test_ctrl_c_ends_the_measurement_of_its_own_echo_server(pipe_name: str) -> None:
+    with PipeServer(pipe_name, echo):
+        program = Interruptible(pipe_name, "bench", pipe_name, "--duration", "60")
+        try:
+            assert "gets real requests" in program.said()  # after which that begins
+            result = program.interrupt()
+        finally:
+            program.kill()
+    assert result.stdout == b""
+
+
 def test_ctrl_c_ends_the_wait_for_a_server_that_does_not_answer(pipe_name: str) -> None:
     with PipeServer(pipe_name, first(1)) as server:
         program = Interruptible(
