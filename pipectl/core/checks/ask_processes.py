@@ -3,13 +3,11 @@
 import ctypes
 import ntpath
 import os
-import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from ctypes import byref
+from contextlib import ExitStack, contextmanager, suppress
+from ctypes import byref, create_string_buffer
 
 from pipectl.core.deadline import Stopwatch
 from pipectl.core.errors import PipeError
@@ -19,9 +17,10 @@ from pipectl.core.security.accounts import current_user_sid
 from pipectl.core.win32 import tcptable, winapi
 from pipectl.core.win32.calls import create_named_pipe
 from pipectl.core.win32.handle import Handle
+from pipectl.core.win32.overlapped import Overlapped
 from pipectl.core.win32.processes import ProcessAccess
 from pipectl.core.win32.queries import get_named_pipe_client_process_id
-from pipectl.core.win32.winsock import Address
+from pipectl.core.win32.winsock import Address, Socket
 
 from . import tokens
 from .fixture import SOON, Fixture, NotTried, Observed, listen
@@ -154,34 +153,31 @@ def peers(fixture: Fixture) -> Observed:
 def tcp_peer(_fixture: Fixture) -> str:
     """Return whose the other end of a connection over the loopback address is."""
     with _connected() as (client, server):
-        client_end, server_end = (Address(socket.inet_aton(ip), port) for ip, port in map(_name, (client, server)))
-        return "this process" if tcptable.process_of(client_end, server_end) == os.getpid() else "unknown"
+        return "this process" if tcptable.process_of(client.local, server.local) == os.getpid() else "unknown"
 
 
 def tcp_reset(_fixture: Fixture) -> str:
     """Return the code of reading from a connection that was reset."""
     with _connected() as (client, server):
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("HH", 1, 0))
+        server.reset()
         server.close()
         try:
-            client.recv(1)
-        except OSError as error:
-            return str(error.winerror)
+            with Overlapped(client) as operation:
+                operation.start(winapi.ReadFile, create_string_buffer(1), 1, None)
+                operation.result(SOON)
+        except PipeError as error:
+            return str(error.code)
     return "closed"
 
 
 @contextmanager
-def _connected() -> Iterator[tuple[socket.socket, socket.socket]]:
+def _connected() -> Iterator[tuple[Socket, Socket]]:
     """Yield both ends of a connection over the loopback address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(SOON)
-        with socket.create_connection(listener.getsockname(), SOON) as client:
-            server, _ = listener.accept()
-            with server:
-                server.settimeout(SOON)
-                yield client, server
-
-
-def _name(end: socket.socket) -> tuple[str, int]:
-    ip, port = end.getsockname()
-    return ip, port
+    with ExitStack() as stack:
+        listener, client, server = (
+            stack.enter_context(Socket(is_ipv6=False, name=name)) for name in ("listener", "client", "server")
+        )
+        listener.listen(Address(bytes((127, 0, 0, 1)), 0))
+        client.connect_within(listener.local, SOON)
+        listener.accept_within(server, SOON)
+        yield client, server

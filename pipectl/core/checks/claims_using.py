@@ -298,7 +298,7 @@ USING = (
         "W67",
         "A reset TCP connection can be distinguished from a closed one.",
         "Reset a connection over the loopback address, and read from the other end.",
-        "10054",
+        "64",
         "processes.tcp_reset",
         rests="`relay` passes on a reset as a reset",
     ),

@@ -225,11 +225,9 @@ def _ask(connection: Connection, data: bytes, deadline: Deadline) -> Opening:
 
 def _remote(pipe: str, deadline: Deadline) -> Remote:
     host = pipe.removeprefix("\\\\?\\UNC\\").lstrip("\\").partition("\\")[0]
-    if not host.isascii():  # to look it up would take Python's tables for international names
-        return Remote(host)
-    address = host.strip("[]").encode()
-    is_known = _in_time(lambda: _resolves(address), deadline)
-    takes_smb = _in_time(lambda: _answers(address), deadline) if is_known else None
+    name = host.strip("[]")
+    is_known = _in_time(lambda: _resolves(name), deadline)
+    takes_smb = _in_time(lambda: _answers(name), deadline) if is_known else None
     return Remote(host, is_known, takes_smb)
 
 
@@ -237,18 +235,19 @@ def _in_time(question: Callable[[], bool], deadline: Deadline) -> bool | None:
     return if_allowed(run_brief, question, _soon(deadline))
 
 
-def _resolves(host: bytes) -> bool:
-    import socket  # a slow import, and seldom needed
+def _resolves(host: str) -> bool:
+    from pipectl.core.win32.winsock import addresses_of  # loads two DLLs, and is seldom needed
 
-    with suppress(OSError):
-        return bool(socket.getaddrinfo(host, _SMB, type=socket.SOCK_STREAM))
+    with suppress(PipeError):
+        return bool(addresses_of(host, _SMB))
     return False
 
 
-def _answers(host: bytes) -> bool:
-    import socket
+def _answers(host: str) -> bool:
+    from pipectl.core.win32.winsock import Socket, addresses_of
 
-    # It takes bytes too, and needs no tables for those.
-    with suppress(OSError), socket.create_connection((host, _SMB), _AT_MOST):  # type: ignore[arg-type]
-        return True
+    for address in addresses_of(host, _SMB):
+        with suppress(PipeError), Socket(is_ipv6=address.is_ipv6, name=str(address)) as socket:
+            socket.connect_within(address, _AT_MOST)
+            return True
     return False

@@ -438,5 +438,5 @@ LocalFree                    = _declare(_KERNEL32, "LocalFree", c_void_p, c_void
 # fmt: on
 
 # For declarations in the modules that `library` is for.
-declare, check_code, check_handle, check_ok, check_zero = _declare, _code, _handle, _ok, _zero
+declare, check_code, check_handle, check_ok, check_zero, unchecked = _declare, _code, _handle, _ok, _zero, _plain
 check_nothing = _plain

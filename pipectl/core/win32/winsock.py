@@ -1,19 +1,21 @@
-"""Sockets of TCP as handles of a completion port: Winsock's functions, declared here because only `relay` needs them.
+"""TCP sockets as overlapped handles: Winsock's functions, declared here because few commands need them.
 
 Importing this module loads two DLLs. Microsoft documents that ReadFile and WriteFile serve for sockets too; so what
 moves data through pipes moves it through these.
 """
 
 import ctypes
-from ctypes import POINTER, Structure, byref, c_int, c_ubyte, c_ushort, c_void_p
-from ctypes.wintypes import BOOL, DWORD, HANDLE, ULONG, WORD
+from ctypes import POINTER, Structure, byref, c_int, c_size_t, c_ubyte, c_ushort, c_void_p
+from ctypes.wintypes import BOOL, DWORD, HANDLE, LPCWSTR, ULONG, WORD
 from functools import cache
 from typing import Any, NamedTuple
 
 from pipectl.core.constants import WinError
+from pipectl.core.deadline import Timeout
 
 from . import winapi
 from .handle import Handle
+from .overlapped import Overlapped
 
 _WS2_32 = winapi.library("ws2_32")
 _MSWSOCK = winapi.library("mswsock")
@@ -47,6 +49,21 @@ class _SockAddr(Structure):
     )
 
 
+class _AddrInfo(Structure):
+    """ADDRINFOW."""
+
+    _fields_ = (
+        ("flags", c_int),
+        ("family", c_int),
+        ("kind", c_int),
+        ("protocol", c_int),
+        ("size", c_size_t),
+        ("name", c_void_p),
+        ("address", POINTER(_SockAddr)),
+        ("next", c_void_p),
+    )
+
+
 class _Linger(Structure):
     _fields_ = (("on", c_ushort), ("seconds", c_ushort))
 
@@ -61,6 +78,8 @@ _shutdown     = winapi.declare(_WS2_32, "shutdown", c_int, HANDLE, c_int, check=
 _setsockopt   = winapi.declare(_WS2_32, "setsockopt", c_int, HANDLE, c_int, c_int, c_void_p, c_int, check=winapi.check_zero)
 _getsockname  = winapi.declare(_WS2_32, "getsockname", c_int, HANDLE, c_void_p, POINTER(c_int), check=winapi.check_zero)
 _getpeername  = winapi.declare(_WS2_32, "getpeername", c_int, HANDLE, c_void_p, POINTER(c_int), check=winapi.check_zero)
+_GetAddrInfoW = winapi.declare(_WS2_32, "GetAddrInfoW", c_int, LPCWSTR, LPCWSTR, c_void_p, POINTER(c_void_p), check=winapi.check_code)
+_FreeAddrInfo = winapi.declare(_WS2_32, "FreeAddrInfoW", None, c_void_p, check=winapi.unchecked)
 _closesocket  = winapi.declare(_WS2_32, "closesocket", c_int, HANDLE, check=winapi.check_zero)
 _AcceptEx     = winapi.declare(_MSWSOCK, "AcceptEx", BOOL, HANDLE, HANDLE, c_void_p, DWORD, DWORD, DWORD, POINTER(DWORD), winapi.LPOVERLAPPED, check=winapi.check_ok(_PENDING))
 # fmt: on
@@ -82,6 +101,11 @@ class Address(NamedTuple):
 
         host = ip_address(self.ip)
         return f"[{host}]:{self.port}" if self.is_ipv6 else f"{host}:{self.port}"
+
+    @classmethod
+    def _of(cls, packed: _SockAddr) -> "Address":
+        ip = packed.address if packed.family == _INET6 else packed.flow
+        return cls(bytes(ip), int.from_bytes(bytes(packed.port), "big"))
 
     def _packed(self) -> "_SockAddr":
         packed = _SockAddr(family=_INET6 if self.is_ipv6 else _INET)
@@ -124,11 +148,31 @@ class Socket(Handle):
 
     def connect(self, address: Address, overlapped: Any) -> Any:
         """Begin to connect; return the memory that must live until that has ended."""
-        packed = address._packed()
-        anywhere = Address(bytes(len(address.ip)), 0)
-        _bind(self, byref(anywhere._packed()), _size(address.is_ipv6))
+        packed = self._bound(address)
         _connect_ex(self)(self, byref(packed), _size(address.is_ipv6), None, 0, None, overlapped)
         return packed
+
+    def connect_within(self, address: Address, timeout: Timeout) -> None:
+        """Connect; raises PipeTimeoutError, or the error of the attempt."""
+        packed = self._bound(address)
+        with Overlapped(self) as operation:
+            operation.start(_connect_ex(self), byref(packed), _size(address.is_ipv6), None, 0, None)
+            operation.result(timeout)
+        self.connected()
+
+    def accept_within(self, socket: "Socket", timeout: Timeout) -> None:
+        """Wait for a client, who is to have `socket`; raises PipeTimeoutError."""
+        room = ctypes.create_string_buffer(ACCEPT_ROOM)
+        with Overlapped(self) as operation:
+            operation.start(_AcceptEx, socket, room, 0, _ADDRESS_ROOM, _ADDRESS_ROOM, byref(DWORD()))
+            operation.result(timeout)
+        socket.accepted_by(self)
+
+    def _bound(self, address: Address) -> _SockAddr:
+        """Bind to any address of this computer, as ConnectEx requires; return the address in Winsock's form."""
+        anywhere = Address(bytes(len(address.ip)), 0)
+        _bind(self, byref(anywhere._packed()), _size(address.is_ipv6))
+        return address._packed()
 
     def connect_error(self, status: int) -> Exception:
         """Return the error of an attempt to connect that has ended with a status."""
@@ -151,8 +195,7 @@ class Socket(Handle):
     def _ask(self, function: Any) -> Address:
         packed, size = _SockAddr(), c_int(ctypes.sizeof(_SockAddr))
         function(self, byref(packed), byref(size))
-        ip = packed.address if packed.family == _INET6 else packed.flow
-        return Address(bytes(ip), int.from_bytes(bytes(packed.port), "big"))
+        return Address._of(packed)
 
     def end_sending(self) -> None:
         """Tell the other end that nothing more comes (FIN); it may go on sending."""
@@ -169,6 +212,21 @@ class Socket(Handle):
 
 
 ACCEPT_ROOM = 2 * _ADDRESS_ROOM
+
+
+def addresses_of(host: str, port: int) -> list[Address]:
+    """Return the addresses of a computer with a port; may take seconds. Raises PipeError for an unknown name."""
+    _start()
+    hints, first = _AddrInfo(kind=_STREAM), c_void_p()
+    _GetAddrInfoW(host, str(port), byref(hints), byref(first))
+    found, at = [], first.value
+    while at:
+        info = _AddrInfo.from_address(at)
+        if info.family in (_INET, _INET6):
+            found.append(Address._of(info.address.contents))
+        at = info.next
+    _FreeAddrInfo(first)
+    return found
 
 
 def _size(is_ipv6: bool) -> int:
