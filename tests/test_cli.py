@@ -367,6 +367,25 @@ def test_a_redirected_call_imports_only_what_it_needs(pipe_name: str) -> None:
     assert modules - imported_by("import click") - OVERVIEW - HELP - CALL == set()
 
 
+@ON_WINDOWS
+def test_a_redirected_connect_imports_hardly_more_than_a_call(pipe_name: str) -> None:
+    from pipectl.core.pipe.server import PipeServer
+
+    more = {
+        "pipectl.commands.connect",
+        "pipectl.core.traffic",
+        "pipectl.core.traffic.streams",
+        "pipectl.core.win32.blocking",
+        "pipectl.core.win32.calls",
+        "pipectl.core.win32.processes",
+        "pipectl.options.stdin",
+        "pipectl.options.talk",
+    }
+    with PipeServer(pipe_name, lambda _client, data: data):
+        modules = imported_by(running("connect", pipe_name))
+    assert modules - imported_by("import click") - OVERVIEW - HELP - CALL == more
+
+
 # The end of the process
 
 

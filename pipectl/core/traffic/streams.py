@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING
 
 from pipectl.core.constants import EndOf, HalfClose, Wait
 from pipectl.core.deadline import Deadline, Timeout, deadline_of
@@ -24,11 +25,13 @@ from pipectl.core.errors import (
     PipeTimeoutError,
 )
 from pipectl.core.pipe.connection import Connection
-from pipectl.core.pipe.frames import Frames, Framing
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.blocking import run_blocking
 from pipectl.core.win32.calls import create_event, set_event
 from pipectl.core.win32.handle import wait
+
+if TYPE_CHECKING:
+    from pipectl.core.pipe.frames import Frames, Framing
 
 # Seconds after the pipe was closed in which a send fails that has begun, and in which the source can yield more.
 _PATIENCE = 1.0
@@ -56,7 +59,7 @@ def write(connection: Connection, data: bytes, timeout: Timeout = None, *, flush
 
 def received(
     connection: Connection,
-    until: Framing | None = None,
+    until: "Framing | None" = None,
     timeout: Timeout = None,
     *,
     is_framed: bool = False,
@@ -88,7 +91,7 @@ def received(
         raise
 
 
-def _pieces(connection: Connection, until: Framing | None, deadline: Deadline) -> Iterator[bytes]:
+def _pieces(connection: Connection, until: "Framing | None", deadline: Deadline) -> Iterator[bytes]:
     while True:
         if until is None:
             yield connection.receive(deadline)
@@ -159,7 +162,7 @@ class Pump:
         source: Iterable[bytes | None],
         sink: Callable[[bytes], object],
         *,
-        framing: Framing | None = None,
+        framing: "Framing | None" = None,
         half_close: HalfClose = HalfClose.AUTO,
         end: EndOf = EndOf.BOTH,
         linger: float | None = 1.0,
@@ -322,7 +325,7 @@ class Pump:
     # To the sink
 
     def _receive(self) -> None:
-        frames = Frames(self._framing, self._connection.max_message) if self._framing else None
+        frames = self._frames()
         try:
             while True:
                 data = self._connection.receive()
@@ -338,7 +341,14 @@ class Pump:
                 self._deliver_rest(frames)
             self._is_closed = True
 
-    def _deliver_rest(self, frames: Frames | None) -> None:
+    def _frames(self) -> "Frames | None":
+        if self._framing is None:
+            return None
+        from pipectl.core.pipe.frames import Frames
+
+        return Frames(self._framing, self._connection.max_message)
+
+    def _deliver_rest(self, frames: "Frames | None") -> None:
         try:
             self._deliver([] if frames is None else frames.close())
         except FrameError as error:
