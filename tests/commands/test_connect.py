@@ -1,11 +1,13 @@
 """`pipectl connect`: stdin and stdout passed through, and the ends of it."""
 
 import os
+import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from zlib import crc32
 
 import pytest
@@ -17,6 +19,7 @@ from pipectl.core.pipe.connection import Connection
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32.calls import create_named_pipe
 from tests.pipes import connect_named_pipe, disconnect_named_pipe, read_file, write_file
+from tests.reliability.growth import memory_in_use
 from tests.runner import Background, Pipectl, Running
 
 BOTH = pytest.mark.parametrize("is_message", [True, False], ids=["message", "byte"])
@@ -56,6 +59,12 @@ def test_much_passes_both_ways_at_once(
     expected = 0
     for _ in range(size >> 20):
         expected = crc32(chunk, expected)
+
+    def cut(write: Callable[[bytes], object]) -> None:
+        at = random.randrange(1, len(chunk))
+        write(chunk[:at])
+        write(chunk[at:])
+
     with create_named_pipe(pipe_name, pipe_mode=mode) as handle:
         command = subprocess.Popen(
             [*program, "connect", pipe_name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -71,14 +80,17 @@ def test_much_passes_both_ways_at_once(
 
                 def send() -> None:
                     for _ in range(size >> 20):
-                        server.send(chunk, 60)
+                        cut(partial(server.send, timeout=60))
 
                 sending = background(send)
+                memory = []
                 for _ in range(size >> 20):
-                    command.stdin.write(chunk)
+                    cut(command.stdin.write)
+                    memory.append(memory_in_use(int(command._handle)))  # type: ignore[attr-defined]
                 assert from_pipe.result(600) == expected
                 sending.result(600)
                 assert from_stdout.result(600) == expected
+                assert max(memory) - memory[len(memory) // 8] < 8 << 20
             command.stdin.close()
             assert command.wait(30) == 0
 
@@ -99,6 +111,19 @@ def test_it_ends_at_once_when_the_pipe_does_though_stdin_is_open(
             server.close()
         assert program.end().exit_code == 0
         assert time.perf_counter() - begun < 1
+
+
+def test_a_server_that_is_killed_ends_it_at_once(pipe_name: str, running: Callable[..., Running]) -> None:
+    """Whether the server closes the pipe or the system does, the client sees the same end."""
+    server = running("serve", pipe_name)
+    server.said()
+    program = running("connect", pipe_name)
+    program.tell("ping")
+    assert program.wrote() == b"ping\n"
+    begun = time.perf_counter()
+    server.crash()
+    assert program.end() == (0, b"", "")
+    assert time.perf_counter() - begun < 5
 
 
 def test_a_pipe_that_closes_before_all_is_sent_is_exit_code_7(

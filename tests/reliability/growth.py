@@ -41,10 +41,10 @@ _K32GetProcessMemoryInfo = ctypes.WinDLL("kernel32").K32GetProcessMemoryInfo
 _K32GetProcessMemoryInfo.argtypes = (HANDLE, ctypes.POINTER(_Memory), DWORD)
 
 
-def memory_in_use() -> int:
-    """Give the bytes that this process has for itself."""
+def memory_in_use(process: int | None = None) -> int:
+    """Return the bytes that a process has for itself, by its handle; without one, this process."""
     found = _Memory(cb=ctypes.sizeof(_Memory))
-    assert _K32GetProcessMemoryInfo(winapi.GetCurrentProcess(), found, found.cb)
+    assert _K32GetProcessMemoryInfo(winapi.GetCurrentProcess() if process is None else process, found, found.cb)
     return int(found.PagefileUsage)
 
 

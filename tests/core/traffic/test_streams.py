@@ -130,9 +130,11 @@ class Winio:
 
 
 @pytest.mark.parametrize("is_late", [False, True], ids=["at once", "late"])
-def test_the_end_is_not_lost_to_a_reader_of_bytes(pipe_name: str, background: Background, is_late: bool) -> None:
+def test_the_end_is_not_lost_to_a_reader_of_bytes(
+    pipe_name: str, background: Background, is_late: bool, request: pytest.FixtureRequest
+) -> None:
     """In byte mode an empty message behind an unread one vanishes, so the first must have been read."""
-    for number in range(20):
+    for number in range(1000 if request.config.getoption("--long") else 20):
         came: list[bytes] = []
         server, sent = Winio(pipe_name), Event()
 
