@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
+from threading import RLock
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,8 @@ from pipectl.core.win32 import winapi
 
 # What ctypes says of a code that the system has no text for.
 _NO_TEXT = "<no description>"
+
+_loading = RLock()
 
 
 class error(Exception):
@@ -68,9 +71,14 @@ def raising(function: Callable[..., Any], *, is_bare: bool = False) -> Callable[
     return winapi.raising(api_error, function, is_bare=is_bare)
 
 
-@cache
 def pywin32_module(name: str) -> ModuleType | None:
     """Return pywin32's own module, even where another one is registered under its name; None without pywin32."""
+    with _loading:  # while one is loaded, another thread would find it registered, and without its names
+        return _pywin32_module(name)
+
+
+@cache
+def _pywin32_module(name: str) -> ModuleType | None:
     registered = sys.modules.get(name)
     if type(registered) is ModuleType and registered.__name__ == name:  # neither this package nor a `_StandIn`
         return registered

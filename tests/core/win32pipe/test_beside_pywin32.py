@@ -58,6 +58,43 @@ def test_there_is_one_type_of_error() -> None:
     assert ours.error is pywintypes.error is win32api.error
 
 
+# While one thread loads pywin32's module, another asks; the loading goes on when that has an answer, or has none.
+_ASKED_TWICE = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import SourceFileLoader
+from threading import Event
+from pipectl.core import win32pipe
+
+sys.modules["pywintypes"] = win32pipe
+loading, asked = Event(), Event()
+execute = SourceFileLoader.exec_module
+
+def slowly(loader, module):
+    if module.__name__ == "pywintypes":
+        loading.set()
+        asked.wait(0.5)
+    execute(loader, module)
+
+def second():
+    loading.wait(20)
+    try:
+        return win32pipe.error
+    finally:
+        asked.set()
+
+SourceFileLoader.exec_module = slowly
+with ThreadPoolExecutor(2) as pool:
+    types = pool.submit(getattr, win32pipe, "error"), pool.submit(second)
+    print(types[0].result() is types[1].result())
+"""
+
+
+def test_there_is_one_type_of_error_also_for_threads_that_ask_at_once() -> None:
+    done = run_python(_ASKED_TWICE)
+    assert (done.stderr, done.stdout.strip()) == ("", "True")
+
+
 def test_each_except_catches_the_errors_of_the_other() -> None:
     with pytest.raises(pywintypes.error) as raised:
         ours.WaitNamedPipe(MISSING, 1)
