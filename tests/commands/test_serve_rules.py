@@ -10,7 +10,7 @@ import pytest
 from pipectl.core.constants import Wait
 from pipectl.core.errors import PipeClosedError
 from pipectl.core.pipe.connection import Connection, connect
-from tests.runner import Background, Pipectl, Result
+from tests.runner import Background, Pipectl, Result, run_python
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -199,6 +199,18 @@ def test_what_makes_no_sense_with_rules_is_a_usage_error(
     result = pipectl("serve", pipe_name, *(path if word == "{path}" else word for word in options))
     assert result.exit_code == 2
     assert problem in result.stderr
+
+
+_WITHOUT_RULES = """
+import sys
+from pipectl.cli import cli
+cli.run(["serve", sys.argv[1], "--idle-timeout", "0.1"], prog_name="pipectl")
+print([name for name in sys.modules if "core.traffic" in name or "core.codecs" in name or name == "tomllib"])
+"""
+
+
+def test_a_server_without_rules_imports_nothing_for_them(pipe_name: str) -> None:
+    assert run_python(_WITHOUT_RULES, pipe_name, timeout=30).stdout.strip() == "[]"
 
 
 # The page

@@ -165,7 +165,7 @@ def bytes_pattern(text: str) -> re.Pattern[bytes]:
 
 def _one_byte(digits: str) -> bytes:
     values = [value for value in range(256) if all(a in (b, "?") for a, b in zip(digits, f"{value:02x}", strict=True))]
-    return b"." if len(values) == 256 else b"[" + b"".join(re.escape(bytes([value])) for value in values) + b"]"
+    return b"[" + b"".join(re.escape(bytes([value])) for value in values) + b"]"
 
 
 _COMPARISONS: dict[str, Callable[[int, int], bool]] = {

@@ -1,7 +1,7 @@
 """`RulesServer`: a PipeServer whose answers come from a rules file."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -58,12 +58,12 @@ class _Decoder:
             if frame.kind is FrameKind.BAD:
                 return
 
-    def answered(self, data: bytes) -> Iterator[Frame]:
-        """Take a reply, as it would be without faults; yield frames of the client that it makes complete.
+    def answered(self, data: bytes) -> list[Frame]:
+        """Take a reply, as it would be without faults; return its frames, and those of the client that it completes.
 
         A codec may need both sides: what a client sends after an upgrade depends on the reply.
         """
-        return (frame for frame in self._codec.feed(Side.SERVER, data) if frame.side is Side.CLIENT)
+        return list(self._codec.feed(Side.SERVER, data))
 
     def close(self) -> None:
         """Raise FrameError if the client has left within a frame."""
@@ -165,15 +165,17 @@ class RulesServer(PlanServer):
         self._tell_choice(client, choice, self._mask.frame(frame))
         if choice.closes:
             self.close_client(client)
-        self._follow(client, choice.outgoing)
-        return choice.outgoing
+        return tuple(self._followed(client, one) for one in choice.outgoing)
 
-    def _follow(self, client: Client, outgoing: Sequence[Outgoing]) -> None:
-        """Let the codec of a client know its reply."""
+    def _followed(self, client: Client, one: Outgoing) -> Outgoing:
+        """Let the codec of a client know a reply; return it with its secrets masked in what a log shows."""
         splitter, waiting = self._streams.get(client, (None, deque()))
-        if isinstance(splitter, _Decoder):
-            for one in outgoing:
-                waiting.extend(splitter.answered(one.data or b""))
+        if not isinstance(splitter, _Decoder) or not one.data:
+            return one
+        frames = splitter.answered(one.data)
+        waiting.extend(frame for frame in frames if frame.side is Side.CLIENT)
+        shown = b"".join(self._mask.frame(frame).data for frame in frames if frame.side is Side.SERVER)
+        return one._replace(shown=shown) if len(shown) == len(one.data) else one
 
     def _without_codec(self, data: bytes) -> Frame:
         return Frame(Side.CLIENT, data, data.partition(b"\r\n\r\n")[2] if self._is_http else data)

@@ -134,7 +134,9 @@ def test_fields_of_a_codec_can_be_conditions() -> None:
 
 
 def test_a_regular_expression_sees_only_the_beginning_of_a_long_message() -> None:
-    assert answers(one('regex = "b"'), b"a" * (64 << 10) + b"b", b"b") == [None, b"yes"]
+    long = b"a" * (64 << 10) + b"b"
+    assert answers(one('regex = "b"'), long, b"b") == [None, b"yes"]
+    assert answers(one('json = { "" = { regex = "b" } }'), b'"%b"' % long, b'"b"') == [None, b"yes"]
 
 
 # Which rule
@@ -241,6 +243,7 @@ def test_rules_that_are_used_otherwise_than_expected_are_named() -> None:
 def test_other_rules_begin_to_count_anew_and_states_stay() -> None:
     game, actor = play(_STATES)
     game.choose(actor, frame(b"open"))
+    game.choose(actor, frame(b"x"))
     game.replace(rules(_STATES.replace("${body}", "${n}")))
     assert sent(game.choose(actor, frame(b"x"))) == b"1"
 
