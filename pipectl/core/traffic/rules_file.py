@@ -276,6 +276,8 @@ class _Reader:
 
     def _warn(self, rules: tuple[Rule, ...]) -> None:
         reached = {START, *(rule.next_state for rule in rules)}
+        # Those that apply to every message in their states.
+        always: list[Rule] = []
         for rule in rules:
             path: Path = ("rule", rule.number - 1)
             for state in sorted(rule.states - reached):
@@ -283,13 +285,11 @@ class _Reader:
                 self._mistakes.warn(
                     (*path, "state"), f"no rule has `set = {state!r}`, so this rule is never used{meant}"
                 )
-            hides = next((other for other in rules[: rule.number - 1] if self._hides(other, rule)), None)
+            hides = next((one for one in always if not one.states or (rule.states and rule.states <= one.states)), None)
             if hides is not None:
                 self._mistakes.warn(path, f"never used: {hides} in line {hides.line} applies to every message")
-
-    def _hides(self, other: Rule, rule: Rule) -> bool:
-        is_always = not self._table["rule"][other.number - 1].get("when") and other.times is None and other.chance >= 1
-        return is_always and (not other.states or (bool(rule.states) and rule.states <= other.states))
+            elif not rule.when_text and rule.times is None and rule.chance >= 1:
+                always.append(rule)
 
 
 def _brief(when: Any) -> str:

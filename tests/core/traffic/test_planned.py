@@ -1,7 +1,8 @@
 """Faults as a raw client sees them: the exact bytes, the exact error code, and the same again with the same seed."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from threading import Event
 from typing import Any
 
@@ -204,6 +205,19 @@ def test_an_absent_pipe_is_gone_for_a_time_after_a_client_has_left(pipe_name: st
         assert becomes(pipe_name, PipeNotFoundError)
         assert set(struck) == {"absent=1s"}
         connect(pipe_name, 10, wait=Wait.EXISTS).close()
+
+
+def test_a_server_outlives_all_faults_at_once(pipe_name: str) -> None:
+    def meet(_number: int) -> None:
+        with suppress(PipeError), connect(pipe_name, 10) as client:
+            for _ in range(3):
+                client.transact(_DATA, 1)
+
+    with serving(pipe_name, "terrible", "busy=10ms@0.2", "absent=10ms@0.2", answer=later) as struck:
+        with ThreadPoolExecutor(10) as pool:
+            list(pool.map(meet, range(60)))
+        assert becomes(pipe_name, None)
+    assert {text.partition("=")[0] for text in struck} > {"delay", "close", "refuse", "busy", "absent"}
 
 
 def test_nothing_overtakes_an_answer_that_is_late(pipe_name: str) -> None:

@@ -77,6 +77,7 @@ def test_json_says_the_same_as_toml() -> None:
         (reply('text = "a"', 'typ = "byte"'), "r.toml:2: unknown key `typ`: did you mean `type`?"),
         (reply('text = "a"', 'type = "bytes"'), "r.toml:2: unknown type `bytes`: did you mean `byte`?"),
         (reply('text = "a"', 'codec = "disord"'), "r.toml:2: no codec is called 'disord': use discord"),
+        (reply('text = "a"', 'codec = "x.py:Codec"'), "r.toml:2: no codec is called 'x.py:Codec': use one of text, "),
         (reply('text = "a"', "codec = 5"), "r.toml:2: `codec` must be a string, not a whole number"),
         (reply('text = "a"', 'frame = "u32"'), "r.toml:2: unknown rule 'u32': use one of "),
         (reply('text = "a"', 'frame = "idle:1"'), "r.toml:2: `idle:1`: a server cannot use silence"),

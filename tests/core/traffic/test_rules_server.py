@@ -308,6 +308,11 @@ def test_a_strict_server_stops_when_a_client_leaves_within_a_frame(pipe_name: st
         ('codec = "ssh-agent"', b"\xff\xff\xff\xff", "a frame of 4294967299 bytes is more than the 67108864 allowed"),
         ('codec = "discord"', b"\x09\0\0\0\2\0\0\0{}", "no operation 9"),
         ('codec = "json-lines"', b"no json\n", "not JSON: Expecting value at character 0"),
+        ('codec = "json-lines"', b"[" * 100_000 + b"\n", "deeper than 200"),
+        ('codec = "json-lines"', b'{"a": 1, "a": 2}\n', "the key 'a' occurs twice"),
+        ('codec = "lsp"', b"Content-Length: -1\r\n\r\n{}", "invalid Content-Length b'-1'"),
+        ('codec = "lsp"', b"printed by mistake\r\nContent-Length: 2\r\n\r\n{}", "text before a header"),
+        ('codec = "lsp"', b"Content-Type: x\r\n\r\n", "no Content-Length"),
     ],
 )
 def test_a_client_that_sends_an_invalid_frame_is_disconnected(
