@@ -55,8 +55,9 @@ Start it with `pipectl serve door --rules door.toml --seed 1`, and then:
       `expect` says; use it with `--once`, `--count`, `--messages` or
       `--idle-timeout`
 `--watch`
-    effect: reads the file again when it changes. While it has mistakes, the
-      rules before stay in use, and the log says why
+    effect: reads the file again when it changes, and with it the files of
+      `file = ...`. While it has mistakes, the rules before stay in use, and
+      the log says why
 `--seed N`
     effect: repeats all random choices of a run
 `--fault`
