@@ -190,7 +190,10 @@ def _granted(descriptor: Descriptor, token: Token) -> tuple[Reason, ...]:
     if descriptor.dacl is None:
         return ()
     if "DU" in token.groups:  # one of ours
-        entries = [entry for entry in descriptor.dacl.entries if len(entry.account) > 2 or entry.account == "DU"]
+        entries = [
+            entry if len(entry.account) > 2 or entry.account == "DU" else entry._replace(mask=Access.NONE)
+            for entry in descriptor.dacl.entries
+        ]
         domain_users = {entry.account for entry in entries if _DOMAIN_USERS.fullmatch(entry.account)}
         # Under Wine it is the primary group that owns what an elevated server makes, so that `serve` lets it in.
         token = token._replace(groups=token.groups | domain_users - {descriptor.owner})

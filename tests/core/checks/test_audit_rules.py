@@ -3,13 +3,15 @@
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from pipectl.core.checks.audit_rules import EVERYBODY, Facts, Finding, Server, Severity, Who, check
 from pipectl.core.checks.audit_table import BY_ID, RULES, explained, link, title
 from pipectl.core.constants import Access
 from pipectl.core.models import Process
 from pipectl.core.security.access_check import Integrity, Privilege, Token
-from pipectl.core.security.sddl import parse
+from pipectl.core.security.sddl import Kind, parse
 from pipectl.core.security.sids import ADMINISTRATORS, ANONYMOUS, AUTHENTICATED_USERS, EVERYONE, NETWORK, SYSTEM, USERS
 
 USER = "S-1-5-21-1-2-3-1001"
@@ -245,6 +247,68 @@ def test_a_condition_or_an_unknown_group_is_no_finding() -> None:
 
 def test_everybody_is_users_network_anonymous_and_sandboxed_programs() -> None:
     assert all(getattr(EVERYBODY, kind) for kind in Who._fields)
+
+
+# What always holds
+
+_ACES = st.sampled_from(
+    [
+        "(A;;GA;;;WD)",
+        "(A;;GRGW;;;AU)",
+        "(A;;0x12019b;;;AN)",
+        "(A;;0x12019b;;;BG)",
+        "(A;;GA;;;NU)",
+        "(A;;GR;;;DU)",
+        "(A;;GA;;;DA)",
+        "(A;;GA;;;S-1-5-21-1-2-3-513)",
+        "(A;IO;GA;;;WD)",
+        "(A;;GA;;;AC)",
+        "(A;;GA;;;OW)",
+        '(XA;;GA;;;WD;(@User.clearance == "1"))',
+        f"(A;;GA;;;{OTHER})",
+        "(D;;GA;;;NU)",
+        "(D;;GW;;;WD)",
+        "(D;;WD;;;AN)",
+    ]
+)
+_PIPES = st.builds(
+    lambda owner, entries, label, token, **more: facts(f"{owner}D:{''.join(entries)}{label}", token, **more),
+    st.sampled_from(["", "O:BU", "O:SY", f"O:{OTHER}"]),
+    st.lists(_ACES, max_size=5),
+    st.sampled_from(["", "S:(ML;;NW;;;LW)", "S:(ML;;NW;;;HI)"]),
+    st.sampled_from([PLAIN, SERVICE, ELEVATED, None]),
+    rejects_remote=st.sampled_from([True, False, None]),
+    max_instances=st.sampled_from([1, 4, 5, None]),
+    is_null_session=st.booleans(),
+)
+_WHO = st.sampled_from([None, Who.of(PLAIN), Who.of(Token(user=ANONYMOUS)), Who.of(PLAIN._replace(user=OTHER))])
+
+
+@given(_PIPES, _WHO)
+@example(facts("D:(A;;GA;;;DA)(A;;GA;;;WD)"), None)
+@settings(max_examples=500)
+def test_the_entry_of_a_finding_is_the_one_of_its_account(pipe: Facts, who: Who | None) -> None:
+    assert pipe.descriptor
+    assert pipe.descriptor.dacl
+    for one in check(pipe, who):
+        if one.entry is not None:
+            entry = pipe.descriptor.dacl.entries[one.entry]
+            assert entry.account == one.account
+            assert one.rights
+            assert one.rights & ~entry.mask == Access.NONE
+            assert (entry.kind is Kind.DENY) is (one.rule == "P014")
+
+
+@given(_PIPES)
+def test_a_denial_of_everything_for_everyone_leaves_what_a_server_is(pipe: Facts) -> None:
+    assert pipe.descriptor
+    assert pipe.descriptor.dacl
+    denial = parse("D:(D;;GA;;;WD)(D;;GA;;;AN)").dacl
+    assert denial
+    closed = pipe.descriptor.dacl._replace(entries=denial.entries + pipe.descriptor.dacl.entries)
+    found = check(pipe._replace(descriptor=pipe.descriptor._replace(dacl=closed, owner=None)))
+    granting = {"P001", "P002", "P003", "P006", "P007", "P012", "P013"}
+    assert not granting & {one.rule for one in found}
 
 
 # The rules in words
