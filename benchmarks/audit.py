@@ -1,9 +1,8 @@
-"""What it costs to judge the pipes of a computer: `python3 scripts/dev.py python benchmarks/audit.py [ROUNDS]`.
+"""What it costs to judge the pipes of a computer: the section `audit` of run.py.
 
 The facts are recorded: a thousand pipes, each with an ACL of its own.
 """
 
-import sys
 import time
 from statistics import median
 
@@ -26,20 +25,18 @@ SERVERS = (Server(Process(4312, r"C:\Windows\svc.exe"), Token(user="S-1-5-18", i
 def recorded() -> list[Facts]:
     """Return the facts of a thousand pipes."""
     return [
-        Facts(f"svc-{number}", parse(SDDL[number % len(SDDL)].format(number)), SERVERS, False)
+        Facts(f"svc-{number}", parse(SDDL[number % len(SDDL)].format(number)), SERVERS, rejects_remote=False)
         for number in range(1, PIPES + 1)
     ]
 
 
-def main(rounds: int = 11) -> None:
-    """Measure, and print the median of the rounds, and the least."""
+def measure(rounds: int) -> dict[str, float]:
+    """Print and return the median of the rounds, and the least, in milliseconds."""
     pipes = recorded()
     times = []
     for _ in range(rounds):
         begun = time.perf_counter()
         findings = sum(len(check(facts)) for facts in pipes)
         times.append((time.perf_counter() - begun) * 1000)
-    print(f"{PIPES:,} pipes judged: {median(times):.0f} ms ({min(times):.0f}), {findings:,} findings")
-
-
-main(*map(int, sys.argv[1:]))
+    print(f"\n{PIPES:,} pipes judged: {median(times):.0f} ms ({min(times):.0f}), {findings:,} findings")
+    return {"median": median(times), "least": min(times)}

@@ -112,6 +112,7 @@ def main() -> None:
         "memory": memory,
         "relay": relay,
         "bench": bench,
+        "audit": audit,
         "startup": startup,
     }
     parser = argparse.ArgumentParser(description="Compare pipectl with its peers.")
@@ -390,6 +391,13 @@ def bench_client(stack: contextlib.ExitStack, pipe: str, count: int) -> Worker:
 
 
 # Start-up
+
+
+def audit(rounds: int) -> dict[str, float]:
+    """Have the rules of `audit` judge the recorded facts of a thousand pipes."""
+    from audit import measure
+
+    return measure(rounds)
 
 
 def startup(rounds: int) -> dict[str, Any]:
