@@ -120,7 +120,8 @@ def check(facts: Facts, who: Who | None = None) -> list[Finding]:
 
 _GUESTS = "S-1-5-32-546"
 _DOMAIN = "S-1-5-21-"
-_DOMAIN_USERS = re.compile(r"S-1-5-21-[0-9-]+-513")
+# Accounts of each computer or domain: Domain Users and the guest, as SDDL spells them and by their SIDs.
+_LOCAL = {"DU": re.compile(r"DU|S-1-5-21-[0-9-]+-513"), "LG": re.compile(r"LG|S-1-5-21-[0-9-]+-501")}
 _SERVICE = "S-1-5-80-"
 _TRUSTED_INSTALLER = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
 _SERVICE_ACCOUNTS = (sids.SYSTEM, sids.LOCAL_SERVICE, sids.NETWORK_SERVICE)
@@ -130,7 +131,7 @@ _NOBODY: Token = Token(
     restricted=frozenset(), integrity=Integrity.MEDIUM, is_appcontainer=False, privileges=frozenset()
 )
 _LOGGED_ON = frozenset((sids.EVERYONE, sids.AUTHENTICATED_USERS, sids.USERS))
-# Domain Users as SDDL spells it; `_granted` adds its SID. Of other accounts of a domain they are no members.
+# Domain Users as SDDL spells it; `_granted` adds its SID.
 _USER: Token = _NOBODY._replace(groups=_LOGGED_ON | {sids.INTERACTIVE, "DU"})
 _LOW: Token = _USER._replace(integrity=Integrity.LOW)
 # Without the level Untrusted, which may stop their writes: an entry for them shows that the server wants them.
@@ -155,7 +156,7 @@ class _Grants:
     """The rights that one descriptor grants, by the kind of user."""
 
     def __init__(self, descriptor: Descriptor, who: Who) -> None:
-        self._descriptor = descriptor
+        self._descriptor = _for_everybody(descriptor) if who is EVERYBODY else descriptor
         self._who = who
         # By the identity of a token, whose hash would take longer than many a judgement.
         self._judged: dict[int, tuple[Reason, ...]] = {}
@@ -186,18 +187,25 @@ class _Grants:
         return list(found.values())
 
 
+def _for_everybody(descriptor: Descriptor) -> Descriptor:
+    """Return a descriptor whose entries for special accounts of a domain, such as DA, count for nobody."""
+    if descriptor.dacl is None:
+        return descriptor
+    entries = tuple(
+        entry if len(entry.account) > 2 or entry.account in _LOCAL else entry._replace(mask=Access.NONE)
+        for entry in descriptor.dacl.entries
+    )
+    return descriptor._replace(dacl=descriptor.dacl._replace(entries=entries))
+
+
 def _granted(descriptor: Descriptor, token: Token) -> tuple[Reason, ...]:
     if descriptor.dacl is None:
         return ()
-    if "DU" in token.groups:  # one of ours
-        entries = [
-            entry if len(entry.account) > 2 or entry.account == "DU" else entry._replace(mask=Access.NONE)
-            for entry in descriptor.dacl.entries
-        ]
-        domain_users = {entry.account for entry in entries if _DOMAIN_USERS.fullmatch(entry.account)}
-        # Under Wine it is the primary group that owns what an elevated server makes, so that `serve` lets it in.
-        token = token._replace(groups=token.groups | domain_users - {descriptor.owner})
-        descriptor = descriptor._replace(dacl=descriptor.dacl._replace(entries=tuple(entries)))
+    for alias, sid in _LOCAL.items():
+        if alias in token.groups:
+            accounts = {entry.account for entry in descriptor.dacl.entries if sid.fullmatch(entry.account)}
+            # Under Wine it is the primary group that owns what an elevated server makes, so that `serve` lets it in.
+            token = token._replace(groups=token.groups | accounts - {descriptor.owner})
     reasons = judge(descriptor, token).reasons
     return tuple(reason for reason in reasons if reason.decider in (Decider.ALLOW, Decider.OWNER, Decider.NO_LIST))
 
@@ -257,7 +265,9 @@ def _instances(facts: Facts, grants: _Grants) -> Iterator[Finding]:
 def _no_logon(facts: Facts, grants: _Grants) -> Iterator[Finding]:
     # That Everyone, who includes guests, may write is another matter.
     writers = [
-        grant for grant in grants.anonymous(Access.FILE_WRITE_DATA) if grant.account in (sids.ANONYMOUS, _GUESTS, "LG")
+        grant
+        for grant in grants.anonymous(Access.FILE_WRITE_DATA)
+        if grant.account in (sids.ANONYMOUS, _GUESTS) or _LOCAL["LG"].fullmatch(grant.account or "")
     ]
     if writers:
         yield from _by_grant(facts, "P004", Severity.HIGH, writers, "write")

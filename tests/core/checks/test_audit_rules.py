@@ -59,6 +59,9 @@ TRIPPED: list[tuple[str, Facts, list[tuple[Severity, str | None]]]] = [
     ("P003", facts("D:(D;;GA;;;DA)(A;;GW;;;DU)"), [(MEDIUM, "DU")]),
     ("P004", facts("D:(A;;0x12019b;;;AN)"), [(HIGH, ANONYMOUS)]),
     ("P004", facts("D:(A;;0x12019b;;;BG)"), [(HIGH, "S-1-5-32-546")]),
+    ("P004", facts("D:(A;;0x12019b;;;LG)"), [(HIGH, "LG")]),
+    ("P004", facts("D:(A;;0x12019b;;;S-1-5-21-1-2-3-501)"), [(HIGH, "S-1-5-21-1-2-3-501")]),
+    ("P004", facts("D:(A;;GA;;;LA)(A;;0x12019b;;;AN)"), [(HIGH, ANONYMOUS)]),
     ("P004", facts(is_null_session=True, rejects_remote=False), [(MEDIUM, ANONYMOUS)]),
     ("P005", facts("D:(A;;0x12019b;;;AU)", rejects_remote=False), [(MEDIUM, AUTHENTICATED_USERS)]),
     ("P005", facts(rejects_remote=False), [(NOTE, None)]),
@@ -104,6 +107,7 @@ MISSED: list[tuple[str, Facts]] = [
     ("P003", facts("D:(A;;GW;;;WD)S:(ML;;NW;;;HI)")),
     ("P004", facts("D:(A;;GR;;;AN)(A;;0x12019b;;;WD)")),
     ("P004", facts(is_null_session=True, rejects_remote=True)),
+    ("P004", facts("D:(A;;GA;;;S-1-5-21-1-2-3-500)(A;;GA;;;LA)")),
     ("P005", facts("D:(A;;0x12019b;;;AU)")),
     ("P005", facts("D:(A;;0x12019b;;;AU)", rejects_remote=None)),
     ("P005", facts("D:(D;;GA;;;AN)(D;;GA;;;NU)(A;;0x12019b;;;AU)", rejects_remote=False)),
@@ -241,6 +245,7 @@ def test_anonymous_users_are_judged_alike_whether_by_default_or_asked_for() -> N
 
 def test_a_condition_or_an_unknown_group_is_no_finding() -> None:
     assert check(facts('D:(XA;;GA;;;WD;(@User.clearance == "1"))')) == []
+    assert found(facts("D:(D;;GA;;;DA)(A;;GW;;;AU)"), "P003", Who.of(PLAIN)) == []
     unknown = Who.of(PLAIN._replace(user=OTHER, has_all_groups=False))
     assert found(privileged("D:(A;;GA;;;S-1-5-21-9-9-9-1234)"), "P002", unknown) == []
 
@@ -260,6 +265,8 @@ _ACES = st.sampled_from(
         "(A;;GA;;;NU)",
         "(A;;GR;;;DU)",
         "(A;;GA;;;DA)",
+        "(A;;GA;;;LA)",
+        "(A;;GA;;;S-1-5-21-1-2-3-501)",
         "(A;;GA;;;S-1-5-21-1-2-3-513)",
         "(A;IO;GA;;;WD)",
         "(A;;GA;;;AC)",
