@@ -118,13 +118,12 @@ class Bench(Closing):
     def open(self) -> None:
         """Open the connections, or one if each exchange opens its own, and try one exchange.
 
-        Raises the errors of `Target.connect` and of `Connection.ask`. The timeout is for all connections together, and
-        for the exchange.
+        Raises the errors of `Target.connect` and of `Connection.ask`. The timeout limits the first connection, the
+        exchange, and all other connections together.
         """
         timeout = self.target.timeout
-        deadline = Deadline(timeout)
         with ExitStack() as stack:
-            first = stack.enter_context(self.target.connect(deadline))
+            first = stack.enter_context(self.target.connect(timeout))
             self._look_at(first)
             first.ask(self.target.request, self.target.until, timeout)
             if self.target.new_connection:
@@ -132,6 +131,7 @@ class Bench(Closing):
             check_free(first)  # what comes after a reply belongs to no request
             stack.pop_all()
         self._lines[0].link = self._linked(self._lines[0], first)
+        deadline = Deadline(timeout)
         for number, line in enumerate(self._lines[1:], 2):
             try:
                 line.link = self._linked(line, self.target.connect(deadline))
