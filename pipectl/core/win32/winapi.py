@@ -21,6 +21,7 @@ from pipectl.core.errors import UnsupportedError, error_for
 if sys.platform != "win32":
     raise UnsupportedError("Windows named pipes exist only on Windows", topic="system")
 
+_LOAD_LIBRARY_SEARCH_SYSTEM32 = 0x800
 INVALID_HANDLE_VALUE = c_void_p(-1).value
 
 
@@ -293,8 +294,11 @@ def _native(name: str, stands_for: str) -> Callable[..., int]:
 
 
 def library(name: str) -> ctypes.CDLL:
-    """Load a DLL that few programs need, whose functions are declared where they are used."""
-    return ctypes.WinDLL(name, use_last_error=True)
+    """Load a DLL of Windows that few programs need, whose functions are declared where they are used.
+
+    Only from System32: a file of that name beside the program, such as in a folder of downloads, is not taken for it.
+    """
+    return ctypes.WinDLL(name, use_last_error=True, winmode=_LOAD_LIBRARY_SEARCH_SYSTEM32)
 
 
 def native_error(status: int, function: Callable[..., int], owner: Any) -> Exception:
