@@ -1,6 +1,6 @@
 """A program that uses docker-py on a named pipe: `docker_client.py pywin32|pipectl PIPE` writes what came of it.
 
-docker-py imports five modules of pywin32. With `pipectl`, `pipectl.win32pipe` is all of them.
+docker-py imports five modules of pywin32, which with `pipectl` are `pipectl.win32pipe`.
 """
 
 import json
@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 if sys.argv[1] == "pipectl":
-    from pipectl.core import win32pipe
+    from pipectl import win32pipe
 
-    for name in ("pywintypes", "win32api", "win32event", "win32file", "win32pipe"):
-        sys.modules[name] = win32pipe
+    win32pipe.install()
 
 from docker import APIClient
 
