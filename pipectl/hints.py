@@ -165,6 +165,8 @@ _BY_TOPIC: dict[str, str] = {
     "name": _FORMS,
     "waiting": "Try to open it instead: `pipectl info {subject}`",
     "place": "Write NAME, pipe:NAME, tcp:PORT, tcp:HOST:PORT, or - for stdin and stdout",
+    "mismatch": "Compare less: `--match codec`, `--match kind`, or leave out what always differs: `--ignore FIELD`",
+    "recording cut": "Free some space, or keep less: `--record-limit 64m:5`",
     "path": f"{_FORMS}; a POSIX shell needs single quotes around it",
 }
 

@@ -451,7 +451,8 @@ def test_without_standard_streams_a_command_still_does_its_work(
 @pytest.mark.skipif(sys.platform == "win32", reason="what Windows can")
 @pytest.mark.parametrize("name", COMMANDS.keys() - {"help"})
 def test_elsewhere_a_command_says_that_it_needs_windows(pipectl: Pipectl, name: str) -> None:
-    arguments = {"popen": ["ls"], "list": [], "selftest": [], "demo": [], "relay": ["svc", "other"]}.get(name, ["svc"])
+    lines = {"popen": ["ls"], "list": [], "selftest": [], "demo": [], "relay": ["svc", "other"]}
+    arguments = {**lines, "replay": ["file", "--call", "svc"]}.get(name, ["svc"])
     result = pipectl(name, *arguments, *(["x"] if name in ("call", "transact", "write") else []))
     assert (result.exit_code, result.stdout) == (125 if name == "popen" else 11, b"")
     assert "Windows" in result.stderr.splitlines()[0]

@@ -19,6 +19,7 @@ COMMANDS = {
     "serve": Entry("pipectl.commands.serve", "Serve a pipe: echo, a fixed reply, or a program's answers."),
     "relay": Entry("pipectl.commands.relay", "Pass data between a pipe and a pipe, TCP port, program or stdio."),
     "tap": Entry("pipectl.commands.tap", "Show what clients and a server say to each other, decoded, and record it."),
+    "replay": Entry("pipectl.commands.replay", "Play one side of a recording against the live other side."),
     "decode": Entry("pipectl.commands.decode", "Show a recording decoded, or write it as HTML or for Wireshark."),
     "list": Entry("pipectl.commands.list", "List the named pipes on this computer and their instances."),
     "who": Entry("pipectl.commands.who", "Show which processes have a pipe open: its server and its clients."),

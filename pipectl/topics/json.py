@@ -36,6 +36,9 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
 `decode`
     objects: the same, of a recording
     schema: decode
+`replay`
+    objects: one for each conversation that was played
+    schema: replay
 `client-pid`
     objects: one for each event; the first is `listening`
     schema: client-pid

@@ -55,6 +55,7 @@ WITHOUT_A_SERVER = (
     "pipectl wait svc --for gone",
     "pipectl demo",
     "pipectl decode",
+    "pipectl replay svc.jsonl --serve",
 )
 
 
@@ -106,8 +107,8 @@ def test_an_example_runs_as_it_is_printed(
     monkeypatch.setattr(directory, "list_pipes", lambda: [PipeEntry("docker_engine", 3, None)])
     if "svc.jsonl" in line:
         monkeypatch.chdir(tmp_path)
-        Path("svc.jsonl").write_bytes(header_line(Header()) + event_line(Said(0.0, 1, Side.CLIENT, b"x\n")))
-    if line.startswith(("pipectl serve", "pipectl client-pid")):
+        Path("svc.jsonl").write_bytes(header_line(Header(is_message=True)) + event_line(Said(0, 1, Side.CLIENT, b"x")))
+    if line.startswith(("pipectl serve", "pipectl client-pid", "pipectl replay svc.jsonl --serve")):
         background(connect_soon, pipe_name)
     with server_for(line, pipe_name):
         arguments = words(line, pipe_name)

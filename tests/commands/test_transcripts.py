@@ -284,6 +284,23 @@ relayed 1 client (0 now), 4 bytes to the target, 4 bytes back in N s
         server=lambda pipe: serving(f"{pipe}-moved"),
         client=True,
     ),
+    "replay": Scene(
+        "replay rec.jsonl --call svc --codec none", "conversation 1: 2 messages, as recorded\n", server=serving
+    ),
+    "replay that differs": Scene(
+        "replay rec.jsonl --call svc --codec none",
+        stderr="""
+error: conversation 1, message 1: the server said something else
+--- recorded
++++ now
+@@ -1 +1 @@
+-pong
++ping
+hint: Compare less: `--match codec`, `--match kind`, or leave out what always differs: `--ignore FIELD`
+""",
+        exit_code=12,
+        server=lambda pipe: PipeServer(pipe, lambda _client, data: data, events=reporting()),
+    ),
     "decode": Scene(
         "decode rec.jsonl",
         """
@@ -537,7 +554,9 @@ def test_a_person_sees_just_this(
     if scene.line == "doctor svc":
         monkeypatch.setattr(doctor_facts, "examine", lambda *_: diagnose(DENIED))
     monkeypatch.chdir(tmp_path)
-    Path("rec.jsonl").write_bytes(header_line(Header(codec="lines")) + b"".join(map(event_line, RECORDED)))
+    Path("rec.jsonl").write_bytes(
+        header_line(Header(is_message=True, codec="lines")) + b"".join(map(event_line, RECORDED))
+    )
     states = iter([STATE, {**STATE, "read_mode": "message"} if "--read-mode" in scene.line else STATE])
     monkeypatch.setattr(details, "handle_state", lambda _pipe: next(states))
     streams = Streams(monkeypatch, are_terminals=True)
