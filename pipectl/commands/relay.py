@@ -11,6 +11,7 @@ from pipectl.options import EXEC, OUTPUT, Option, UsageError, option, with_examp
 from pipectl.options.behind import like_target
 from pipectl.options.client import TargetOptions
 from pipectl.options.passing import PASSED, PassingOptions, RelayFaultOptions
+from pipectl.options.record import DecodeOptions, RecordOptions, header_for, observing
 from pipectl.options.server import ExecCommand, ListenOptions, RelayEndOptions, log_file_option
 from pipectl.options.types import PLACE
 from pipectl.output import Output
@@ -84,6 +85,8 @@ class PlacesOptions(NamedTuple):
         "made": ListenOptions,
         "opening": TargetOptions,
         "stop_after": RelayEndOptions,
+        "decoding": DecodeOptions,
+        "recording": RecordOptions,
     },
 )
 @option(
@@ -105,6 +108,8 @@ def command(
     made: ListenOptions,
     opening: TargetOptions,
     stop_after: "StopAfter",
+    decoding: DecodeOptions,
+    recording: RecordOptions,
     log: str,
 ) -> None:
     """Pass data between a pipe and a pipe, TCP port, program or stdio.
@@ -117,19 +122,25 @@ def command(
     A pipe that is the TARGET is opened once at the start too, to learn its type and whom it lets in.
     """
     from pipectl.core.traffic.relay import Relay
-    from pipectl.output.relaylog import RelayLog
 
+    recording.check(decoding, stdout_is_taken=_has_stdio(places))
     security = made.access.security()
     made = like_target(output, *places, made, security, expects=opening.expect is not None, frames=passing.frames)
     single = stop_after.clients == 1 or _has_stdio(places)
-    events = RelayLog(
-        output,
-        announce=partial(_announce, output, made, security, faulty.faults),
-        access=security.in_words,
-        clients=log != "none" and not (_has_stdio(places) and output.path is None),
-    )
+    log_goes_to_stdout = log != "none" and not (recording.takes_stdout or _has_stdio(places))
     with ExitStack() as stack:
         stack.enter_context(output.live())
+        events = _log(
+            stack,
+            places,
+            decoding,
+            recording,
+            is_message=bool(made.is_message),
+            output=output,
+            announce=partial(_announce, output, made, security, faulty.faults),
+            access=security.in_words,
+            clients=log_goes_to_stdout or (log != "none" and output.path is not None),
+        )
         stack.callback(events.summarize)
         relay = Relay(
             *places,
@@ -137,9 +148,34 @@ def command(
             config=_disturbed(_config(passing, made, security, opening, stop_after), faulty, events),
             environment=events.environment,
         )
-        stack.enter_context(relay).wait()
+        stack.enter_context(relay)
+        stack.callback(events.hurry)
+        relay.wait()
     if single:
         events.check()
+
+
+def _log(
+    stack: ExitStack,
+    places: PlacesOptions,
+    decoding: DecodeOptions,
+    recording: RecordOptions,
+    *,
+    is_message: bool,
+    **options: Any,
+) -> "RelayLog":
+    """Return the log of a relay, which also records what passes if that is asked for."""
+    from pipectl.core.traffic.places import Kind
+    from pipectl.output.recordlog import RecordingLog
+    from pipectl.output.relaylog import RelayLog
+
+    if not recording.is_wanted:
+        return RelayLog(**options)
+    pipe = places.target.name if places.target.kind is Kind.PIPE else places.listen.name
+    is_message = is_message and places.listen.kind is Kind.PIPE
+    header = header_for(str(places.listen), str(places.target), decoding, is_message=is_message)
+    records = stack.enter_context(recording.records(header, decoding.codec_of(pipe).wireshark))
+    return RecordingLog(observe=observing(records, pipe, decoding), **options)
 
 
 def _has_stdio(places: PlacesOptions) -> bool:

@@ -10,7 +10,7 @@ from pipectl.options import Option, UsageError, option, with_examples
 from pipectl.options.behind import like_target
 from pipectl.options.client import TargetOptions, pipe_argument
 from pipectl.options.payload import ViewOptions
-from pipectl.options.record import DecodeOptions, RecordOptions, header_for
+from pipectl.options.record import DecodeOptions, RecordOptions, header_for, observing
 from pipectl.options.server import ListenOptions, RelayEndOptions
 from pipectl.options.types import PIPE
 from pipectl.output import Output, View
@@ -120,7 +120,6 @@ def command(
     For your own programs: what you may not read, you may not tap. Nothing raises rights, and the server sees pipectl as
     its client. Secrets that the codec knows are masked on the screen and in recordings.
     """
-    from pipectl.core.traffic.observer import Observer
     from pipectl.core.traffic.relay import Relay, RelayConfig
     from pipectl.core.traffic.targets import Opening
     from pipectl.output.frames import FrameView, Story, Wanted
@@ -130,7 +129,6 @@ def command(
     made = like_target(output, *places, made, security, expects=opening.expect is not None)
     header = header_for(places.listen.name, places.target.name, decoding, is_message=bool(made.is_message))
     story = Story(FrameView(view, full), Wanted(show), is_message=header.is_message)
-    choose = decoding.chooser(places.target.name)
     codec = decoding.codec_of(places.target.name)
     with ExitStack() as stack:
         stack.enter_context(output.live())
@@ -138,14 +136,7 @@ def command(
         events = TapLog(
             output,
             announce=lambda relay: _announce(output, made, security, relay, codec.hint),
-            observe=lambda tap, relay: Observer(
-                records,
-                tap.show,
-                choose,
-                decoding.mask,
-                failed=relay.abort,
-                codec_failed=tap.codec_failed,
-            ),
+            observe=observing(records, places.target.name, decoding),
             story=story,
             header=header,
             shows=not recording.takes_stdout or output.path is not None,

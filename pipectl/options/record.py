@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pipectl.core.recording.pcapng import PacketForm
     from pipectl.core.recording.recorder import RecordLimit
     from pipectl.core.recording.recording import Event, Header, Recording, Said
+    from pipectl.core.traffic.observer import Record
+    from pipectl.core.traffic.relay import Relay
+    from pipectl.output.recordlog import Observe, RecordingLog
 
 _DECODED = "What is decoded and masked"
 _RECORDED = "Recording"
@@ -159,6 +162,19 @@ class RecordOptions(NamedTuple):
             raise click.UsageError(f"`--record-limit`: {error}") from None
         return cls(record, params["append"], parsed, params["pcapng"], PacketForm(form) if form else None)
 
+    def check(self, decoding: DecodeOptions, *, stdout_is_taken: bool) -> None:
+        """Raise UsageError for what a relay that shows nothing cannot do."""
+        if self.takes_stdout and stdout_is_taken:
+            raise click.UsageError("`--pcapng -`: stdout is one end of the relay")
+        has_options = decoding.codec != AUTO or decoding.mask.patterns or decoding.mask.shows_secrets
+        if has_options and not self.is_wanted:
+            raise UsageError("`--codec`, `--secrets` and `--redact` are for what is recorded", "Add `--record FILE`")
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything is written."""
+        return self.record is not None or self.pcapng is not None
+
     @property
     def takes_stdout(self) -> bool:
         """Whether stdout has the packets."""
@@ -185,6 +201,18 @@ class RecordOptions(NamedTuple):
                 write = Stream(sys.stdout).write if self.takes_stdout else _whole(stack, self.pcapng)
                 found.append(Pcapng(write, header, wireshark, self.form).write)
             yield found
+
+
+def observing(records: "Sequence[Record]", pipe: str, decoding: DecodeOptions) -> "Observe":
+    """Return what makes the observer of a relay to a pipe."""
+    from pipectl.core.traffic.observer import Observer
+
+    choose = decoding.chooser(pipe)
+
+    def observe(log: "RecordingLog", relay: "Relay") -> Observer:
+        return Observer(records, log.show, choose, decoding.mask, failed=relay.abort, codec_failed=log.codec_failed)
+
+    return observe
 
 
 def header_for(pipe: str, target: str, decoding: DecodeOptions, *, is_message: bool) -> "Header":

@@ -73,6 +73,9 @@ class RelayLog(EventLog[Relay], RelayEvents):
         if self._tells:
             self.tell("connected", session.number, visitor, visitor.facts)
 
+    def hurry(self) -> None:
+        """Keep the relay waiting no more: it is about to end."""
+
     def left(self, session: Session) -> None:
         """Tell how a session has ended, and what has passed."""
         self._error = session.error

@@ -1,6 +1,7 @@
 """`pipectl tap`: clients and servers notice nothing, and what they say is shown, decoded and recorded."""
 
 import json
+import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -231,6 +232,20 @@ def test_lines_are_lost_by_their_bytes_and_told_before_the_next() -> None:
     may_write.set()
     lines.close(lost.append)
     assert (lost, errors) == ([1], [])
+
+
+def test_packets_that_nobody_reads_end_it_and_let_the_peers_go(pipe_name: str, program: list[str]) -> None:
+    with served(pipe_name):
+        line = [*program, "tap", pipe_name, "--pcapng", "-"]
+        with subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tap:
+            assert tap.stdout is not None
+            assert tap.stdout.read(4) == bytes.fromhex("0a0d0d0a")
+            tap.stdout.close()
+            with connect(f"{pipe_name}-tap", PATIENCE, wait=Wait.EXISTS) as client, pytest.raises(PipeClosedError):
+                deque((exchanged(client, bytes(10_000)) for _ in range(1000)), 0)
+            assert tap.wait(PATIENCE) == 1
+            assert tap.stderr is not None
+            assert b"Traceback" not in tap.stderr.read()
 
 
 class Full:

@@ -54,7 +54,7 @@ class Http(StreamCodec):
     title = "HTTP/1"
     pipes: ClassVar[tuple[str, ...]] = ("*\\tailscale\\tailscaled",)
     framing = "http"
-    wireshark = ("http", 2375)
+    wireshark = ("http", 80)
     # For a request that names no host.
     host = "pipe"
 

@@ -126,7 +126,7 @@ class Pcapng:
             return
         source, target = self._ports(event.client, event.side)
         tags = (
-            (12, self._dissector),
+            (12, self._dissector if event.data else b"data"),
             (20, _ADDRESSES[event.side]),
             (21, _ADDRESSES[event.side.other]),
             (24, struct.pack(">I", 2)),  # the ports are those of TCP
