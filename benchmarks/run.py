@@ -46,6 +46,8 @@ GOALS = {
 # The same with a relay between, by the time without it.
 RELAY_GOALS = {"write_read_64": 1 / 2.2, "write_64k": 0.45}
 RELAY_CLIENTS = 1000
+# The same with `tap`, by the time through a relay.
+TAP_GOAL = 1 / 1.3
 SERVER_GOALS = {1: 1.0, 100: 0.95, 1000: 0.95}
 # The rate of `pipectl bench`, by the connections that it has at once.
 BENCH_GOALS = {1: 0.9, 100: 0.8}
@@ -111,6 +113,7 @@ def main() -> None:
         "curves": curves,
         "memory": memory,
         "relay": relay,
+        "tap": tap,
         "bench": bench,
         "audit": audit,
         "startup": startup,
@@ -356,6 +359,40 @@ def relayed_clients(
     threads, connected, to_target, to_clients = map(int, between.ask("").split())
     print(f"  {connected} clients connected, {to_target} bytes there, {to_clients} back, {threads} thread")
     return table
+
+
+# A tap in the place of a relay, with HTTP
+
+
+def tap(rounds: int) -> dict[str, Any]:
+    """Have the same client exchange the same with the same server, through a relay and through taps."""
+    with contextlib.ExitStack() as stack:
+        pipe = unique_pipe()
+        start(stack, sys.executable, str(HERE / "servers" / "http_server.py"), pipe)
+        record = OUTPUT / "tap.jsonl"
+        record.unlink(missing_ok=True)
+        lines = {
+            "through a relay": ("relay", "--log", "none"),
+            "tap, http": ("tap", "--codec", "http"),
+            "tap, recording": ("tap", "--codec", "http", "--record", str(record)),
+            "tap, no codec": ("tap", "--codec", "none"),
+            "through a relay again": ("relay", "--log", "none"),
+        }
+        workers = {"direct": start(stack, sys.executable, str(HERE / "clients" / "http_client.py"), pipe)}
+        for name, (command, *options) in lines.items():
+            front = unique_pipe()
+            places = (front, pipe) if command == "relay" else (pipe, "--on", front)
+            log = (OUTPUT / f"{name.replace(', ', '-')}.log").open("w")
+            stack.callback(log.close)
+            program = (sys.executable, "-m", "pipectl", command, *places, *options)
+            process = subprocess.Popen(program, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)})
+            stack.callback(process.kill)
+            workers[name] = start(stack, sys.executable, str(HERE / "clients" / "http_client.py"), front)
+        reference = workers.pop("through a relay")
+        results = report("http", blocks("http", reference, workers, rounds), TAP_GOAL)
+        shown = (OUTPUT / "tap-http.log").read_text(encoding="ascii").count("GET /v1.47")
+        print(f"  {shown} requests shown")
+        return {"http": results}
 
 
 # `pipectl bench`

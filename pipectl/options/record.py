@@ -210,7 +210,9 @@ def observing(records: "Sequence[Record]", pipe: str, decoding: DecodeOptions) -
     choose = decoding.chooser(pipe)
 
     def observe(log: "RecordingLog", relay: "Relay") -> Observer:
-        return Observer(records, log.show, choose, decoding.mask, failed=relay.abort, codec_failed=log.codec_failed)
+        return Observer(
+            records, log.show, choose, decoding.mask, failed=relay.abort, rest=log.rest, codec_failed=log.codec_failed
+        )
 
     return observe
 

@@ -44,11 +44,11 @@ class _Lines:
         self._thread = Thread(target=self._run, name="Server log", daemon=True)
         self._thread.start()
 
-    def put(self, write: Callable[[], None], size: int = 0) -> int:
-        """Queue an event for writing; return how many were lost before it because the output was not read."""
+    def put(self, write: Callable[[], None], size: int = 0, count: int = 1) -> int:
+        """Queue so many events for writing; return how many were lost before because the output was not read."""
         waiting = self._bytes_put - self._bytes_written
         if self._waiting.qsize() >= self._most_events or (waiting and waiting + size > self._most_bytes):
-            self._lost += 1
+            self._lost += count
             return 0
         if size:  # which one thread alone puts
             self._bytes_put += size
@@ -192,16 +192,16 @@ class EventLog(Generic[_S]):
         time = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}" if self._output.stream.is_terminal else record["time"]
         self._output.data.event(record, f"{time}  {line}".rstrip())
 
-    def _put(self, write: Callable[[], None], lines: _Lines, size: int = 0) -> None:
-        lost = lines.put(write, size)
+    def _put(self, write: Callable[[], None], lines: _Lines, size: int = 0, count: int = 1) -> None:
+        lost = lines.put(write, size, count)
         if lost:
             lines.put(partial(self._write_lost, lost))
 
     def _write_lost(self, count: int) -> None:
         self._output.data.event({"event": "lost", "count": count}, self.lost.format(count))
 
-    def _put_line(self, write: Callable[[], None], size: int) -> None:
-        """Have something written that counts as so many bytes while it waits."""
+    def _put_lines(self, write: Callable[[], None], size: int, count: int) -> None:
+        """Have so many events written that count as so many bytes while they wait."""
         if self._lines is not None and self._server is not None:
-            self._put(write, self._lines, size)
+            self._put(write, self._lines, size, count)
             self._output.progress(self.counts(self._server))

@@ -75,6 +75,9 @@ class RecordingLog(RelayLog):
     def show(self, part: Part) -> None:
         """Do nothing: a relay does not show what passes."""
 
+    def rest(self) -> None:
+        """Do nothing: nothing is shown."""
+
     def codec_failed(self, error: Exception) -> None:
         """Warn that a codec has failed, with its traceback if that is asked for."""
         from traceback import format_exception

@@ -7,7 +7,7 @@ from pipectl.core.recording.recording import Header
 from pipectl.core.traffic.relay import Relay
 
 from . import Output
-from .frames import Story
+from .frames import Story, Told
 from .recordlog import Observe, RecordingLog
 
 # Bytes of lines that may wait to be written, and how many lines.
@@ -36,19 +36,36 @@ class TapLog(RecordingLog):
         self._header = header
         self._shows = shows
 
+        # What is not given to be written yet.
+        self._told: list[Told] = []
+
     def started(self, relay: Relay) -> None:
         """Announce it, and begin to observe."""
         super().started(relay)
         if self._output.is_json and self._shows:
             header = self._header._replace(pipe=str(relay.place)).to_json()
-            self._put_line(lambda: self._output.data.event(header, ""), 0)
+            self._put_lines(lambda: self._output.data.event(header, ""), 0, 1)
+
+    # In the observer's thread
 
     def show(self, part: Part) -> None:
-        """Show what the observer tells."""
+        """Show what the observer tells, when `rest` is called."""
         told = self._story.tell(part) if self._shows else None
         if told is not None:
-            data = self._output.data
+            self._told.append(told)
+
+    def rest(self) -> None:
+        """Have what was told written, at once."""
+        if not self._told:
+            return
+        told, self._told = self._told, []
+        data = self._output.data
+
+        def write() -> None:
             if self._output.is_json:
-                self._put_line(lambda: data.event(told.record(), ""), told.size)
+                for one in told:
+                    data.event(one.record(), "")
             else:
-                self._put_line(lambda: data.event({}, told.line()), told.size)
+                data.event({}, "\n".join(one.line() for one in told))
+
+        self._put_lines(write, sum(one.size for one in told), len(told))

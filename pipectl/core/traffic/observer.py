@@ -6,7 +6,7 @@ gives things to must not wait for anybody but a disk.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event as Signal
 from threading import Thread
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ from pipectl.core.recording.recording import Closed, Event, Opened, Said
 # Bytes that wait to be decoded, and what each piece counts for beside its own.
 _MOST_WAITING = 4 << 20
 _PIECE = 256
+# How long, in seconds, pieces are gathered before they are decoded: a change of threads for each would slow the relay.
+_GATHERING = 0.01
 # How long, in seconds, one look at whether there is room again takes at most.
 _GLANCE = 0.1
 # How long, in seconds, the end waits for what is still to be written.
@@ -43,7 +45,8 @@ class _Piece(NamedTuple):
 class Observer:
     """Tells recordings and a screen what a relay passes on.
 
-    `failed` is told what one of them raised, after which they are told nothing.
+    `rest` is called when nothing more is to be told for now. `failed` is told what one of them raised, after which they
+    are told nothing.
     """
 
     def __init__(
@@ -54,18 +57,20 @@ class Observer:
         mask: Mask,
         *,
         failed: Callable[[BaseException], None],
+        rest: Callable[[], None] = lambda: None,
         codec_failed: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
         self._records = records
         self._show = show
         self._conversations = Conversations(choose, mask, failed=codec_failed)
         self._failed = failed
+        self._rest = rest
         self._begun = time.perf_counter()
         self._waiting: SimpleQueue[_Came | _Piece | Closed | None] = SimpleQueue()
         # Each is changed by one thread alone.
         self._put = self._taken = 0
         self._has_room = Signal()
-        self._is_closing = False
+        self._closing = Signal()
         self._thread = Thread(target=self._run, name="Observer", daemon=True)
         self._thread.start()
 
@@ -84,7 +89,7 @@ class Observer:
         """Tell what one side of a client's session has sent; no data is an end, or an empty message."""
         self._waiting.put(_Piece(Said(self.now, client, side, data, not data), is_message))
         self._put += len(data) + _PIECE
-        while self._put - self._taken > _MOST_WAITING and not self._is_closing:
+        while self._put - self._taken > _MOST_WAITING and not self._closing.is_set():
             self._has_room.clear()
             if self._put - self._taken > _MOST_WAITING:
                 self._has_room.wait(_GLANCE)
@@ -97,7 +102,7 @@ class Observer:
 
     def hurry(self) -> None:
         """Keep the relay waiting no more: it is about to end."""
-        self._is_closing = True
+        self._closing.set()
         self._has_room.set()
 
     def close(self) -> None:
@@ -110,14 +115,30 @@ class Observer:
 
     def _run(self) -> None:
         try:
-            while (one := self._waiting.get()) is not None:
-                self._tell(one)
+            while self._tell_some():
+                self._rest()
             for part in self._conversations.end(self.now):  # the relay was ended by an error
                 self._give(part)
+            self._rest()
         except BaseException as error:  # noqa: BLE001 - the relay's `wait` raises it
-            self._is_closing = True
+            self._closing.set()
             self._has_room.set()
             self._failed(error)
+
+    def _tell_some(self) -> bool:
+        """Wait for something to tell, and tell it and what comes soon after it; return whether there may be more."""
+        one, is_relays_turn = self._waiting.get(), False
+        self._closing.wait(_GATHERING)
+        while one is not None:
+            self._tell(one)
+            if is_relays_turn:
+                time.sleep(0)
+            is_relays_turn = not is_relays_turn
+            try:
+                one = self._waiting.get_nowait()
+            except Empty:
+                return True
+        return False
 
     def _tell(self, one: _Came | _Piece | Closed) -> None:
         match one:
