@@ -11,7 +11,7 @@ from pipectl.core.inventory.holders import End, Holders, Walk, by_pipe, entries_
 from pipectl.core.inventory.walk import ask_ends, walk
 from pipectl.core.inventory.watch import Watch
 from pipectl.core.inventory.who import describe_listed
-from pipectl.core.models import Process
+from pipectl.core.models import PipeEntry, Process
 from pipectl.core.names import from_directory, short, upper
 from pipectl.core.pipe.connection import open_pipe
 from pipectl.core.security import tokens
@@ -87,12 +87,12 @@ def judged(gathered: Gathered, who: Who | None = None) -> Report:
 
 
 def watch_names(pattern: str, seconds: float) -> dict[str, float]:
-    """Watch pipes for some time; return how long each name was free that came back, by its upper case."""
+    """Watch pipes for some time; return how long each name was free that came back."""
     gaps: dict[str, float] = {}
     try:
         for record in Watch(pattern).changes(_INTERVAL, seconds):
             if record["gap"] is not None:
-                name = upper(short(record["pipe"]))
+                name = short(record["pipe"])
                 gaps[name] = max(record["gap"], gaps.get(name, 0.0))
     except PipeTimeoutError:
         pass
@@ -114,7 +114,9 @@ def gather(
     deadline = Deadline(timeout)
     walked = walk(deadline)
     listed = if_allowed(directory.list_pipes)
-    entries = entries_of(walked) if listed is None else listed
+    entries = list(entries_of(walked) if listed is None else listed)
+    there = {upper(entry.name) for entry in entries}
+    entries += [PipeEntry(name, 0, None) for name in gaps or () if upper(name) not in there]
     names = {upper(entry.name) for entry in directory.some_matching(pattern, entries)}
     pipes = [holders for holders in by_pipe(walked, entries) if upper(holders.pipe) in names]
     looked = _look(pipes, deadline)
@@ -185,6 +187,7 @@ def _facts(
     gaps: Mapping[str, float],
 ) -> list[Facts]:
     null_sessions = {upper(name) for name in _null_session_pipes()}
+    free = {upper(name): seconds for name, seconds in gaps.items()}
     facts = []
     for holders in pipes:
         found, name = looked.get(holders.pipe, LookedAt()), upper(holders.pipe)
@@ -198,7 +201,7 @@ def _facts(
                 holders.max_instances,
                 name in null_sessions,
                 accounts,
-                gaps.get(name),
+                free.get(name),
             )
         )
     return facts
