@@ -12,7 +12,8 @@ import pytest
 
 from pipectl.core.checks import audit
 from pipectl.core.checks.baseline import steady
-from pipectl.core.constants import Wait
+from pipectl.core.constants import Wait, WinError
+from pipectl.core.errors import PipeTimeoutError
 from pipectl.core.inventory import directory
 from pipectl.core.inventory.watch import Watch
 from pipectl.core.models import PipeEntry
@@ -396,13 +397,13 @@ def test_an_unknown_rule_is_a_usage_error(pipectl: Pipectl, line: list[str]) -> 
 # Names that come back
 
 
-@pytest.mark.parametrize(("looks_at_end", "severity"), [(0, "medium"), (10, "low")], ids=["there", "gone again"])
+@pytest.mark.parametrize(("is_there", "severity"), [(True, "medium"), (False, "low")], ids=["there", "gone again"])
 def test_a_name_that_was_free_while_it_was_watched_is_found(
     pipe_name: str,
     pipectl: Pipectl,
     background: Background,
     monkeypatch: pytest.MonkeyPatch,
-    looks_at_end: int,
+    is_there: bool,
     severity: str,
 ) -> None:
     looks = 0
@@ -410,17 +411,21 @@ def test_a_name_that_was_free_while_it_was_watched_is_found(
     real = Watch._look
 
     def look(watch: Watch) -> Any:
-        """Look, and let the pipe go and come back between the looks."""
+        """Look, and let the pipe go and come back between the looks; then the time is up."""
         nonlocal looks, pipe
         looks += 1
-        if looks in (2, looks_at_end):
+        if looks == 2:
             pipe.close()
-        if looks == 6:
+        if looks == 5:
             pipe = create_named_pipe(pipe_name)
+        if looks == 7:
+            if not is_there:
+                pipe.close()
+            raise PipeTimeoutError("the time is up", code=WinError.TIMEOUT)
         return real(watch)
 
     monkeypatch.setattr(Watch, "_look", look)
-    result = background(pipectl, "audit", pipe_name, "--watch-for", "3", "--rule", "P016", "--json").result(60)
+    result = background(pipectl, "audit", pipe_name, "--watch-for", "60", "--rule", "P016", "--json").result(60)
     pipe.close()
     assert rules_of(result) == {"P016": severity}
 
