@@ -153,6 +153,7 @@ _BY_TOPIC: dict[str, str] = {
     "rules file": "`pipectl help mock` lists all keys",
     "selftest": "Print a report to paste into an issue: `pipectl selftest --report`",
     "peer": "Nothing was sent. See which process serves the pipe: `pipectl info {subject}`",
+    "codec": "`pipectl help codecs` lists all codecs, and what each sends",
     "message size": "Allow more with `--max-message SIZE`",
     "system": "Run pipectl on Windows, or with Windows Python under Wine",
     "directory": "Check for a pipe by its name: `pipectl wait PIPE --for exists --timeout 0`",

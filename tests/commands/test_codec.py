@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pipectl.core.constants import Wait
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig
+from pipectl.core.pipe.connection import connect
+from pipectl.core.pipe.framing import parse
 from pipectl.core.pipe.server import PipeServer
 from tests import schema
 from tests.runner import Pipectl, Running
@@ -165,3 +168,25 @@ def test_the_reply_of_a_real_server_of_ours_is_decoded(
     result = pipectl("call", pipe_name, "--codec", "ssh-agent", "REQUEST_IDENTITIES")
     assert result == (0, b"IDENTITIES_ANSWER 0 keys\n", "")
     assert server.end().exit_code == 0
+
+
+def test_a_codec_that_fails_harms_no_tap(pipe_name: str, running: Callable[..., Running], tmp_path: Path) -> None:
+    """The peers hear one another, the screen shows what it still can, and says once why."""
+    (tmp_path / "shout.py").write_text(PLUGIN, encoding="utf-8")
+    with serving(pipe_name, lambda _client, data: data, is_message=False):
+        program = running("tap", pipe_name, "--once", "--codec", f"{tmp_path / 'shout.py'}:Shout")
+        with connect(f"{pipe_name}-tap", 20, wait=Wait.EXISTS) as client:
+            for line in (b"fine\n", b"oops\n", b"more\n"):
+                client.send(line, 20)
+                assert client.receive_until(parse("line"), 20).data == line
+        result = program.end()
+    assert result.exit_code == 0
+    assert "fine" in result.text
+    assert "more" in result.text
+    assert result.stderr.count("ZeroDivisionError") == 1
+
+
+def test_an_invalid_request_has_a_hint(pipe_name: str, pipectl: Pipectl) -> None:
+    result = pipectl("call", pipe_name, "--codec", "json-lines", "{")
+    assert result.exit_code == 2
+    assert "pipectl help codecs" in result.stderr
