@@ -136,7 +136,8 @@ def test_the_server_hears_of_eof_and_its_own_end_is_the_end() -> None:
 def test_each_raw_key_is_sent_at_once_and_unseen_until_ctrl_bracket() -> None:
     pipe = f"pipectl-test-{uuid4().hex}"
     with serving(pipe):
-        terminal = Terminal("connect", pipe, "--raw-keys", "--send", "first!", door="run")
+        options = ("--raw-keys", "--reconnect", "forever", "--send", "first!")
+        terminal = Terminal("connect", pipe, *options, door="run")
         terminal.read_until(b"first!")
         time.sleep(1)  # until Wine's console reads keys, for which there is no event
         for key in (b"Q", b"W"):
