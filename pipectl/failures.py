@@ -142,6 +142,8 @@ def _hint(names: Sequence[str] | None, see: str) -> str:
 
 def _silence_stdout() -> None:
     """Redirect stdout to the null device, so that the interpreter's final flush does not fail."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
+    with suppress(OSError):  # without a file behind it, there is nothing to flush to
+        stdout = sys.stdout.fileno()
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stdout)
+        os.close(null)
