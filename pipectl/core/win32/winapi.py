@@ -262,22 +262,25 @@ def _declare(dll: ctypes.CDLL, name: str, result: Any, *arguments: Any, check: _
     return cast("Callable[..., Any]", function)
 
 
-def raising(
-    error: Callable[[int, str, tuple[Any, ...]], Exception], function: Any, *, is_bare: bool = False
-) -> Callable[..., Any]:
+def raising(error: Callable[[int, str, tuple[Any, ...]], Exception], function: Any) -> Callable[..., Any]:
     """Declare a function of the table, which has a check, once more: it fails when that one does, with another error.
 
-    `error` makes it of the code, the function's name and its arguments. A bare one converts no arguments: they must be
-    what ctypes passes on as it is, as for `_native`.
+    `error` makes it of the code, the function's name and its arguments.
     """
     if not hasattr(function, "errcheck"):  # missing here
         return cast("Callable[..., Any]", function)
-    twin: Any = type(function)(ctypes.cast(function, c_void_p).value)
-    twin.__name__ = function.__name__
-    for rule in ("restype", "errcheck") if is_bare else ("restype", "argtypes", "errcheck"):
-        setattr(twin, rule, getattr(function, rule))
-    twin.error = error
+    twin = bare(function)
+    twin.argtypes, twin.errcheck, twin.error = function.argtypes, function.errcheck, error
     return cast("Callable[..., Any]", twin)
+
+
+def bare(function: Any) -> Any:
+    """Declare a function of the table once more as it is in its DLL, without conversions and checks: as `_native` does."""
+    if not hasattr(function, "errcheck"):  # missing here
+        return function
+    twin: Any = type(function)(ctypes.cast(function, c_void_p).value)
+    twin.__name__, twin.restype = function.__name__, function.restype
+    return twin
 
 
 def _native(name: str, stands_for: str) -> Callable[..., int]:

@@ -20,12 +20,12 @@ Memory = Any
 
 
 def to_text(text: str) -> str:
-    """Check a name, which to Win32 ends at a NUL."""
+    """Return a name as far as Win32 reads it, which is to a NUL."""
     if text is None:
         raise TypeError("None is not a valid string in this context")
     if not isinstance(text, str):
         raise TypeError(f"Objects of type '{type(text).__name__}' can not be converted to Unicode.")
-    return text
+    return text.partition("\0")[0]
 
 
 def to_long(number: Integer) -> int:
@@ -41,12 +41,13 @@ def to_signed(number: DWORD) -> int:
     return (number.value ^ 0x8000_0000) - 0x8000_0000
 
 
-def to_optional(number: int | None, name: str) -> DWORD | None:
+def to_optional(number: int | None, name: str) -> Any:
+    """Return a pointer to a number that may be None."""
     if number is None:
         return None
     if not isinstance(number, int):
         raise TypeError(f"{name} param must be None or an integer (got {type(number).__name__})")
-    return DWORD(to_long(number))
+    return byref(DWORD(to_long(number)))
 
 
 def ask_number(function: Callable[..., int], handle: HandleLike) -> int:

@@ -7,6 +7,7 @@ when somebody asks for `error`, which most programs do in an `except` that is no
 
 import sys
 from collections.abc import Callable
+from ctypes import get_last_error
 from functools import cache
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
@@ -66,9 +67,17 @@ def api_error(code: int, function: str, _arguments: tuple[Any, ...] = ()) -> err
     )
 
 
-def raising(function: Callable[..., Any], *, is_bare: bool = False) -> Callable[..., int]:
+def raising(function: Callable[..., Any]) -> Callable[..., int]:
     """Return a function of `winapi` that raises `error` where that one raises a PipeError."""
-    return winapi.raising(api_error, function, is_bare=is_bare)
+    return winapi.raising(api_error, function)
+
+
+def failed(function: str, *results: int) -> int:
+    """Return the code of a call that has just failed if it is one of its results, and raise `error` otherwise."""
+    code = get_last_error()
+    if code in results:
+        return code
+    raise api_error(code, function)
 
 
 def pywin32_module(name: str) -> ModuleType | None:

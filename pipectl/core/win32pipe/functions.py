@@ -11,6 +11,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pipectl.core.win32 import winapi
+from pipectl.core.win32.winapi import bare
 
 from .arguments import (
     HandleLike,
@@ -25,8 +26,8 @@ from .arguments import (
     to_signed,
     to_text,
 )
-from .constants import ERROR_MORE_DATA
-from .errors import api_error, raising
+from .constants import ERROR_IO_PENDING, ERROR_MORE_DATA, ERROR_PIPE_CONNECTED
+from .errors import api_error, failed, raising
 from .objects import HANDLE, OVERLAPPED, finish, handle_value, start, to_handle
 
 if TYPE_CHECKING:
@@ -71,46 +72,53 @@ __all__ = [
     "WriteFile",
 ]
 
-# The functions of winapi, raising `error`. Those that a program calls again and again get their arguments as they are.
+# The functions of winapi: those that programs call most as they are in the DLL, the others raising `error`.
 _CallNamedPipe = raising(winapi.CallNamedPipeW)
-_CancelIo = raising(winapi.CancelIo, is_bare=True)
-_CloseHandle = raising(winapi.CloseHandle, is_bare=True)
-_ConnectNamedPipe = raising(winapi.ConnectNamedPipe, is_bare=True)
-_CreateEvent = raising(winapi.CreateEventW)
-_CreateFile = raising(winapi.CreateFileW)
-_CreateNamedPipe = raising(winapi.CreateNamedPipeW)
+_CancelIo = bare(winapi.CancelIo)
+_CloseHandle = bare(winapi.CloseHandle)
+_ConnectNamedPipe = bare(winapi.ConnectNamedPipe)
+_CreateEvent = bare(winapi.CreateEventW)
+_CreateFile = bare(winapi.CreateFileW)
+_CreateNamedPipe = bare(winapi.CreateNamedPipeW)
 _CreatePipe = raising(winapi.CreatePipe)
-_DisconnectNamedPipe = raising(winapi.DisconnectNamedPipe, is_bare=True)
-_FlushFileBuffers = raising(winapi.FlushFileBuffers, is_bare=True)
+_DisconnectNamedPipe = bare(winapi.DisconnectNamedPipe)
+_FlushFileBuffers = bare(winapi.FlushFileBuffers)
 _GetNamedPipeClientProcessId = raising(winapi.GetNamedPipeClientProcessId)
 _GetNamedPipeClientSessionId = raising(winapi.GetNamedPipeClientSessionId)
 _GetNamedPipeHandleState = raising(winapi.GetNamedPipeHandleState)
 _GetNamedPipeInfo = raising(winapi.GetNamedPipeInfo)
 _GetNamedPipeServerProcessId = raising(winapi.GetNamedPipeServerProcessId)
 _GetNamedPipeServerSessionId = raising(winapi.GetNamedPipeServerSessionId)
-_GetOverlappedResult = raising(winapi.GetOverlappedResult, is_bare=True)
-_PeekNamedPipe = raising(winapi.PeekNamedPipe, is_bare=True)
-_ReadFile = raising(winapi.ReadFile, is_bare=True)
-_ResetEvent = raising(winapi.ResetEvent, is_bare=True)
-_SetEvent = raising(winapi.SetEvent, is_bare=True)
-_SetNamedPipeHandleState = raising(winapi.SetNamedPipeHandleState)
-_TransactNamedPipe = raising(winapi.TransactNamedPipe, is_bare=True)
+_GetOverlappedResult = bare(winapi.GetOverlappedResult)
+_PeekNamedPipe = bare(winapi.PeekNamedPipe)
+_ReadFile = bare(winapi.ReadFile)
+_ResetEvent = bare(winapi.ResetEvent)
+_SetEvent = bare(winapi.SetEvent)
+_SetNamedPipeHandleState = bare(winapi.SetNamedPipeHandleState)
+_TransactNamedPipe = bare(winapi.TransactNamedPipe)
 _WaitForMultipleObjects = raising(winapi.WaitForMultipleObjects)
-_WaitForSingleObject = raising(winapi.WaitForSingleObject, is_bare=True)
+_WaitForSingleObject = bare(winapi.WaitForSingleObject)
 _WaitNamedPipe = raising(winapi.WaitNamedPipeW)
-_WriteFile = raising(winapi.WriteFile, is_bare=True)
+_WriteFile = bare(winapi.WriteFile)
 
 
 _ALL = 0xFFFF_FFFF  # an unsigned number of 32 bits, which pywin32 cuts to that
 
 
-def to_security(attributes: "SECURITY_ATTRIBUTES | None") -> winapi.SECURITY_ATTRIBUTES | None:
-    """Return the structure of security attributes; their module is only imported for some."""
+def to_security(attributes: "SECURITY_ATTRIBUTES | None") -> Any:
+    """Return a pointer to security attributes; their module is only imported for some."""
     if attributes is None:
         return None
     from .descriptors import structure_of
 
-    return structure_of(attributes)
+    return byref(structure_of(attributes))
+
+
+def _opened(number: int | None, function: str) -> HANDLE:
+    """Return the owner of the handle that a function gave, unless it failed, which NULL means, or -1."""
+    if number is None or number == winapi.INVALID_HANDLE_VALUE:
+        failed(function)
+    return HANDLE(number)
 
 
 # win32pipe: making pipes
@@ -128,18 +136,17 @@ def CreateNamedPipe(
     /,
 ) -> HANDLE:
     """Create an instance of a named pipe; the timeout is in milliseconds."""
-    return HANDLE(
-        _CreateNamedPipe(
-            to_text(pipeName),
-            to_long(openMode),
-            to_long(pipeMode),
-            to_long(nMaxInstances),
-            to_long(nOutBufferSize),
-            to_long(nInBufferSize),
-            to_long(nDefaultTimeOut),
-            to_security(sa),
-        )
+    number = _CreateNamedPipe(
+        to_text(pipeName),
+        to_long(openMode),
+        to_long(pipeMode),
+        to_long(nMaxInstances),
+        to_long(nOutBufferSize),
+        to_long(nInBufferSize),
+        to_long(nDefaultTimeOut),
+        to_security(sa),
     )
+    return _opened(number, "CreateNamedPipe")
 
 
 def CreatePipe(sa: "SECURITY_ATTRIBUTES | None", nSize: Integer, /) -> tuple[HANDLE, HANDLE]:
@@ -175,13 +182,15 @@ def _descriptor(handle: HANDLE, flags: int) -> int:
 def ConnectNamedPipe(hPipe: HandleLike, overlapped: OVERLAPPED | None = None, /) -> int:
     """Wait for a client; return 0, ERROR_PIPE_CONNECTED if one was there already, or ERROR_IO_PENDING."""
     if overlapped is None:
-        return _ConnectNamedPipe(to_handle(hPipe), None)
-    return start(overlapped, _ConnectNamedPipe, to_handle(hPipe))
+        is_done = _ConnectNamedPipe(to_handle(hPipe), None)
+        return 0 if is_done else failed("ConnectNamedPipe", ERROR_PIPE_CONNECTED, ERROR_IO_PENDING)
+    return start(overlapped, "ConnectNamedPipe", _ConnectNamedPipe, to_handle(hPipe))
 
 
 def DisconnectNamedPipe(hFile: HandleLike, /) -> None:
     """Throw the client off a server end; data that it has not read is lost."""
-    _DisconnectNamedPipe(to_handle(hFile))
+    if not _DisconnectNamedPipe(to_handle(hFile)):
+        failed("DisconnectNamedPipe")
 
 
 def WaitNamedPipe(pipeName: str, timeout: Integer, /) -> None:
@@ -215,10 +224,11 @@ def TransactNamedPipe(
     handle, data, count = to_handle(pipeName), to_data(writeData), DWORD()
     if overlapped is None:
         memory = to_memory(buffer)
-        code = _TransactNamedPipe(handle, data, len(data), memory, len(memory), byref(count), None)
+        is_done = _TransactNamedPipe(handle, data, len(data), memory, len(memory), byref(count), None)
+        code = 0 if is_done else failed("TransactNamedPipe", ERROR_MORE_DATA, ERROR_IO_PENDING)
         return code, memory[: count.value]
     answer, memory, size = to_lasting_memory(buffer)
-    code = start(overlapped, _TransactNamedPipe, handle, data, len(data), memory, size, byref(count))
+    code = start(overlapped, "TransactNamedPipe", _TransactNamedPipe, handle, data, len(data), memory, size, None)
     return code, answer
 
 
@@ -245,17 +255,14 @@ def PeekNamedPipe(hPipe: HandleLike, size: Integer, /) -> tuple[bytes, int, int]
         raise MemoryError
     memory: Memory = (c_char * length)()
     read, available, left = DWORD(), DWORD(), DWORD()
-    _PeekNamedPipe(to_handle(hPipe), memory, length, byref(read), byref(available), byref(left))
+    if not _PeekNamedPipe(to_handle(hPipe), memory, length, byref(read), byref(available), byref(left)):
+        failed("PeekNamedPipe", ERROR_MORE_DATA)
     return memory[: read.value], available.value, to_signed(left)
 
 
 def GetOverlappedResult(hFile: HandleLike, overlapped: OVERLAPPED, bWait: Integer, /) -> int:
     """Return the bytes that an operation transferred; while it is under way wait, or raise ERROR_IO_INCOMPLETE."""
-    count = DWORD()
-    code = finish(overlapped, _GetOverlappedResult, to_handle(hFile), count, to_long(bWait))
-    if code:
-        raise api_error(code, "GetOverlappedResult")
-    return count.value
+    return finish(overlapped, _GetOverlappedResult, to_handle(hFile), to_long(bWait))
 
 
 # win32pipe: asking and setting
@@ -291,12 +298,13 @@ def SetNamedPipeHandleState(
     hPipe: HandleLike, Mode: int | None, MaxCollectionCount: int | None, CollectDataTimeout: int | None, /
 ) -> None:
     """Set a handle's read and wait mode; None leaves a value unchanged."""
-    _SetNamedPipeHandleState(
-        handle_value(hPipe),
+    if not _SetNamedPipeHandleState(
+        to_handle(hPipe),
         to_optional(Mode, "mode"),
         to_optional(MaxCollectionCount, "maxCollectionCount"),
         to_optional(CollectDataTimeout, "collectDataTimeout"),
-    )
+    ):
+        failed("SetNamedPipeHandleState")
 
 
 def GetNamedPipeClientProcessId(hPipe: HandleLike, /) -> int:
@@ -333,17 +341,16 @@ def CreateFile(
     /,
 ) -> HANDLE:
     """Open a file or the client end of a pipe."""
-    return HANDLE(
-        _CreateFile(
-            to_text(fileName),
-            index(desiredAccess),
-            index(shareMode),
-            to_security(attributes),
-            index(CreationDisposition),
-            index(flagsAndAttributes),
-            handle_value(hTemplateFile),
-        )
+    number = _CreateFile(
+        to_text(fileName),
+        index(desiredAccess) & _ALL,
+        index(shareMode) & _ALL,
+        to_security(attributes),
+        index(CreationDisposition) & _ALL,
+        index(flagsAndAttributes) & _ALL,
+        to_handle(hTemplateFile),
     )
+    return _opened(number, "CreateFile")
 
 
 CreateFileW = CreateFile
@@ -378,29 +385,34 @@ def ReadFile(
     except (TypeError, BufferError):
         raise TypeError("Second param must be an integer or writeable buffer object") from None
     if overlapped is None:
-        code = _ReadFile(handle, memory, len(memory), byref(count), None)
+        is_done = _ReadFile(handle, memory, len(memory), byref(count), None)
+        code = 0 if is_done else failed("ReadFile", ERROR_MORE_DATA, ERROR_IO_PENDING)
         return code, memory[: count.value]
-    return start(overlapped, _ReadFile, handle, memory, size, byref(count)), answer
+    return start(overlapped, "ReadFile", _ReadFile, handle, memory, size, None), answer
 
 
 def WriteFile(hFile: HandleLike, data: "ReadableBuffer", ol: OVERLAPPED | None = None, /) -> tuple[int, int]:
     """Write; return 0 or ERROR_IO_PENDING, and how many bytes were taken by now."""
     handle, memory, count = to_handle(hFile), to_data(data), DWORD()
-    if ol is None:
-        code = _WriteFile(handle, memory, len(memory), byref(count), None)
+    if ol is not None:
+        code = start(ol, "WriteFile", _WriteFile, handle, memory, len(memory), byref(count))
+    elif _WriteFile(handle, memory, len(memory), byref(count), None):
+        code = 0
     else:
-        code = start(ol, _WriteFile, handle, memory, len(memory), byref(count))
+        code = failed("WriteFile", ERROR_IO_PENDING)
     return code, count.value
 
 
 def FlushFileBuffers(hFile: HandleLike, /) -> None:
     """Wait until the other end has read everything."""
-    _FlushFileBuffers(to_handle(hFile))
+    if not _FlushFileBuffers(to_handle(hFile)):
+        failed("FlushFileBuffers")
 
 
 def CancelIo(handle: HandleLike, /) -> None:
     """Ask for the end of the operations that this thread started on a handle."""
-    _CancelIo(to_handle(handle))
+    if not _CancelIo(to_handle(handle)):
+        failed("CancelIo")
 
 
 def GetFileType(hFile: HandleLike, /) -> int:
@@ -413,8 +425,8 @@ def CloseHandle(handle: HandleLike, /) -> None:
     close = getattr(handle, "close", None)
     if close is not None:
         close()
-    elif (value := to_handle(handle)).value:
-        _CloseHandle(value)
+    elif (value := to_handle(handle)).value and not _CloseHandle(value):
+        failed("CloseHandle")
 
 
 # win32event
@@ -429,22 +441,26 @@ def CreateEvent(
 ) -> HANDLE:
     """Create an event, or open the one of that name."""
     name = None if Name is None else to_text(Name)
-    return HANDLE(_CreateEvent(to_security(EventAttributes), to_long(bManualReset), to_long(bInitialState), name))
+    number = _CreateEvent(to_security(EventAttributes), to_long(bManualReset), to_long(bInitialState), name)
+    return _opened(number, "CreateEvent")
 
 
 def SetEvent(hEvent: HandleLike, /) -> None:
     """Signal an event."""
-    _SetEvent(to_handle(hEvent))
+    if not _SetEvent(to_handle(hEvent)):
+        failed("SetEvent")
 
 
 def ResetEvent(hEvent: HandleLike, /) -> None:
     """Take an event's signal back."""
-    _ResetEvent(to_handle(hEvent))
+    if not _ResetEvent(to_handle(hEvent)):
+        failed("ResetEvent")
 
 
 def WaitForSingleObject(hHandle: HandleLike, milliseconds: Integer, /) -> int:
     """Wait for a handle; return WAIT_OBJECT_0 or WAIT_TIMEOUT."""
-    return _WaitForSingleObject(to_handle(hHandle), index(milliseconds) & _ALL)
+    result = _WaitForSingleObject(to_handle(hHandle), index(milliseconds) & _ALL)
+    return result if result != _ALL else failed("WaitForSingleObject")
 
 
 def WaitForMultipleObjects(handleList: Sequence[HandleLike], bWaitAll: Integer, milliseconds: Integer, /) -> int:

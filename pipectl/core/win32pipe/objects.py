@@ -22,12 +22,15 @@ from typing import Any, ClassVar, NoReturn, SupportsInt
 from pipectl.core.constants import STATUS_PENDING
 from pipectl.core.win32 import winapi
 
-from .constants import ERROR_IO_PENDING
-from .errors import pywin32_types, raising
+from .constants import ERROR_IO_PENDING, ERROR_MORE_DATA, ERROR_PIPE_CONNECTED
+from .errors import failed, pywin32_types
 
 __all__ = ["HANDLE", "OVERLAPPED", "HANDLEType", "OVERLAPPEDType"]
 
-_CloseHandle = raising(winapi.CloseHandle, is_bare=True)
+_CloseHandle = winapi.bare(winapi.CloseHandle)
+
+# What a call that starts an operation may answer instead of success.
+_STARTED = (ERROR_IO_PENDING, ERROR_MORE_DATA, ERROR_PIPE_CONNECTED)
 
 
 class PyObject:
@@ -49,7 +52,7 @@ class HANDLE(PyObject, _SimpleCData):  # type: ignore[type-arg]
     _type_ = "P"
 
     def __init__(self, handle: SupportsInt | None = None, /) -> None:
-        super().__init__(handle if type(handle) is int and 0 <= handle < 1 << 63 else handle_value(handle))
+        self.value = handle if type(handle) is int and 0 <= handle < 1 << 63 else handle_value(handle)
 
     @property
     def handle(self) -> int:
@@ -60,8 +63,8 @@ class HANDLE(PyObject, _SimpleCData):  # type: ignore[type-arg]
     def Close(self) -> None:
         """Close the handle; does nothing the second time."""
         value, self.value = self.value, None
-        if value:
-            _CloseHandle(c_void_p(value))
+        if value and not _CloseHandle(c_void_p(value)):
+            failed("CloseHandle")
 
     close = Close
 
@@ -89,8 +92,9 @@ class HANDLE(PyObject, _SimpleCData):  # type: ignore[type-arg]
         return f"<PyHANDLE:{self.handle}>"
 
     def __del__(self) -> None:
-        with suppress(Exception):  # it was closed behind its back, perhaps while the interpreter ends
-            self.Close()
+        if self.value:
+            with suppress(Exception):  # it was closed behind its back, perhaps while the interpreter ends
+                self.Close()
 
 
 def handle_value(handle: SupportsInt | None) -> int:
@@ -206,9 +210,7 @@ class OVERLAPPED(PyObject):
 
 
 def _own(overlapped: Any) -> OVERLAPPED:
-    """Return an OVERLAPPED as it is, and one of pywin32 as one of ours that uses its memory and keeps it."""
-    if type(overlapped) is OVERLAPPED:
-        return overlapped
+    """Return an OVERLAPPED of pywin32 as one of ours that uses its memory and keeps it."""
     types = pywin32_types()
     if types is None or type(overlapped) is not types.OVERLAPPEDType:
         refuse("OVERLAPPED")
@@ -220,12 +222,15 @@ def _own(overlapped: Any) -> OVERLAPPED:
     return ours
 
 
-def start(overlapped: Any, function: Callable[..., int], handle: "HANDLE | c_void_p", *arguments: Any) -> int:
+def start(
+    overlapped: Any, name: str, function: Callable[..., int], handle: "HANDLE | c_void_p", *arguments: Any
+) -> int:
     """Call a function with an OVERLAPPED as its last argument, and keep the others while its operation is under way.
 
     All but the handle: a pipe may be closed while an operation is under way, and ends it.
     """
-    overlapped = _own(overlapped)
+    if type(overlapped) is not OVERLAPPED:
+        overlapped = _own(overlapped)
     if OVERLAPPED._orphans:
         release_orphans()
     loans, structure = overlapped._loans, overlapped._struct
@@ -235,7 +240,7 @@ def start(overlapped: Any, function: Callable[..., int], handle: "HANDLE | c_voi
     structure.Internal = STATUS_PENDING
     loans.append((arguments, overlapped._owner))
     try:
-        code = function(handle, *arguments, overlapped._reference)
+        code = 0 if function(handle, *arguments, overlapped._reference) else failed(name, *_STARTED)
     except Exception:  # it never started, of which a KeyboardInterrupt is no sign
         loans.pop()
         raise
@@ -244,11 +249,15 @@ def start(overlapped: Any, function: Callable[..., int], handle: "HANDLE | c_voi
     return code
 
 
-def finish(overlapped: Any, function: Callable[..., int], handle: "HANDLE | c_void_p", count: DWORD, wait: int) -> int:
-    """Ask GetOverlappedResult, and give back what the operation used if it has ended."""
-    overlapped = _own(overlapped)
+def finish(overlapped: Any, function: Callable[..., int], handle: "HANDLE | c_void_p", wait: int) -> int:
+    """Ask GetOverlappedResult for the bytes transferred, and give back what the operation used if it has ended."""
+    if type(overlapped) is not OVERLAPPED:
+        overlapped = _own(overlapped)
+    count = DWORD()
     try:
-        return function(handle, overlapped._reference, byref(count), wait)
+        if not function(handle, overlapped._reference, byref(count), wait):
+            failed("GetOverlappedResult")
+        return count.value
     finally:
         if overlapped._loans and overlapped._struct.Internal != STATUS_PENDING:
             del overlapped._loans[0]
