@@ -108,6 +108,21 @@ def _call_when_served(pipe: str) -> None:
         client.transact(b"ping", 5)
 
 
+# What the client and the server in the picture of a tap say.
+_ASKED = {
+    b'{"id": 1, "method": "greet", "params": ["Ann"]}\n': b'{"id": 1, "result": "hello Ann"}\n',
+    b'{"id": 2, "method": "sum", "params": [1, 2]}\n': b'{"id": 2, "result": 3}\n',
+    b'{"id": 3, "method": "halt"}\n': b'{"id": 3, "error": {"code": -32601, "message": "no such method"}}\n',
+}
+
+
+def _ask_through_a_tap(pipe: str) -> None:
+    """Be the client in the picture of a tap."""
+    with connect(f"{pipe}-tap", 10, wait=Wait.EXISTS) as client:
+        for request in _ASKED:
+            client.transact(request, 5)
+
+
 @contextmanager
 def _as_on_windows() -> Iterator[None]:
     """Show what Windows would, where Wine has something else."""
@@ -140,12 +155,16 @@ def _state_of_a_client(pipe: Handle, **more: bool) -> HandleState:
 def main() -> None:
     """Draw all pictures."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    answers = {b"ping": b"pong", b"one": b"1", b"two": b"2", b"three": b"3"}
+    answers = _ASKED | {b"ping": b"pong", b"one": b"1", b"two": b"2", b"three": b"3"}
     with _as_on_windows():
         config = PipeConfig(security=pipe_security().attributes)
         with PipeServer(SVC, lambda _client, data: answers.get(data, data), config=config):
             for name, lines in _SCENES.items():
                 draw(name, lines)
+            with ThreadPoolExecutor() as pool:
+                calling = pool.submit(_ask_through_a_tap, SVC)
+                draw("tap", ["tap svc --codec json-lines --once"])
+                calling.result(timeout=10)
         with ThreadPoolExecutor() as pool:
             calling = pool.submit(_call_when_served, SVC)
             draw("serve", ["serve svc --reply pong --once"])

@@ -130,12 +130,13 @@ def command(
     header = header_for(places.listen.name, places.target.name, decoding, is_message=bool(made.is_message))
     story = Story(FrameView(view, full), Wanted(show), is_message=header.is_message)
     codec = decoding.codec_of(places.target.name)
+    hint = codec.hint if decoding.is_auto else ""
     with ExitStack() as stack:
         stack.enter_context(output.live())
         records = stack.enter_context(recording.records(header, codec.wireshark))
         events = TapLog(
             output,
-            announce=lambda relay: _announce(output, made, security, relay, codec.hint),
+            announce=lambda relay: _announce(output, made, security, relay, hint),
             observe=observing(records, places.target.name, decoding),
             story=story,
             header=header,

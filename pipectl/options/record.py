@@ -76,6 +76,11 @@ class DecodeOptions(NamedTuple):
         except re.error as error:
             raise click.UsageError(f"`--redact`: not a regular expression: {error}") from None
 
+    @property
+    def is_auto(self) -> bool:
+        """Whether the codec is found by the pipe's name, or by the first bytes."""
+        return self.codec == AUTO
+
     def chooser(self, pipe: str, recorded: str = AUTO) -> "Choose":
         """Return what chooses the codec of a conversation on a pipe; `recorded` is the one of its recording."""
         from pipectl.core.codecs import CODECS, guess

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from pipectl.core.codecs.base import FrameKind, Side
+from pipectl.core.codecs.base import Frame, FrameKind, Side
 from pipectl.core.names import escape
-from pipectl.core.recording.conversation import Decoded, Part
+from pipectl.core.recording.conversation import KIND_FIELDS, Decoded, Part
 from pipectl.core.recording.recording import Closed, Opened, Said, event_to_json
 
 from . import Form, View
@@ -167,7 +167,7 @@ class Story:
         match part:
             case Decoded():
                 if part.request is not None and part.seconds is not None:
-                    self._count(part.client, part.request.frame.summary, part.seconds)
+                    self._count(part.client, _kind_of(part.request.frame), part.seconds)
                 self._last[part.client] = part.t
                 if self._wanted.covers(part.client, part.frame.side) and self._wanted.matches(part):
                     frames = self._frames
@@ -208,6 +208,12 @@ class Story:
             by_request = self._answers.setdefault(summary, [])
             if len(by_request) < _MOST_TIMES:
                 by_request.append(seconds)
+
+
+def _kind_of(request: Frame) -> str:
+    """Return what requests of a kind have in common."""
+    found = (request.fields.get(name) for name in KIND_FIELDS)
+    return " ".join(str(one) for one in found if one is not None and one != "") or request.summary
 
 
 def _opened_line(opened: Opened) -> str:

@@ -87,7 +87,15 @@ def test_frames_are_shown_with_who_has_sent_them_and_the_time_between(pipe_name:
     assert "2 answered, median" in lines[5]
     assert lines[7].split()[-3] == "2"
     assert f"{pipe_name}-tap -> {pipe_name} (message" in result.stderr
-    assert f"clients: mpv --input-ipc-server={pipe_name}-tap" in result.stderr
+    assert "clients:" not in result.stderr
+
+
+def test_it_says_how_clients_of_a_known_pipe_are_told_another(pipe_name: str, running: Start) -> None:
+    pipe = rf"\\.\pipe\mpv-{pipe_name[9:]}"
+    with served(pipe):
+        program = running("tap", pipe, "--once")
+        ask(f"{pipe}-tap", REQUEST)
+        assert f"clients: mpv --input-ipc-server={pipe}-tap" in program.end().stderr
 
 
 def test_a_client_can_neither_command_the_terminal_nor_forge_a_line(pipe_name: str, running: Start) -> None:

@@ -21,6 +21,9 @@ _MOST_OPEN = 10_000
 # Shorter secrets are not looked for in texts, where they may stand for something else.
 _SHORTEST = 4
 
+# The fields of a frame that say what kind of message it is, whatever its codec.
+KIND_FIELDS = ("method", "path", "op", "cmd", "command", "type", "event", "evt", "status")
+
 
 class Decoded(NamedTuple):
     """A frame of a client's conversation, masked, and when its last byte came."""

@@ -15,13 +15,11 @@ from typing import Any, NamedTuple
 from pipectl.core.codecs.base import Codec, Frame, FrameKind, Side
 from pipectl.core.errors import CodecError, MismatchError, PipeClosedError
 
-from .conversation import Choose, Conversation, Decoded, Mask
+from .conversation import KIND_FIELDS, Choose, Conversation, Decoded, Mask
 from .recording import Recording, Said
 
 # The members of a JSON object that pair a reply with its request.
 _IDS = ("id", "request_id", "nonce", "call_id")
-# The fields of a frame that say what kind of request it is.
-_KINDS = ("method", "path", "op", "cmd", "command", "type", "event", "evt", "status")
 # Lines of each frame that a difference shows, and around what differs.
 _MOST_LINES = 200
 _CONTEXT = 3
@@ -339,7 +337,7 @@ class Player:
 
 
 def _kind(frame: Frame) -> tuple[Any, ...]:
-    return frame.kind, *(frame.fields.get(name) for name in _KINDS)
+    return frame.kind, *(frame.fields.get(name) for name in KIND_FIELDS)
 
 
 def _lines(frame: Frame | None) -> list[str]:
