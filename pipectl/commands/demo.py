@@ -23,7 +23,7 @@ class Step(NamedTuple):
     client: bool = False
 
 
-# {n} is a name unique to this run.
+# {n} is a name unique to this run, and {f} a file that is removed at the end.
 _TOUR = (
     Step("Send a request to a message pipe and print the reply", "call {n} ping --as text"),
     Step("Send and show binary data", "call {n} --hex 0001ff41 --as hex"),
@@ -42,6 +42,13 @@ _TOUR = (
     Step("Wait until a pipe is free, without opening it", "wait {n}"),
     Step("Serve a pipe (here for one client)", "serve {n}-served --reply pong --once", client=True),
     Step("Pass data between two pipes (here for one client)", "relay {n}-relayed {n} --once", client=True),
+    Step(
+        "Show and record what a client and a server say to each other",
+        "tap {n}-tapped --to {n} --once --record {f}",
+        client=True,
+    ),
+    Step("Show a recording", "decode {f}"),
+    Step("Send what a recorded client sent, and compare the replies", "replay {f} --call {n}"),
     Step("Show who connects to a pipe", "client-pid {n}-listen --count 1", client=True),
     Step("Run a command over anonymous pipes and get its exit code", "popen -- cmd /c echo hello from a child"),
     Step("List pipes by pattern", "list {n}*"),
@@ -75,12 +82,13 @@ def command(ctx: click.Context, pause: bool) -> None:
     root: Any = ctx.find_root().command
     options = [*(["--format", str(output.mode)] if output.mode else []), *(["--quiet"] if output.quiet else [])]
     name = f"pipectl-demo-{os.getpid()}"
-    with _servers(name):
+    file = os.path.join(os.environ.get("TEMP", "."), f"{name}.jsonl")  # noqa: PTH118 - `pathlib` is a slow import
+    with _servers(name), _removed(file):
         for step in _TOUR:
-            line = step.arguments.format(n=name)
-            _heading(output, step.shows, f"pipectl {line}")
-            with _caller(line.split()[1]) if step.client else nullcontext():
-                code = root.run([*_with(line.split(), options)])
+            words = [word.format(n=name, f=file) for word in step.arguments.split()]
+            _heading(output, step.shows, f"pipectl {' '.join(words)}")
+            with _caller(words[1]) if step.client else nullcontext():
+                code = root.run(_with(words, options))
             if code:
                 output.note(f"exit code {code}")
             if pause:
@@ -96,6 +104,16 @@ def _heading(output: "Output", title: str, *lines: str) -> None:
     output.note(title, style="bold")
     for line in lines:
         output.note(f"> {line}" if len(lines) == 1 else f"  {line}", style="cyan")
+
+
+@contextmanager
+def _removed(file: str) -> Iterator[None]:
+    """Remove a file at the end, if it exists."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.remove(file)  # noqa: PTH107
 
 
 def _with(line: list[str], options: list[str]) -> list[str]:

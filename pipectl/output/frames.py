@@ -153,7 +153,8 @@ class Story:
         self._frames = frames
         self._wanted = wanted
         self._is_message = is_message
-        # For each client: when it came, when something of it was told last, and how long its replies took.
+        # For each client: when it came, when something of it was told last, and, after its first request, how long
+        # its replies took.
         self._came: dict[int, float] = {}
         self._last: dict[int, float] = {}
         self._times: dict[int, list[float]] = {}
@@ -166,6 +167,8 @@ class Story:
             return None
         match part:
             case Decoded():
+                if part.frame.kind is FrameKind.REQUEST:
+                    self._times.setdefault(part.client, [])
                 if part.request is not None and part.seconds is not None:
                     self._count(part.client, _kind_of(part.request.frame), part.seconds)
                 self._last[part.client] = part.t
@@ -181,7 +184,7 @@ class Story:
                 self._came[part.client] = part.t
                 return Told(partial(event_to_json, part), partial(_opened_line, part))
             case Closed():
-                times = times_in_words(self._times.pop(part.client, []))
+                times = times_in_words(self._times.pop(part.client, None))
                 self._last.pop(part.client, None)
                 seconds = part.t - self._came.pop(part.client, part.t)
                 return Told(partial(event_to_json, part), partial(_closed_line, part, seconds, times))
@@ -224,9 +227,9 @@ def _opened_line(opened: Opened) -> str:
 
 
 def _closed_line(closed: Closed, seconds: float, times: str) -> str:
-    error = f": {closed.error}" if closed.error else ""
     by = f" by the {closed.by}" if closed.by else ""
-    return f"#{closed.client:<2} closed{by} after {short_time(seconds)}: {times}{error}"
+    more = "".join(f": {text}" for text in (times, closed.error) if text)
+    return f"#{closed.client:<2} closed{by} after {short_time(seconds)}{more}"
 
 
 def short_time(seconds: float) -> str:
@@ -236,8 +239,10 @@ def short_time(seconds: float) -> str:
     return f"{seconds:.1f}s" if seconds < 1000 else f"{seconds:.0f}s"
 
 
-def times_in_words(seconds: Sequence[float]) -> str:
-    """Write how many replies there were, and how long they took."""
+def times_in_words(seconds: Sequence[float] | None) -> str:
+    """Write how many replies there were, and how long they took; nothing for None, where no request was seen."""
+    if seconds is None:
+        return ""
     if not seconds:
         return "no reply seen"
     middle = sorted(seconds)[len(seconds) // 2]

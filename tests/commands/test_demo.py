@@ -1,7 +1,9 @@
 """`pipectl demo`: the tour, whole and in time."""
 
+import os
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +33,9 @@ def test_every_line_of_the_tour_is_shown(pipectl: Pipectl) -> None:
     shown = re.findall(r"(?m)^> pipectl (.*)$", stderr)
     name = re.search(r"pipectl-demo-\d+", stderr)
     assert name is not None
-    assert shown == [step.arguments.format(n=name[0]) for step in _TOUR]
+    file = Path(os.environ["TEMP"]) / f"{name[0]}.jsonl"
+    assert shown == [step.arguments.format(n=name[0], f=file) for step in _TOUR]
+    assert not file.exists()
 
 
 def test_the_tour_in_json_is_an_object_a_line(pipectl: Pipectl) -> None:
