@@ -64,6 +64,11 @@ class PipeError(OSError):
         self.topic = topic
         self.partial = b""
 
+    def name(self, pipe: str | None) -> None:
+        """Add the pipe's name to an error that was raised where it is not known."""
+        if self.subject is None:
+            self.pipe = self.subject = self.filename = pipe
+
     @property
     def symbol(self) -> str | None:
         """The code's Win32 name, such as `ERROR_PIPE_BUSY`; None if there is no code or it has no name here."""

@@ -58,7 +58,7 @@ class FramedServer(PipeServer):
         return client.state is State.CONNECTED or (client.has_left and self._clients.get(client.key) is client)
 
     def _splitter(self) -> Splitter:
-        return Frames(self._framing, self._config.max_message)
+        return Frames(self._framing, self._config.max_message, self.pipe)
 
     def _take(self, client: Client, frame: Any) -> None:
         super()._received(client, frame)

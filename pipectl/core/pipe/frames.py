@@ -80,12 +80,14 @@ class Framing:
 class Frames:
     """Splits one stream into the bodies of its frames, whatever pieces it arrives in.
 
-    At most `max_frame` bytes are kept: a larger length is an error as soon as it is known.
+    At most `max_frame` bytes are kept: a larger length is an error as soon as it is known. Errors name the `pipe` that
+    the stream is from, if there is one.
     """
 
-    def __init__(self, framing: Framing, max_frame: int = MAX_MESSAGE) -> None:
+    def __init__(self, framing: Framing, max_frame: int = MAX_MESSAGE, pipe: str | None = None) -> None:
         self._framing = framing.begin()
         self._max_frame = max_frame
+        self._pipe = pipe
         self._received = bytearray()
         self._searched = 0
         self._count = 0
@@ -109,10 +111,15 @@ class Frames:
 
     def _next(self) -> bytes | None:
         received, framing = self._received, self._framing
-        span = framing.split(received, self._searched)
+        try:
+            span = framing.split(received, self._searched)
+            needed = (framing.needed(received) or 0) if span is None else 0
+        except FrameError as error:
+            error.name(self._pipe)
+            raise
         if span is None:
             self._searched = len(received)
-            self._check(max(framing.needed(received) or 0, len(received)))
+            self._check(max(needed, len(received)))
             return None
         self._check(span.end - span.begin)
         frame = bytes(memoryview(received)[span.begin : span.end])
@@ -129,12 +136,14 @@ class Frames:
             return [self._framing.body(bytes(received))]
         if self._framing.is_nothing(received):
             return []
-        error = FrameError("the stream ended within a frame")
+        error = FrameError("the stream ended within a frame", pipe=self._pipe)
         error.partial = bytes(received)
         raise error
 
     def _check(self, size: int) -> None:
         if size > self._max_frame:
             raise MessageTooLongError(
-                f"a frame of {size} bytes is more than the {self._max_frame} allowed", topic="message size"
+                f"a frame of {size} bytes is more than the {self._max_frame} allowed",
+                pipe=self._pipe,
+                topic="message size",
             )

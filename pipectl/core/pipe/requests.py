@@ -13,6 +13,7 @@ from pipectl.core.constants import LARGEST_WRITE, WinError
 from pipectl.core.deadline import Deadline, Timeout
 from pipectl.core.errors import (
     ConnectionUnusableError,
+    FrameError,
     PipeAccessError,
     PipeClosedError,
     PipeError,
@@ -98,6 +99,9 @@ def receive_until(pipe: Channel, until: Framing, deadline: Deadline, reply_of: C
             ended_by = _read_more(pipe, until, deadline)
     except (PipeTimeoutError, PipeClosedError) as error:
         error.partial = bytes(pipe._partial)
+        raise
+    except FrameError as error:
+        error.name(pipe.pipe)
         raise
     begin, end = (0, len(pipe._partial)) if ended_by else (span or (0, 0))
     reply = reply_of(bytes(memoryview(pipe._partial)[begin:end]), ended_by or str(until))

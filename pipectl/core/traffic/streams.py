@@ -346,7 +346,7 @@ class Pump:
             return None
         from pipectl.core.pipe.frames import Frames
 
-        return Frames(self._framing, self._connection.max_message)
+        return Frames(self._framing, self._connection.max_message, self._connection.pipe)
 
     def _deliver_rest(self, frames: "Frames | None") -> None:
         try:
