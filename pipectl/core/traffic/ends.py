@@ -163,6 +163,7 @@ class PortEnd(End):
         self.name = source.name or ""
         self._reading = Operation(self._loop, self._read_ended)
         self._writing = Operation(self._loop, self._write_ended)
+        self._write_succeeded = partial(self._write_ended, STATUS_SUCCESS, 0)
         self._parts: bytearray | None = None
         self._is_reading = False
         self._rest = memoryview(b"")
@@ -180,7 +181,7 @@ class PortEnd(End):
         status = self._read_call()
         if status in BEGUN:
             self._is_reading = True
-            self._reading.begun(self._buffer)
+            self._reading.begun(self._buffer, status)
         else:
             self._read_failed(status)
 
@@ -279,9 +280,11 @@ class PortEnd(End):
             self._rest = memoryview(data)[LARGEST_WRITE:]
             data = data[:LARGEST_WRITE]
         status = self._write_call(data, len(data), winapi.NO_OFFSET, None)
-        if status in BEGUN:
-            self._writing.begun(data)
+        if status == STATUS_SUCCESS and self._writing.skips:  # the kernel has a copy
+            self._loop.ready.append(self._write_succeeded)
+        elif status in BEGUN:
             self._under_way = len(data)
+            self._writing.begun(data, status)
         else:
             self._write_failed(status, len(data))
 
@@ -352,6 +355,7 @@ class PipeEnd(PortEnd):
 
     def __init__(self, shared: Shared, handle: Handle, *, is_message: bool, is_server: bool) -> None:
         super().__init__(shared, handle, handle, is_message=is_message)
+        self._reading.skips = self._writing.skips = self._loop.skip_packets(handle)
         self._is_server = is_server
         self._is_flushing = False
 

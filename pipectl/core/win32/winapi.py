@@ -12,7 +12,7 @@ import ctypes
 import sys
 from collections.abc import Callable
 from ctypes import POINTER, Structure, Union, c_int32, c_int64, c_size_t, c_uint64, c_void_p
-from ctypes.wintypes import BOOL, DWORD, HANDLE, LONG, LPCWSTR, LPWSTR, UINT, ULONG, USHORT
+from ctypes.wintypes import BOOL, BYTE, DWORD, HANDLE, LONG, LPCWSTR, LPWSTR, UINT, ULONG, USHORT
 from typing import Any, cast
 
 from pipectl.core.constants import WinError
@@ -370,6 +370,7 @@ SetEvent                     = _declare(_KERNEL32, "SetEvent", BOOL, HANDLE, che
 ResetEvent                   = _declare(_KERNEL32, "ResetEvent", BOOL, HANDLE, check=_ok())
 WaitForSingleObject          = _declare(_KERNEL32, "WaitForSingleObject", DWORD, HANDLE, DWORD, check=_wait)
 WaitForMultipleObjects       = _declare(_KERNEL32, "WaitForMultipleObjects", DWORD, DWORD, c_void_p, BOOL, DWORD, check=_wait)
+SetFileCompletionNotificationModes = _declare(_KERNEL32, "SetFileCompletionNotificationModes", BOOL, HANDLE, BYTE, check=_ok())
 CreateIoCompletionPort       = _declare(_KERNEL32, "CreateIoCompletionPort", HANDLE, HANDLE, HANDLE, c_size_t, DWORD, check=_handle)
 PostQueuedCompletionStatus   = _declare(_KERNEL32, "PostQueuedCompletionStatus", BOOL, HANDLE, DWORD, c_size_t, c_void_p, check=_ok())
 
