@@ -16,7 +16,7 @@ what it is, and knows which parts are secret.
   end.
 - `read` shows each message as it arrives. `connect` also sends each line of
   stdin as a message.
-- `tap` and `decode` show both sides, and `relay --record` masks the secrets of
+- `tap` and `decode` show both sides; `relay --record` masks the secrets of
   both. Their default, `auto`, takes the codec from the name of the pipe, or
   else from the first bytes.
 - `--json` adds `decoded`: the kind, the summary and the fields of each

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from hypothesis import settings
+
 from pipectl.core.codecs import codec_class
 from pipectl.core.codecs.base import Codec, Frame, Side
 from pipectl.testing import Sample, check_codec
@@ -34,7 +36,8 @@ def secrets_of(frame: Frame) -> list[bytes]:
 def keeps_its_promises(codec: str, *samples: Sample, cases: int = 200) -> None:
     """Check what every codec promises; times are measured only where they mean something, of the first sample."""
     found = codec_class(codec)
-    check_codec(found, samples, cases, timing=False)
+    # Which is more with `--long`.
+    check_codec(found, samples, max(cases, settings().max_examples), timing=False)
     first = [(C, samples[0])] if isinstance(samples[0], bytes) else samples[0][:1]
     check_codec(found, [first], 0, timing=not ON_WINE)
 
