@@ -165,7 +165,7 @@ def command(
     stop_after: "StopAfter",
     log: str,
 ) -> None:
-    """Serve a pipe: echo, a fixed reply, or a program's answers.
+    """Serve a pipe: echo, a fixed reply, rules, or a program's answers.
 
     Takes the name, which must be free, and serves any number of clients at once until Ctrl+C. The pipe is open to you,
     to administrators and to the system alone, and to no other computer, unless you say otherwise.

@@ -63,7 +63,7 @@ class RulesOptions(NamedTuple):
                 ["--watch"],
                 is_flag=True,
                 section=_RULES,
-                help="Read the file again when it changes; while it has mistakes, the rules before stay in use.",
+                help="Read the file again when it changes; while it has mistakes, the previous rules stay in use.",
             ),
         ]
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from pipectl.core.inventory.peers import ClientProcess
 from pipectl.core.pipe.client import Client
 
 from .serverlog import ServerLog
@@ -13,23 +14,19 @@ if TYPE_CHECKING:
     from pipectl.core.traffic.rules_match import Who
 
     from . import Output
-    from .eventlog import Visitor
 
 
 class _Who:
     """A client, as conditions of rules ask about it."""
 
-    def __init__(self, visitor: "Visitor") -> None:
-        self.number = visitor.number
-        self._who = visitor.who
-
-    @property
-    def pid(self) -> int:
-        return self._who.process.pid
+    def __init__(self, number: int, client: ClientProcess) -> None:
+        self.number = number
+        self._who = client
+        self.pid = client.pid
 
     @property
     def exe(self) -> str | None:
-        return self._who.process.image
+        return self._who.image
 
     @property
     def user(self) -> str | None:
@@ -45,7 +42,9 @@ class RulesLog(ServerLog):
 
     def who(self, client: Client) -> "Who":
         """Return who a client is."""
-        return _Who(self.visitor(client))
+        visitor = self.visitor(client)
+        assert isinstance(visitor.who, ClientProcess)
+        return _Who(visitor.number, visitor.who)
 
     def matched(self, client: Client, rule: "Rule", frame: "Frame") -> None:
         """Log the rule for a message."""

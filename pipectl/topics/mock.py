@@ -56,7 +56,7 @@ Start it with `pipectl serve door --rules door.toml --seed 1`, and then:
       `--idle-timeout`
 `--watch`
     effect: reads the file again when it changes, and with it the files of
-      `file = ...`. While it has mistakes, the rules before stay in use, and
+      `file = ...`. While it has mistakes, the previous rules stay in use, and
       the log says why
 `--seed N`
     effect: repeats all random choices of a run

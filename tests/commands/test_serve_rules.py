@@ -1,6 +1,8 @@
 """`serve --rules`: what the options do, what is logged, and the exit codes."""
 
+import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +86,21 @@ def test_messages_are_answered_and_logged_with_their_rules(serve: Serve, client:
     ]
     assert f"rules: {path}, 2 rules; `--seed 5` repeats the random choices" in done.stderr
     assert done.exit_code == 0
+
+
+def test_rules_can_ask_who_the_client_is_and_replies_can_say_it(serve: Serve, client: Client, write: Write) -> None:
+    exe = Path(sys.executable)
+    path = write(
+        'version = 1\n[[rule]]\nwhen = { client = { exe = "other.exe" } }\nreply = { text = "no" }\n'
+        f"[[rule]]\nwhen = {{ client = {{ exe = '{exe.name.upper()}', pid = {os.getpid()}, remote = false }} }}\n"
+        'reply = { text = "${client.pid}|${client.exe}|${client.number}|${client.user}" }\n'
+    )
+    result = serve(path, "--once")
+    with client() as connection:
+        pid, image, number, user = connection.transact(b"", 5).decode().split("|")
+    assert (pid, image, number) == (str(os.getpid()), str(exe), "1")
+    assert user.rpartition("\\")[2].lower() == os.environ["USERNAME"].lower()
+    assert result.result(10).exit_code == 0
 
 
 def test_the_type_is_that_of_the_file_unless_the_command_line_says_it(
@@ -171,7 +188,7 @@ def test_a_broken_file_is_warned_of(serve: Serve, client: Client, write: Write) 
     with client() as connection:
         path = write(_RULES.replace("when", "whne"))
         assert connection.transact(b"ping", 5) == b"pong"
-    assert f"warning: the rules before stay in use: {path}:5: unknown key `whne`: did you mean `when`?" in (
+    assert f"warning: the previous rules stay in use: {path}:5: unknown key `whne`: did you mean `when`?" in (
         result.result(20).stderr
     )
 

@@ -45,12 +45,17 @@ class ClientProcess:
         pid = get_named_pipe_client_process_id(pipe)
         self.computer = if_allowed(get_named_pipe_client_computer_name, pipe)
         self._seen = glimpse(pid) if self.computer is None else None
-        self._pid = pid
+        self.pid = pid
+
+    @property
+    def image(self) -> str | None:
+        """The path of the client's program, as far as it is known at once."""
+        return self._seen and self._seen.image
 
     @cached_property
     def process(self) -> Process:
         """The client's process; of one on another computer only the id is known here."""
-        return Process(self._pid) if self._seen is None else identify(self._seen)
+        return Process(self.pid) if self._seen is None else identify(self._seen)
 
 
 class Expected(NamedTuple):

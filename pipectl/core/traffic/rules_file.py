@@ -98,11 +98,13 @@ class Watched:
         try:
             rules = self._parse(self._path.read_bytes())
         except (OSError, ValueError) as error:
-            self._failed(f"the rules before stay in use: {error}")
+            self._failed(f"the previous rules stay in use: {error}")
             return None
         old = self._rules
         if (rules.is_message, rules.framing, rules.codec) != (old.is_message, old.framing, old.codec):
-            self._failed("the rules before stay in use: `type`, `frame` or `codec` is another; start the server again")
+            self._failed(
+                "the previous rules stay in use: `type`, `frame` or `codec` is another; start the server again"
+            )
             return None
         self._rules = rules
         return rules

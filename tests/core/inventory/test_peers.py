@@ -67,6 +67,15 @@ def test_where_the_system_cannot_tell_the_computer_there_is_none(
         assert client.process.image == sys.executable
 
 
+def test_the_program_of_a_client_is_known_without_looking_up_names(
+    pipe_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "identify", lambda _seen: pytest.fail("names were looked up"))
+    with create_named_pipe(pipe_name) as server, connect(pipe_name):
+        client = ClientProcess(server)
+        assert (client.pid, client.image) == (os.getpid(), sys.executable)
+
+
 def test_of_another_computers_client_only_the_number_is_told(pipe_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "get_named_pipe_client_computer_name", lambda _pipe: "FAR")
     with create_named_pipe(pipe_name) as server, connect(pipe_name):

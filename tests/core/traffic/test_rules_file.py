@@ -362,7 +362,7 @@ def test_a_file_that_changes_is_read_again_and_a_broken_one_is_not_used(tmp_path
     assert watched.changed() is None
     write(_GOOD.replace("when", "whne"), 1_000_000_004)
     assert watched.changed() is None
-    assert problems == ["the rules before stay in use: r:4: unknown key `whne`: did you mean `when`?"]
+    assert problems == ["the previous rules stay in use: r:4: unknown key `whne`: did you mean `when`?"]
     path.unlink()
     assert watched.changed() is None
     write('type = "byte"\n' + _GOOD, 1_000_000_006)
