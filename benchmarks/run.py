@@ -117,6 +117,7 @@ def main() -> None:
         "bench": bench,
         "audit": audit,
         "startup": startup,
+        "own": own,
     }
     parser = argparse.ArgumentParser(description="Compare pipectl with its peers.")
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"what to measure: {', '.join(sections)}")
@@ -506,6 +507,17 @@ def process_seconds(*arguments: str) -> float:
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(EMPTY_MODULES)])},
     )
     return time.perf_counter() - begun
+
+
+# The stand-in for pywin32
+
+
+def own(rounds: int) -> dict[str, Any]:
+    """Tell what a call of the stand-in for pywin32 costs, by itself and beside pywin32."""
+    sys.path.insert(0, str(ROOT))
+    import own as costs  # which runs on Windows only
+
+    return costs.own(rounds)
 
 
 # What all share

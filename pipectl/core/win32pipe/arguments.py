@@ -25,7 +25,7 @@ def to_text(text: str) -> str:
         raise TypeError("None is not a valid string in this context")
     if not isinstance(text, str):
         raise TypeError(f"Objects of type '{type(text).__name__}' can not be converted to Unicode.")
-    return text.partition("\0")[0]
+    return text.partition("\0")[0] if "\0" in text else text
 
 
 def to_long(number: Integer) -> int:
@@ -34,6 +34,14 @@ def to_long(number: Integer) -> int:
     if not -0x8000_0000 <= value <= 0x7FFF_FFFF:
         raise OverflowError("Python int too large to convert to C long")
     return value
+
+
+def to_longs(*numbers: Integer) -> list[int]:
+    """Check several numbers at once, as `to_long` does one."""
+    values = [*map(index, numbers)]
+    if min(values) < -0x8000_0000 or max(values) > 0x7FFF_FFFF:
+        raise OverflowError("Python int too large to convert to C long")
+    return values
 
 
 def to_signed(number: DWORD) -> int:

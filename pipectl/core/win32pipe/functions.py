@@ -21,6 +21,7 @@ from .arguments import (
     to_data,
     to_lasting_memory,
     to_long,
+    to_longs,
     to_memory,
     to_optional,
     to_signed,
@@ -118,7 +119,9 @@ def _opened(number: int | None, function: str) -> HANDLE:
     """Return the owner of the handle that a function gave, unless it failed, which NULL means, or -1."""
     if number is None or number == winapi.INVALID_HANDLE_VALUE:
         failed(function)
-    return HANDLE(number)
+    handle = HANDLE.__new__(HANDLE)  # without the checks of __init__
+    handle.value = number
+    return handle
 
 
 # win32pipe: making pipes
@@ -136,17 +139,9 @@ def CreateNamedPipe(
     /,
 ) -> HANDLE:
     """Create an instance of a named pipe; the timeout is in milliseconds."""
-    number = _CreateNamedPipe(
-        to_text(pipeName),
-        to_long(openMode),
-        to_long(pipeMode),
-        to_long(nMaxInstances),
-        to_long(nOutBufferSize),
-        to_long(nInBufferSize),
-        to_long(nDefaultTimeOut),
-        to_security(sa),
-    )
-    return _opened(number, "CreateNamedPipe")
+    name = to_text(pipeName)
+    numbers = to_longs(openMode, pipeMode, nMaxInstances, nOutBufferSize, nInBufferSize, nDefaultTimeOut)
+    return _opened(_CreateNamedPipe(name, *numbers, to_security(sa)), "CreateNamedPipe")
 
 
 def CreatePipe(sa: "SECURITY_ATTRIBUTES | None", nSize: Integer, /) -> tuple[HANDLE, HANDLE]:
