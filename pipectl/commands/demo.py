@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -83,7 +83,8 @@ def command(ctx: click.Context, pause: bool) -> None:
     options = [*(["--format", str(output.mode)] if output.mode else []), *(["--quiet"] if output.quiet else [])]
     name = f"pipectl-demo-{os.getpid()}"
     file = os.path.join(os.environ.get("TEMP", "."), f"{name}.jsonl")  # noqa: PTH118 - `pathlib` is a slow import
-    with _servers(name), _removed(file):
+    with _servers(name), ExitStack() as stack:
+        stack.callback(_remove, file)
         for step in _TOUR:
             words = [word.format(n=name, f=file) for word in step.arguments.split()]
             _heading(output, step.shows, f"pipectl {' '.join(words)}")
@@ -106,14 +107,9 @@ def _heading(output: "Output", title: str, *lines: str) -> None:
         output.note(f"> {line}" if len(lines) == 1 else f"  {line}", style="cyan")
 
 
-@contextmanager
-def _removed(file: str) -> Iterator[None]:
-    """Remove a file at the end, if it exists."""
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            os.remove(file)  # noqa: PTH107
+def _remove(file: str) -> None:
+    with suppress(OSError):  # no step has made it
+        os.remove(file)  # noqa: PTH107
 
 
 def _with(line: list[str], options: list[str]) -> list[str]:
