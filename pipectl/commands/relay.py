@@ -60,7 +60,9 @@ class PlacesOptions(NamedTuple):
             raise UsageError("relay connects one LISTEN with one TARGET", "Write `pipectl relay LISTEN TARGET`")
         target = PLACE.convert(rest[0], None, None)
         if listen.is_same(target):
-            raise UsageError("LISTEN and TARGET are the same place: it would talk to itself", "Name two places")
+            raise UsageError(
+                "the relay would connect to itself: LISTEN and TARGET are the same place", "Name two places"
+            )
         if listen.kind is Kind.TCP and not is_loopback(listen):
             raise UsageError(
                 f"`{listen}`: other computers could connect, of which nothing is known here",

@@ -44,6 +44,7 @@ def said(program: Running, word: str) -> str:
     [
         (["svc", "svc"], "same place"),
         (["svc", r"\\.\pipe\SVC"], "same place"),
+        (["svc", r"\\localhost\pipe\svc"], "same place"),
         (["tcp:80", "tcp:localhost:80"], "same place"),
         (["-", "stdio"], "same place"),
         (["svc"], "one TARGET"),
@@ -334,6 +335,19 @@ def test_whoever_is_let_in_beyond_the_target_is_named(pipe_name: str, running: S
             warned = [line for line in lines if "may now reach" in line]
             assert bool(warned) is is_wider
             assert not is_wider or "Users" in warned[0]
+            program.kill()
+
+
+@pytest.mark.parametrize(("owner", "is_foreign"), [("S-1-5-21-9-9-9-1001", True), ("SY", False)])
+def test_a_target_of_another_user_is_warned_of(pipe_name: str, running: Start, owner: str, is_foreign: bool) -> None:
+    security = pipe_security([f"sddl:O:{owner}D:(A;;GA;;;WD)"])
+    with PipeServer(f"{pipe_name}-2", echo, config=PipeConfig(security=security.attributes)):
+        for expected in ([], ["--expect-pid", "1"]):
+            program = running("relay", pipe_name, f"{pipe_name}-2", *expected)
+            lines = [program.said()]
+            while "relaying" not in lines[-1]:
+                lines.append(program.said())
+            assert any("is served by S-1-5-21-9" in line for line in lines) is (is_foreign and not expected)
             program.kill()
 
 

@@ -1,5 +1,6 @@
 """The places that a relay connects, and how they are written: `svc`, `pipe:svc`, `tcp:PORT`, `tcp:HOST:PORT`, `-`."""
 
+import os
 import re
 from enum import StrEnum
 from typing import NamedTuple
@@ -41,10 +42,16 @@ class Place(NamedTuple):
 
     def is_same(self, other: "Place") -> bool:
         """Return whether it is the same place as another; what a program does is not known."""
-        return self.kind is other.kind is not Kind.PROGRAM and (upper(self.name), self.port) == (
-            upper(other.name),
-            other.port,
-        )
+        if self.kind is not other.kind or self.kind is Kind.PROGRAM:
+            return False
+        return (_here(self.name), self.port) == (_here(other.name), other.port)
+
+
+def _here(name: str) -> str:
+    """Return a name for comparison: in upper case, and a pipe's without a host that is this computer."""
+    *start, rest = upper(name).split("\\", 3)
+    is_here = start[2:] and start[2] in (".", "LOCALHOST", _LOCALHOST, upper(os.environ.get("COMPUTERNAME", ".")))
+    return rest if is_here else upper(name)
 
 
 def parse(text: str) -> Place:

@@ -63,3 +63,11 @@ def test_the_same_place_is_known_however_it_is_written(one: str, other: str, sam
 @pytest.mark.parametrize(("text", "is_one"), [("tcp:1", True), ("tcp:[::1]:1", True), ("tcp:10.0.0.1:1", False)])
 def test_a_loopback_address_is_told_from_others(text: str, is_one: bool) -> None:
     assert is_loopback(parse(text)) is is_one
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "LocalHost", "THIS-PC", "this-pc"])
+def test_a_pipe_of_this_computer_is_the_same_by_any_name_of_it(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPUTERNAME", "THIS-PC")
+    assert parse("svc").is_same(parse(rf"\\{host}\pipe\SVC"))
+    assert not parse("svc").is_same(parse(rf"\\{host}\pipe\svc2"))
+    assert not parse("svc").is_same(parse(r"\\another\pipe\svc"))
