@@ -17,7 +17,7 @@ COMMANDS = {
     "read": Entry("pipectl.commands.read", "Receive from a pipe and print the data as it arrives."),
     "write": Entry("pipectl.commands.write", "Send data to a pipe without waiting for a reply."),
     "serve": Entry("pipectl.commands.serve", "Serve a pipe: echo, a fixed reply, rules, or a program's answers."),
-    "relay": Entry("pipectl.commands.relay", "Pass data between a pipe and a pipe, TCP port, program or stdio."),
+    "relay": Entry("pipectl.commands.relay", "Pass data between pipes, TCP ports, programs and stdio."),
     "tap": Entry("pipectl.commands.tap", "Show what clients and a server say to each other, decoded, and record it."),
     "replay": Entry("pipectl.commands.replay", "Play one side of a recording against the live other side."),
     "decode": Entry("pipectl.commands.decode", "Show a recording decoded, or write it as HTML or for Wireshark."),

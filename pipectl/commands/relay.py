@@ -1,4 +1,4 @@
-"""`pipectl relay`: everything that a client says is passed on to another place, and what comes back to it."""
+"""`pipectl relay`: passes data between clients of one endpoint and connections to another."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class PlacesOptions(NamedTuple):
-    """From where to where."""
+    """The two endpoints of a relay."""
 
     listen: "Place"
     target: "Place"
@@ -41,14 +41,14 @@ class PlacesOptions(NamedTuple):
                 [EXEC, "execute"],
                 is_flag=True,
                 section=PASSED,
-                help="Run PROGRAM ARGS for each client, without a shell, in the place of TARGET: what the client sends "
-                "is its stdin. PIPECTL_CLIENT_PID, _EXE, _USER and _SESSION identify the client.",
+                help="Run PROGRAM ARGS for each client instead of connecting to TARGET, without a shell. Its stdin and "
+                "stdout are the connection; PIPECTL_CLIENT_PID, _EXE, _USER and _SESSION identify the client.",
             ),
         ]
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "PlacesOptions":
-        """Return both places; raises UsageError for those that cannot be connected."""
+        """Return both endpoints; raises UsageError for a pair that cannot be connected."""
         from pipectl.core.traffic.places import Kind, Place, is_loopback
 
         listen, rest = params["listen"], params["target"]
@@ -65,20 +65,20 @@ class PlacesOptions(NamedTuple):
             )
         if listen.kind is Kind.TCP and not is_loopback(listen):
             raise UsageError(
-                f"`{listen}`: other computers could connect, of which nothing is known here",
-                f"Listen on this computer alone: `tcp:{listen.port}`",
+                f"`{listen}`: other computers could connect, and pipectl cannot check who they are",
+                f"Listen on this computer only: `tcp:{listen.port}`",
             )
         if listen.kind is not Kind.PIPE and params["allow_remote"]:
-            raise click.UsageError(f"`--allow-remote` is for a pipe, and `{listen}` is for this computer alone")
+            raise click.UsageError(f"`--allow-remote` needs a pipe as LISTEN; `{listen}` accepts this computer alone")
         if target.kind is Kind.TCP and not target.port:
-            raise click.UsageError(f"`{target}`: nothing can be reached at port 0")
+            raise click.UsageError(f"`{target}`: port 0 cannot be connected to")
         return cls(listen, target)
 
 
 @with_examples(
-    ("pipectl relay tcp:2375 docker_engine", "Let your own programs that know only TCP reach a pipe."),
-    ("pipectl relay svc tcp:127.0.0.1:4444", "Let programs that know only pipes reach a server on TCP."),
-    ("pipectl relay svc --exec ssh host cat", "Run a program for each client, on its stdin and stdout."),
+    ("pipectl relay tcp:2375 docker_engine", "Give programs that support only TCP access to a pipe."),
+    ("pipectl relay svc tcp:127.0.0.1:4444", "Give programs that support only pipes access to a TCP server."),
+    ("pipectl relay svc --exec ssh host cat", "Run a program for each client, connected to its stdin and stdout."),
     cls=ExecCommand,
     groups={
         "places": PlacesOptions,
@@ -97,7 +97,7 @@ class PlacesOptions(NamedTuple):
     default="clients",
     show_default=True,
     section=OUTPUT,
-    help="What to log: who connects and leaves and how much has passed, or nothing.",
+    help="What to log: clients that connect and leave, with the amount of data, or nothing.",
 )
 @log_file_option
 @click.pass_obj
@@ -114,14 +114,15 @@ def command(
     recording: RecordOptions,
     log: str,
 ) -> None:
-    """Pass data between a pipe and a pipe, TCP port, program or stdio.
+    """Pass data between pipes, TCP ports, programs and stdio.
 
-    Takes LISTEN, which must be free, and opens a connection to TARGET for each client, at its first byte or after 50
-    ms. A place is a pipe (NAME or pipe:NAME), tcp:PORT, tcp:HOST:PORT, or - for stdin and stdout. Messages, empty ones
-    too, and ends are kept as far as both sides have them. LISTEN is open to you, to administrators and to the system
-    alone, whatever its kind.
+    Listens on LISTEN and opens a connection to TARGET for each client. Both can be a pipe (NAME or pipe:NAME),
+    tcp:PORT, tcp:HOST:PORT, or - for stdin and stdout. Message boundaries, empty messages and the end of each direction
+    are preserved where both sides support them. By default, only the current user, administrators and SYSTEM can
+    connect to LISTEN, also over TCP.
 
-    A pipe that is the TARGET is opened once at the start too, to learn its type and whom it lets in.
+    A client's connection to TARGET is opened when its first data arrives, or after 50 ms. If TARGET is a pipe, it is
+    also opened once at the start, to find out its type and its ACL.
     """
     from pipectl.core.traffic.relay import Relay
 
@@ -237,13 +238,13 @@ def _announce(
             facts = ""
     target = relay.target_place
     shown = _program(target.arguments) if target.kind is Kind.PROGRAM else str(target)
-    output.note(f"relaying {relay.place}{facts} to {shown}; end with Ctrl+C")
+    output.note(f"relaying {relay.place}{facts} to {shown}; press Ctrl+C to stop")
     if faults is not None:
         output.note(f"faults: {faults}; `--seed {faults.seed}` repeats them")
     for words in security.in_words():
         output.detail(f"access: {words}")
     if security.lets_everyone_in():
-        output.warning("everyone may connect, guests and services included")
+        output.warning("everyone can connect, including guests and services")
     if target.kind is Kind.PROGRAM:
         from pipectl.output.programs import warn_if_missing
 

@@ -29,7 +29,7 @@ def like_target(
 
     behind = look_behind(target.name) if target.kind is Kind.PIPE else None
     if behind and behind.stranger and not expects:
-        output.warning(f"{target} is served by {behind.stranger}: `--expect-user` makes sure of that")
+        output.warning(f"{target} is served by {behind.stranger}: check that with `--expect-user`")
     if behind and behind.security and (more := beyond(security, behind.security)):
         output.warning(f"{target}: {more}")
     if made.is_message is not None:
@@ -37,5 +37,5 @@ def like_target(
     if frames is not None and any(frames):
         return made._replace(is_message=frames.listen is None)
     if behind and behind.is_message is None and listen.kind is Kind.PIPE:
-        output.note(f"the type of {target} is not known yet, and {listen} is a message pipe: see `--type`")
+        output.note(f"the type of {target} is unknown, so {listen} is a message pipe: see `--type`")
     return made._replace(is_message=True if behind is None or behind.is_message is None else behind.is_message)

@@ -127,7 +127,10 @@ class TargetOptions(OpenOptions):
     @classmethod
     def timeout_help(cls) -> str:
         """Return what `--timeout` does."""
-        return "Bound each connection to TARGET, and the wait until an end is read; `none` waits for ever."
+        return (
+            "Time limit for each connection to TARGET, and for a side to read what was sent before an end; none = no "
+            "limit."
+        )
 
 
 class StreamOpenOptions(OpenOptions):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipectl.core.traffic.faults import Faults
     from pipectl.core.traffic.watched import Filters
 
-PASSED = "What is passed on"
+PASSED = "Data"
 # Rules that cannot find the end of a frame while the stream goes on, or not in one direction alone.
 _UNFIT = {
     "eof": "the whole stream would be one frame",
@@ -59,13 +59,13 @@ class PassingOptions(NamedTuple):
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
-        """Return the options of passing on."""
+        """Return the options for passing data on."""
         return [
             Option(
                 ["--eager"],
                 is_flag=True,
                 section=PASSED,
-                help="Connect to TARGET before a client comes: LISTEN is there only while TARGET is.",
+                help="Keep one connection to TARGET open in advance. LISTEN exists only while TARGET does.",
             ),
             Option(
                 ["--frame"],
@@ -81,8 +81,8 @@ class PassingOptions(NamedTuple):
                 default="auto",
                 show_default=True,
                 section=PASSED,
-                help="Tell one side that the other has sent everything: by FIN, by the end of stdin, or on a message "
-                "pipe by an empty message; `none` passes on data alone.",
+                help="Pass on the end of one direction: as FIN, as the end of stdin, or as an empty message on a "
+                "message pipe; `none` passes on only data.",
             ),
             Option(
                 ["--linger"],
@@ -90,7 +90,8 @@ class PassingOptions(NamedTuple):
                 default="1",
                 show_default=True,
                 section=PASSED,
-                help="How long a side that cannot be told of an end may be silent, and a program may take to end.",
+                help="How long to wait for more data from a side that cannot receive an end of data, and for a program "
+                "to exit.",
             ),
             Option(
                 ["--client-idle"],
@@ -103,10 +104,10 @@ class PassingOptions(NamedTuple):
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "PassingOptions":
-        """Return how to pass on; raises UsageError for no limit where there must be one."""
+        """Return how data is passed on; raises UsageError for `--linger none`, and for an invalid `--frame`."""
         linger = params["linger"]
         if linger is None:
-            raise click.UsageError("`--linger none`: a side that cannot be told of an end would be waited for for ever")
+            raise click.UsageError("`--linger none`: the relay would wait without end; give a number of seconds")
         return cls(
             params["eager"],
             params["half_close"] == "auto",

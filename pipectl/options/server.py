@@ -98,7 +98,7 @@ class PipeOptions(NamedTuple):
     """How a server creates its pipe, and who may open it."""
 
     access: AccessOptions
-    # None: whichever is known later to be the right one.
+    # None: it is chosen later, by the type of the target.
     is_message: bool | None
     max_instances: int | None
     buffer_size: int
@@ -202,7 +202,7 @@ class PipeOptions(NamedTuple):
 
 
 class ListenOptions(PipeOptions):
-    """How a relay makes its pipe: of the type that the target's has, unless it is told."""
+    """How a relay creates its pipe: by default with the type of the target's pipe."""
 
     @classmethod
     def type_options(cls) -> list[click.Parameter]:

@@ -1,4 +1,4 @@
-"""What a relay tells while it runs: who is passed on, who leaves and how much has passed, and a count of it all."""
+"""The log of a relay: clients that connect and leave, the amount of data, faults, and a summary."""
 
 import os
 import time
@@ -33,7 +33,7 @@ class _Itself:
 
 
 class RelayLog(EventLog[Relay], RelayEvents):
-    """Tells the events of one Relay to an Output."""
+    """Writes the events of one Relay to an Output."""
 
     summary = "relayed"
 
@@ -59,16 +59,16 @@ class RelayLog(EventLog[Relay], RelayEvents):
             raise self._error
 
     def environment(self, session: Session) -> Mapping[str, str]:
-        """Return what a program that is run for a client is told of it; empty for one that is made in advance."""
+        """Return the environment variables of the program that is run for a client."""
         return self._visitors[session].environment()
 
     def started(self, relay: Relay) -> None:
-        """Announce it, before any client, and begin to count."""
+        """Announce the relay, before any client, and begin to count."""
         self._relay = relay
         self.begin(relay, {"listen": str(relay.place), "target": str(relay.target_place)}, self._access, self._tells)
 
     def connected(self, session: Session) -> None:
-        """Tell of a client, and remember who it is."""
+        """Log a new client, and remember who it is."""
         visitor = self._visitors[session] = Visitor(session.number, _peer(session))
         if self._tells:
             self.tell("connected", session.number, visitor, visitor.facts)
@@ -77,7 +77,7 @@ class RelayLog(EventLog[Relay], RelayEvents):
         """Keep the relay waiting no more: it is about to end."""
 
     def left(self, session: Session) -> None:
-        """Tell how a session has ended, and what has passed."""
+        """Log how a session ended, and how much data has passed."""
         self._error = session.error
         seconds = round(time.perf_counter() - session.begun, 6)
         if self._tells:
@@ -91,26 +91,26 @@ class RelayLog(EventLog[Relay], RelayEvents):
         self.tell("fault", session.number, f"{fault} (from the {source})", lambda: facts)
 
     def turned_away(self, error: PipeError) -> None:
-        """Tell of a client that was not let in."""
-        hint = " (`--allow` says who is)" if isinstance(error, PipeAccessError) else ""
-        self.warn(f"not let in: {error}{hint}")
+        """Warn of a client that was refused."""
+        hint = " (`--allow` lets it in)" if isinstance(error, PipeAccessError) else ""
+        self.warn(f"refused a client: {error}{hint}")
 
     def refused(self, error: PipeError) -> None:
-        """Warn that fewer clients can be there at once than were asked for."""
-        self.warn(f"no further instance, trying again: {error}")
+        """Warn that fewer clients can connect at once than were asked for."""
+        self.warn(f"cannot create another instance, retrying: {error}")
 
     def target_lost(self, error: PipeError) -> None:
-        """Tell that nobody is let in any more."""
+        """Log that no client can connect any more."""
         if self._tells:
-            self.tell_all("closed", f"no client is let in without the target: {error}", {"error": str(error)})
+            self.tell_all("closed", f"no client can connect without the target: {error}", {"error": str(error)})
 
     def target_found(self) -> None:
-        """Tell that clients are let in again."""
+        """Log that clients can connect again."""
         if self._tells:
-            self.tell_all("open", "the target is there, and clients are let in", {})
+            self.tell_all("open", "the target is back, and clients can connect", {})
 
     def counts(self, server: Relay) -> str:
-        """Return what it came to so far."""
+        """Return how many clients and how much data there have been so far."""
         stats = server.stats
         return (
             f"{counted(stats.clients, 'client')} ({server.connected} now), {size_in_words(stats.bytes_in)} to the "

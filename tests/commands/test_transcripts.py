@@ -257,7 +257,7 @@ served 1 client (0 now), 1 message, 4 bytes in, 4 bytes out in N s
     "relay": Scene(
         "relay svc tcp:1 --once",
         stderr=r"""
-relaying \\.\pipe\svc (message, access: WHO; no network) to tcp:127.0.0.1:1; end with Ctrl+C
+relaying \\.\pipe\svc (message, access: WHO; no network) to tcp:127.0.0.1:1; press Ctrl+C to stop
 TIME  #1   connected  PROCESS
 TIME  #1   left       ended by the target after N s, 0 bytes to the target, 0 bytes back, 4 bytes to the target lost: ConnectEx on tcp:127.0.0.1:1: REASON (ERROR_CONNECTION_REFUSED, 1225)
 relayed 1 client (0 now), 0 bytes to the target, 0 bytes back in N s
