@@ -183,8 +183,9 @@ print(json.dumps([docker.ping(), docker.version()["Version"]]))
 """
 
 
-def test_docker_py_is_answered_through_a_program(pipe_name: str) -> None:
-    program = (sys.executable, "-m", "pipectl", "relay", "-", pipe_name, "--quiet")
+@pytest.mark.parametrize("words", [("relay", "-"), ("connect",)], ids=" ".join)
+def test_docker_py_is_answered_through_a_program(pipe_name: str, words: tuple[str, ...]) -> None:
+    program = (sys.executable, "-m", "pipectl", *words, pipe_name, "--quiet")
     place = Place(Kind.PROGRAM, "pipectl", arguments=program)
     with PipeServer(pipe_name, Docker()), relaying(f"{pipe_name}-front", place):
         done = run_python(_FEW, str(_PROGRAM), "pipectl", f"{pipe_name}-front", timeout=60)
