@@ -191,7 +191,7 @@ class TalkOptions(NamedTuple):
                 ends = _Ends(source, self._sink(send_as, output, view, separator, connection, decoder), output.note)
             pump = Pump(
                 connection,
-                ends.source,
+                chain(ends.source, self._tell_end(output, connection)),
                 ends.sink,
                 framing=None if send_as is SendAs.FRAMES else framing,
                 half_close=self.half_close,
@@ -201,6 +201,17 @@ class TalkOptions(NamedTuple):
                 again=_reconnects(self, output, connection, ends.say) if self.reconnect else None,
             )
             pump.run()
+
+    def _tell_end(self, output: Output, connection: "Connection") -> Iterator[bytes]:
+        """Yield nothing, and with `--verbose` say what is waited for after the end of stdin."""
+        is_told = self.half_close is HalfClose.EMPTY or (self.half_close is HalfClose.AUTO and connection.is_message)
+        if self.end is EndOf.STDIN:
+            output.detail("stdin has ended")
+        elif is_told or self.end is EndOf.PIPE or self.linger is None:
+            output.detail("stdin has ended; reading until the server closes the pipe")
+        else:
+            output.detail(f"stdin has ended; reading until no data has arrived for {self.linger:g} s")
+        yield from ()
 
     def _from_lines(
         self, dialog: "Dialog", connection: "Connection", written: PayloadFormat, decoder: "Decoder | None"

@@ -157,6 +157,24 @@ def test_the_end_of_stdin_is_an_empty_message(pipe_name: str, running: Callable[
         assert program.end() == (0, b"answer", "")
 
 
+@pytest.mark.parametrize(
+    ("is_message", "options", "end"),
+    [
+        (True, [], "until the server closes the pipe"),
+        (True, ["--half-close", "none"], "until no data has arrived for 0.2 s"),
+        (False, [], "until no data has arrived for 0.2 s"),
+        (True, ["--end", "stdin"], "stdin has ended"),
+    ],
+)
+def test_with_details_it_says_what_is_waited_for_after_stdin(
+    pipe_name: str, pipectl_process: Pipectl, is_message: bool, options: list[str], end: str
+) -> None:
+    with serving(pipe_name, is_message=is_message):
+        result = pipectl_process("connect", pipe_name, "-v", "--linger", "200ms", *options, stdin=b"x")
+    assert result.exit_code == 0
+    assert result.stderr.strip().endswith(end)
+
+
 def test_lines_are_messages(pipe_name: str, pipectl_process: Pipectl) -> None:
     def count(_client: Client, data: bytes) -> bytes:
         return b"%d" % len(data) if data else b""
@@ -324,7 +342,8 @@ def test_an_impostor_is_sent_nothing(pipe_name: str, pipectl_process: Pipectl) -
 
 
 def test_many_take_turns_at_one_instance(pipe_name: str, program: list[str], request: pytest.FixtureRequest) -> None:
-    count = 200 if request.config.getoption("--long") else 5
+    # Two hundred interpreters that start at once keep a small machine busy for minutes.
+    count, patience = (200, 900) if request.config.getoption("--long") else (5, 60)
 
     def answer(client: Client, data: bytes) -> bytes | None:
         if not data:
@@ -335,7 +354,9 @@ def test_many_take_turns_at_one_instance(pipe_name: str, program: list[str], req
     with PipeServer(pipe_name, answer, config=PipeConfig(max_instances=1)):
         commands = [
             subprocess.Popen(
-                [*program, "connect", pipe_name, "--timeout", "60"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [*program, "connect", pipe_name, "--timeout", str(patience)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
             )
             for _ in range(count)
         ]
@@ -347,5 +368,5 @@ def test_many_take_turns_at_one_instance(pipe_name: str, program: list[str], req
         for command in commands:
             with command:
                 assert command.stdout
-                results.append((command.stdout.read(), command.wait(90)))
+                results.append((command.stdout.read(), command.wait(patience)))
     assert results == [(b"%d" % number, 0) for number in range(count)]

@@ -93,6 +93,37 @@ def serving(pipe: str, *options: str) -> Iterator[None]:
         yield  # it ends when its one client has left
 
 
+_LATE = """
+import sys, threading
+from pipectl import PipeServer
+def answer(client, data):
+    threading.Timer(2, client.send, [data.upper()]).start()
+with PipeServer(sys.argv[1], answer) as server:
+    print("serving", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_comes_while_one_types_takes_nothing_of_the_line() -> None:
+    pipe = rf"\\.\pipe\pipectl-test-{uuid4().hex}"
+    door = [sys.executable, str(_ROOT / "scripts" / "dev.py"), "python", "-c", _LATE, pipe]
+    with subprocess.Popen(door, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout
+        assert b"serving" in server.stdout.readline()
+        terminal = Terminal("connect", pipe, door="run")
+        terminal.read_until(b">\x1b[K")  # the prompt
+        time.sleep(1)  # until Wine's console reads keys, for which there is no event
+        terminal.type(b"one\r")
+        time.sleep(1)  # for the next prompt, which waits for an answer for a moment
+        terminal.type(b"tw")
+        terminal.read_until(b"< ONE")
+        terminal.type(b"o\r")
+        terminal.read_until(b"< TWO")
+        terminal.type(b"/quit\r")
+        assert terminal.exit_code() == 0
+        server.communicate()
+
+
 def talk(*lines: tuple[str, str], last: bytes, options: tuple[str, ...] = ()) -> tuple[str, int]:
     """Type lines, wait for what each has shown, and type the last; return all of it, and the exit code."""
     pipe = f"pipectl-test-{uuid4().hex}"
