@@ -7,7 +7,7 @@ what it is, and knows which parts are secret.
 
     > pipectl call docker_engine --codec docker "GET /_ping"
     > pipectl call openssh-ssh-agent --codec ssh-agent REQUEST_IDENTITIES
-    > pipectl transact mpvsocket --codec json-lines "{\"command\": [\"get_version\"], \"request_id\": 1}" --json
+    > type requests.txt | pipectl transact mpvsocket --codec json-lines --json
     > pipectl read svc --codec C:\codecs\meter.py:Meter
 
 - `call` and `transact` send DATA as a message of the protocol, and show the
