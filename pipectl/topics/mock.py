@@ -77,7 +77,7 @@ The file
     meaning: how a stream is split into messages, and how replies are framed:
       see framing
 `codec = "ssh-agent"`
-    meaning: instead of `frame`: a protocol, which also names fields
+    meaning: instead of `frame`: a protocol (codecs), which also names fields
 `greeting = { ... }`
     meaning: a reply that each new client gets first
 `unmatched = "none"`

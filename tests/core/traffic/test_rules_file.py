@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 from pipectl.core.errors import RulesError
 from pipectl.core.pipe.framing import parse
+from pipectl.core.traffic import rules_file, rules_reply, rules_when
 from pipectl.core.traffic.rules import Rules
 from pipectl.core.traffic.rules_file import Watched, read_rules
 from pipectl.core.traffic.rules_lines import lines_of
+from pipectl.core.traffic.rules_template import NAMES
 
 _GOOD = """version = 1
 
@@ -338,6 +341,38 @@ def test_each_key_of_json_is_found_and_nothing_else(value: dict[str, object]) ->
 def test_any_text_is_read_or_refused(text: str) -> None:
     for data in (text, "{" + text):
         mistakes(data)
+
+
+_KEYS = st.sampled_from(
+    sorted(
+        {*rules_file._KEYS, *rules_file._RULE_KEYS, *rules_when._READERS, *rules_when._HTTP, *rules_when._CLIENT}
+        | {*rules_reply._KEYS, "status", "headers", "/a", "exists", "x"}
+    )
+)
+_SCALARS = st.sampled_from(
+    [None, True, 0, 1, -1, 0.5, 10**400, "", "a", "${body}", "${1}", "0b", "(", "/", "1s", "line"]
+)
+_TABLES = st.recursive(
+    _SCALARS,
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(_KEYS, values, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(_KEYS, _TABLES), st.sampled_from([None, "discord", "docker", "ssh-agent", "text"]))
+def test_any_tables_are_read_or_refused(table: dict[str, object], codec: str | None) -> None:
+    rule = {"reply": {"text": "a"}, **table}
+    whole = {"version": 1, "rule": [rule, table], **({"codec": codec} if codec else {})}
+    mistakes(json.dumps(whole))
+    mistakes(json.dumps({**whole, **table}))
+
+
+def test_the_page_about_rules_has_all_keys() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "mock.md").read_text(encoding="utf-8")
+    keys = {*rules_file._KEYS, *rules_file._RULE_KEYS, *rules_when._READERS, *rules_reply._CONTENTS, "field", "raw"}
+    missing = [key for key in keys if not re.search(rf"`(\[\[)?{key}\b|\b{key} = ", page)]
+    names = [name.partition(":")[0] for name in NAMES]
+    assert missing + [name for name in names if f"`${{{name}" not in page] == []
 
 
 # Watching
