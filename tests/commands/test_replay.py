@@ -25,12 +25,14 @@ Written = Callable[..., Path]
 
 @pytest.fixture
 def written(tmp_path: Path) -> Written:
-    def write(*said: tuple[int, Side, bytes], is_message: bool = True, by: str = "client", **header: object) -> Path:
+    def write(
+        *said: tuple[int, Side, bytes], is_message: bool = True, by: str = "client", code: int = 0, **header: object
+    ) -> Path:
         path = tmp_path / "svc.jsonl"
         clients = dict.fromkeys(client for client, _, _ in said)
         events: list[Event] = [Opened(0, client) for client in clients]
         events += [Said(n / 10, client, side, data, not data) for n, (client, side, data) in enumerate(said)]
-        events += [Closed(len(said) / 10, client, by) for client in clients]
+        events += [Closed(len(said) / 10, client, by, code) for client in clients]
         first = Header(is_message=is_message, **header)  # type: ignore[arg-type]
         path.write_bytes(header_line(first) + b"".join(map(event_line, events)))
         return path
@@ -77,6 +79,22 @@ def test_it_says_first_what_the_server_said_first_and_closes_as_it_did(
         with pytest.raises(PipeClosedError):
             client.receive(PATIENCE)
     assert done.result(PATIENCE).exit_code == 0
+
+
+def test_it_resets_where_the_server_did(
+    pipe_name: str, pipectl: Pipectl, background: Background, written: Written
+) -> None:
+    for code, seen in ((233, 233), (109, 109)):
+        path = written((1, ASKED, b"a"), (1, SAID, b"b"), (1, ASKED, b"c"), by="server", code=code)
+        done = background(pipectl, "replay", str(path), "--serve", pipe_name)
+        with connect(pipe_name, PATIENCE, wait=Wait.EXISTS) as client:
+            client.send(b"a", PATIENCE)
+            assert client.receive(PATIENCE) == b"b"
+            client.send(b"c", PATIENCE)
+            with pytest.raises(PipeClosedError) as caught:
+                client.receive(PATIENCE)
+        assert caught.value.code == seen
+        assert done.result(PATIENCE).exit_code == 0
 
 
 def test_a_client_that_says_something_else_ends_it_with_12_and_a_diff(

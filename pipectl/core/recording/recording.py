@@ -88,9 +88,10 @@ class Recording(NamedTuple):
                 found.setdefault(event.client, []).append(event)
         return found
 
-    def closed_by(self, client: int) -> str:
-        """Return who has ended a client's connection; "" if that is not known."""
-        return next((event.by for event in self.events if isinstance(event, Closed) and event.client == client), "")
+    def end_of(self, client: int) -> Closed:
+        """Return how a client's connection has ended; an event without facts if that is not known."""
+        ends = (event for event in self.events if isinstance(event, Closed) and event.client == client)
+        return next(ends, Closed(0.0, client))
 
 
 # Writing

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from pipectl.core.codecs.base import Codec, Frame, FrameKind, Side
+from pipectl.core.constants import WinError
 from pipectl.core.errors import CodecError, MismatchError, PipeClosedError
 
 from .conversation import KIND_FIELDS, Choose, Conversation, Decoded, Mask
@@ -64,6 +65,8 @@ class Script(NamedTuple):
     steps: tuple[Step, ...]
     codec: type[Codec]
     closed_by: str
+    # Whether the last that was said got no reply but DisconnectNamedPipe, which loses what is not read.
+    was_reset: bool
     is_message: bool
 
 
@@ -86,7 +89,9 @@ def _script(client: int, said: Sequence[Said], recording: Recording, choose: Cho
         _cut(steps, ours, [len(one.data) for one in said if one.side is ours and one.data])
     else:
         steps = _joined(steps)
-    return Script(client, tuple(_in_time(steps, ours)), codec, recording.closed_by(client), is_message)
+    end = recording.end_of(client)
+    was_reset = end.code == WinError.PIPE_NOT_CONNECTED and said[-1].side is not ours
+    return Script(client, tuple(_in_time(steps, ours)), codec, end.by, was_reset, is_message)
 
 
 def _steps(parts: Iterator[Said | Decoded], places: dict[int, int], count: int, *, is_message: bool) -> Iterator[Step]:

@@ -92,7 +92,7 @@ class PlanServer(FramedServer):
         if arrival.busy:
             self._stop_listening(arrival.busy, keeps_name=True)
         if arrival.is_refused:
-            self._reset(client)
+            self.reset(client)
 
     # What is sent
 
@@ -168,13 +168,13 @@ class PlanServer(FramedServer):
         if ending is Ending.CLOSE:
             self.close_client(client)
         elif ending is Ending.RESET:
-            self._reset(client)
+            self.reset(client)
         elif client.state is State.CONNECTED:
             client.is_paused = True
             self._stalled.add(client)
             self._watch(client)
 
-    def _reset(self, client: Client) -> None:
+    def reset(self, client: Client) -> None:
         """Disconnect a client, as soon as nothing is under way; what it has not read is lost."""
         if client.state is State.CONNECTED:
             self._resets.add(client)

@@ -11,9 +11,10 @@ from pipectl.core.errors import MismatchError, PipeClosedError, PipeError
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.connection import Connection
 from pipectl.core.pipe.contract import ServerEvents
-from pipectl.core.pipe.server import PipeServer
 from pipectl.core.recording.conversation import Mask
 from pipectl.core.recording.replay import Player, Rules, Script
+
+from .planned import PlanServer
 
 # Is told of each conversation that was played.
 Played = Callable[[Script], None]
@@ -45,7 +46,7 @@ class Part:
 class ReplayServer(ServerEvents):
     """The server of recorded conversations, each of which is played to one client.
 
-    It takes the one whose client has said first what this client says, or else the next. Ends its PipeServer when all
+    It takes the one whose client has said first what this client says, or else the next. Ends its server when all
     are played, with MismatchError if a client says something else, and with PipeClosedError if one leaves too soon.
     """
 
@@ -61,9 +62,9 @@ class ReplayServer(ServerEvents):
         self._playing = 0
         self._server: Any = None
 
-    def serve(self, pipe: str, **options: Any) -> PipeServer:
+    def serve(self, pipe: str, **options: Any) -> PlanServer:
         """Return the server, which is not started."""
-        return PipeServer(pipe, self._answer, events=self, **options)
+        return PlanServer(pipe, self._answer, events=self, **options)
 
     def started(self, server: Any) -> None:
         """Keep it."""
@@ -128,7 +129,11 @@ class ReplayServer(ServerEvents):
                 return
             for data in writes:
                 client.send(data)
-        if part is not None and part.player.is_over and part.player.script.closed_by == "server":
+        if part is None or not part.player.is_over:
+            return
+        if part.player.script.was_reset:
+            self._server.reset(client)
+        elif part.player.script.closed_by == "server":
             client.close()
 
     def _checked(self, do: Callable[[], Any]) -> Any:

@@ -94,7 +94,7 @@ def test_conversations_are_apart_and_in_order() -> None:
     said = [Said(t, client, Side.CLIENT, b"%d" % t) for t, client in ((1, 2), (2, 1), (3, 2))]
     found = read(lines_of(*said, Closed(4, 2, "server")))
     assert found.conversations() == {2: [said[0], said[2]], 1: [said[1]]}
-    assert (found.closed_by(2), found.closed_by(1)) == ("server", "")
+    assert (found.end_of(2).by, found.end_of(1).by) == ("server", "")
 
 
 # Bad input
