@@ -37,7 +37,7 @@ class FramedServer(PipeServer):
             super()._received(client, message)  # keeps it
             return
         if client not in self._streams:
-            self._streams[client] = self._splitter(), deque()
+            self._streams[client] = self._splitter(client), deque()
         frames, waiting = self._streams[client]
         waiting.extend(frames.feed(message))
         self._answer_waiting(client)
@@ -57,7 +57,7 @@ class FramedServer(PipeServer):
         """Return whether to answer what a client has sent: also if it left right after that."""
         return client.state is State.CONNECTED or (client.has_left and self._clients.get(client.key) is client)
 
-    def _splitter(self) -> Splitter:
+    def _splitter(self, _client: Client) -> Splitter:
         return Frames(self._framing, self._config.max_message, self.pipe)
 
     def _take(self, client: Client, frame: Any) -> None:

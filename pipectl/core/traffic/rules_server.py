@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -72,6 +73,23 @@ class _Decoder:
                 raise FrameError(frame.summary)
 
 
+class _NotedFrames:
+    """Splits what a client sends into frames, and reports an invalid one."""
+
+    def __init__(self, frames: Frames, note: Callable[[str], None]) -> None:
+        self._frames = frames
+        self._note = note
+        self.close = frames.close
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the bodies of frames that these bytes complete; raises PipeError for an invalid one."""
+        try:
+            yield from self._frames.feed(data)
+        except PipeError as error:
+            self._note(error.reason)
+            raise
+
+
 class RulesServer(PlanServer):
     """Serves a pipe by rules. `wait` raises CheckFailedError for what is not as it should be.
 
@@ -137,8 +155,11 @@ class RulesServer(PlanServer):
             self.send(client, greeting)
             self._rules_events.greeted(client, b"".join(one.shown for one in greeting))
 
-    def _splitter(self) -> Splitter:
-        return super()._splitter() if self._codec is None else _Decoder(self._codec(self._config.max_message))
+    def _splitter(self, client: Client) -> Splitter:
+        if self._codec is not None:
+            return _Decoder(self._codec(self._config.max_message))
+        frames = Frames(self._framing, self._config.max_message, self.pipe)
+        return _NotedFrames(frames, partial(self._note_invalid, client))
 
     def _take(self, client: Client, frame: Any) -> None:
         if not isinstance(frame, Frame):
@@ -194,11 +215,11 @@ class RulesServer(PlanServer):
         if client in self._streams and client.error is None:
             splitter = self._streams[client][0]
             try:
-                if isinstance(splitter, Frames | _Decoder):
+                if isinstance(splitter, _NotedFrames | _Decoder):
                     splitter.close()
             except PipeError as error:
                 left = f" after {len(error.partial)} bytes" if error.partial else ""
-                self._note_invalid(client, f"{error}{left}")
+                self._note_invalid(client, f"{error.reason}{left}")
         super()._say_goodbye(client)
 
     def _note_invalid(self, client: Client, reason: str) -> None:

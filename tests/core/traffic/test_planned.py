@@ -138,18 +138,18 @@ def is_blocked(client: Connection) -> bool:
 
 
 def test_a_reset_loses_what_was_not_read(pipe_name: str) -> None:
-    answers = iter([_DATA, b"second"])
     has_left = Event()
 
-    def answer(_client: Client, _data: bytes) -> tuple[Outgoing, ...]:
-        data = next(answers)
-        return (Outgoing(data, data, parse("close=reset") if data == b"second" else ()),)
+    def answer(_client: Client, data: bytes) -> tuple[Outgoing, ...]:
+        return (Outgoing(data, data, parse("close=reset") if data == b"2" else ()),)
 
     events = reporting(left=lambda _client, _error: has_left.set())
     with serving(pipe_name, answer=answer, events=events), connect(pipe_name, 10) as client:
         write_file(client.handle, b"1")
         write_file(client.handle, b"2")
         assert has_left.wait(10)
+        with connect(pipe_name, 10) as other:  # by whose answer the server has also disconnected the first
+            assert other.transact(_DATA, 5) == _DATA
         assert code_of_read(client) == WinError.PIPE_NOT_CONNECTED
 
 

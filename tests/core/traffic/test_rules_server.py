@@ -322,6 +322,16 @@ def test_a_client_that_sends_an_invalid_frame_is_disconnected(
         client.send(data, 5)
         assert code_of_end(client) == WinError.BROKEN_PIPE
     assert reason in str(notes.error)
+    assert notes.seen[-1] == ("invalid", reason)
+
+
+@pytest.mark.parametrize("head", ['frame = "u32be"', 'codec = "ssh-agent"'])
+def test_a_strict_server_stops_at_an_invalid_frame(pipe_name: str, head: str) -> None:
+    served = serving(pipe_name, rule("", "none = true", head), is_strict=True)
+    with served as (server, _), connect(pipe_name, 10) as client:
+        client.send(b"\xff\xff\xff\xff", 5)
+        with pytest.raises(CheckFailedError, match="client #1 has sent an invalid frame: a frame of 42949672"):
+            server.wait(10)
 
 
 def test_other_rules_are_used_from_the_next_message_on(pipe_name: str) -> None:
