@@ -1,4 +1,4 @@
-"""`Filter`: decides what a relay writes of what one side of a session sends. Frames and faults are filters."""
+"""`Filter`: decides what a relay writes for the data of one side of a session. Frames and faults are filters."""
 
 from collections.abc import Sequence
 from enum import Enum

@@ -1,8 +1,8 @@
-"""A loop of one thread over one completion port: the ends of operations, orders of other threads, and what is due.
+"""A loop in one thread with one completion port: handles completed operations, calls from other threads, and timers.
 
-An operation that was started without an error has its end told exactly once, also if it ended at once, and keeps the
-memory that it was lent until then: so a handle may be closed at any time. What blocks, such as to start a program, is
-done by a few threads of its own, which tell the loop when it is done.
+An operation that was started without an error is reported exactly once, also if it completed at once, and keeps the
+memory that it was lent until then, so a handle can be closed at any time. Functions that block, such as starting a
+program, run in a few other threads, which post their results to the loop.
 """
 
 import heapq
@@ -29,7 +29,7 @@ _WAKE, _ENDED = 0, 1  # the completion keys
 # What a native function answers with whose operation will have a packet.
 BEGUN = frozenset((STATUS_SUCCESS, STATUS_PENDING, STATUS_BUFFER_OVERFLOW))
 _SKIP_COMPLETION_PORT_ON_SUCCESS = 1
-# How many ends of operations that have succeeded at once are told before the port is looked at.
+# How many operations that have succeeded at once are reported before the port is checked.
 _MOST_READY = 64
 # Threads for what blocks; more of it waits for its turn.
 _HELPERS = 8
@@ -38,7 +38,7 @@ _LAST = 1.0
 
 
 class Operation:
-    """An OVERLAPPED of the loop: one operation at a time, whose end `ended` is told, with its status and bytes."""
+    """An OVERLAPPED of the loop, for one operation at a time; `ended` is called with its status and bytes."""
 
     __slots__ = ("_loop", "_overlapped", "address", "ended", "lent", "reference", "skips")
 
@@ -55,7 +55,7 @@ class Operation:
 
     @property
     def is_pending(self) -> bool:
-        """Whether its end is still to be told."""
+        """Whether `ended` is still to be called."""
         return self.address in self._loop.pending
 
     def begun(self, lent: object = None, status: int = STATUS_PENDING) -> None:
@@ -91,7 +91,7 @@ class Operation:
         marker.lent = lent
 
     def tell(self) -> None:
-        """Have the loop told that it has succeeded, where the system tells nothing."""
+        """Post a packet that says that it has succeeded, where the system queues none."""
         self.begun()
         self._loop.port.post(_ENDED, self.address)
 
@@ -103,7 +103,7 @@ class Operation:
 
 
 class Timer:
-    """Something that is due at a time; it may be called off."""
+    """A function that is called at a time, unless it is canceled."""
 
     __slots__ = ("_function", "at")
 
@@ -112,11 +112,11 @@ class Timer:
         self._function: Callable[[], None] | None = function
 
     def cancel(self) -> None:
-        """Call it off."""
+        """Cancel it."""
         self._function = None
 
     def fire(self) -> None:
-        """Do it, unless it was called off."""
+        """Call the function, unless the timer was canceled."""
         function, self._function = self._function, None
         if function is not None:
             function()
@@ -206,7 +206,7 @@ class Loop:
         self.is_stopping = True
 
     def skip_packets(self, handle: Handle) -> bool:
-        """Have operations that succeed at once queue no packet, which saves two calls; return whether that is so."""
+        """Have the system queue no packet for operations that succeed at once; return whether it does that."""
         try:
             winapi.SetFileCompletionNotificationModes(handle, _SKIP_COMPLETION_PORT_ON_SUCCESS)
         except PipeError:
@@ -263,7 +263,7 @@ class Loop:
             winapi.SetEvent(self._ended)
 
     def _run_once(self, seconds: float | None) -> None:
-        """Take what has ended, waiting some seconds at most, and what is due."""
+        """Handle packets, waiting at most some seconds for one, and timers that are due."""
         if self.ready:
             self._take_ready()
             if self.ready:
@@ -285,7 +285,7 @@ class Loop:
             self._look_at_the_clock()
 
     def _take_ready(self) -> None:
-        """Tell the ends of operations that have succeeded at once, but not so many that packets would have to wait."""
+        """Report operations that have succeeded at once, but not so many that packets would have to wait."""
         ready = self.ready
         for _ in range(_MOST_READY):
             ready.popleft()()

@@ -1,10 +1,10 @@
-"""`Relay`: each client that comes to one place gets a connection of its own to another; one thread, one port.
+"""`Relay`: connects each client of one endpoint to another endpoint, in one thread with one completion port.
 
-* The target is opened at a client's first byte or after 50 ms, so that a visit, by a program that looks whether the
-  pipe is there, costs the target nothing; or, if the relay is eager, before there is a client. Then there is one
-  connection in stock, and clients are let in only while there is.
-* What goes wrong with one client, or with the target, ends at most that client's session.
-* Who comes by TCP is let in only by `admit`: an address has no access list.
+* The target is opened when a client's first data arrives, or after 50 ms, so that a program that only checks whether
+  the pipe exists does not reach the target. An eager relay keeps one connection to the target open in advance, and
+  accepts clients only while it has one.
+* An error of one client, or of its connection to the target, ends only that client's session.
+* TCP clients are accepted by `admit`, because an address has no ACL.
 """
 
 import time
@@ -37,7 +37,7 @@ _DRAIN = 1.0
 
 
 class RelayConfig(NamedTuple):
-    """How a relay listens, how it connects, and when it ends by itself."""
+    """How a relay listens, how it connects, and when it exits by itself."""
 
     # How the pipe is made that it listens on.
     pipe: PipeConfig = PipeConfig()
@@ -63,10 +63,10 @@ class RelayEvents:
     """What a relay reports, in its one thread; a subclass takes what it needs. An exception in one ends the relay."""
 
     def started(self, relay: "Relay") -> None:
-        """The relay listens; in the thread that has started it."""
+        """The relay listens; called in the thread that has started it."""
 
     def connected(self, session: Session) -> None:
-        """A client has come, and is being connected to the target; a PipeError here ends that client alone."""
+        """A client has connected, and the target is being opened; a PipeError raised here ends only that client."""
 
     def opened(self, session: Session) -> None:
         """A client is connected to the target."""
@@ -81,26 +81,26 @@ class RelayEvents:
         """
 
     def left(self, session: Session) -> None:
-        """A session is over; it knows how much has passed, and how it has ended."""
+        """A session is over; it has the amount of data, and how it ended."""
 
     def turned_away(self, error: PipeError) -> None:
-        """A client was not let in: by TCP, or because the relay has had all that it was to have."""
+        """A client was refused: by `admit`, or because the relay already has all the clients that it accepts."""
 
     def refused(self, error: PipeError) -> None:
-        """The system has refused a further instance; the relay goes on, and tries again."""
+        """The system has refused another instance; the relay continues, and tries again."""
 
     def target_lost(self, error: PipeError) -> None:
-        """An eager relay has no target, and so lets nobody in."""
+        """An eager relay has no target, and so accepts no clients."""
 
     def target_found(self) -> None:
         """It has one again."""
 
 
 class Relay:
-    """Passes data between the clients of a place and a target, from `start` (or `with`) to `close`.
+    """Passes data between the clients of an endpoint and a target, from `start` (or `with`) to `close`.
 
-    `environment` is what a program that is the target finds in its environment, for a session; it is called in another
-    thread.
+    `environment` returns environment variables for the program that a session runs as its target; it is called in
+    another thread.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class Relay:
 
     @property
     def stats(self) -> Stats:
-        """What the relay has done so far: its clients, and the bytes to the target and to the clients."""
+        """The clients so far, and the bytes sent to the target and to the clients."""
         sessions = list(self.sessions)
         return Stats(
             self._came,
@@ -196,7 +196,7 @@ class Relay:
 
     @property
     def connected(self) -> int:
-        """How many clients are connected now."""
+        """The number of clients that are connected now."""
         return self._came - self._left
 
     def start(self) -> Self:
@@ -222,15 +222,15 @@ class Relay:
         return self
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the relay has ended by itself; return whether it has. Raises what ended it."""
+        """Wait until the relay exits by itself; return whether it has. Raises the error that ended it."""
         return self.loop.wait(timeout)
 
     def abort(self, error: BaseException) -> None:
-        """End the relay because of an error, which `wait` raises; from any thread."""
+        """End the relay with an error, which `wait` raises; can be called from any thread."""
         self.loop.abort(error)
 
     def close(self) -> None:
-        """End all sessions with what was written to them, and give everything up; does nothing the second time."""
+        """End all sessions; their clients can still read data that was written. Does nothing the second time."""
         self.loop.close()
         self._shared.flusher.join()
 
@@ -277,7 +277,7 @@ class Relay:
     def begin(self, session: Session, opened: Connected) -> None:
         """Count a client, and connect it to the target."""
         if not self._wants_clients():
-            error = PipeStateError("the relay has had all clients that it was to have")
+            error = PipeStateError("the relay already has all the clients that it accepts")
             self.events.turned_away(error)
             opened(error)
             return
@@ -370,7 +370,7 @@ class Relay:
     # Ending
 
     def _end_idle_sessions(self, seconds: float) -> None:
-        """Let clients go that have been silent for some seconds, and look again; one timer serves them all."""
+        """Disconnect clients without data for some seconds, and check again later, with one timer for all."""
         now = time.perf_counter()
         next_look = seconds
         for session in [session for session in self.sessions if session.number]:

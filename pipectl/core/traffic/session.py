@@ -1,16 +1,16 @@
 """`Session`: one client of a relay and its connection to the target, from its first byte until both are gone.
 
-What comes from one end is written to the other before more is read: so each direction holds one read's worth of bytes,
-or one message, and an end that does not read stops the one that writes.
+Data from one end is written to the other before more is read. So each direction holds the bytes of one read, or one
+message, and an end that does not read stops the one that writes.
 
-How one side ends is told to the other as well as that can be told:
+The end of one side is passed on to the other as far as that has a way to receive it:
 
 * FIN, the end of a program's output or of stdin, and an empty message are ends of one direction. A socket gets FIN, a
   program the end of its stdin, a message pipe an empty message; between message pipes nothing is interpreted.
-* A byte pipe cannot be told. The client's end is closed then, which leaves it what was written; the target's answer is
-  waited for, until it has been silent for `linger`.
-* Where one side is gone, the other is closed after all that was read is written to it; what a socket or a program says
-  until then is dropped, and counted.
+* A byte pipe has none. The client's end is closed, and it can still read what was written; a target has until it has
+  sent nothing for `linger`.
+* When one side has closed, the other is closed after all data that was read is written to it. What a socket or a
+  program sends until then is dropped, and counted.
 * A reset is passed on as one.
 """
 
@@ -30,14 +30,14 @@ _LOOK = 0.05
 
 
 class Connected(Protocol):
-    """Is given a connection to the target, perhaps with what has come from it before, or why there is none."""
+    """Receives a connection to the target, perhaps with data that it has sent already, or an error."""
 
     def __call__(self, target: End | PipeError, first: bytes | None = None, /) -> None:
         """Take it."""
 
 
 class Owner(Protocol):
-    """What a session needs of its relay."""
+    """What a session uses of its relay."""
 
     loop: "Loop"
     # Seconds that an end which cannot be told has.
@@ -48,14 +48,14 @@ class Owner(Protocol):
         """Count the client, and connect it to the target."""
 
     def opened(self, session: "Session") -> None:
-        """Hear that the client is connected to the target."""
+        """Note that the client is connected to the target."""
 
     def forget(self, session: "Session") -> None:
-        """Hear that a session is over, and everything about it has ended."""
+        """Note that a session is over, and that none of its operations is pending."""
 
 
 class Flow:
-    """One direction of a session: how much has passed, and what its end is about."""
+    """One direction of a session: the amount of data, and the state of its end."""
 
     __slots__ = ("bytes", "dropped", "is_finished", "is_over", "is_refused", "messages", "unsaid")
 
@@ -136,7 +136,7 @@ class Session(User):
 
     @property
     def last_activity(self) -> float:
-        """When something has passed last, in the seconds of `time.perf_counter`."""
+        """When data was last received, in the seconds of `time.perf_counter`."""
         return self._last
 
     @property
@@ -295,7 +295,7 @@ class Session(User):
             self.close(ended_by="client" if self.to_target.is_over else "target")
 
     def close(self, error: PipeError | None = None, *, ended_by: str = "relay", reset: bool = False) -> None:
-        """Close both ends, which keep what was written to them; `reset` takes it from the one that has not ended it."""
+        """Close both ends; unread data is kept, or with `reset` discarded at the end that has not caused it."""
         if self._is_closing:
             return
         self._is_closing = True
@@ -313,7 +313,7 @@ class Session(User):
     # Time
 
     def _await_silence(self) -> None:
-        """Close once nothing has been heard for `linger`."""
+        """Close once no data has arrived for `linger`."""
         if self._silence is None:
             self._last = time.perf_counter()
             self._silence = self._owner.loop.after(self._owner.linger, self._look_for_silence)

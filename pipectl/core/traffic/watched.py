@@ -1,4 +1,4 @@
-"""`WatchedSession`: a session whose data is reported as it is read, or changed by filters. A plain one pays nothing."""
+"""`WatchedSession`: a session that reports the data it reads, and lets filters change it. Others do not pay for it."""
 
 import time
 from collections import deque
@@ -22,7 +22,7 @@ Filters = Callable[[Session, Side], Filter | None]
 
 
 class _Stream:
-    """One direction with a filter: what its last verdict leaves to do."""
+    """One direction with a filter, and what remains to be done of its last verdict."""
 
     __slots__ = ("endings", "filter", "flow", "is_over", "pieces", "sink", "source", "timer", "verdict")
 
@@ -40,7 +40,7 @@ class _Stream:
         self.is_over = False
 
     def drop(self) -> list[tuple[Ending, PipeError | None]]:
-        """Forget what is left to do, because nobody takes it, and return the endings that were not passed on."""
+        """Drop what remains, because nobody can receive it, and return the endings that were not passed on."""
         if self.timer is not None:
             self.timer.cancel()
         self.flow.dropped += sum(len(data) for _, data in self.pieces)
