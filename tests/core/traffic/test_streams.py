@@ -4,6 +4,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
 from threading import Event
@@ -252,6 +253,24 @@ def test_without_half_close_an_empty_message_is_a_message(pipe_name: str, backgr
         server.send(b"y", 5)
         pumping.result(5)
         assert came == [b"", b"y"]
+
+
+def test_two_hundred_take_turns_at_one_instance(pipe_name: str) -> None:
+    count = 200
+
+    def answer(client: Client, data: bytes) -> bytes | None:
+        if not data:
+            client.close()
+            return None
+        return data
+
+    def come(number: int) -> list[bytes]:
+        came: list[bytes] = []
+        Pump(connect(pipe_name, 100), iter([b"%d" % number]), came.append).run()
+        return came
+
+    with PipeServer(pipe_name, answer, config=PipeConfig(max_instances=1)), ThreadPoolExecutor(count) as pool:
+        assert list(pool.map(come, range(count))) == [[b"%d" % number] for number in range(count)]
 
 
 def test_no_handle_is_left(pipe_name: str, handle_count: Callable[[], int]) -> None:
