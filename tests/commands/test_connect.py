@@ -309,11 +309,12 @@ def test_what_is_sent_first_is_read_as_the_options_say_and_framed(pipe_name: str
 def test_the_pipe_is_connected_to_again_and_stdin_goes_on(pipe_name: str, running: Callable[..., Running]) -> None:
     program: Running | None = None
     for number in range(3):
+        if program is not None:
+            assert "was closed" in program.said()
         with create_named_pipe(pipe_name, pipe_mode=PipeMode.MESSAGE, max_instances=1) as server:
             program = program or running("connect", pipe_name, "--reconnect", "2", "--timeout", "30")
             connect_named_pipe(server, 30)
             if number:
-                assert "was closed" in program.said()
                 assert "connected to" in program.said()
             program.tell(f"to {number}")
             assert read_file(server, 100, 30) == (b"to %d\n" % number, False)

@@ -379,9 +379,9 @@ class Pump:
         """
         again = self._again
         assert again is not None
+        with self._gate:  # a send that was pending has failed by now
+            self._connection.close()  # at once, because an instance lives until both its ends are closed
         again.closed()
-        with self._gate:
-            pass  # a send that was pending has failed by now
         while self._goes_on():
             time.sleep(_PAUSE)
             again.left -= 1

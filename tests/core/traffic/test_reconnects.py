@@ -12,7 +12,7 @@ import pytest
 
 from pipectl.core.constants import EndOf, PipeMode
 from pipectl.core.deadline import Deadline, Stopwatch, Timeout
-from pipectl.core.errors import PeerMismatchError, PipeClosedError, PipeNotFoundError
+from pipectl.core.errors import PeerMismatchError, PipeBusyError, PipeClosedError, PipeNotFoundError
 from pipectl.core.inventory.peers import Expected
 from pipectl.core.pipe.connection import Connection, connect
 from pipectl.core.pipe.framing import parse
@@ -54,10 +54,18 @@ class Server:
 
     @contextmanager
     def listening(self) -> Iterator[Connection]:
-        mode = PipeMode.MESSAGE if self._is_message else PipeMode.TYPE_BYTE
-        handle = create_named_pipe(self._pipe, pipe_mode=mode, max_instances=1)
-        with Connection(handle, is_message=self._is_message) as server:
+        with Connection(self._create(Deadline(20)), is_message=self._is_message) as server:
             yield server
+
+    def _create(self, deadline: Deadline) -> Handle:
+        """Make the one instance, as soon as the client of the last one has closed its end too."""
+        mode = PipeMode.MESSAGE if self._is_message else PipeMode.TYPE_BYTE
+        while True:
+            try:
+                return create_named_pipe(self._pipe, pipe_mode=mode, max_instances=1)
+            except PipeBusyError:
+                assert not deadline.passed
+                time.sleep(0.01)
 
     @contextmanager
     def served(self) -> Iterator[Connection]:
@@ -129,6 +137,18 @@ def test_what_is_typed_meanwhile_goes_to_the_next_connection(
         assert second.receive(20) == b""
     run.result(20)
     assert told.events.empty()
+
+
+@pytest.mark.strict(rule="N1")
+def test_the_instance_is_given_up_before_it_is_told(pipe_name: str, background: Background, typed: Typed) -> None:
+    told = Told()
+    server = Server(pipe_name)
+    with pumping(lambda: Pump(connect(pipe_name, 10), typed, ignore, again=told), background, server) as (_, run):
+        pass
+    assert told.next() == "closed"
+    create_named_pipe(pipe_name, max_instances=1).close()  # which is refused while a client has the last one open
+    typed.end()
+    run.result(20)
 
 
 def test_what_was_being_sent_is_told_and_not_sent_again(pipe_name: str, background: Background, typed: Typed) -> None:
