@@ -33,7 +33,7 @@ def command(
     lists further commands. If stdin or stdout is redirected, bytes pass unchanged, as WSL, ssh's ProxyCommand and
     scripts need it. At the end of stdin, a message pipe is sent an empty message, which Docker and other servers
     understand as the end, and the command reads until the server closes the pipe. On a byte pipe it exits after one
-    second without data. It always exits when the server closes the pipe.
+    second without data. When the server closes the pipe, the command exits at once, unless `--reconnect` is set.
     """
     from pipectl.core.pipe.connection import connect
 

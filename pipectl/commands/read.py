@@ -24,9 +24,9 @@ def command(
 ) -> None:
     """Receive from a pipe and print the data as it arrives.
 
-    Opens the pipe for reading only, which uses one instance until the command exits; it also works if clients may only
-    receive. Each message ends with a line feed, except with `--as raw`. On a byte pipe without `--until` or `--frame`,
-    the bytes are printed as they arrive.
+    Opens the pipe for reading only, so it also works on a pipe on which only the server sends. Uses one instance until
+    the command exits. A line feed follows each message, except with `--as raw`. On a byte pipe without `--until` or
+    `--frame`, the bytes are printed as they arrive.
     """
     from pipectl.core.pipe.connection import connect
     from pipectl.core.traffic.streams import received

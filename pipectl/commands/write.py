@@ -38,9 +38,9 @@ def command(
 ) -> None:
     """Send data to a pipe without waiting for a reply.
 
-    Opens the pipe for writing only, which uses one instance; it also works if clients may only send. Disconnects when
-    the data is in the pipe's buffer, or with `--flush` when the server has read it. On a message pipe the data is one
-    message.
+    Opens the pipe for writing only, so it also works on a pipe on which only clients send. Uses one instance, and
+    disconnects when the data is in the pipe's buffer, or with `--flush` when the server has read it. On a message pipe
+    the data is one message.
     """
     from pipectl.core.pipe.connection import connect
     from pipectl.core.traffic.streams import write

@@ -80,7 +80,7 @@ class TalkOptions(NamedTuple):
                 metavar="TEXT",
                 multiple=True,
                 section=SENT,
-                help="Send this text first; can be repeated. `--hex` and similar options apply to it, too.",
+                help="Send this text first; can be repeated. `--hex` and similar options also apply to it.",
             ),
             Option(
                 ["--raw-keys"],
