@@ -80,6 +80,8 @@ PURE = [f"core.{name}" for name in VOCABULARY] + [
     "core.recording.pcapng",
     "core.recording.recorder",
     "core.recording.recording",
+    "core.recording.replay",
+    "core.traffic.observer",
 ]
 
 

@@ -78,6 +78,14 @@ def test_a_stream_may_come_in_any_pieces(pieces: list[bytes], cuts: list[int]) -
     assert sent(one) == [b"done"]
 
 
+def test_what_a_stream_has_more_than_was_read_then_is_for_what_follows() -> None:
+    one = player(recording((ASKED, b"ab"), (SAID, b"x"), (ASKED, b"cd"), (SAID, b"y")))
+    one.hear(b"abc")
+    assert sent(one) == [b"x"]
+    one.hear(b"d")
+    assert sent(one) == [b"y"]
+
+
 def test_an_empty_message_is_a_message() -> None:
     found = recording((ASKED, b""), (SAID, b""), (ASKED, b"x"), is_message=True)
     one = player(found)
@@ -186,7 +194,7 @@ def test_a_difference_that_is_decoded_shows_the_fields() -> None:
 @pytest.mark.parametrize("codec", ["json-lines", "jsonrpc", "u32json"])
 def test_a_reply_has_the_id_of_the_request_now(codec: str, now: object) -> None:
     made = codec_class(codec)()
-    request, reply = ({"jsonrpc": "2.0", "params": {"id": 1}, "id": 1, "method": "m"}, {"id": 1, "result": {"id": 1}})
+    request, reply = ({"jsonrpc": "2.0", "params": {"id": 1}, "id": 1, "method": "m"}, {"result": {"id": 1}, "id": 1})
     said = [made.wrap({}, json.dumps(one).encode()) for one in (request, reply)]
     one = player(recording((ASKED, said[0]), (SAID, said[1])), codec)
     one.hear(made.wrap({}, json.dumps({**request, "id": now}).encode()))
