@@ -48,6 +48,8 @@ RELAY_GOALS = {"write_read_64": 1 / 2.2, "write_64k": 0.45}
 RELAY_CLIENTS = 1000
 # The same with `tap`, by the time through a relay.
 TAP_GOAL = 1 / 1.3
+# The stand-in for pywin32, by the time of pywin32.
+STAND_IN_GOAL = 0.97
 SERVER_GOALS = {1: 1.0, 100: 0.95, 1000: 0.95}
 # The rate of `pipectl bench`, by the connections that it has at once.
 BENCH_GOALS = {1: 0.9, 100: 0.8}
@@ -517,7 +519,25 @@ def own(rounds: int) -> dict[str, Any]:
     sys.path.insert(0, str(ROOT))
     import own as costs  # which runs on Windows only
 
-    return costs.own(rounds)
+    results = costs.own(rounds)
+    if find_spec("win32pipe"):
+        results["clients"] = beside_pywin32(rounds)
+    return results
+
+
+def beside_pywin32(rounds: int) -> dict[str, Any]:
+    """Have the same program do the work of `clients` with pywin32 and with the stand-in; pywin32 is the reference."""
+    with contextlib.ExitStack() as stack:
+        pipe = unique_pipe()
+        start(stack, str(PEER), "server", pipe, str(BUFFER))
+        commands = client_commands(pipe)
+        reference = start(stack, *commands["pywin32"])
+        reference.seconds("transact_64", 1)
+        workers = {
+            "win32pipe": start(stack, *commands["win32pipe"]),
+            "pywin32 again": start(stack, *commands["pywin32"]),
+        }
+        return {work: report(work, blocks(work, reference, workers, rounds), STAND_IN_GOAL) for work in GOALS}
 
 
 # What all share

@@ -92,8 +92,12 @@ def to_memory(buffer: "Integer | WriteableBuffer") -> Memory:
 
 def to_lasting_memory(buffer: "Integer | WriteableBuffer") -> tuple[Any, Any, int]:
     """Return an object that the caller looks at when the read has ended, a pointer that keeps its memory, its size."""
-    answer: Any = memoryview(bytearray(_size(buffer))) if _is_size(buffer) else buffer
-    size = _view(answer).nbytes
+    answer: Any = buffer
+    if _is_size(buffer):
+        size = _size(buffer)
+        answer = memoryview(bytearray(size))
+    else:
+        size = _view(buffer).nbytes
     try:
         return answer, byref(c_char.from_buffer(answer)) if size else None, size
     except TypeError:

@@ -257,7 +257,8 @@ def PeekNamedPipe(hPipe: HandleLike, size: Integer, /) -> tuple[bytes, int, int]
 
 def GetOverlappedResult(hFile: HandleLike, overlapped: OVERLAPPED, bWait: Integer, /) -> int:
     """Return the bytes that an operation transferred; while it is under way wait, or raise ERROR_IO_INCOMPLETE."""
-    return finish(overlapped, _GetOverlappedResult, to_handle(hFile), to_long(bWait))
+    wait = 1 if bWait is True else to_long(bWait)
+    return finish(overlapped, _GetOverlappedResult, to_handle(hFile), wait)
 
 
 # win32pipe: asking and setting
