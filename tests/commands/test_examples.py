@@ -113,8 +113,9 @@ def test_an_example_runs_as_it_is_printed(
     with server_for(line, pipe_name):
         arguments = words(line, pipe_name)
         result = pipectl_process(*arguments, stdin=b"") if re.search(" (popen|connect) ", line) else pipectl(*arguments)
-    # Under Wine many claims differ from Windows, which is exit code 12.
-    assert result.exit_code in ((0, ExitCode.FAILED_CHECK) if " selftest" in line else (0,)), result.stderr
+    # Under Wine many claims differ from Windows; and of `docker_engine`, which is not there, no ACL can be read.
+    others = {" selftest": ExitCode.FAILED_CHECK, " audit ": ExitCode.PARTIAL}
+    assert result.exit_code in (0, *(code for word, code in others.items() if word in line)), result.stderr
 
 
 @pytest.mark.parametrize("line", sorted(ENDLESS))
