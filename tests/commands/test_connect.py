@@ -87,6 +87,7 @@ def test_much_passes_both_ways_at_once(
                 for _ in range(size >> 20):
                     cut(command.stdin.write)
                     memory.append(memory_in_use(int(command._handle)))  # type: ignore[attr-defined]
+                command.stdin.flush()  # the last piece may be a short one
                 assert from_pipe.result(600) == expected
                 sending.result(600)
                 assert from_stdout.result(600) == expected
