@@ -148,7 +148,7 @@ def command(
         relay = Relay(
             *places,
             events=events,
-            config=_disturbed(_config(passing, made, security, opening, stop_after), faulty, events),
+            config=faulty.disturb(_config(passing, made, security, opening, stop_after), events.faulted),
             environment=events.environment,
         )
         stack.enter_context(relay)
@@ -209,16 +209,6 @@ def _config(
         admit=Admission(security),
         filters=passing.filters(made.max_message),
     )
-
-
-def _disturbed(config: "RelayConfig", faulty: RelayFaultOptions, events: "RelayLog") -> "RelayConfig":
-    """Return the configuration of a relay with faults, if there are any."""
-    if faulty.faults is None:
-        return config
-    from pipectl.core.traffic.disturbing import Disturbance
-
-    disturbance = Disturbance(faulty.faults, faulty.sides, filters=config.filters, on_fault=events.faulted)
-    return config._replace(filters=disturbance.filter, refuses=disturbance.refuses)
 
 
 def _announce(

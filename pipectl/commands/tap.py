@@ -9,6 +9,7 @@ import click
 from pipectl.options import Option, UsageError, option, with_examples
 from pipectl.options.behind import like_target
 from pipectl.options.client import TargetOptions, pipe_argument
+from pipectl.options.passing import RelayFaultOptions
 from pipectl.options.payload import ViewOptions
 from pipectl.options.record import DecodeOptions, RecordOptions, header_for, observing
 from pipectl.options.server import ListenOptions, RelayEndOptions
@@ -18,6 +19,7 @@ from pipectl.output import Output, View
 if TYPE_CHECKING:
     from pipectl.core.pipe.config import StopAfter
     from pipectl.core.security.descriptors import PipeSecurity
+    from pipectl.core.traffic.faults import Faults
     from pipectl.core.traffic.places import Place
     from pipectl.core.traffic.relay import Relay
 
@@ -78,6 +80,7 @@ class WhereOptions(NamedTuple):
         "places": WhereOptions,
         "decoding": DecodeOptions,
         "recording": RecordOptions,
+        "faulty": RelayFaultOptions,
         "made": ListenOptions,
         "stop_after": RelayEndOptions,
         "view": ViewOptions,
@@ -104,6 +107,7 @@ def command(
     places: WhereOptions,
     decoding: DecodeOptions,
     recording: RecordOptions,
+    faulty: RelayFaultOptions,
     made: ListenOptions,
     stop_after: "StopAfter",
     view: View,
@@ -136,7 +140,7 @@ def command(
         records = stack.enter_context(recording.records(header, codec.wireshark))
         events = TapLog(
             output,
-            announce=lambda relay: _announce(output, made, security, relay, hint),
+            announce=lambda relay: _announce(output, made, security, relay, hint, faulty.faults),
             observe=observing(records, places.target.name, decoding),
             story=story,
             header=header,
@@ -148,6 +152,7 @@ def command(
             opening=Opening(opening.timeout, **opening.opening()),
             stop_after=stop_after,
         )
+        config = faulty.disturb(config, events.faulted)
         relay = stack.enter_context(Relay(*places, events=events, config=config))
         stack.callback(events.hurry)
         relay.wait()
@@ -157,12 +162,16 @@ def command(
         events.check()
 
 
-def _announce(output: Output, made: ListenOptions, security: "PipeSecurity", relay: "Relay", hint: str) -> None:
+def _announce(
+    output: Output, made: ListenOptions, security: "PipeSecurity", relay: "Relay", hint: str, faults: "Faults | None"
+) -> None:
     name, kind = relay.place.name, "message" if made.is_message else "byte"
     who = f"access: {', '.join(security.admitted())}{'' if made.access.allow_remote else '; no network'}"
     output.note(f"tapping {name} -> {relay.target_place} ({kind}, {who}); end with Ctrl+C")
     if hint:
         output.note(f"clients: {hint.format(path=name, url=name.replace(chr(92), '/'))}")
+    if faults is not None:
+        output.note(f"faults: {faults}; `--seed {faults.seed}` repeats them")
     for words in security.in_words():
         output.detail(f"access: {words}")
     if security.lets_everyone_in():

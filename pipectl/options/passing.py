@@ -1,6 +1,6 @@
 """The options of commands that pass data on: where messages end, and when a session does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -12,8 +12,12 @@ from .types import DURATION, FRAMING
 if TYPE_CHECKING:
     from pipectl.core.codecs.base import Side
     from pipectl.core.pipe.frames import Framing
-    from pipectl.core.traffic.faults import Faults
+    from pipectl.core.traffic.faults import Fault, Faults
+    from pipectl.core.traffic.relay import RelayConfig
+    from pipectl.core.traffic.session import Session
     from pipectl.core.traffic.watched import Filters
+
+    OnFault = Callable[[Session, Side, Fault], object]
 
 PASSED = "Data"
 # Rules that cannot find the end of a frame while the stream goes on, or not in one direction alone.
@@ -162,3 +166,12 @@ class RelayFaultOptions(NamedTuple):
             )
         sides = {"client": (Side.CLIENT,), "target": (Side.SERVER,), "both": (Side.CLIENT, Side.SERVER)}
         return cls(faults, sides[params["fault_from"]])
+
+    def disturb(self, config: "RelayConfig", on_fault: "OnFault") -> "RelayConfig":
+        """Return the configuration of a relay with the faults, if there are any."""
+        if self.faults is None:
+            return config
+        from pipectl.core.traffic.disturbing import Disturbance
+
+        disturbance = Disturbance(self.faults, self.sides, filters=config.filters, on_fault=on_fault)
+        return config._replace(filters=disturbance.filter, refuses=disturbance.refuses)

@@ -1,14 +1,20 @@
 """What `tap` shows: who connects, each frame as it passes, who leaves; and what a recording is told."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from pipectl.core.codecs.base import Side
 from pipectl.core.recording.conversation import Part
 from pipectl.core.recording.recording import Header
 from pipectl.core.traffic.relay import Relay
+from pipectl.core.traffic.session import Session
 
 from . import Output
 from .frames import Story, Told
 from .recordlog import Observe, RecordingLog
+
+if TYPE_CHECKING:
+    from pipectl.core.traffic.faults import Fault
 
 # Bytes of lines that may wait to be written, and how many lines.
 _MOST_BYTES = 4 << 20
@@ -45,6 +51,14 @@ class TapLog(RecordingLog):
         if self._output.is_json and self._shows:
             header = self._header._replace(pipe=str(relay.place)).to_json()
             self._put_lines(lambda: self._output.data.event(header, ""), 0, 1)
+
+    def faulted(self, session: Session, side: Side, fault: "Fault") -> None:
+        """Show a fault that has occurred; what is shown and recorded of the data is as it was before."""
+        value = {"value": fault.text} if fault.text else {}
+        t = round(self._observer.now, 6) if self._observer is not None else 0.0
+        record = {"t": t, "client": session.number, "event": "fault", "fault": fault.name, **value, "from": side.value}
+        line = f"#{session.number:<2} fault {fault} (from the {side})"
+        self._put_lines(lambda: self._output.data.event(record, line), 0, 1)
 
     # In the observer's thread
 

@@ -171,6 +171,21 @@ def test_only_the_frames_that_are_asked_for_and_their_replies_are_shown(pipe_nam
     assert shown == [REQUEST, REPLY, b'{"event": "mark"}\n', b'{"event": "mark"}\n']
 
 
+def test_faults_strike_the_peers_and_are_shown(pipe_name: str, running: Start) -> None:
+    with served(pipe_name):
+        program = running("tap", pipe_name, "--once", "--codec", "lines", "--json", "--fault", "cut=3")
+        assert ask(f"{pipe_name}-tap", b"a word\n") == [b"a w"]
+        result = program.end()
+    assert "faults: cut=3; `--seed " in json.loads(result.stderr.splitlines()[1])["note"]
+    (fault,) = [one for one in result.objects if one.get("event") == "fault"]
+    assert (fault["fault"], fault["value"], fault["from"]) == ("cut", "3", "server")
+    for one in result.objects:
+        assert schema.errors(one, schema.load("tap.schema.json")) == []
+    found = read(result.stdout.splitlines(keepends=True))
+    assert found.warnings == ()
+    assert [one.data for one in found.events if isinstance(one, Said)] == [b"a word\n"] * 2
+
+
 def test_with_to_it_takes_the_servers_name(pipe_name: str, running: Start) -> None:
     with served(f"{pipe_name}-moved"):
         program = running("tap", pipe_name, "--to", f"{pipe_name}-moved", "--once")

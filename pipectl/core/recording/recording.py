@@ -184,6 +184,8 @@ def _events(lines: Iterator[bytes], warnings: list[str]) -> Iterator[Event]:
             _header(line)
             t, client = max(last.values(), default=0.0), max(last, default=0)
             continue
+        if found is not None and found.get("event") == "fault":  # of `tap --json`, which tells no data
+            continue
         try:
             event = _event(found)
         except ValueError as error:
