@@ -22,6 +22,7 @@ import win32security
 
 from pipectl.core import win32pipe as ours
 from tests.core.win32pipe.test_access import tried
+from tests.reliability.growth import assert_nothing_grows
 
 MODULES: tuple[ModuleType, ...] = (
     win32process,
@@ -183,3 +184,8 @@ def test_a_files_place_and_size_are_pywin32s(tmp_path: Path) -> None:
     for name in (str(path), str(tmp_path), str(tmp_path / "no")):  # win32api has another, which raises
         assert ours.GetFileAttributes(name) == win32file.GetFileAttributes(name)
     assert done[1][2] == (0, b"34")
+
+
+@pytest.mark.parametrize("steps", STEPS, ids=lambda steps: steps.__name__)
+def test_no_handle_and_no_object_is_left(steps: Callable[[Any], list[Any]], handle_count: Callable[[], int]) -> None:
+    assert_nothing_grows(lambda: steps(ours), handle_count, rounds=20, most_blocks=200)
