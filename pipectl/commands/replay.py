@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from pipectl.options import Option, UsageError, option, with_examples
-from pipectl.options.client import TargetOptions
+from pipectl.options.client import OpenOptions
 from pipectl.options.record import DecodeOptions, load
 from pipectl.options.server import PipeOptions
 from pipectl.options.types import FILE, PIPE
@@ -131,6 +131,15 @@ class RecordedPipeOptions(PipeOptions):
         return super().from_params({**params, "kind": "auto"})
 
 
+class ReplayOpenOptions(OpenOptions):
+    """How the pipe is opened whose replies are compared."""
+
+    @classmethod
+    def timeout_help(cls) -> str:
+        """Return what `--timeout` does."""
+        return "With --call: time limit for opening the pipe, and for each reply (none = no limit)."
+
+
 class RecordedDecodeOptions(DecodeOptions):
     """Which codec decodes, and what is masked beside what was masked when it was recorded."""
 
@@ -149,7 +158,7 @@ class RecordedDecodeOptions(DecodeOptions):
         "compared": RulesOptions,
         "decoding": RecordedDecodeOptions,
         "made": RecordedPipeOptions,
-        "opening": TargetOptions,
+        "opening": ReplayOpenOptions,
     },
 )
 @click.argument("file", type=FILE)
@@ -164,7 +173,7 @@ def command(
     compared: RulesOptions,
     decoding: RecordedDecodeOptions,
     made: RecordedPipeOptions,
-    opening: TargetOptions,
+    opening: ReplayOpenOptions,
     client: int | None,
     repeat: bool,
 ) -> None:
@@ -234,7 +243,7 @@ def _serve(
 def _call(
     output: Output,
     pipe: str,
-    opening: TargetOptions,
+    opening: ReplayOpenOptions,
     found: "list[Script]",
     make: "Callable[[Script], Part]",
     played: "Callable[[Script], None]",
