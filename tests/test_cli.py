@@ -376,8 +376,6 @@ def test_a_redirected_connect_imports_hardly_more_than_a_call(pipe_name: str) ->
         "pipectl.core.traffic",
         "pipectl.core.traffic.streams",
         "pipectl.core.win32.blocking",
-        "pipectl.core.win32.calls",
-        "pipectl.core.win32.processes",
         "pipectl.options.stdin",
         "pipectl.options.talk",
     }

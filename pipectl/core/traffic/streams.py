@@ -27,8 +27,7 @@ from pipectl.core.errors import (
 from pipectl.core.pipe.connection import Connection
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.blocking import run_blocking
-from pipectl.core.win32.calls import create_event, set_event
-from pipectl.core.win32.handle import wait
+from pipectl.core.win32.handle import Handle, wait
 
 if TYPE_CHECKING:
     from pipectl.core.pipe.frames import Frames, Framing
@@ -187,7 +186,7 @@ class Pump:
         self._is_up.set()
         self._gate = Lock()
         # Set when one of the following changes; each is changed by one thread only.
-        self._changed = create_event()
+        self._changed = Handle(winapi.CreateEventW(None, True, False, None))
         self._error: BaseException | None = None
         self._has_sent_all = False
         # Whether an empty message has marked the end of this direction, and that of the other.
@@ -232,7 +231,7 @@ class Pump:
         """End `run` at once; for any thread. Does nothing after the end."""
         self._is_stopped = True
         with suppress(PipeError):
-            set_event(self._changed)
+            winapi.SetEvent(self._changed)
 
     def _start(self, name: str, work: Callable[[], None]) -> Thread:
         thread = Thread(target=self._guarded, args=(work,), name=f"Pump {name}", daemon=True)
@@ -267,7 +266,7 @@ class Pump:
             if not self._is_stopped:
                 self._error = self._error or error
         with suppress(PipeError):
-            set_event(self._changed)
+            winapi.SetEvent(self._changed)
 
     # From the source
 
@@ -332,7 +331,7 @@ class Pump:
                 self._deliver([data] if frames is None else frames.feed(data))
                 if not data and self._half_close is not HalfClose.NONE:
                     self._was_told_end = not self._has_sent_empty
-                    set_event(self._changed)
+                    winapi.SetEvent(self._changed)
         except PipeClosedError:
             if not self._goes_on():
                 self._deliver([] if frames is None else frames.close())

@@ -16,14 +16,14 @@ from typing import Generic, TypeVar
 
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import PipeError, timed_out
-from pipectl.core.win32.processes import ThreadAccess
 
 from . import winapi
-from .calls import create_event, set_event
 from .handle import Closing, Handle, wait
 
 _T = TypeVar("_T")
 
+# THREAD_TERMINATE, which CancelSynchronousIo requires.
+_TERMINATE = 1
 # Between two tries to cancel, and for all of them, in seconds.
 _RETRY = 0.01
 _PATIENCE = 0.1
@@ -67,7 +67,7 @@ class _Call(Closing, Generic[_T]):
     def __init__(self, function: Callable[[], _T], undo: Callable[[_T], object] | None) -> None:
         self._function = function
         self._undo = undo
-        self._ended = create_event()
+        self._ended = Handle(winapi.CreateEventW(None, True, False, None))
         self._thread = Thread(target=self._run, daemon=True)
         # What the two threads share, held by the lock.
         self._lock = Lock()
@@ -118,7 +118,7 @@ class _Call(Closing, Generic[_T]):
         finally:
             with self._lock:
                 if not self._is_given_up:
-                    set_event(self._ended)
+                    winapi.SetEvent(self._ended)
 
     def _keep(self, value: _T) -> None:
         with self._lock:
@@ -145,5 +145,5 @@ class _Call(Closing, Generic[_T]):
 
 def _this_thread() -> Handle:
     process, thread = winapi.GetCurrentProcess(), HANDLE()
-    winapi.DuplicateHandle(process, winapi.GetCurrentThread(), process, byref(thread), ThreadAccess.TERMINATE, False, 0)
+    winapi.DuplicateHandle(process, winapi.GetCurrentThread(), process, byref(thread), _TERMINATE, False, 0)
     return Handle(thread.value)
