@@ -156,6 +156,6 @@ def _brief(value: Any) -> str:
     """Return a space and the beginning of a value, or nothing for one that says nothing."""
     if value in (None, {}, []):
         return ""
-    if isinstance(value, dict | list):
-        value = json.dumps(value, ensure_ascii=False) if len(value) <= 20 else f"{len(value)} members"
-    return f" {shortened(str(value), 120)}"
+    if isinstance(value, dict | list) and len(value) > 20:
+        value = f"{len(value)} members"
+    return f" {shortened(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), 120)}"

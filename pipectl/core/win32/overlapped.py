@@ -75,7 +75,7 @@ class _Kit:
         self.waiter = Waiter(self.event)
 
     def __del__(self, close: Callable[..., int] = winapi.CloseHandle) -> None:
-        with suppress(AttributeError):  # if `__init__` did not finish
+        if hasattr(self, "event"):  # `__init__` has finished; names of this module may be gone by now
             close(self.event)
 
 
