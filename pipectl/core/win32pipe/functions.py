@@ -216,9 +216,9 @@ def TransactNamedPipe(
     /,
 ) -> tuple[int, Any]:
     """Write a message to a handle and read the answer; the result is that of ReadFile."""
-    handle, data, count = to_handle(pipeName), to_data(writeData), DWORD()
+    handle, data = to_handle(pipeName), to_data(writeData)
     if overlapped is None:
-        memory = to_memory(buffer)
+        memory, count = to_memory(buffer), DWORD()
         is_done = _TransactNamedPipe(handle, data, len(data), memory, len(memory), byref(count), None)
         code = 0 if is_done else failed("TransactNamedPipe", ERROR_MORE_DATA, ERROR_IO_PENDING)
         return code, memory[: count.value]
@@ -372,7 +372,7 @@ def ReadFile(
 
     Without OVERLAPPED that is new bytes; with one it is the whole buffer, or new memory if a size was given.
     """
-    handle, count = to_handle(hFile), DWORD()
+    handle = to_handle(hFile)
     try:
         if overlapped is None:
             memory = to_memory(buffer)
@@ -381,6 +381,7 @@ def ReadFile(
     except (TypeError, BufferError):
         raise TypeError("Second param must be an integer or writeable buffer object") from None
     if overlapped is None:
+        count = DWORD()
         is_done = _ReadFile(handle, memory, len(memory), byref(count), None)
         code = 0 if is_done else failed("ReadFile", ERROR_MORE_DATA, ERROR_IO_PENDING)
         return code, memory[: count.value]
