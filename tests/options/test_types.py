@@ -15,6 +15,8 @@ from pipectl.options.payload import PayloadFormat
 from pipectl.options.types import DURATION, ENCODING, FRAMING, PIPE, SIZE
 from tests.runner import Pipectl
 
+ON_WINDOWS = pytest.mark.skipif(sys.platform != "win32", reason="needs Windows")
+
 
 def written(**options: bool | str) -> PayloadFormat:
     flags = dict.fromkeys(("is_hex", "is_base64", "escapes", "chomp", "newline"), False)
@@ -273,7 +275,7 @@ def test_a_line_of_stdin_is_its_own_bytes_or_those_of_its_text() -> None:
         ["call", "svc", "x", "--stdin"],
         ["call", "svc", "x", "--data-file", "y"],
         ["call", "svc", "-", "--data-file", "y"],
-        ["call", "svc", "--data-file", "there-is-no-such-file"],
+        pytest.param(["call", "svc", "--data-file", "there-is-no-such-file"], marks=ON_WINDOWS),
         ["call", "svc", "x", "y"],
         ["call", "svc", "x", "--empty"],
         ["call", "svc", "--data-file", "y", "--empty"],
