@@ -380,6 +380,8 @@ class Pump:
         assert again is not None
         with self._gate:  # a send that was pending has failed by now
             self._connection.close()  # at once, because an instance lives until both its ends are closed
+        if not self._goes_on():  # the end of the source was being told
+            return False
         again.closed()
         while self._goes_on():
             time.sleep(_PAUSE)

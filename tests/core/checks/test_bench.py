@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -295,9 +295,12 @@ def test_a_greeting_belongs_to_no_request(pipe_name: str) -> None:
     with (
         PipeServer(pipe_name, echo, events=greeting),
         Bench(Target(pipe_name, SMALL), a_number()) as bench,
-        pytest.raises(PipeStateError),
+        suppress(PipeStateError),  # of `open`, unless the greeting comes so late that it is taken for the first reply
     ):
         bench.open()
+        bench.start()
+        assert bench.wait(PATIENCE)
+        assert kinds(bench)["unread data"] >= 1
 
 
 def test_a_second_reply_makes_the_next_exchange_fail(pipe_name: str) -> None:
