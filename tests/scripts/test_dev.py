@@ -57,6 +57,20 @@ def test_an_exit_code_of_windows_fits_a_c_long(code: int, given: int) -> None:
     assert dev.exit_code(code) == given
 
 
+@pytest.mark.parametrize(("failed", "again"), [(["a"], True), (["a", "b", "c", "d", "e", "f"], False), ([], False)])
+def test_a_few_tests_that_failed_are_run_once_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failed: list[str], again: bool
+) -> None:
+    cache = tmp_path / "pytest" / "v" / "cache"
+    cache.mkdir(parents=True)
+    (cache / "lastfailed").write_text(json.dumps(dict.fromkeys(failed, True)))
+    runs: list[tuple[object, ...]] = []
+    monkeypatch.setattr(dev, "DEV", tmp_path)
+    monkeypatch.setattr(dev, "passes", lambda _name, *command: runs.append(command) or "--last-failed" in command)
+    assert dev.tests_pass("tests", "pytest", ("dev.py", "test")) is again
+    assert len(runs) == 1 + again
+
+
 def test_an_unknown_command_is_a_usage_error() -> None:
     result = _run("tset")
     assert (result.returncode, result.stdout) == (2, b"")
