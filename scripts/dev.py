@@ -95,14 +95,14 @@ def check(arguments: Arguments) -> int:
     failed = [name for name, command in static_checks().items() if not passes(name, *command)]
     if failed:
         raise DevError(f"not passed: {', '.join(failed)}")
-    test = (sys.executable, __file__, "test")
+    on_windows: Command = (sys.executable, __file__, "test")
     on_linux: Command = (VENV_PYTHON, "-m", "pytest", *pytest_options("pytest-linux"))
     if not passes("the exe", sys.executable, __file__, "build"):
         return 1
     if sys.platform == "win32":
-        return 0 if tests_pass("tests", "pytest", test) else 1
-    here = tests_pass("tests without Windows", "pytest-linux", on_linux) and tests_pass("tests", "pytest", test)
-    return 0 if here and tests_pass("tests, as strict as NT", "pytest", (*test, STRICT_OPTION)) else 1
+        return 0 if tests_pass("tests", "pytest", on_windows) else 1
+    here = tests_pass("tests without Windows", "pytest-linux", on_linux) and tests_pass("tests", "pytest", on_windows)
+    return 0 if here and tests_pass("tests, as strict as NT", "pytest", (*on_windows, STRICT_OPTION)) else 1
 
 
 def lock(arguments: Arguments) -> int:

@@ -66,7 +66,12 @@ def test_a_few_tests_that_failed_are_run_once_more(
     (cache / "lastfailed").write_text(json.dumps(dict.fromkeys(failed, True)))
     runs: list[tuple[object, ...]] = []
     monkeypatch.setattr(dev, "DEV", tmp_path)
-    monkeypatch.setattr(dev, "passes", lambda _name, *command: runs.append(command) or "--last-failed" in command)
+
+    def passes(_name: str, *command: object) -> bool:
+        runs.append(command)
+        return "--last-failed" in command
+
+    monkeypatch.setattr(dev, "passes", passes)
     assert dev.tests_pass("tests", "pytest", ("dev.py", "test")) is again
     assert len(runs) == 1 + again
 
