@@ -35,8 +35,10 @@ def run(program: str, *arguments: object, timeout: float) -> str:
 
 
 @pytest.mark.parametrize("scene", ["receive", "request", "close"])
-def test_ctrl_c_at_any_point_and_again_after_it_breaks_nothing(pipe_name: str, scene: str, figure: Figure) -> None:
-    figure(f"{run('interrupted.py', pipe_name, scene, timeout=120)} pairs of points")
+def test_ctrl_c_at_any_point_and_again_after_it_breaks_nothing(
+    pipe_name: str, scene: str, amount: Amount, figure: Figure
+) -> None:
+    figure(f"{run('interrupted.py', pipe_name, scene, amount(5, 1), timeout=120)} pairs of points")
 
 
 @pytest.mark.parametrize("kind", ["message", "stream", "byte"])

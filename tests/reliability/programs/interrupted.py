@@ -1,7 +1,8 @@
 """Ctrl+C at each point of an exchange where CPython lets it in, and once more at each point after it.
 
-`interrupted.py PIPE SCENE` prints how many pairs of points it has tried. A profile function raises the first signal and
-a trace function the second; what they see are the same points: a function is entered, or has returned from C.
+`interrupted.py PIPE SCENE STEP` prints how many pairs of points it has tried: of the second points, each of STEP. A
+profile function raises the first signal and a trace function the second; what they see are the same points: a function
+is entered, or has returned from C.
 """
 
 import itertools
@@ -57,6 +58,7 @@ from pipectl import (  # noqa: E402
 PATIENCE = 10
 LINE = parse_framing("line")
 EOF = parse_framing("eof")
+STEP = int(sys.argv[3])
 _numbers = itertools.count(1)
 
 
@@ -113,7 +115,7 @@ def at_each_point(scene: Callable[[int, CtrlC], None]) -> int:
                 return played
             if second and not ctrl_c.came_again:
                 break
-            second += 1
+            second += STEP if second else 1 + first % STEP
 
 
 def receive(pipe: str) -> int:
