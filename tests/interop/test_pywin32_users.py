@@ -45,9 +45,7 @@ def test_twisted_runs_a_child_through_three_pipes(api: str) -> None:
     assert outputs(started(api, "twisted", _CHILD)) == [["ended 7", "7000 b'HELLO\\r\\n'"]]
 
 
-@pytest.mark.parametrize(
-    ("server", "client"), [("pipectl", "pipectl"), ("pipectl", "pywin32"), ("pywin32", "pipectl")], ids="-".join
-)
+@pytest.mark.parametrize(("server", "client"), [("pipectl", "pipectl"), ("pipectl", "pywin32"), ("pywin32", "pipectl")])
 def test_rpyc_calls_and_is_called_back(pipe_name: str, server: str, client: str) -> None:
     pytest.importorskip("rpyc")
     serving = started(server, "rpyc_server", pipe_name)
