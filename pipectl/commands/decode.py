@@ -7,11 +7,18 @@ import click
 
 from pipectl.options import Option, option, with_examples
 from pipectl.options.payload import ViewOptions
-from pipectl.options.record import DecodeOptions, export, load
+from pipectl.options.record import (
+    SHOWN,
+    DecodeOptions,
+    export,
+    full_option,
+    load,
+    show_option,
+    timing_option,
+)
 from pipectl.options.types import FILE
 from pipectl.output import Output, View
 
-_SHOWN = "What is shown"
 _FORMS = ("pcapng", "html", "jsonl")
 
 
@@ -52,25 +59,17 @@ class ExportOptions(NamedTuple):
     groups={"decoding": DecodeOptions, "exported": ExportOptions, "view": ViewOptions},
 )
 @click.argument("file", type=FILE)
-@option(
-    "--show",
-    multiple=True,
-    metavar="TEXT",
-    section=_SHOWN,
-    help="Show only frames in which TEXT occurs or FIELD=VALUE holds, and the replies to them. Can be repeated.",
-)
-@option("--client", type=click.IntRange(1), metavar="N", section=_SHOWN, help="Show only this client.")
+@show_option
+@option("--client", type=click.IntRange(1), metavar="N", section=SHOWN, help="Show only this client.")
 @option(
     "--from",
     "side",
     type=click.Choice(["client", "server"]),
-    section=_SHOWN,
+    section=SHOWN,
     help="Show only what this side has sent; of bytes that are no recording, who has sent them: client, if not said.",
 )
-@option("--full", is_flag=True, section=_SHOWN, help="Show whole bodies, below the line of each frame.")
-@option(
-    "--timing", is_flag=True, section=_SHOWN, help="At the end, show how long replies took, for each kind of request."
-)
+@full_option
+@timing_option
 @click.pass_obj
 def command(
     output: Output,

@@ -12,7 +12,13 @@ from pipectl.options.behind import like_target
 from pipectl.options.client import TargetOptions
 from pipectl.options.passing import PASSED, PassingOptions, RelayFaultOptions
 from pipectl.options.record import DecodeOptions, RecordOptions, header_for, observing
-from pipectl.options.server import ExecCommand, ListenOptions, RelayEndOptions, log_file_option
+from pipectl.options.server import (
+    ExecCommand,
+    ListenOptions,
+    RelayEndOptions,
+    announce_faults_and_access,
+    log_file_option,
+)
 from pipectl.options.types import PLACE
 from pipectl.output import Output
 
@@ -229,12 +235,7 @@ def _announce(
     target = relay.target_place
     shown = _program(target.arguments) if target.kind is Kind.PROGRAM else str(target)
     output.note(f"relaying {relay.place}{facts} to {shown}; press Ctrl+C to stop")
-    if faults is not None:
-        output.note(f"faults: {faults}; `--seed {faults.seed}` repeats them")
-    for words in security.in_words():
-        output.detail(f"access: {words}")
-    if security.lets_everyone_in():
-        output.warning("everyone can connect, including guests and services")
+    announce_faults_and_access(output, faults, security)
     if target.kind is Kind.PROGRAM:
         from pipectl.output.programs import warn_if_missing
 

@@ -13,7 +13,14 @@ from pipectl.options.client import framed, pipe_argument
 from pipectl.options.payload import PayloadFormat, ViewOptions
 from pipectl.options.replies import FileReply, TextReply
 from pipectl.options.rules import RulesOptions
-from pipectl.options.server import EndOptions, ExecCommand, FaultOptions, PipeOptions, log_file_option
+from pipectl.options.server import (
+    EndOptions,
+    ExecCommand,
+    FaultOptions,
+    PipeOptions,
+    announce_faults_and_access,
+    log_file_option,
+)
 from pipectl.options.types import DURATION, FILE, FRAMING
 from pipectl.output import Output, View
 
@@ -224,12 +231,7 @@ def _announce(
     if rules is not None:
         seed = (faults or rules.faults).seed
         output.note(f"rules: {rules.name}, {len(rules.rules.rules)} rules; `--seed {seed}` repeats the random choices")
-    if faults is not None:
-        output.note(f"faults: {faults}; `--seed {faults.seed}` repeats them")
-    for words in security.in_words():
-        output.detail(f"access: {words}")
-    if security.lets_everyone_in():
-        output.warning("everyone may connect, guests and services included")
+    announce_faults_and_access(output, faults, security)
 
 
 def _announce_program(output: Output, program: tuple[str, ...]) -> None:

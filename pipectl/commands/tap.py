@@ -6,13 +6,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pipectl.options import Option, UsageError, option, with_examples
+from pipectl.options import Option, UsageError, with_examples
 from pipectl.options.behind import like_target
 from pipectl.options.client import TargetOptions, pipe_argument
 from pipectl.options.passing import RelayFaultOptions
 from pipectl.options.payload import ViewOptions
-from pipectl.options.record import DecodeOptions, RecordOptions, header_for, observing
-from pipectl.options.server import ListenOptions, RelayEndOptions
+from pipectl.options.record import (
+    DecodeOptions,
+    RecordOptions,
+    full_option,
+    header_for,
+    observing,
+    show_option,
+    timing_option,
+)
+from pipectl.options.server import (
+    ListenOptions,
+    RelayEndOptions,
+    announce_faults_and_access,
+)
 from pipectl.options.types import PIPE
 from pipectl.output import Output, View
 
@@ -24,7 +36,6 @@ if TYPE_CHECKING:
     from pipectl.core.traffic.relay import Relay
 
 _WHERE = "Where it stands"
-_SHOWN = "What is shown"
 
 
 class WhereOptions(NamedTuple):
@@ -88,17 +99,9 @@ class WhereOptions(NamedTuple):
     },
 )
 @pipe_argument
-@option(
-    "--show",
-    multiple=True,
-    metavar="TEXT",
-    section=_SHOWN,
-    help="Show only frames in which TEXT occurs or FIELD=VALUE holds, and the replies to them. Can be repeated.",
-)
-@option("--full", is_flag=True, section=_SHOWN, help="Show whole bodies, below the line of each frame.")
-@option(
-    "--timing", is_flag=True, section=_SHOWN, help="At the end, show how long replies took, for each kind of request."
-)
+@show_option
+@full_option
+@timing_option
 @click.pass_obj
 def command(
     output: Output,
@@ -170,9 +173,4 @@ def _announce(
     output.note(f"tapping {name} -> {relay.target_place} ({kind}, {who}); end with Ctrl+C")
     if hint:
         output.note(f"clients: {hint.format(path=name, url=name.replace(chr(92), '/'))}")
-    if faults is not None:
-        output.note(f"faults: {faults}; `--seed {faults.seed}` repeats them")
-    for words in security.in_words():
-        output.detail(f"access: {words}")
-    if security.lets_everyone_in():
-        output.warning("everyone may connect, guests and services included")
+    announce_faults_and_access(output, faults, security)

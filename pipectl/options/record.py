@@ -11,7 +11,7 @@ import click
 
 from pipectl.output import Stream
 
-from . import Option, UsageError, stdin
+from . import Option, UsageError, option, stdin
 from .payload import file_content
 from .types import FILE, CodecName
 
@@ -27,7 +27,20 @@ if TYPE_CHECKING:
 
 _DECODED = "What is decoded and masked"
 _RECORDED = "Recording"
+SHOWN = "What is shown"
 AUTO, NONE = "auto", "none"
+
+show_option = option(
+    "--show",
+    multiple=True,
+    metavar="TEXT",
+    section=SHOWN,
+    help="Show only frames in which TEXT occurs or FIELD=VALUE holds, and the replies to them. Can be repeated.",
+)
+full_option = option("--full", is_flag=True, section=SHOWN, help="Show whole bodies, below the line of each frame.")
+timing_option = option(
+    "--timing", is_flag=True, section=SHOWN, help="At the end, show how long replies took, for each kind of request."
+)
 
 
 class DecodeOptions(NamedTuple):

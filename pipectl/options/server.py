@@ -309,3 +309,13 @@ class RelayEndOptions(EndOptions):
     def more(cls) -> list[click.Parameter]:
         """Return nothing: a relay answers nothing itself."""
         return []
+
+
+def announce_faults_and_access(output: Output, faults: "Faults | None", security: "PipeSecurity") -> None:
+    """Say which faults occur and who can connect, and warn if that is everyone."""
+    if faults is not None:
+        output.note(f"faults: {faults}; `--seed {faults.seed}` repeats them")
+    for words in security.in_words():
+        output.detail(f"access: {words}")
+    if security.lets_everyone_in():
+        output.warning("everyone can connect, including guests and services")

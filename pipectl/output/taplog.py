@@ -1,4 +1,4 @@
-"""What `tap` shows: who connects, each frame as it passes, who leaves; and what a recording is told."""
+"""What `tap` shows: who connects, each frame as it passes, and who leaves. It also passes events on to a recording."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

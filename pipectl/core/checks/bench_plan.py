@@ -3,7 +3,7 @@
 A closed loop sends a request when the reply to the one before has come. A server that stalls delays the requests that
 would have met the stall, so that few of them measure it: this is called coordinated omission. An open loop sends at a
 fixed rate, as users do who do not wait for one another, and each latency begins when its request was due. Times are
-those of one clock, in seconds; each method is told what time it is.
+those of one clock, in seconds; each method gets the current time as an argument.
 """
 
 import re

@@ -44,7 +44,7 @@ class FrameKind(StrEnum):
 
     REQUEST = "request"
     REPLY = "reply"
-    # Sent unasked, and not answered.
+    # Neither a reply nor a request that gets one.
     EVENT = "event"
     # A reply that reports an error.
     ERROR = "error"
@@ -88,7 +88,7 @@ class Codec:
     framing: ClassVar[str] = "chunk"
     # The name of Wireshark's dissector, and the TCP port that Wireshark knows the protocol by; 0 is none.
     wireshark: ClassVar[tuple[str, int]] = ("data", 0)
-    # How a client is told another name of the pipe: `{path}` stands for `\\.\pipe\NAME`, `{url}` for `//./pipe/NAME`.
+    # How a client is made to use another name: `{path}` stands for `\\.\pipe\NAME`, `{url}` for `//./pipe/NAME`.
     hint: ClassVar[str] = ""
 
     def __init__(self, max_frame: int = MAX_FRAME) -> None:

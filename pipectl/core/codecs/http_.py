@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from pipectl.core.errors import CodecError
 
 from .base import MAX_FRAME, Frame, FrameKind, Side
+from .httpstatus import REASONS
 from .streamed import Broken, Steps, Stream, StreamCodec, raw, shortened
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ class Http(StreamCodec):
             needs_length = bool(body)
         elif "status" in fields:
             status = fields["status"]
-            first = f"HTTP/{version} {status} {fields.get('reason', _REASONS.get(status, ''))}"
+            first = f"HTTP/{version} {status} {fields.get('reason', REASONS.get(status, ''))}"
             if not isinstance(status, int):
                 raise CodecError(f"a status is a number, and not {status!r}")
             needs_length = "ends" not in fields and status >= 200 and status not in (204, 304)
@@ -394,17 +395,3 @@ def _written(text: bytes) -> tuple[dict[str, Any], bytes]:
     headers = dict(line.split(":", 1) for line in lines if ":" in line)
     fields: dict[str, Any] = {"method": words[0], "path": path, "headers": {k: v.strip() for k, v in headers.items()}}
     return fields | ({"query": query} if query else {}), body
-
-
-_REASONS = {
-    200: "OK",
-    201: "Created",
-    204: "No Content",
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    409: "Conflict",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}

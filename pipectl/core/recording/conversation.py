@@ -124,7 +124,7 @@ class Conversation:
     def __init__(
         self, client: int, choose: Choose, mask: Mask, *, failed: Callable[[Exception], None] = lambda _error: None
     ) -> None:
-        """`failed` is told of an exception in the codec, whose frames are raw from there on."""
+        """`failed` is called with an exception of the codec; all later frames are raw."""
         self.client = client
         self._choose = choose
         self._mask = mask
@@ -208,7 +208,7 @@ class Conversation:
             yield said._replace(data=data)
 
 
-# What is told of conversations: the events, and what the data means.
+# The parts of a conversation: the events of a recording, and the decoded frames.
 Part = Opened | Said | Decoded | Closed
 
 

@@ -5,6 +5,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from pipectl.core.codecs.base import Codec
+from pipectl.core.codecs.httpstatus import REASONS
 from pipectl.core.errors import CodecError, FrameError
 from pipectl.core.pipe.frames import Framing
 
@@ -18,21 +19,6 @@ _CONTENTS = ("text", "hex", "base64", "json", "file", "lines", "empty", "none", 
 _HTTP_CONTENTS = ("body", "json", "hex", "file")
 _FAULTS = tuple(name for name in faults.KINDS if name not in faults.ARRIVALS and name != "empty")
 _KEYS = (*_CONTENTS, "field", "raw", "join", *_FAULTS)
-_REASONS = {
-    101: "Switching Protocols",
-    200: "OK",
-    201: "Created",
-    202: "Accepted",
-    204: "No Content",
-    304: "Not Modified",
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    409: "Conflict",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
 
 # Makes a content, or None where nothing is sent.
 _Make = Callable[[Scene], bytes | None]
@@ -254,7 +240,7 @@ class _Bytes:
 
 def _response(status: int, headers: Sequence[tuple[str, Template]], body: bytes, scene: Scene) -> bytes:
     has_body = status >= 200 and status not in (204, 304)
-    head = [f"HTTP/1.1 {status} {_REASONS.get(status, '')}"]
+    head = [f"HTTP/1.1 {status} {REASONS.get(status, '')}"]
     # What a client has sent must not begin another header.
     head += [f"{name}: {' '.join(value.text(scene).split())}" for name, value in headers]
     names = {name.lower() for name, _ in headers}
