@@ -5,6 +5,7 @@ With `pipectl`, what they import as pywin32 is `pipectl.win32pipe`.
 
 import runpy
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def rpyc_server(name: str) -> None:
 
 
 def rpyc_client(name: str) -> None:
+    import pywintypes
     import rpyc
     from rpyc.core.stream import NamedPipeStream
 
@@ -76,7 +78,9 @@ def rpyc_client(name: str) -> None:
         root.each(None, 1)
     except TypeError as error:
         print("TypeError", "'NoneType' object is not callable" in str(error))
-    connection.close()
+    # rpyc sends a last word, for which the server, which has seen that nothing follows, may be gone already.
+    with suppress(pywintypes.error):
+        connection.close()
 
 
 def web3() -> None:
