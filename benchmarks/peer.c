@@ -1,6 +1,7 @@
 /* The C program that everything is compared with: overlapped I/O, and one completion port where there are many pipes.
  *
  *   peer server PIPE BUFFER    echoes messages; those to PIPE-sink it only reads
+ *   peer relay PIPE TARGET     passes messages on, from each client of PIPE to its own connection to TARGET, and back
  *   peer client PIPE           reads "WORK COUNT" lines, does the work COUNT times, prints the seconds it took
  *   peer load PIPE CLIENTS     reads "COUNT" lines, has COUNT messages of 64 bytes echoed over CLIENTS connections at once
  */
@@ -138,6 +139,114 @@ static void serve(const char *pipe, DWORD buffer)
                 read_on(it);
             }
         }
+    }
+}
+
+/* The relay */
+
+struct Pair;
+
+typedef struct {
+    OVERLAPPED operation; /* the wait for a client, a read or a write: one at a time */
+    struct Pair *pair;
+    HANDLE source, sink;
+    enum { AWAITING, TAKING, GIVING } doing;
+    char data[CHUNK];
+} Direction;
+
+typedef struct Pair {
+    Direction there, back;
+    const char *name, *target;
+    BOOL is_closed;
+    int ended;
+} Pair;
+
+static void watch_here(HANDLE handle)
+{
+    if (!CreateIoCompletionPort(handle, port, 0, 0)
+        || !SetFileCompletionNotificationModes(handle, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS))
+        fail("CreateIoCompletionPort");
+}
+
+static void await_client(const char *name, const char *target)
+{
+    Pair *pair = calloc(1, sizeof *pair);
+    pair->name = name;
+    pair->target = target;
+    pair->there.pair = pair->back.pair = pair;
+    pair->there.source = CreateNamedPipeA(name, PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED,
+                                          PIPE_TYPE_MESSAGE | PIPE_READMODE_MESSAGE | PIPE_REJECT_REMOTE_CLIENTS,
+                                          PIPE_UNLIMITED_INSTANCES, CHUNK, CHUNK, 0, NULL);
+    if (pair->there.source == INVALID_HANDLE_VALUE)
+        fail("CreateNamedPipe");
+    watch_here(pair->there.source);
+    if (!ConnectNamedPipe(pair->there.source, &pair->there.operation) && GetLastError() == ERROR_PIPE_CONNECTED)
+        PostQueuedCompletionStatus(port, 0, 0, &pair->there.operation);
+}
+
+static void end(Pair *pair)
+{
+    if (!pair->is_closed) {
+        pair->is_closed = TRUE;
+        CloseHandle(pair->there.source);
+        CloseHandle(pair->there.sink);
+    }
+    if (++pair->ended == 2)
+        free(pair);
+}
+
+/* Begin to read, and pass on what is there at once; a packet tells of the rest. */
+static void pass_on(Direction *it, DWORD count)
+{
+    for (;;) {
+        if (it->doing == TAKING) {
+            it->doing = GIVING;
+            if (!WriteFile(it->sink, it->data, count, NULL, &it->operation))
+                break;
+        } else {
+            it->doing = TAKING;
+            if (!ReadFile(it->source, it->data, CHUNK, &count, &it->operation))
+                break;
+        }
+    }
+    if (GetLastError() != ERROR_IO_PENDING)
+        end(it->pair);
+}
+
+static void client_came(Pair *pair)
+{
+    await_client(pair->name, pair->target);
+    pair->there.sink = pair->back.source = open_pipe(pair->target, 0);
+    pair->back.sink = pair->there.source;
+    watch_here(pair->there.sink);
+    pass_on(&pair->there, 0);
+    pass_on(&pair->back, 0);
+}
+
+static void relay(const char *pipe, const char *target)
+{
+    char sink[256], target_sink[256];
+    snprintf(sink, sizeof sink, "%s-sink", pipe);
+    snprintf(target_sink, sizeof target_sink, "%s-sink", target);
+    port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 0);
+    for (int spare = 0; spare < 4; spare++) {
+        await_client(pipe, target);
+        await_client(sink, target_sink);
+    }
+    for (;;) {
+        DWORD count;
+        ULONG_PTR key;
+        OVERLAPPED *operation;
+        BOOL done = GetQueuedCompletionStatus(port, &count, &key, &operation, INFINITE);
+        Direction *it = (Direction *)operation;
+        if (!it)
+            fail("GetQueuedCompletionStatus");
+        if (!done)
+            end(it->pair);
+        else if (!it->pair->there.sink)
+            client_came(it->pair);
+        else
+            pass_on(it, count);
     }
 }
 
@@ -284,6 +393,8 @@ int main(int argc, char **argv)
 {
     if (argc == 4 && !strcmp(argv[1], "server"))
         serve(argv[2], atoi(argv[3]));
+    else if (argc == 4 && !strcmp(argv[1], "relay"))
+        relay(argv[2], argv[3]);
     else if (argc == 3 && !strcmp(argv[1], "client"))
         client(argv[2]);
     else if (argc == 4 && !strcmp(argv[1], "load"))

@@ -339,23 +339,26 @@ def relay(rounds: int) -> dict[str, Any]:
         direct.seconds("write_read_64", 1)
         between = start(stack, sys.executable, str(HERE / "servers" / "pipectl_relay.py"), front, pipe)
         between.ask("")
+        in_c = unique_pipe()
+        start(stack, str(PEER), "relay", in_c, pipe)
         workers = {
             "through the relay": start(stack, str(PEER), "client", front),
+            "through one in C": start(stack, str(PEER), "client", in_c),
             "direct again": start(stack, str(PEER), "client", pipe),
         }
         results: dict[str, Any] = {
             work: report(work, blocks(work, direct, workers, rounds), goal) for work, goal in RELAY_GOALS.items()
         }
-        results["clients"] = relayed_clients(stack, pipe, front, between, rounds)
+        results["clients"] = relayed_clients(stack, (pipe, front, in_c), between, rounds)
         return results
 
 
 def relayed_clients(
-    stack: contextlib.ExitStack, pipe: str, front: str, between: Worker, rounds: int
+    stack: contextlib.ExitStack, places: tuple[str, str, str], between: Worker, rounds: int
 ) -> dict[str, Ratio]:
     """Have many clients at once echoed through the relay, and tell what has passed."""
     loads = {}
-    for name, place in {"direct": pipe, "through the relay": front}.items():
+    for name, place in zip(("direct", "through the relay", "through one in C"), places, strict=True):
         loads[name] = start(stack, str(PEER), "load", place, str(RELAY_CLIENTS))
         loads[name].read()
     reference = loads.pop("direct")
