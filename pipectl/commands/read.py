@@ -28,6 +28,7 @@ def command(
     the command exits. A line feed follows each message, except with `--as raw`. On a byte pipe without `--until` or
     `--frame`, the bytes are printed as they arrive.
     """
+    from pipectl.core.inventory.lifetime import ServerLifetime
     from pipectl.core.pipe.connection import connect
     from pipectl.core.traffic.streams import received
     from pipectl.output.conversation import Messages
@@ -37,7 +38,7 @@ def command(
         connection = connect(
             pipe, opening, access=Access.GENERIC_READ, max_message=reading.max_message, **reading.open.opening()
         )
-    with connection:
+    with connection, ServerLifetime(connection.handle) as server:
         deadline = Deadline(reading.duration) if count is None else opening
         is_stream = reading.until is None and not connection.is_message
         is_raw = is_stream or view.form is Form.RAW or output.mode is Mode.RAW
@@ -47,3 +48,5 @@ def command(
         shown = Messages(output, pipe, view, lambda data: separator.after(data, is_raw=is_raw), decoder)
         for data in messages:
             shown.show(data)
+        if count is None and not deadline.passed:
+            server.check(connection.pipe)

@@ -20,6 +20,7 @@ from .payload import PayloadFormat, Separator, file_content
 from .types import DURATION, FRAMING, TIMES, Word
 
 if TYPE_CHECKING:
+    from pipectl.core.inventory.lifetime import ServerLifetime
     from pipectl.core.pipe.connection import Connection
     from pipectl.core.pipe.frames import Framing
     from pipectl.core.traffic.streams import Reconnects
@@ -176,12 +177,14 @@ class TalkOptions(NamedTuple):
         self, output: Output, connection: "Connection", view: View, written: PayloadFormat, separator: Separator
     ) -> None:
         """Exchange data until the end; raises the errors of `Pump.run`, and UsageError."""
+        from pipectl.core.inventory.lifetime import ServerLifetime
         from pipectl.core.traffic.streams import Pump
 
         decoder = self.codec.decoder(output, view, is_reply=False)
         framing = decoder.rule if decoder else self.framing
         send_as = self._resolved(output, written, framing)
         with ExitStack() as stack:
+            server = stack.enter_context(ServerLifetime(connection.handle))
             if self.raw_keys:
                 ends = self._from_keys(stack, output, view, separator, connection, lambda: pump.stop())  # noqa: PLW0108 - made below
             elif _is_dialog(output) and send_as is SendAs.LINES:
@@ -198,9 +201,11 @@ class TalkOptions(NamedTuple):
                 end=self.end,
                 linger=self.linger,
                 patience=self.open.timeout,
-                again=_reconnects(self, output, connection, ends.say) if self.reconnect else None,
+                again=_reconnects(self, output, connection, server, ends.say) if self.reconnect else None,
             )
             pump.run()
+            if pump.is_closed:
+                server.check(connection.pipe)
 
     def _tell_end(self, output: Output, connection: "Connection") -> Iterator[bytes]:
         """Yield nothing, and with `--verbose` say what is waited for after the end of stdin."""
@@ -335,7 +340,11 @@ def _dialog(output: Output, connection: "Connection", view: View) -> "Dialog":
 
 
 def _reconnects(
-    options: TalkOptions, output: Output, connection: "Connection", say: Callable[[str], object]
+    options: TalkOptions,
+    output: Output,
+    connection: "Connection",
+    server: "ServerLifetime",
+    say: Callable[[str], object],
 ) -> "Reconnects":
     """Return the policy of `--reconnect`, which tells the user what happens."""
     from pipectl.core.traffic.streams import Reconnects
@@ -345,6 +354,7 @@ def _reconnects(
             say(f"{connection.pipe} was closed; waiting for it")
 
         def connected(self) -> None:
+            server.follow(connection.handle)
             say(_connected(connection))
 
         def lost(self, reason: str) -> None:

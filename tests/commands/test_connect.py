@@ -115,7 +115,6 @@ def test_it_ends_at_once_when_the_pipe_does_though_stdin_is_open(
 
 
 def test_a_server_that_is_killed_ends_it_at_once(pipe_name: str, running: Callable[..., Running]) -> None:
-    """Whether the server closes the pipe or the system does, the client sees the same end."""
     server = running("serve", pipe_name)
     server.said()
     program = running("connect", pipe_name)
@@ -123,8 +122,10 @@ def test_a_server_that_is_killed_ends_it_at_once(pipe_name: str, running: Callab
     assert program.wrote() == b"ping\n"
     begun = time.perf_counter()
     server.crash()
-    assert program.end() == (0, b"", "")
+    result = program.end()
     assert time.perf_counter() - begun < 5
+    assert (result.exit_code, result.stdout) == (7, b"")
+    assert "ended with exit code 1" in result.stderr
 
 
 def test_a_pipe_that_closes_before_all_is_sent_is_exit_code_7(

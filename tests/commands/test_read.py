@@ -120,6 +120,17 @@ def test_a_pipe_that_only_sends_is_read(
         assert result.result(10) == (0, b"one\ntwo\n", "")
 
 
+def test_a_server_that_is_killed_is_exit_code_7(pipe_name: str, running: Callable[..., Running]) -> None:
+    server = running("serve", pipe_name, "--greeting", "hello")
+    server.said()
+    program = running("read", pipe_name)
+    assert program.wrote() == b"hello\n"
+    server.crash()
+    result = program.end()
+    assert (result.exit_code, result.stdout) == (7, b"")
+    assert "ended with exit code 1" in result.stderr
+
+
 def test_what_comes_is_printed_at_once(pipe_name: str, running: Callable[..., Running]) -> None:
     with create_named_pipe(pipe_name, pipe_mode=PipeMode.MESSAGE) as server:
         program = running("read", pipe_name)

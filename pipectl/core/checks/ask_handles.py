@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from ctypes import byref
@@ -11,8 +12,9 @@ from threading import Event, Thread
 
 from pipectl.core.constants import Access, FileFlags, PipeMode, ShareMode
 from pipectl.core.deadline import Stopwatch
-from pipectl.core.errors import PipeError
+from pipectl.core.errors import PipeClosedError, PipeError
 from pipectl.core.inventory.handles import type_of
+from pipectl.core.inventory.lifetime import ServerLifetime
 from pipectl.core.names import LOCAL_PREFIX
 from pipectl.core.security.descriptors import get_security
 from pipectl.core.win32 import winapi
@@ -23,7 +25,7 @@ from pipectl.core.win32.queries import get_local_info, get_named_pipe_server_pro
 from pipectl.core.win32.system import SystemInformation, query_system
 
 from . import tokens
-from .fixture import SOON, Companion, Fixture, NotTried, Observed, code_of, codes, write
+from .fixture import SOON, Companion, Fixture, NotTried, Observed, code_of, codes, read, write
 
 # Of SYSTEM_HANDLE_TABLE_ENTRY_INFO_EX, which has 40 bytes, or 28 for a program of 32 bits.
 _WORDS_OF_AN_ENTRY = 5 if ctypes.sizeof(HANDLE) == 8 else 7
@@ -206,6 +208,19 @@ def killed_server(fixture: Fixture) -> Observed:
     code = code_of(create_file, pipe)
     note = f"while a duplicate is held, a wait gives {held}"
     return Observed("gone" if code == 2 else f"code {code}", note)
+
+
+def code_of_a_killed_server(fixture: Fixture) -> str:
+    """Return the exit code that a killed server has when its client sees the pipe closed."""
+    child, pipe, _handle = _serving_child(fixture)
+    with create_file(pipe, flags=FileFlags.OVERLAPPED) as client, ServerLifetime(client) as server:
+        killing = Thread(target=os.kill, args=(child.pid, signal.SIGTERM), daemon=True)
+        killing.start()
+        with suppress(PipeClosedError):
+            read(client)
+        code = server.exit_code  # at once, not after the process has ended
+        killing.join(SOON)
+    return str(code)
 
 
 def users_of_a_file(fixture: Fixture) -> Observed:

@@ -210,6 +210,15 @@ USING = (
         bound=CHILD,
     ),
     Claim(
+        "W69",
+        "When the client of a killed server sees the pipe closed, the exit code of the server is known.",
+        "Kill a child that serves while a read of its client is pending, and query the exit code after the read.",
+        "15",
+        "handles.code_of_a_killed_server",
+        rests="`connect` and `read` distinguish a killed server from one that closes the pipe",
+        bound=CHILD,
+    ),
+    Claim(
         "W22",
         "FileProcessIdsUsingFileInformation (class 47) of a pipe returns or fails, and does not block.",
         r"Query an end, the pipe device and its directory. The note shows the results.",

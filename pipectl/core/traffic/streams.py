@@ -227,6 +227,11 @@ class Pump:
         if self._is_unsent:
             raise PipeClosedError("the other end closed the pipe before all data was sent", pipe=self._connection.pipe)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `run` has ended because the other end closed the pipe."""
+        return self._is_closed
+
     def stop(self) -> None:
         """End `run` at once; for any thread. Does nothing after the end."""
         self._is_stopped = True

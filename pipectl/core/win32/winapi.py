@@ -388,6 +388,7 @@ GetCurrentProcess            = _declare(_KERNEL32, "GetCurrentProcess", HANDLE, 
 GetCurrentProcessId          = _declare(_KERNEL32, "GetCurrentProcessId", DWORD, check=_plain)
 GetCurrentThread             = _declare(_KERNEL32, "GetCurrentThread", HANDLE, check=_plain)
 OpenProcess                  = _declare(_KERNEL32, "OpenProcess", HANDLE, DWORD, BOOL, DWORD, check=_handle)
+GetExitCodeProcess           = _declare(_KERNEL32, "GetExitCodeProcess", BOOL, HANDLE, _PDWORD, check=_ok())
 GetConsoleOutputCP           = _declare(_KERNEL32, "GetConsoleOutputCP", UINT, check=_plain)
 GetConsoleMode               = _declare(_KERNEL32, "GetConsoleMode", BOOL, HANDLE, _PDWORD, check=_ok())
 SetConsoleMode               = _declare(_KERNEL32, "SetConsoleMode", BOOL, HANDLE, DWORD, check=_ok())

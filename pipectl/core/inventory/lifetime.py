@@ -1,0 +1,73 @@
+"""Tells whether the server of a pipe was killed, or has crashed, while a client was connected.
+
+The client cannot see that at the pipe: the system closes the handles of a process that ends, as the process itself
+would. But it sets the exit code before that, so it is known once the pipe is closed (claim W69). A server that runs on,
+or has ended with 0, has closed its pipe in order.
+"""
+
+from contextlib import suppress
+from ctypes import byref
+from ctypes.wintypes import DWORD
+
+from pipectl.core.constants import WinError
+from pipectl.core.errors import PipeClosedError, PipeError
+from pipectl.core.names import is_remote
+from pipectl.core.win32 import winapi
+from pipectl.core.win32.handle import Closing, Handle
+from pipectl.core.win32.queries import get_named_pipe_server_process_id
+
+# PROCESS_QUERY_LIMITED_INFORMATION of `processes`, whose enums a client does without.
+_QUERY_LIMITED_INFORMATION = 0x1000
+_STILL_ACTIVE = 259
+# From here on an exit code is an NTSTATUS, such as 0xC0000005 of an access violation.
+_FIRST_STATUS = 0x8000_0000
+
+
+class ServerLifetime(Closing):
+    """Keeps the process that serves a client's handle open, so that its exit code can be queried after its end.
+
+    Nothing is known of a server on another computer, of one that this user may not query, and of a process that has
+    handed its pipe to another one.
+    """
+
+    __slots__ = ("_pid", "_process")
+
+    def __init__(self, pipe: Handle) -> None:
+        self._process: Handle | None = None
+        self.follow(pipe)
+
+    def follow(self, pipe: Handle) -> None:
+        """Keep the process behind this handle open instead, as after another connection."""
+        self.close()
+        with suppress(PipeError):
+            self._pid = get_named_pipe_server_process_id(pipe)
+            if not is_remote(pipe.name or ""):
+                self._process = Handle(winapi.OpenProcess(_QUERY_LIMITED_INFORMATION, False, self._pid))
+            if self.exit_code is not None:
+                self.close()
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of the process; None while it runs, and if nothing is known of it."""
+        if self._process is None:
+            return None
+        code = DWORD()
+        winapi.GetExitCodeProcess(self._process, byref(code))
+        return None if code.value == _STILL_ACTIVE else code.value
+
+    def check(self, pipe: str | None) -> None:
+        """Raise PipeClosedError if the process has ended with another exit code than 0; for when its pipe is closed."""
+        code = self.exit_code
+        if code:
+            told = f"0x{code:08X}" if code >= _FIRST_STATUS else str(code)
+            raise PipeClosedError(
+                f"the server, process {self._pid}, has ended with exit code {told}",
+                code=WinError.BROKEN_PIPE,
+                pipe=pipe,
+            )
+
+    def close(self) -> None:
+        """Close the process's handle; nothing is known of it then."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.close()
