@@ -276,7 +276,7 @@ class EndOptions:
                 type=click.IntRange(1),
                 metavar="N",
                 section=_END,
-                help="Exit after N clients.",
+                help="Exit after N clients. One that leaves without sending or receiving anything does not count.",
             ),
             *cls.more(),
             Option(

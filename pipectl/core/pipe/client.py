@@ -108,6 +108,7 @@ class Client:
         "has_left",
         "is_flushing",
         "is_paused",
+        "is_visit",
         "key",
         "next_message",
         "read_address",
@@ -131,6 +132,8 @@ class Client:
         # Whether a thread waits for the client to take what was written, with the handle.
         self.is_flushing = False
         self.has_left = False
+        # Whether nothing was received from it, nothing was sent to it, and nobody has called `close`.
+        self.is_visit = True
         # Called in the server's thread when the client has left; from any thread, look at `state` after setting it.
         self.when_gone: Callable[[], None] | None = None
         # Until when it may linger; None until it is closed.
@@ -190,6 +193,7 @@ class Client:
 
     def close(self) -> None:
         """Disconnect the client after everything queued for it is written; does nothing if it has left."""
+        self.is_visit = False
         self._loop.post(self._loop.close_client, self)
 
     def fail(self, error: BaseException) -> None:

@@ -56,7 +56,11 @@ class PipeConfig(NamedTuple):
 
 
 class StopAfter(NamedTuple):
-    """When a server stops by itself: after a number of clients or replies, or seconds without activity."""
+    """When a server stops by itself: after a number of clients or replies, or seconds without activity.
+
+    A client that leaves without having sent or received anything does not count: many programs open a pipe only to
+    check that it exists.
+    """
 
     clients: int | None = None
     messages: int | None = None

@@ -223,6 +223,7 @@ class PipeServer:
                     self._bytes_in += count
                     message = client.read_ended(status, count)
                     if message is not None:
+                        client.is_visit = False
                         self._received(client, message)
                     elif client.state is _LISTENING:
                         self._came_or_not(client, status)
@@ -378,6 +379,7 @@ class PipeServer:
 
     def send(self, client: Client, data: bytes) -> None:
         """Send a message that is not a reply; closes a client that reads too slowly."""
+        client.is_visit = False
         self._queue(client, data)
         if client.is_overfull:
             client.begin_close(
@@ -450,7 +452,10 @@ class PipeServer:
             self._listen()
 
     def _say_goodbye(self, client: Client) -> None:
-        self._left += 1
+        if client.is_visit and client.has_left:  # it has checked that the pipe exists, as Docker's client does
+            self._came -= 1
+        else:
+            self._left += 1
         if self._left == self._stop_after.clients:
             self._begin_stop()
         if self._events is not None:

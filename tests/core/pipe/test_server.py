@@ -24,6 +24,7 @@ from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig, StopAfter
 from pipectl.core.pipe.connection import Connection, connect
 from pipectl.core.pipe.contract import LATER
+from pipectl.core.pipe.framed import FramedServer
 from pipectl.core.pipe.framing import parse
 from pipectl.core.pipe.server import PipeServer
 from tests.pipes import reporting
@@ -352,6 +353,42 @@ def test_a_message_that_is_too_long_ends_its_client_alone(pipe_name: str) -> Non
     assert isinstance(reasons[0], MessageTooLongError)
 
 
+def test_a_client_that_leaves_without_a_byte_does_not_count(pipe_name: str) -> None:
+    left = threading.Event()
+    events = reporting(left=lambda _client, _error: left.set())
+    with PipeServer(pipe_name, echo, events=events, stop_after=StopAfter(clients=1)) as server:
+        connect(pipe_name, 5).close()
+        assert left.wait(5)
+        assert server.stats.clients == 0
+        with connect(pipe_name, 5) as client:
+            assert client.transact(b"x", 5) == b"x"
+        assert server.wait(5)
+        assert server.stats.clients == 1
+
+
+@pytest.mark.parametrize("how", ["empty message", "part of a frame", "greeting", "closed"])
+def test_a_client_that_was_told_or_has_said_something_counts(pipe_name: str, how: str) -> None:
+    def greet(client: Client) -> None:
+        if how == "greeting":
+            client.send(b"hello")
+        elif how == "closed":
+            client.close()
+
+    framing = parse("u32le") if how == "part of a frame" else None
+    make = PipeServer if framing is None else partial(FramedServer, framing=framing)
+    config = PipeConfig(is_message=how != "part of a frame")
+    with make(
+        pipe_name, echo, events=reporting(connected=greet), config=config, stop_after=StopAfter(clients=1)
+    ) as server:
+        with connect(pipe_name, 5) as client:
+            if how == "empty message":
+                client.send(b"")
+            elif how == "part of a frame":
+                client.send(b"x")
+        assert server.wait(5)
+        assert server.stats.clients == 1
+
+
 def test_it_ends_after_its_last_client(pipe_name: str) -> None:
     with PipeServer(pipe_name, echo, stop_after=StopAfter(clients=1)) as server:
         with connect(pipe_name) as client:
@@ -515,7 +552,8 @@ def test_a_client_that_is_reported_to_have_left_is_counted_no_more(pipe_name: st
         stop_after=StopAfter(clients=1),
     ) as server:
         servers.append(server)
-        connect(pipe_name, 5).close()
+        with connect(pipe_name, 5) as client:
+            client.send(b"x")
         assert server.wait(5)
     assert counts == [0]
 
