@@ -194,29 +194,28 @@ class TalkOptions(NamedTuple):
                 ends = _Ends(source, self._sink(send_as, output, view, separator, connection, decoder), output.note)
             pump = Pump(
                 connection,
-                chain(ends.source, self._tell_end(output, connection)),
+                ends.source,
                 ends.sink,
                 framing=None if send_as is SendAs.FRAMES else framing,
                 half_close=self.half_close,
                 end=self.end,
                 linger=self.linger,
                 patience=self.open.timeout,
+                waits=lambda: output.detail(self._waited_for(connection)),
                 again=_reconnects(self, output, connection, server, ends.say) if self.reconnect else None,
             )
             pump.run()
             if pump.is_closed:
                 server.check(connection.pipe)
 
-    def _tell_end(self, output: Output, connection: "Connection") -> Iterator[bytes]:
-        """Yield nothing, and with `--verbose` say what is waited for after the end of stdin."""
+    def _waited_for(self, connection: "Connection") -> str:
+        """Return what ends the session after stdin has ended."""
         is_told = self.half_close is HalfClose.EMPTY or (self.half_close is HalfClose.AUTO and connection.is_message)
         if self.end is EndOf.STDIN:
-            output.detail("stdin has ended")
-        elif is_told or self.end is EndOf.PIPE or self.linger is None:
-            output.detail("stdin has ended; reading until the server closes the pipe")
-        else:
-            output.detail(f"stdin has ended; reading until no data has arrived for {self.linger:g} s")
-        yield from ()
+            return "stdin has ended"
+        if is_told or self.end is EndOf.PIPE or self.linger is None:
+            return "stdin has ended; reading until the server closes the pipe"
+        return f"stdin has ended; reading until no data has arrived for {self.linger:g} s"
 
     def _from_lines(
         self, dialog: "Dialog", connection: "Connection", written: PayloadFormat, decoder: "Decoder | None"

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # Seconds after the pipe was closed in which a send fails that has begun, and in which the source can yield more.
 _PATIENCE = 1.0
 _MOMENT = 0.1
+# Seconds until it is said again what is waited for.
+_REMINDER = 10.0
 # Seconds between the end of a connection and the next attempt: a server may accept clients and close at once.
 _PAUSE = 0.1
 # After these errors of an attempt to connect again, the next one may succeed.
@@ -167,10 +169,13 @@ class Pump:
         linger: float | None = 1.0,
         patience: float | None = 5.0,
         again: Reconnects | None = None,
+        waits: Callable[[], object] = lambda: None,
     ) -> None:
         """`linger`: seconds without data that end it after the source, if nothing else can; None waits for the close.
 
         `patience`: seconds that the other end has to read what was sent, before an empty message is sent.
+
+        `waits`: called when the source has ended, and every 10 seconds while the Pump still runs after that.
         """
         self._connection = connection
         self._source = source
@@ -181,6 +186,7 @@ class Pump:
         self._linger = linger
         self._patience = patience
         self._again = again
+        self._waits = waits
         # Set while there is a connection to send to; the lock is held during each send.
         self._is_up = Event()
         self._is_up.set()
@@ -244,9 +250,17 @@ class Pump:
         return thread
 
     def _await_end(self) -> None:
+        reminder = Deadline(_REMINDER)
         while not self._is_over():
-            if wait(self._changed, Deadline(self._rest_of_silence())):
+            if self._has_sent_all and reminder.passed:
+                self._waits()
+                reminder = Deadline(_REMINDER)
+            rest = self._rest_of_silence()
+            if self._has_sent_all:
+                rest = min(seconds for seconds in (rest, reminder.remaining()) if seconds is not None)
+            if wait(self._changed, Deadline(rest)):
                 winapi.ResetEvent(self._changed)
+                reminder = Deadline(_REMINDER)
 
     def _is_over(self) -> bool:
         if self._error is not None or self._is_closed or self._is_stopped:
@@ -287,6 +301,7 @@ class Pump:
         except PipeClosedError:
             self._is_unsent = True  # what it sent before can still be read, up to the end of the stream
             return
+        self._waits()
         with self._gate:
             if self._is_up.is_set():
                 self._tell_end()

@@ -22,6 +22,7 @@ from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import Connection, connect
 from pipectl.core.pipe.framing import parse
 from pipectl.core.pipe.server import PipeServer
+from pipectl.core.traffic import streams
 from pipectl.core.traffic.streams import Pump
 from pipectl.core.win32.calls import create_named_pipe
 from tests.pipes import connect_named_pipe, read_file, write_file
@@ -49,6 +50,21 @@ def endless() -> Iterator[bytes]:
 
 def echo(_client: Client, data: bytes) -> bytes:
     return data
+
+
+def test_it_says_again_that_it_waits_after_the_end_of_the_source(
+    pipe_name: str, background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_REMINDER", 0.01)
+    told: SimpleQueue[None] = SimpleQueue()
+    with served(pipe_name, is_message=True, background=background) as (server, client):
+        pump = Pump(client, iter([b"x"]), lambda _data: None, waits=lambda: told.put(None))
+        running = background(pump.run)
+        assert server.receive(10) == b"x"
+        for _ in range(3):
+            told.get(timeout=10)
+        pump.stop()
+        running.result(10)
 
 
 @BOTH
