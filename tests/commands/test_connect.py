@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from zlib import crc32
 
 import pytest
@@ -18,10 +19,12 @@ from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import Connection
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32.calls import create_named_pipe
+from pipectl.exitcodes import ExitCode
 from tests.pipes import connect_named_pipe, disconnect_named_pipe, read_file, write_file
 from tests.reliability.growth import memory_in_use
 from tests.runner import Background, Pipectl, Running
 
+FULL_DISK = Path("Z:/dev/full")
 BOTH = pytest.mark.parametrize("is_message", [True, False], ids=["message", "byte"])
 
 
@@ -38,6 +41,21 @@ def test_stdin_and_stdout_are_passed_through(pipe_name: str, pipectl_process: Pi
     data = bytes(range(256)) * 1000
     with serving(pipe_name, is_message=is_message):
         assert pipectl_process("connect", pipe_name, stdin=data) == (0, data, "")
+
+
+@pytest.mark.skipif(not FULL_DISK.exists(), reason="only Linux has such a file")
+def test_a_full_disk_ends_it_with_an_error(pipe_name: str, program: list[str]) -> None:
+    with serving(pipe_name), FULL_DISK.open("wb", buffering=0) as full:
+        done = subprocess.run(
+            [*program, "connect", pipe_name],
+            input=b"data",
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == ExitCode.UNEXPECTED
+    assert b"stdout cannot be written" in done.stderr
 
 
 @BOTH

