@@ -235,7 +235,7 @@ def _serve(
         kind = "message" if made.is_message else "byte"
         output.note(
             f"playing {len(found)} conversations on {pipe} ({kind}, access: {', '.join(security.admitted())}); "
-            "end with Ctrl+C"
+            "press Ctrl+C to stop"
         )
         server.wait()
 

@@ -170,7 +170,7 @@ def _announce(
 ) -> None:
     name, kind = relay.place.name, "message" if made.is_message else "byte"
     who = f"access: {', '.join(security.admitted())}{'' if made.access.allow_remote else '; no network'}"
-    output.note(f"tapping {name} -> {relay.target_place} ({kind}, {who}); end with Ctrl+C")
+    output.note(f"tapping {name} -> {relay.target_place} ({kind}, {who}); press Ctrl+C to stop")
     if hint:
         output.note(f"clients: {hint.format(path=name, url=name.replace(chr(92), '/'))}")
     announce_faults_and_access(output, faults, security)

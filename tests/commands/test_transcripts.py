@@ -274,7 +274,7 @@ request  replies  median  longest
 ping           1  Nms   Nms
 """,
         r"""
-tapping \\.\pipe\svc -> \\.\pipe\svc-moved (message, access: WHO; no network); end with Ctrl+C
+tapping \\.\pipe\svc -> \\.\pipe\svc-moved (message, access: WHO; no network); press Ctrl+C to stop
 #1  connected  PROCESS
 #1  > TIME  ping
 #1  < TIME  pong
