@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from threading import active_count
+from threading import enumerate as running_threads
+from threading import main_thread
 from typing import Any, NoReturn
 
 import click
@@ -180,11 +181,12 @@ def _exit_code() -> Any:
 
 
 def _leave(code: Any) -> NoReturn:
-    """End the process at once if no other thread is running.
+    """End the process at once if no thread is running that the interpreter would wait for.
 
     The interpreter would free its memory piece by piece, which takes longer than a call; the system does it at once.
     """
-    if active_count() == 1 and isinstance(code, int):  # otherwise the interpreter may have to wait for threads
+    others = [thread for thread in running_threads() if thread is not main_thread()]
+    if isinstance(code, int) and all(thread.daemon for thread in others):
         with suppress(OSError):  # the interpreter's own flush will report it
             for stream in filter(None, (sys.stdout, sys.stderr)):
                 stream.flush()

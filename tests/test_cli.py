@@ -373,6 +373,7 @@ def test_a_redirected_connect_imports_hardly_more_than_a_call(pipe_name: str) ->
 
     more = {
         "pipectl.commands.connect",
+        "pipectl.core.pipe.lifetime",
         "pipectl.core.traffic",
         "pipectl.core.traffic.streams",
         "pipectl.core.win32.blocking",

@@ -28,8 +28,8 @@ def command(
     the command exits. A line feed follows each message, except with `--as raw`. On a byte pipe without `--until` or
     `--frame`, the bytes are printed as they arrive.
     """
-    from pipectl.core.inventory.lifetime import ServerLifetime
     from pipectl.core.pipe.connection import connect
+    from pipectl.core.pipe.lifetime import ServerLifetime
     from pipectl.core.traffic.streams import received
     from pipectl.output.conversation import Messages
 

@@ -20,9 +20,9 @@ from .payload import PayloadFormat, Separator, file_content
 from .types import DURATION, FRAMING, TIMES, Word
 
 if TYPE_CHECKING:
-    from pipectl.core.inventory.lifetime import ServerLifetime
     from pipectl.core.pipe.connection import Connection
     from pipectl.core.pipe.frames import Framing
+    from pipectl.core.pipe.lifetime import ServerLifetime
     from pipectl.core.traffic.streams import Reconnects
     from pipectl.output.conversation import Dialog
 
@@ -177,7 +177,7 @@ class TalkOptions(NamedTuple):
         self, output: Output, connection: "Connection", view: View, written: PayloadFormat, separator: Separator
     ) -> None:
         """Exchange data until the end; raises the errors of `Pump.run`, and UsageError."""
-        from pipectl.core.inventory.lifetime import ServerLifetime
+        from pipectl.core.pipe.lifetime import ServerLifetime
         from pipectl.core.traffic.streams import Pump
 
         decoder = self.codec.decoder(output, view, is_reply=False)

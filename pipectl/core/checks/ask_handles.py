@@ -14,8 +14,8 @@ from pipectl.core.constants import Access, FileFlags, PipeMode, ShareMode
 from pipectl.core.deadline import Stopwatch
 from pipectl.core.errors import PipeClosedError, PipeError
 from pipectl.core.inventory.handles import type_of
-from pipectl.core.inventory.lifetime import ServerLifetime
 from pipectl.core.names import LOCAL_PREFIX
+from pipectl.core.pipe.lifetime import ServerLifetime
 from pipectl.core.security.descriptors import get_security
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.calls import create_event, create_file, create_named_pipe

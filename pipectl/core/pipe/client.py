@@ -108,7 +108,7 @@ class Client:
         "has_left",
         "is_flushing",
         "is_paused",
-        "is_visit",
+        "is_silent",
         "key",
         "next_message",
         "read_address",
@@ -133,7 +133,7 @@ class Client:
         self.is_flushing = False
         self.has_left = False
         # Whether nothing was received from it, nothing was sent to it, and nobody has called `close`.
-        self.is_visit = True
+        self.is_silent = True
         # Called in the server's thread when the client has left; from any thread, look at `state` after setting it.
         self.when_gone: Callable[[], None] | None = None
         # Until when it may linger; None until it is closed.
@@ -193,12 +193,17 @@ class Client:
 
     def close(self) -> None:
         """Disconnect the client after everything queued for it is written; does nothing if it has left."""
-        self.is_visit = False
+        self.is_silent = False
         self._loop.post(self._loop.close_client, self)
 
     def fail(self, error: BaseException) -> None:
         """Stop the server because of an error, which its `wait` raises like one of a handler."""
         self._loop.post(self._loop.fail, error)
+
+    @property
+    def was_visit(self) -> bool:
+        """Whether it only opened the pipe and left, as Docker's client does to check that the pipe exists."""
+        return self.is_silent and self.has_left
 
     # For the server: reading
 
@@ -240,6 +245,7 @@ class Client:
                 self.leave()  # what it sends after it was closed is dropped, but that it leaves is noticed
             return None
         if status == STATUS_SUCCESS:
+            self.is_silent = False
             data: bytes = self._buffer[:count]
             if self._parts is not None:
                 return self._joined(data)
@@ -247,6 +253,7 @@ class Client:
                 self._keep_buffer(min(count * 4, _LARGE_BUFFER))
             return data
         if status == STATUS_BUFFER_OVERFLOW:
+            self.is_silent = False
             self._read_on(count)
         else:
             self.leave()
@@ -306,6 +313,7 @@ class Client:
 
     def queue(self, data: bytes) -> bool:
         """Write a message, after those that wait; return whether the client can get it."""
+        self.is_silent = False
         if self._refuses_writes or self.state is not _CONNECTED:
             return False
         if not (data or self._config.is_message):

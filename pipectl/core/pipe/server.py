@@ -223,7 +223,6 @@ class PipeServer:
                     self._bytes_in += count
                     message = client.read_ended(status, count)
                     if message is not None:
-                        client.is_visit = False
                         self._received(client, message)
                     elif client.state is _LISTENING:
                         self._came_or_not(client, status)
@@ -379,7 +378,6 @@ class PipeServer:
 
     def send(self, client: Client, data: bytes) -> None:
         """Send a message that is not a reply; closes a client that reads too slowly."""
-        client.is_visit = False
         self._queue(client, data)
         if client.is_overfull:
             client.begin_close(
@@ -452,10 +450,8 @@ class PipeServer:
             self._listen()
 
     def _say_goodbye(self, client: Client) -> None:
-        if client.is_visit and client.has_left:  # it has checked that the pipe exists, as Docker's client does
-            self._came -= 1
-        else:
-            self._left += 1
+        self._came -= client.was_visit
+        self._left += not client.was_visit
         if self._left == self._stop_after.clients:
             self._begin_stop()
         if self._events is not None:

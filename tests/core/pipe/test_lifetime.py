@@ -9,8 +9,8 @@ from contextlib import suppress
 import pytest
 
 from pipectl.core.errors import PipeClosedError, PipeError
-from pipectl.core.inventory.lifetime import ServerLifetime
 from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.pipe.lifetime import ServerLifetime
 from pipectl.core.win32.calls import create_named_pipe
 
 ACCESS_VIOLATION = 0xC0000005

@@ -14,7 +14,6 @@ from pipectl.core.errors import PipeClosedError, PipeError
 from pipectl.core.names import is_remote
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Closing, Handle
-from pipectl.core.win32.queries import get_named_pipe_server_process_id
 
 # PROCESS_QUERY_LIMITED_INFORMATION of `processes`, whose enums a client does without.
 _QUERY_LIMITED_INFORMATION = 0x1000
@@ -40,7 +39,9 @@ class ServerLifetime(Closing):
         """Keep the process behind this handle open instead, as after another connection."""
         self.close()
         with suppress(PipeError):
-            self._pid = get_named_pipe_server_process_id(pipe)
+            pid = DWORD()
+            winapi.GetNamedPipeServerProcessId(pipe, byref(pid))
+            self._pid = pid.value
             if not is_remote(pipe.name or ""):
                 self._process = Handle(winapi.OpenProcess(_QUERY_LIMITED_INFORMATION, False, self._pid))
             if self.exit_code is not None:
