@@ -1,5 +1,6 @@
 """What all tests share: names of their own, a background that cannot hang, and what Wine cannot show."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -122,6 +123,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     file = collection_path.relative_to(Path(__file__).parent).as_posix()
     return None if any(fnmatch(file, pattern) for pattern in NEEDS_PIPES) and file not in SEEN_ENOUGH else True
+
+
+def pytest_collection_finish() -> None:
+    """Exclude the modules and the tests themselves from garbage collection, which many tests run."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -16,6 +17,7 @@ from pipectl.core.pipe.connection import Connection, connect
 from pipectl.core.pipe.framing import parse
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32.calls import create_named_pipe
+from tests.pipes import reporting
 from tests.runner import Background, Pipectl, Running
 
 MEGABYTES = bytes(range(256)) * (10 << 12)  # 10 MiB
@@ -296,9 +298,11 @@ def test_another_server_than_expected_is_sent_nothing(
     pipe_name: str, pipectl: Pipectl, expected: tuple[str, str]
 ) -> None:
     received = []
-    with PipeServer(pipe_name, lambda _client, data: received.append(data), stop_after=StopAfter(clients=1)) as server:
+    left = Event()
+    events = reporting(left=lambda _client, _error: left.set())
+    with PipeServer(pipe_name, lambda _client, data: received.append(data), events=events):
         result = pipectl("call", pipe_name, "secret", *expected)
-        assert server.wait(5)
+        assert left.wait(5)
     assert (result.exit_code, result.stdout, received) == (8, b"", [])
     assert f"not the {expected[0].removeprefix('--expect-').replace('pid', 'process').replace('exe', 'program')}" in (
         result.stderr

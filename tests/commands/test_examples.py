@@ -47,6 +47,14 @@ ENDLESS = {
 }
 # What shows changes until Ctrl+C.
 WATCHING = {"pipectl watch", "pipectl watch --initial --json", "pipectl watch svc --who"}
+# What takes seconds, and runs with the same options in a module of its own.
+SEEN_ELSEWHERE = {
+    "pipectl selftest",
+    "pipectl selftest --report",
+    "pipectl demo --pause",
+    "pipectl demo --quiet",
+    "pipectl demo --json",
+}
 # What serves the pipe itself, or waits for it to go.
 WITHOUT_A_SERVER = (
     "pipectl serve",
@@ -99,8 +107,13 @@ def test_an_example_runs_as_it_is_printed(
     background: Background,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    request: pytest.FixtureRequest,
     line: str,
 ) -> None:
+    if line in SEEN_ELSEWHERE and not request.config.getoption("--long"):
+        pytest.skip("runs in a module of its own, and here with `--long`")
+    if line in SEEN_ELSEWHERE and not request.config.getoption("--long"):
+        pytest.skip("another module runs it, and `--long` does here")
     needed = program_of(line) if " popen " in line else None
     if needed and not shutil.which(needed):
         pytest.skip(f"there is no {needed} here")
@@ -160,8 +173,8 @@ def test_no_example_redirects_stdin_which_powershell_cannot() -> None:
     assert not [line for line in LINES if "<" in line]
 
 
-def test_the_endless_ones_are_examples() -> None:
-    assert set(LINES) >= ENDLESS | WATCHING
+def test_the_endless_and_the_slow_ones_are_examples() -> None:
+    assert set(LINES) >= ENDLESS | WATCHING | SEEN_ELSEWHERE
 
 
 def test_the_readme_shows_every_command_but_the_tour() -> None:

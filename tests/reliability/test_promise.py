@@ -38,7 +38,7 @@ def run(program: str, *arguments: object, timeout: float) -> str:
 def test_ctrl_c_at_any_point_and_again_after_it_breaks_nothing(
     pipe_name: str, scene: str, amount: Amount, figure: Figure
 ) -> None:
-    figure(f"{run('interrupted.py', pipe_name, scene, amount(5, 1), timeout=120)} pairs of points")
+    figure(f"{run('interrupted.py', pipe_name, scene, amount(11, 1), timeout=120)} pairs of points")
 
 
 @pytest.mark.parametrize("kind", ["message", "stream", "byte"])

@@ -74,7 +74,7 @@ class PipeServer:
         self._clients: dict[int, Client] = {}
         self._listening = 0
         self._last_key = _WAKE
-        self._came = self._left = self._messages = self._answers = self._bytes_in = self._bytes_out = 0
+        self._came = self._left = self._visits = self._messages = self._answers = self._bytes_in = self._bytes_out = 0
         self._orders: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._is_stopping = False
         self._drain_seconds = _DRAIN
@@ -304,7 +304,7 @@ class PipeServer:
     def _wants_listener(self) -> bool:
         wanted = self._config.spare_instances
         if self._stop_after.clients is not None:
-            wanted = min(wanted, self._stop_after.clients - self._came)
+            wanted = min(wanted, self._stop_after.clients - self._came + self._visits)
         return self._listening < wanted and len(self._clients) < self._most_instances and not self._is_stopping
 
     def _await_client(self, key: int, handle: Handle) -> None:
@@ -450,7 +450,7 @@ class PipeServer:
             self._listen()
 
     def _say_goodbye(self, client: Client) -> None:
-        self._came -= client.was_visit
+        self._visits += client.was_visit
         self._left += not client.was_visit
         if self._left == self._stop_after.clients:
             self._begin_stop()
