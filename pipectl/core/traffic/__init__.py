@@ -1,1 +1,1 @@
-"""What passes between two ends: programs as answers, and relays."""
+"""Traffic between two ends: streams, relays, faults, and servers that answer by rules or by programs."""

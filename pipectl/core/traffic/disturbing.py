@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .watched import Filters
 
 _THEN = {Ending.CLOSE: Then.CLOSE, Ending.RESET: Then.RESET, Ending.STALL: Then.STALL}
-# The faults of arrivals that only a server has, because they need the instances of its pipe.
+# The faults of arrivals that a relay does not support, because they need the instances of a server's pipe.
 UNFIT = frozenset(("busy", "absent"))
 
 
@@ -21,9 +21,8 @@ class Disturbance:
     """Makes the filters of a relay with faults, and decides which clients it refuses.
 
     Faults change what is written, after other `filters`: with frames, the length or the delimiter can be damaged too.
-    Data on a byte pipe, TCP or stdio has no messages, so there each read counts as one. `on_fault` is called in the
-    relay's thread for each fault that occurs, with the side whose data it affects; for a refused client, that is the
-    client.
+    On a byte pipe, TCP or stdio, each read counts as a message. `on_fault` is called in the relay's thread for each
+    fault that occurs, with the side whose data it affects; for a refused client, that is the client.
     """
 
     def __init__(

@@ -1,15 +1,15 @@
 """The ends that a relay passes data between: of pipes, of sockets, of programs, and this process's own streams.
 
-An end has at most one read and one write under way, and holds no more than what these were given. It tells its user
-what came, when it may be written to again, and how the other side has ended:
+An end has at most one pending read and one pending write, and buffers only their data. It reports to its user the data
+received, when it can be written to again, and how the other side has ended:
 
-* `FINISHED`: nothing more comes, and the other side may still listen, as after FIN.
-* `CLOSED`: the other side has gone, in order.
-* `RESET`: it has gone, and has thrown away what it had not read.
+* `FINISHED`: the other side sends nothing more, but may still read, as after FIN.
+* `CLOSED`: the other side has closed normally.
+* `RESET`: the other side has closed and discarded unread data.
 
-Microsoft's ends differ in what they can say themselves. A socket and a program's stdin have an end of their own. A pipe
-has none; on a message pipe a message of no bytes is taken for one by convention (Docker, go-winio). It is written after
-everything before it was read, because a reader in byte mode does not see one that stands behind unread data.
+Not every end can signal a half-close. A socket sends FIN, and a program's stdin is closed. A pipe has no such signal;
+on a message pipe, an empty message is one by convention (Docker, go-winio). It is written only after everything before
+it was read, because a reader in byte mode does not see an empty message behind unread data.
 """
 
 import ctypes
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from pipectl.core.children.piped import PipedProgram
     from pipectl.core.win32.winsock import Socket
 
-# Between two looks at whether a program has ended, in seconds.
+# Seconds between two checks whether a program has exited.
 _GLANCE = 0.02
-# How the other end of a pipe closes; other errors of a closed end mean that it has thrown something away.
+# The errors after a normal close; other errors of a closed pipe mean that data was discarded.
 _IN_ORDER = (WinError.BROKEN_PIPE, WinError.NO_DATA)
 
 
 class Ending(Enum):
-    """How what comes from an end has ended."""
+    """How the data from an end has ended."""
 
     FINISHED = "finished"
     CLOSED = "closed"
@@ -59,13 +59,13 @@ class Limits(NamedTuple):
 
     buffer_size: int = BUFFER_SIZE
     max_message: int = MAX_MESSAGE
-    # For the other side to take what stands before an end that is told, or to do what it does after one.
+    # For the other side to read everything before the signal of an end, and for a program to exit after its end closed.
     timeout: float | None = 5.0
     linger: float = 1.0
 
 
 class Shared(NamedTuple):
-    """What all ends of a relay have in common."""
+    """What all ends of a relay share."""
 
     loop: Loop
     limits: Limits
@@ -74,85 +74,85 @@ class Shared(NamedTuple):
 
 
 class User:
-    """What an end tells: its session is one. These do nothing."""
+    """Receives the events of an end, as a session does. These methods do nothing."""
 
     def received(self, end: "End", data: bytes) -> None:
-        """Data, or a message, has come; the next comes after another `End.read`."""
+        """Data or a message was received; more follows only after another `End.read`."""
 
     def ended(self, end: "End", ending: Ending, error: PipeError | None) -> None:
-        """Nothing more comes; with an error, because the end could not be read from."""
+        """Nothing more will be received; `error` is set if a read has failed."""
 
     def written(self, end: "End") -> None:
-        """What was to be written is; the next may follow."""
+        """The last write is complete; the next one can begin."""
 
     def refused(self, end: "End", lost: int, error: PipeError) -> None:
-        """The other side takes nothing more, and some bytes of what was to be written are lost."""
+        """The other side accepts no more data; `lost` bytes of the last write were not delivered."""
 
     def gone(self, end: "End") -> None:
-        """The end is closed, and everything about it has ended."""
+        """The end is closed, and none of its operations is pending."""
 
 
 class End:
-    """One end; `user` is told what happens. Its methods are for the loop's thread."""
+    """One end, which reports to `user`. Its methods are for the loop's thread."""
 
     is_message = False
-    # Whether its other side is to be let say its last when the session is over: what closes too early resets it.
+    # Whether to read what the other side still sends before closing: closing with unread data would reset it.
     drains = False
-    # Whether it is closed when the target has sent everything, whatever it may still have to say itself.
+    # Whether to close it as soon as the target has sent everything, even if it could still send.
     ends_at_once = False
-    # What errors and logs call it.
+    # Its name in errors and logs.
     name = ""
-    # What the system knows it by, if it is one thing.
+    # The handle that it reads from, if there is one.
     handle: Handle | None = None
 
     def __init__(self, shared: Shared) -> None:
         self.user = User()
         self.is_closed = False
-        # Closed, and everything about it has ended.
+        # Whether it is closed and none of its operations is pending.
         self.is_gone = False
-        # Whether what it has told last was a long message, whose memory is to be given back.
+        # Whether it last reported a long message, whose memory `release` gives back.
         self.is_long = False
-        # What is worth a word once it is gone, such as a program's exit code.
+        # A note for the log once it is gone, such as a program's exit code.
         self.remark = ""
         self._shared = shared
         self._loop = shared.loop
         self._limits = shared.limits
 
     def read(self) -> None:
-        """Begin to read, unless that is under way."""
+        """Begin a read, unless one is pending."""
         raise NotImplementedError
 
     def write(self, data: bytes) -> None:
-        """Begin to write; not before the last write has ended."""
+        """Begin a write; call it only when the last write is complete."""
         raise NotImplementedError
 
     def say_end(self) -> bool:
-        """Tell the other side that nothing more comes, and return whether it can be told.
+        """Signal the end of this direction to the other side; return whether that is possible.
 
-        `written` or `refused` follows where that takes time, and `is_writing` meanwhile.
+        If it takes time, `is_writing` is True until `written` or `refused` is called.
         """
         return False
 
     @property
     def is_writing(self) -> bool:
-        """Whether something is on its way to the other side."""
+        """Whether a write, or the signal of an end, is pending."""
         return False
 
     def release(self) -> None:
-        """Give back the memory of a long message, which was passed on."""
+        """Give back the memory of a long message that was passed on."""
 
     def close(self, *, reset: bool = False) -> None:
-        """Close it, and leave to the other side what was written, or with `reset` throw that away, if it can be."""
+        """Close it. The other side can still read what was written; `reset` discards that, where possible."""
         raise NotImplementedError
 
     def hurry(self) -> None:
-        """Be gone, once closed, without waiting for anybody: the loop ends."""
+        """Finish closing without waiting for the other side, because the loop ends."""
 
 
 class PortEnd(End):
-    """An end whose data moves by the loop's port, which watches its one or two handles."""
+    """An end with one or two handles whose operations complete on the loop's port."""
 
-    # Grows with what comes.
+    # Grows with the data received.
     first_buffer = 4096
 
     def __init__(self, shared: Shared, source: Handle, sink: Handle, *, is_message: bool = False) -> None:
@@ -205,7 +205,7 @@ class PortEnd(End):
             self._read_failed(status)
 
     def _joined(self, rest: bytes) -> bytes:
-        """Return a long message whose last part has come; its memory is given back by `release`."""
+        """Return a long message whose last part was read; `release` gives back its memory."""
         data = b"".join((self._parts or b"", rest))
         self._parts = None
         self.is_long = True
@@ -213,7 +213,7 @@ class PortEnd(End):
         return data
 
     def _received_nothing(self) -> None:
-        """Take a read of no bytes: on a byte pipe, somebody has written none."""
+        """Handle a read of no bytes: on a byte pipe, the other side has written none."""
         self.read()
 
     def _read_failed(self, status: int) -> None:
@@ -225,7 +225,7 @@ class PortEnd(End):
         self._end_by(error)
 
     def _end_by(self, error: PipeError) -> None:
-        """Tell the end that an error means."""
+        """Report the ending that an error means."""
         ending = self._ending_by(error) if isinstance(error, PipeClosedError) else Ending.RESET
         self.user.ended(self, ending, error if ending is Ending.RESET else None)
 
@@ -250,14 +250,14 @@ class PortEnd(End):
             self.go_on()
 
     def go_on(self) -> None:
-        """Read the rest of a message, for which there is memory now."""
+        """Read the rest of a message, now that there is memory for it."""
         left = self._left_in_message()
         if left:
             self._keep_buffer(left)
             self.read()
 
     def _left_in_message(self) -> int:
-        """Return how much of a message is unread; 0 if its writer was ended, and has taken the rest with it."""
+        """Return how much of a message is unread; 0 if its writer was killed, because then the rest is lost."""
         try:
             return calls.peek_named_pipe(self.handle).left_in_message
         except PipeClosedError as error:
@@ -265,7 +265,7 @@ class PortEnd(End):
             return 0
 
     def _keep_buffer(self, size: int) -> None:
-        # Its slices are bytes, though its type hints say that they are lists.
+        # Any, because its slices are bytes, although the type hints say lists.
         self._buffer: Any = ctypes.create_string_buffer(size)
         self._size = size
         read = self._reading.reference
@@ -324,12 +324,12 @@ class PortEnd(End):
         self._reading.cancel(self.handle)
         self._writing.cancel(self._sink)
         if reset:
-            with suppress(PipeError):  # there is nothing to throw away any more
+            with suppress(PipeError):  # nothing is left to discard
                 self._throw_away()
         self._close_when_idle()
 
     def _throw_away(self) -> None:
-        """Have the other side lose what it has not read."""
+        """Discard what the other side has not read."""
 
     @property
     def _is_idle(self) -> bool:
@@ -360,7 +360,7 @@ class PipeEnd(PortEnd):
         self._is_flushing = False
 
     def say_end(self) -> bool:
-        """Write an empty message once all before it is read; a byte pipe cannot be told."""
+        """Write an empty message once everything before it is read; return False on a byte pipe."""
         if not self.is_message:
             return False
         self._is_flushing = True
@@ -389,7 +389,7 @@ class PipeEnd(PortEnd):
 
     @property
     def _is_idle(self) -> bool:
-        # After the end of the loop, `_flushed` is not called; a flush on a handle that is closed fails.
+        # When the loop ends, `_flushed` is not called any more; a pending flush fails once the handle is closed.
         return super()._is_idle and (self._loop.is_stopping or not self._is_flushing)
 
     def _throw_away(self) -> None:
@@ -402,7 +402,7 @@ class SocketEnd(PortEnd):
 
     handle: "Socket"
     drains = True
-    # Large from the start: what goes to a message pipe is a message as it is read.
+    # Large from the start, because each read becomes one message on a message pipe.
     first_buffer = BUFFER_SIZE
 
     def __init__(self, shared: Shared, socket: "Socket") -> None:
@@ -427,7 +427,7 @@ class SocketEnd(PortEnd):
 
 
 class ProgramEnd(PortEnd):
-    """The stdin and stdout of a program, which ends with its end, at the latest after `linger`."""
+    """The stdin and stdout of a program, which has `linger` to exit after its end was closed."""
 
     drains = True
     first_buffer = BUFFER_SIZE
@@ -439,7 +439,7 @@ class ProgramEnd(PortEnd):
         self.name = program.name
 
     def _ending_by(self, error: PipeClosedError) -> Ending:  # noqa: ARG002
-        """A program that has closed its stdout may go on; `_watch` tells whether it has ended."""
+        """Return FINISHED: a program that has closed its stdout may still run; `_watch` reports its exit."""
         self._watch()
         return Ending.FINISHED
 
@@ -473,7 +473,7 @@ class ProgramEnd(PortEnd):
             self._await_end()
 
     def _await_end(self) -> None:
-        """Let the program end by itself, until its time is up; what it still writes is for nobody."""
+        """Let the program exit by itself until the time limit, then end it; its further output is discarded."""
         if self.is_gone:
             return
         code = self._program.exit_code

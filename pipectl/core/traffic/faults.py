@@ -1,8 +1,8 @@
-"""The faults of `--fault` and of rules files: what is done to data before it is sent, and to clients when they connect.
+"""The faults of `--fault` and of rules files: how they change data before it is sent, and treat clients that connect.
 
-Nothing is executed here. `apply` makes a `Plan` of some data and its faults: pieces with delays, and what happens to
-the connection afterwards. The random choices of a connection are those of its seed, so the same seed and the same data
-have the same faults, whatever the timing and whatever other clients do.
+Nothing is executed here. `apply` returns a `Plan` for some data and its faults: pieces with delays, and what happens to
+the connection afterwards. The random choices for a client depend only on the seed and the client's number, so the same
+seed and the same data get the same faults, regardless of timing and of other clients.
 
 Faults are applied in a fixed order, whichever order they are given in: those that change the bytes (`flip`, `garbage`,
 `truncate`, `cut`), `duplicate`, `empty`, those that divide (`split`, `rate`), and those that delay. Of several faults
@@ -17,28 +17,28 @@ from typing import Any, NamedTuple
 from pipectl.core.constants import parse_size
 from pipectl.core.deadline import parse_duration
 
-# Data is divided into at most so many pieces, of which the last one has the rest; a count may be as high.
+# Data is divided into at most this many pieces, the last with the rest; also the highest count that is accepted.
 MOST_PIECES = 1 << 16
-# How many pieces a second `rate` sends on a byte pipe.
+# Pieces per second that `rate` sends on a byte pipe.
 _STEPS = 20
 
 
 class Ending(StrEnum):
     """What happens to a connection after the last piece."""
 
-    # The handle is closed: what was written can still be read, and then ERROR_BROKEN_PIPE tells of the end.
+    # CloseHandle: what was written can still be read, followed by ERROR_BROKEN_PIPE.
     CLOSE = "close"
-    # DisconnectNamedPipe: what was not read is lost, and the other end gets ERROR_PIPE_NOT_CONNECTED.
+    # DisconnectNamedPipe: unread data is lost, and the other end gets ERROR_PIPE_NOT_CONNECTED.
     RESET = "reset"
-    # It stays open, and is neither read from nor written to any more.
+    # It stays open, but is no longer read from or written to.
     STALL = "stall"
 
 
 class Fault(NamedTuple):
-    """One fault with its value, and how often it strikes."""
+    """One fault with its value and its probability."""
 
     name: str
-    # As the table below has it: seconds, bytes, sizes, a word; None for a default that depends on the data.
+    # As `KINDS` reads it: seconds, bytes, sizes, a word; None for a default that depends on the data.
     value: Any = None
     probability: float = 1.0
     # The value as it was written.
@@ -49,9 +49,9 @@ class Fault(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """Bytes for one write, what a log shows for them, and the faults that are for them alone.
+    """Bytes for one write, what a log shows for them, and faults for this write alone.
 
-    None is nothing to send: its faults say how long to wait, and how the connection ends.
+    `data` of None sends nothing; its faults can still delay what follows, or end the connection.
     """
 
     data: bytes | None
@@ -67,7 +67,7 @@ class Piece(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is sent in place of some data, how the connection goes on, and the faults that made it so."""
+    """What to send in place of some data, how the connection ends after it, if it does, and the faults applied."""
 
     pieces: tuple[Piece, ...] = ()
     ending: Ending | None = None
@@ -75,10 +75,10 @@ class Plan(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """What happens when a client connects: seconds for which no more can, and whether this one is disconnected."""
+    """What happens when a client connects: whether it is disconnected, and how long no other can connect."""
 
     is_refused: bool = False
-    # Without a free instance (ERROR_PIPE_BUSY), and without the name (ERROR_FILE_NOT_FOUND).
+    # Seconds without a free instance (ERROR_PIPE_BUSY), and seconds without the name (ERROR_FILE_NOT_FOUND).
     busy: float = 0
     absent: float = 0
     struck: tuple[Fault, ...] = ()
@@ -130,14 +130,14 @@ def _word(*words: str) -> Callable[[str], str]:
 
 
 class _Kind(NamedTuple):
-    """How the value of a fault is read; `default` is its text if none is written, and None if one must be."""
+    """How the value of a fault is read; `default` is the text if there is none, or None if a value is required."""
 
     read: Callable[[str], Any] | None
     default: str | None
     summary: str
 
 
-# Every fault. Those of `ARRIVALS` strike when a client connects, all others when data is sent.
+# All faults. Those in `ARRIVALS` apply when a client connects, all others when data is sent.
 KINDS: dict[str, _Kind] = {
     "delay": _Kind(_duration, None, "send it this much later"),
     "jitter": _Kind(_duration, None, "vary the delay by up to this much"),
@@ -170,7 +170,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# What other tools call them.
+# The names that other tools use.
 _ELSEWHERE = {
     "delay": ("latency", "wait"),
     "rate": ("slow", "bandwidth"),
@@ -185,7 +185,7 @@ _ELSEWHERE = {
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the end of an error about an unknown word: a question with the one most like it, or nothing."""
+    """Return the end of an error about an unknown word: a question with the most similar known one, or nothing."""
     from difflib import get_close_matches
 
     near = get_close_matches(word.lower(), known, n=1)
@@ -193,7 +193,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def fault(name: str, value: str | None = None, probability: float = 1.0) -> Fault:
-    """Return a fault with a value as it is written, None for none; raises ValueError."""
+    """Return a fault by its name and the text of its value, None if there is none; raises ValueError."""
     if name not in KINDS:
         ours = next((f": it is `{ours}` here" for ours, theirs in _ELSEWHERE.items() if name in theirs), "")
         meant = ours or did_you_mean(name, [*KINDS, *PRESETS])
@@ -257,7 +257,7 @@ class Faults:
         return Arrival("refuse" in values, values.get("busy", 0), values.get("absent", 0), tuple(struck))
 
     def stream(self, client: int, side: str = "server", *, is_message: bool = False) -> "FaultStream":
-        """Return what decides about all data that one side of a client's connection sends."""
+        """Return the object that plans all data that one side of a client's connection sends."""
         return FaultStream(self.of_data, self.random(client, side), is_message=is_message)
 
     def random(self, client: int, purpose: str) -> Random:
@@ -266,7 +266,7 @@ class Faults:
 
 
 class FaultStream:
-    """Decides what happens to the data of one direction of one connection, one message after the other."""
+    """Plans the faults of one direction of one connection, message by message."""
 
     def __init__(self, faults: Sequence[Fault], random: Random, *, is_message: bool) -> None:
         self._faults = faults
@@ -275,9 +275,9 @@ class FaultStream:
         self.is_message = is_message
 
     def plan(self, data: bytes | None, more: Sequence[Fault] = ()) -> Plan:
-        """Return what to send in place of data that the pipe gets in one write; `more` are faults for it alone.
+        """Return what to send in place of the data of one write; `more` are faults for this write alone.
 
-        For None, which is nothing to send, the pieces are without bytes, and only `more` counts.
+        If `data` is None, nothing is sent: the pieces have no bytes, and only the faults in `more` apply.
         """
         faults = more if data is None else [*more, *self._faults]
         return apply(faults, data or b"", self._random, is_message=self.is_message)
@@ -299,7 +299,7 @@ def apply(faults: Sequence[Fault], data: bytes, random: Random, *, is_message: b
 
 
 def _striking(faults: Iterable[Fault], random: Random) -> Iterator[Fault]:
-    """Yield those that strike this time; each draws one number, so that they do not depend on each other."""
+    """Return the faults that occur this time; each draws one number, so that they do not depend on each other."""
     draws = [(fault, random.random()) for fault in faults]
     return (fault for fault, draw in draws if draw < fault.probability)
 
@@ -333,7 +333,7 @@ def _changed(data: bytes, values: dict[str, Any], random: Random) -> bytes:
 
 
 def _some(count: int, of: int, random: Random) -> set[int]:
-    """Return so many different numbers below `of`, or all of them."""
+    """Return `count` different numbers below `of`, or all of them."""
     if count >= of:
         return set(range(of))
     numbers: set[int] = set()
@@ -343,7 +343,7 @@ def _some(count: int, of: int, random: Random) -> set[int]:
 
 
 def _divided(data: bytes, values: dict[str, Any], *, is_message: bool) -> list[bytes]:
-    """Return the pieces: of `split`, or on a byte pipe of `rate`; a message stays whole otherwise."""
+    """Return the pieces that `split` sets, or `rate` on a byte pipe; otherwise the data stays whole."""
     sizes: tuple[int, ...] = values.get("split", ())
     if not sizes and "rate" in values and not is_message:
         sizes = (max(1, values["rate"] // _STEPS),)
@@ -360,7 +360,7 @@ def _divided(data: bytes, values: dict[str, Any], *, is_message: bool) -> list[b
 
 def _timed(pieces: list[bytes], values: dict[str, Any], random: Random) -> Iterator[Piece]:
     late, jitter, rate = values.get("delay", 0), values.get("jitter", 0), values.get("rate")
-    # Around the delay, or from nothing if there is none.
+    # Jitter is around the delay if there is one, and otherwise added to 0.
     late = max(0.0, late + jitter * (2 * random.random() - 1 if late else random.random()))
     for index, piece in enumerate(pieces):
         pause = values.get("gap", 0) if index else late

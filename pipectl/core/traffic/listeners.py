@@ -1,4 +1,4 @@
-"""Where the clients of a relay come from: a pipe, or this process's own stdin and stdout. `sockets` has TCP."""
+"""Accept the clients of a relay: from a pipe, or from this process's own stdin and stdout. `sockets` has TCP."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -15,27 +15,27 @@ from .places import Place
 if TYPE_CHECKING:
     from pipectl.core.win32.handle import Handle
 
-# How soon, in seconds, an instance that the system refused is asked for again.
+# Seconds until an instance that the system refused is retried.
 RETRY = 1.0
 
 
 class Listener(Protocol):
-    """Lets clients in, and tells of each."""
+    """Accepts clients, and reports each one."""
 
     place: Place
 
     def open(self) -> None:
-        """Take the name and let clients in; raises PipeError if that cannot be."""
+        """Claim the name and start accepting clients; raises PipeError if that fails."""
 
     def close(self) -> None:
-        """Let nobody in any more; clients that have come stay."""
+        """Stop accepting clients; connected ones stay."""
 
 
 class PipeListener:
-    """Makes the instances of a pipe; there is always a spare one that listens, until `close`, unless there is a limit.
+    """Creates the instances of a pipe. Until `close`, a spare one always listens, unless there is a limit.
 
-    `is_held` tells whether clients have instances of it, and so keep its name. Where nobody does, it is taken anew: an
-    instance must never be added to a pipe that another program has made meanwhile.
+    `is_held` returns whether clients have instances of the pipe, which keep its name. If none has, the next instance
+    must be the first of its name, so that it is never added to a pipe that another program has created meanwhile.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class PipeListener:
         self._retry: Timer | None = None
 
     def open(self) -> None:
-        """Take the name, which must be free, unless clients hold it for us."""
+        """Claim the name, which must be free unless clients of this relay still hold it."""
         self._is_open = True
         try:
             self._add_instance()
@@ -68,7 +68,7 @@ class PipeListener:
         self._listen()
 
     def close(self) -> None:
-        """Close the instances that listen; the name is free once those of clients are gone too."""
+        """Close the listening instances; the name is free once those of the clients are closed too."""
         self._is_open = False
         if self._retry is not None:
             self._retry.cancel()
@@ -78,19 +78,19 @@ class PipeListener:
             handle.close()  # at once, so that the name is free when this returns
 
     def _listen(self) -> None:
-        """Have as many instances listen as should; what the system refuses is asked for again later."""
+        """Create the missing listening instances; those that the system refuses are retried later."""
         self._retry = None
         try:
             while self._is_open and len(self._listening) < self._config.spare_instances:
                 self._add_instance()
         except PipeError as error:
-            # With a limit of instances that is how a full relay looks.
+            # With a limit of instances, ERROR_PIPE_BUSY only means that the relay is full.
             if not (self._config.max_instances and error.code == WinError.PIPE_BUSY):
                 self._refused(error)
             self._retry = self._shared.loop.after(RETRY, self._listen)
 
     def freed(self) -> None:
-        """Make the instance of a client that has left available again, if there is a limit."""
+        """Retry a refused instance at once, because a client has left."""
         if self._retry is not None:
             self._retry.cancel()
             self._listen()
@@ -103,7 +103,7 @@ class PipeListener:
         self._listening[operation] = handle
         try:
             is_here = winapi.ConnectNamedPipe(handle, operation.reference) == WinError.PIPE_CONNECTED
-        except PipeClosedError:  # a client came, and has left, perhaps with a message
+        except PipeClosedError:  # a client has connected and left again, perhaps after sending a message
             is_here = True
         if is_here:
             operation.tell()
@@ -120,7 +120,7 @@ class PipeListener:
 
 
 class StdioListener:
-    """This process's own stdin and stdout: one client, which is there at once."""
+    """Accepts this process's own stdin and stdout as one client, at once."""
 
     def __init__(self, shared: Shared, place: Place, came: Callable[[End], None]) -> None:
         self.place = place
@@ -128,10 +128,10 @@ class StdioListener:
         self._came = came
 
     def open(self) -> None:
-        """Let the one client in."""
+        """Accept the one client."""
         from .stdio import StdioEnd
 
         self._shared.loop.post(lambda: self._came(StdioEnd(self._shared)))
 
     def close(self) -> None:
-        """Do nothing: the one client has come."""
+        """Do nothing, because there is only one client."""

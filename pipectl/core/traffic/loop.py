@@ -1,8 +1,8 @@
 """A loop in one thread with one completion port: handles completed operations, calls from other threads, and timers.
 
-An operation that was started without an error is reported exactly once, also if it completed at once, and keeps the
-memory that it was lent until then, so a handle can be closed at any time. Functions that block, such as starting a
-program, run in a few other threads, which post their results to the loop.
+An operation that starts without an error is reported exactly once, even if it completed at once, and keeps its buffer
+alive until then, so a handle can be closed at any time. Functions that block, such as starting a program, run in a few
+other threads, which post their results to the loop.
 """
 
 import heapq
@@ -26,19 +26,19 @@ from pipectl.core.win32.port import CompletionPort
 _T = TypeVar("_T")
 
 _WAKE, _ENDED = 0, 1  # the completion keys
-# What a native function answers with whose operation will have a packet.
+# The results of a native function whose operation queues a completion packet.
 BEGUN = frozenset((STATUS_SUCCESS, STATUS_PENDING, STATUS_BUFFER_OVERFLOW))
 _SKIP_COMPLETION_PORT_ON_SUCCESS = 1
-# How many operations that have succeeded at once are reported before the port is checked.
+# How many operations that succeeded at once are reported before the port is checked.
 _MOST_READY = 64
-# Threads for what blocks; more of it waits for its turn.
+# Threads for functions that block; further ones are queued.
 _HELPERS = 8
-# How long, in seconds, operations that were cancelled may take to end when the loop does.
+# Seconds that canceled operations may take to end when the loop ends.
 _LAST = 1.0
 
 
 class Operation:
-    """An OVERLAPPED of the loop, for one operation at a time; `ended` is called with its status and bytes."""
+    """An OVERLAPPED for one operation at a time; the loop calls `ended` with its status and byte count."""
 
     __slots__ = ("_loop", "_overlapped", "address", "ended", "lent", "reference", "skips")
 
@@ -47,24 +47,24 @@ class Operation:
         self.ended = ended
         self._overlapped = winapi.OVERLAPPED()
         self.address = addressof(self._overlapped)
-        # The memory that is the kernel's until the end.
+        # The buffer that the kernel uses until the operation ends.
         self.lent: object = None
-        # Whether its handle has no packets for operations that end at once, see `Loop.skip_packets`.
+        # Whether its handle queues no packets for operations that succeed at once, see `Loop.skip_packets`.
         self.skips = False
         self.reference = byref(self._overlapped)
 
     @property
     def is_pending(self) -> bool:
-        """Whether `ended` is still to be called."""
+        """Whether `ended` has not been called yet."""
         return self.address in self._loop.pending
 
     def begun(self, lent: object = None, status: int = STATUS_PENDING) -> None:
-        """Expect the end of an operation, whose function has returned `status`.
+        """Register a pending operation, whose function has returned `status`.
 
-        `lent` is the memory that must live until then. Raises RuntimeError if an end is expected already.
+        `lent` is the buffer to keep until it ends. Raises RuntimeError if an operation is already pending.
         """
         loop = self._loop
-        if self.address in loop.pending:  # whose memory would be given back too early
+        if self.address in loop.pending:  # its buffer would be freed too early
             raise RuntimeError("an operation is pending")
         if self.skips and status == STATUS_BUFFER_OVERFLOW:
             self._tell_overflow(lent)
@@ -80,10 +80,10 @@ class Operation:
         self.ended(STATUS_SUCCESS, self._overlapped.InternalHigh or 0)
 
     def _tell_overflow(self, lent: object) -> None:
-        """Have `ended` called with STATUS_BUFFER_OVERFLOW, whether the system queues a packet for that or not.
+        """Have `ended` called with STATUS_BUFFER_OVERFLOW, whether or not the system queues a packet for it.
 
-        Wine queues none, and for Windows Microsoft does not say. A packet of the system's own comes before that of the
-        marker, when nothing is pending at this address, and is ignored.
+        Wine queues none, and Microsoft does not document it for Windows. If the system does queue one, it arrives
+        before the marker's packet, while nothing is pending at this address, and is ignored.
         """
         count = self._overlapped.InternalHigh or 0
         marker = Operation(self._loop, lambda _status, _count: self.ended(STATUS_BUFFER_OVERFLOW, count))
@@ -91,12 +91,12 @@ class Operation:
         marker.lent = lent
 
     def tell(self) -> None:
-        """Post a packet that says that it has succeeded, where the system queues none."""
+        """Post a packet that reports success, where the system queues none."""
         self.begun()
         self._loop.port.post(_ENDED, self.address)
 
     def cancel(self, handle: Handle) -> None:
-        """Ask for the end, if it is still to come."""
+        """Cancel the operation if it is pending; `ended` is still called."""
         if self.is_pending:
             with suppress(PipeError):
                 winapi.CancelIoEx(handle, self.reference)
@@ -123,26 +123,25 @@ class Timer:
 
 
 class Loop:
-    """Runs in a thread of its own from `start` to `stop`; only `post`, `abort` and `stop` are for other threads.
+    """Runs in a thread of its own from `start` to `stop`; other threads may call `wait`, `post`, `abort` and `close`.
 
-    A PipeError that is raised in it is a defect of its user, as any other exception is: it ends the loop, and `wait`
-    raises it.
+    Any exception raised in it, even a PipeError, is a defect of its user: it ends the loop, and `wait` raises it.
     """
 
     def __init__(self, name: str, kind: str = "Relay") -> None:
         self._name = f"{kind} {name}"
         self.pending: dict[int, Operation] = {}
-        # What is called next: the ends of operations that have succeeded at once, of which no packet tells.
+        # What is called next: reports operations that succeeded at once and queue no packet.
         self.ready: deque[Callable[[], None]] = deque()
         self.port = CompletionPort(name)
         self._orders: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._turn = itertools.count()
         self.is_stopping = False
-        # How many packets are asked for at once. On Wine each costs a call of its server, and one more if there are
-        # fewer: so no more than there are likely to be.
+        # How many packets are requested at once: as many as are likely to be there, because on Wine each one costs a
+        # call to its server, and one more call if there are fewer.
         self.batch = 1
-        # When the packets were taken that are being told, by perf_counter: what they are about has ended before.
+        # When the packets being handled were taken, by perf_counter; their operations ended before that.
         self.now = 0.0
         self._error: BaseException | None = None
         self._at_end: Callable[[], None] = lambda: None
@@ -153,13 +152,13 @@ class Loop:
     # For the program's thread
 
     def start(self, at_end: Callable[[], None]) -> None:
-        """Begin; `at_end` is called in the loop's thread when it stops, and cancels what is under way."""
+        """Start the thread; when the loop stops, it calls `at_end`, which must cancel the pending operations."""
         self._at_end = at_end
         self._thread = Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the loop has ended, and return whether it has; raises what ended it. Ctrl+C ends the wait."""
+        """Wait until the loop has ended; return whether it has. Raises the error that ended it. Ctrl+C interrupts."""
         if not wait(self._ended, Deadline(timeout)):
             return False
         if self._error is not None:
@@ -172,7 +171,7 @@ class Loop:
         self.post(self.fail, error)
 
     def close(self) -> None:
-        """Stop, wait for the end, and give everything up; does nothing the second time."""
+        """Stop the loop, wait for its end, and close its handles; does nothing the second time."""
         if self._thread is not None:
             self.post(self.stop)
             wait(self._ended, Deadline(None))
@@ -184,7 +183,7 @@ class Loop:
         self._ended.close()
 
     def post(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Have the loop call a function, after what it is doing now; void once it has ended."""
+        """Call a function in the loop's thread, after its current work; does nothing once the loop has ended."""
         self._orders.append((function, arguments))
         with suppress(PipeError):
             self.port.post(_WAKE)
@@ -206,7 +205,7 @@ class Loop:
         self.is_stopping = True
 
     def skip_packets(self, handle: Handle) -> bool:
-        """Have the system queue no packet for operations that succeed at once; return whether it does that."""
+        """Have the system queue no packet for operations that succeed at once; return whether it supports that."""
         try:
             winapi.SetFileCompletionNotificationModes(handle, _SKIP_COMPLETION_PORT_ON_SUCCESS)
         except PipeError:
@@ -214,19 +213,19 @@ class Loop:
         return True
 
     def watch(self, handle: Handle) -> None:
-        """Have the operations on a handle end here."""
+        """Associate a handle with the port, so that its operations are reported here."""
         self.port.add(handle, _ENDED)
 
     def after(self, seconds: float, function: Callable[[], None]) -> Timer:
-        """Call a function after some seconds, unless the timer is cancelled before."""
+        """Call a function after some seconds, unless the timer is canceled before."""
         timer = Timer(seconds, function)
         heapq.heappush(self._timers, (timer.at, next(self._turn), timer))
         return timer
 
     def elsewhere(self, function: Callable[[], _T], done: Callable[[_T | PipeError], None]) -> None:
-        """Call a function that may block in another thread, and tell the loop what it returned, or its PipeError.
+        """Call a function that may block in another thread; the loop then calls `done` with its result or PipeError.
 
-        What it returns after the end of the loop is for nobody, and closed if it can be.
+        A result that arrives after the end of the loop is closed if possible, and dropped.
         """
         if self._helpers is None:
             self._helpers = ThreadPoolExecutor(_HELPERS, "relay")
@@ -285,7 +284,7 @@ class Loop:
             self._look_at_the_clock()
 
     def _take_ready(self) -> None:
-        """Report operations that have succeeded at once, but not so many that packets would have to wait."""
+        """Report some of the operations that succeeded at once; packets must not wait for all of them."""
         ready = self.ready
         for _ in range(_MOST_READY):
             ready.popleft()()

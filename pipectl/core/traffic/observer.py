@@ -1,7 +1,7 @@
-"""`Observer`: decodes and masks what passes through a relay in a thread of its own, and gives it to whom it is for.
+"""`Observer`: decodes and masks the data of a relay in a thread of its own, for recordings and a screen.
 
-The relay waits for it only when it is `_MOST_WAITING` bytes behind: memory is bounded, and nothing is lost. So what it
-gives things to must not wait for anybody but a disk.
+The relay waits for it only when it is `_MOST_WAITING` bytes behind, so memory is bounded and nothing is lost. Its
+callbacks must not wait for anything but a disk.
 """
 
 import time
@@ -15,17 +15,17 @@ from pipectl.core.codecs.base import Side
 from pipectl.core.recording.conversation import Choose, Conversations, Decoded, Mask, Part
 from pipectl.core.recording.recording import Closed, Event, Opened, Said
 
-# Bytes that wait to be decoded, and what each piece counts for beside its own.
+# The most bytes that wait to be decoded, and the overhead that is counted for each piece.
 _MOST_WAITING = 4 << 20
 _PIECE = 256
-# How long, in seconds, pieces are gathered before they are decoded: a change of threads for each would slow the relay.
+# Seconds for which pieces are gathered before they are decoded: a thread switch for each would slow the relay.
 _GATHERING = 0.01
-# How long, in seconds, one look at whether there is room again takes at most.
+# The longest single wait for room, in seconds.
 _GLANCE = 0.1
-# How long, in seconds, the end waits for what is still to be written.
+# Seconds that `close` waits until everything is passed on.
 _PATIENCE = 10.0
 
-# Is given everything about all clients, those of one client in order: a recording, and a screen.
+# Receive the events of all clients, those of each client in order: a recording, and a screen.
 Record = Callable[[Event], None]
 Show = Callable[[Part], None]
 
@@ -33,7 +33,7 @@ Show = Callable[[Part], None]
 class _Came(NamedTuple):
     t: float
     client: int
-    # What it takes to know may be asked for here: it is called in the observer's thread.
+    # Called in the observer's thread, so it may be slow.
     facts: Callable[[], Mapping[str, Any]]
 
 
@@ -43,10 +43,10 @@ class _Piece(NamedTuple):
 
 
 class Observer:
-    """Tells recordings and a screen what a relay passes on.
+    """Passes the traffic of a relay to recordings and a screen.
 
-    `rest` is called when nothing more is to be told for now. `failed` is told what one of them raised, after which they
-    are told nothing.
+    `rest` is called when nothing more is queued for now. `failed` is called with an exception that a callback raised;
+    after that, nothing is passed on.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Observer:
         self._rest = rest
         self._begun = time.perf_counter()
         self._waiting: SimpleQueue[_Came | _Piece | Closed | None] = SimpleQueue()
-        # Each is changed by one thread alone.
+        # Each is changed by one thread only.
         self._put = self._taken = 0
         self._has_room = Signal()
         self._closing = Signal()
@@ -76,17 +76,17 @@ class Observer:
 
     @property
     def now(self) -> float:
-        """Return the seconds since it was made, which are the times that it tells."""
+        """The seconds since it was created, which are the times of its events."""
         return time.perf_counter() - self._begun
 
     # For the relay's thread
 
     def opened(self, client: int, facts: Callable[[], Mapping[str, Any]]) -> None:
-        """Tell of a client."""
+        """Report a new client."""
         self._waiting.put(_Came(self.now, client, facts))
 
     def passed(self, client: int, side: Side, data: bytes, is_message: bool) -> None:
-        """Tell what one side of a client's session has sent; no data is an end, or an empty message."""
+        """Report what one side of a client's session has sent; no data is an end, or an empty message."""
         self._waiting.put(_Piece(Said(self.now, client, side, data, not data), is_message))
         self._put += len(data) + _PIECE
         while self._put - self._taken > _MOST_WAITING and not self._closing.is_set():
@@ -95,18 +95,18 @@ class Observer:
                 self._has_room.wait(_GLANCE)
 
     def closed(self, client: int, by: str, code: int, error: str) -> None:
-        """Tell that a client's session is over."""
+        """Report that a client's session is over."""
         self._waiting.put(Closed(self.now, client, by, code, error))
 
     # For the program's thread
 
     def hurry(self) -> None:
-        """Keep the relay waiting no more: it is about to end."""
+        """Stop making the relay wait, because it is about to end."""
         self._closing.set()
         self._has_room.set()
 
     def close(self) -> None:
-        """Tell what waits to be told, unless that takes too long."""
+        """Pass on everything that is queued, unless that takes too long."""
         self.hurry()
         self._waiting.put(None)
         self._thread.join(_PATIENCE)
@@ -126,7 +126,7 @@ class Observer:
             self._failed(error)
 
     def _tell_some(self) -> bool:
-        """Wait for something to tell, and tell it and what comes soon after it; return whether there may be more."""
+        """Wait for an event, and pass on it and those that follow soon; return whether there may be more."""
         one, is_relays_turn = self._waiting.get(), False
         self._closing.wait(_GATHERING)
         while one is not None:

@@ -10,7 +10,7 @@ from pipectl.core.names import full_name, upper
 
 _LOCALHOST = "127.0.0.1"
 _LAST_PORT = 65535
-# What stands before a colon and is not the beginning of a pipe's name: a drive's letter is an error of its own.
+# The kind before a colon. A single letter is not a kind: a drive letter has an error of its own.
 _KIND = re.compile(r"([A-Za-z][A-Za-z0-9+-]+):(.*)", re.DOTALL)
 
 
@@ -41,7 +41,7 @@ class Place(NamedTuple):
                 return self.name
 
     def is_same(self, other: "Place") -> bool:
-        """Return whether it is the same place as another; what a program does is not known."""
+        """Return whether it is the same place as another; False for a program, whose effect is not known."""
         if self.kind is not other.kind or self.kind is Kind.PROGRAM:
             return False
         return (_here(self.name), self.port) == (_here(other.name), other.port)
@@ -55,7 +55,7 @@ def _here(name: str) -> str:
 
 
 def parse(text: str) -> Place:
-    """Return the place that a text means; raises InvalidPipeNameError for what is none."""
+    """Return the place that a text means; raises InvalidPipeNameError if it is none."""
     if text in ("-", "stdio"):
         return Place(Kind.STDIO)
     match = _KIND.fullmatch(text)
@@ -88,7 +88,7 @@ def _tcp(text: str, rest: str) -> Place:
 
 
 def is_loopback(place: Place) -> bool:
-    """Return whether an address of TCP is one that no other computer reaches."""
+    """Return whether a TCP address is a loopback address, which no other computer can reach."""
     from ipaddress import ip_address
 
     return ip_address(place.name).is_loopback

@@ -1,11 +1,11 @@
-"""`PlanServer`: a PipeServer whose answers are sent as the plans of faults have it: changed, in pieces, late, or not.
+"""`PlanServer`: a PipeServer whose answers have faults: they are sent changed, in pieces, late, or not at all.
 
-Delays are timers of the server's one thread. What a client is to get is kept in one line, so that nothing overtakes an
-answer that is late; while it waits for one, its next message waits too, as with LATER.
+Delays are timers in the server's one thread. Each client has one queue, so that nothing overtakes a delayed answer;
+until that is sent, the client's next message waits, as with LATER.
 
 `close` is CloseHandle, so the client can read what was written and then gets ERROR_BROKEN_PIPE (109); a server with a
-limit of instances disconnects it instead, when it has read that. `close=reset` is DisconnectNamedPipe: what was not
-read is lost, and the client gets ERROR_PIPE_NOT_CONNECTED (233).
+limit of instances disconnects it instead, once it has read everything. `close=reset` is DisconnectNamedPipe: unread
+data is lost, and the client gets ERROR_PIPE_NOT_CONNECTED (233).
 """
 
 import heapq
@@ -30,14 +30,14 @@ from pipectl.core.win32.queries import get_local_info
 
 from .faults import Arrival, Ending, Fault, Faults, FaultStream, Outgoing
 
-# How often, in seconds, it is checked whether a client that is not read from any more has left.
+# Seconds between two checks whether a client that is no longer read from has left.
 _GLANCE = 0.5
 
 _Step = tuple[float, Callable[[], None]]
 
 
 class _Peer(NamedTuple):
-    """What the server has of each client: what strikes it, and what it is still to get."""
+    """The server's data for each client: its faults, and the steps that are queued for it."""
 
     arrival: Arrival
     stream: FaultStream
@@ -48,7 +48,7 @@ class PlanServer(FramedServer):
     """Serves a pipe like PipeServer, with faults; with `framing`, like FramedServer.
 
     The handler may also return a sequence of `Outgoing`, whose data is sent without a frame around it. `on_fault` is
-    called in the server's thread with each fault that strikes.
+    called in the server's thread with each fault that occurs.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class PlanServer(FramedServer):
     # What is sent
 
     def _answered(self, client: Client, answer: Any) -> None:
-        """Send an answer as its plan has it; the client's next message is answered after that."""
+        """Send an answer by its plan; the client's next message is answered after that."""
         outgoing = () if answer is None else self._outgoing(answer)
         if not outgoing:
             super()._answered(client, None)
@@ -109,7 +109,7 @@ class PlanServer(FramedServer):
             client.begin_read()
 
     def send(self, client: Client, data: Any) -> None:
-        """Send what is not a reply, as its plan has it."""
+        """Send data that is not a reply, by its plan."""
         if client.state is State.CONNECTED:
             steps, ending = self._steps(client, self._outgoing(data), is_reply=False)
             self._play(client, [*steps, *([] if ending is None else [(0.0, partial(self._end, client, ending))])])
@@ -123,7 +123,7 @@ class PlanServer(FramedServer):
     def _steps(
         self, client: Client, outgoing: Sequence[Outgoing], *, is_reply: bool
     ) -> tuple[list[_Step], Ending | None]:
-        """Return what to do for what is to be sent, and what happens to the connection then."""
+        """Return the steps to send some data, and how the connection ends after them, if it does."""
         steps: list[_Step] = []
         for one in outgoing:
             plan = self._peers[client].stream.plan(one.data, one.faults)
@@ -145,7 +145,7 @@ class PlanServer(FramedServer):
         super().send(client, data)
 
     def _wait(self, client: Client, data: bytes) -> None:
-        """Send nothing, because there is nothing to send."""
+        """Send nothing: this step is only a delay."""
 
     def _queue(self, client: Client, data: bytes) -> bool:
         return client.queue(data)
@@ -156,7 +156,7 @@ class PlanServer(FramedServer):
             report(client, data)
 
     def _finish(self, client: Client, ending: Ending | None) -> None:
-        """Go on with a client that has its answer, in the way that the answer ends."""
+        """Continue with a client whose answer was sent, or end the connection as the answer's plan says."""
         if ending is not None:
             self._end(client, ending)
         if ending is Ending.STALL:
@@ -175,7 +175,7 @@ class PlanServer(FramedServer):
             self._watch(client)
 
     def reset(self, client: Client) -> None:
-        """Disconnect a client, as soon as nothing is under way; what it has not read is lost."""
+        """Disconnect a client as soon as none of its operations is pending; unread data is lost."""
         if client.state is State.CONNECTED:
             self._resets.add(client)
             client.leave()
@@ -188,7 +188,7 @@ class PlanServer(FramedServer):
         return client in self._resets or super()._needs_back(client)
 
     def _watch(self, client: Client) -> None:
-        """Notice that a client has left that is not read from: what it has sent hides that from reads."""
+        """Check whether a client that is not read from has left; its unread data would hide that from a read."""
         if client.state is not State.CONNECTED:
             self._stalled.discard(client)
             return
@@ -206,7 +206,7 @@ class PlanServer(FramedServer):
     # What is due
 
     def _play(self, client: Client, steps: Sequence[_Step]) -> None:
-        """Do some steps after those that the client's line has."""
+        """Do some steps after those that are already queued for the client."""
         line = self._peers[client].line
         is_idle = not line
         line.extend(steps)
@@ -214,7 +214,7 @@ class PlanServer(FramedServer):
             self._go_on(client, line)
 
     def _go_on(self, client: Client, line: "deque[_Step]") -> None:
-        # What is being done stays in the line, so that what it adds is done after it.
+        # The current step stays in the queue, so that steps that it adds are done after it.
         while line:
             delay, do = line[0]
             if client.state is State.GONE:
@@ -241,12 +241,12 @@ class PlanServer(FramedServer):
         while self._timers and self._timers[0][0] <= time.perf_counter():
             _, _, function, arguments = heapq.heappop(self._timers)
             self._orders.append((function, arguments))
-        self._obey()  # where errors are those of a client; unlike a packet, it is no activity
+        self._obey()  # which blames an error on its client; unlike a packet, a timer is no activity
 
     # Instances
 
     def _stop_listening(self, seconds: float, *, keeps_name: bool) -> None:
-        """Let nobody connect for some seconds: no instance is free, or without `keeps_name` there is none at all."""
+        """Prevent connections for some seconds: no instance is free, or without `keeps_name` none exists."""
         self._shut = self._shut if self._shut.at_most(seconds) == seconds else Deadline(seconds)
         self._keeps_name = keeps_name
         for client in list(self._clients.values()):
@@ -268,14 +268,14 @@ class PlanServer(FramedServer):
         super()._add_instance(is_first=is_first or not self._clients)
 
     def _give_back(self, client: Client) -> None:
-        peer = self._peers.get(client)  # none, if nobody has come
+        peer = self._peers.get(client)  # None if no client has connected
         if peer is not None and peer.arrival.absent and not self._is_stopping:
             self._tell(client, [fault for fault in peer.arrival.struck if fault.name == "absent"])
             self._stop_listening(peer.arrival.absent, keeps_name=False)
         if self._shut.passed or self._clients or self._is_stopping or not self._keeps_name:
             super()._give_back(client)
             return
-        # The last instance: while it exists, and nobody waits on it, an attempt to connect finds the pipe busy.
+        # The last instance: while it exists but does not listen, an attempt to connect finds the pipe busy.
         with suppress(PipeError):
             winapi.DisconnectNamedPipe(client.handle)
         self._kept = client.key, Handle(client.handle.detach(), self.pipe)
@@ -284,7 +284,7 @@ class PlanServer(FramedServer):
 
     def _drain(self, deadline: Deadline) -> None:
         for client in self._stalled:
-            client.is_paused = False  # no answer is on the way
+            client.is_paused = False  # no answer is pending
         super()._drain(deadline)
 
     def _close_handles(self) -> None:

@@ -1,9 +1,9 @@
-"""A program as a pipe's answers: each message is its stdin, its stdout the reply.
+"""`ProgramAnswers`: runs a program for each message, which is its stdin; its stdout is the reply.
 
-It runs without a shell and without a window, several at once, and learns the client from its environment. What it
-writes to stderr, and an exit code other than 0, are the server's to report; a program that fails without an answer has
-its client closed, by which the client knows that no answer will come. A program whose client has left is ended, and so
-is one that takes longer than the time limit, with everything that it has started.
+Programs run without a shell and without a window, several at once; environment variables describe the client. An exit
+code other than 0 is reported to the server, with stderr. If a program fails without output, its client is closed, so
+that it does not wait for a reply. A program is killed, with all processes that it has started, if its client leaves or
+the time limit passes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +17,14 @@ from pipectl.core.errors import MessageTooLongError, PipeError, PipeTimeoutError
 from pipectl.core.pipe.client import Client, State
 from pipectl.core.pipe.contract import LATER, Later
 
-# Programs that run at once; a message beyond them waits for its turn.
+# Programs that run at once; further messages are queued.
 _AT_ONCE = 32
 
 
 class Failure(NamedTuple):
-    """Why a program gave no good answer: its exit code and stderr, or without a code the error that it met.
+    """Why a program has failed: its exit code and stderr, or the error if there is no exit code.
 
-    `was_ended` means that it ran, and was ended because it took too long or wrote too much.
+    `was_ended` means that it was killed because it took too long or wrote too much.
     """
 
     exit_code: int | None
@@ -33,10 +33,10 @@ class Failure(NamedTuple):
 
 
 class ProgramAnswers:
-    """Answers messages with a program's stdout; the callbacks are called from other threads than the server's.
+    """Answers messages with a program's stdout; the callbacks are called in other threads than the server's.
 
-    `timeout` limits the seconds of each program; None is no limit. An exception in a callback ends the server. `close`
-    ends what still runs.
+    `timeout` is the time limit of each program in seconds; None is no limit. An exception in a callback stops the
+    server. `close` kills the programs that still run.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class ProgramAnswers:
         self._closed = False
 
     def __call__(self, client: Client, data: bytes) -> Later:
-        """Start the program for a message; the answer follows."""
+        """Queue the program for a message, and return LATER."""
         self._pool.submit(self._answer, client, data)
         return LATER
 
     def close(self) -> None:
-        """Start nothing more, and end every program that runs, with all that it has started."""
+        """Start no more programs, and kill those that run, with all processes that they have started."""
         self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
         for child in list(self._running.values()):
@@ -73,7 +73,7 @@ class ProgramAnswers:
                 outcome = self._run(client, data)
                 if self._is_wanted(client):
                     self._tell(client, outcome)
-        except BaseException as error:  # noqa: BLE001 - raised again where the server is waited for
+        except BaseException as error:  # noqa: BLE001 - the server's `wait` raises it
             client.fail(error)
 
     def _is_wanted(self, client: Client) -> bool:
@@ -91,14 +91,14 @@ class ProgramAnswers:
             self._running.pop(client, None)
 
     def _started(self, client: Client, child: Child) -> None:
-        """Have the program end with the client that asks for it, and with the server."""
+        """Have the program killed when its client leaves or the server stops."""
         self._running[client] = child
         client.when_gone = child.kill
         if not self._is_wanted(client):
             child.kill()
 
     def _tell(self, client: Client, outcome: Completed | PipeError) -> None:
-        """Tell the client the answer, or by letting it go that there is none; and the server what went wrong."""
+        """Send the reply to the client, or close it if there is none; report a failure to the server."""
         if isinstance(outcome, PipeTimeoutError | MessageTooLongError):
             self._on_failure(client, Failure(None, outcome.reason, was_ended=True))
             client.close()

@@ -1,4 +1,4 @@
-"""`Reframing`: a filter for a side of a relay that carries frames: each frame there is a message on the other side."""
+"""`Reframing`: a filter for a side of a relay that carries frames; each frame becomes a message on the other side."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Reframing:
     """A Filter that unpacks the frames of the side that is read, and wraps data for the other side in frames.
 
-    On a side without a rule, each message is one; without messages, each read is. An invalid frame, or a message that
+    On a side without a rule, each message is a frame; without messages, each read. An invalid frame, or a message that
     the rule cannot wrap, ends the session after everything before it was passed on. The error is FrameError, or
     MessageTooLongError as soon as the length of a frame is known.
     """
@@ -74,7 +74,7 @@ class Reframing:
 
 
 def reframing(listen: Framing | None, target: Framing | None, max_frame: int) -> "Callable[[Session, Side], Reframing]":
-    """Return a function that makes the filters of a relay, by the rule of each side; None for a side without frames."""
+    """Return a function that creates the filters of a relay; the rule of a side without frames is None."""
 
     def chosen(session: "Session", side: Side) -> Reframing:
         source, sink, other = listen, target, session.target

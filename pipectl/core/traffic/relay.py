@@ -4,7 +4,7 @@
   the pipe exists does not reach the target. An eager relay keeps one connection to the target open in advance, and
   accepts clients only while it has one.
 * An error of one client, or of its connection to the target, ends only that client's session.
-* TCP clients are accepted by `admit`, because an address has no ACL.
+* `RelayConfig.admit` decides which TCP clients are accepted, because an address has no ACL.
 """
 
 import time
@@ -30,37 +30,38 @@ if TYPE_CHECKING:
 
     from .filters import Filter
 
-# How soon, in seconds, an eager relay asks again for a target that is not there.
+# Seconds until an eager relay retries a target that is not available.
 _RETRY = 0.25
-# How long, in seconds, sessions may take to end when the relay does.
+# Seconds that sessions may take to end when the relay ends.
 _DRAIN = 1.0
 
 
 class RelayConfig(NamedTuple):
     """How a relay listens, how it connects, and when it exits by itself."""
 
-    # How the pipe is made that it listens on.
+    # How the pipe that it listens on is created.
     pipe: PipeConfig = PipeConfig()
     opening: Opening = Opening()
     stop_after: StopAfter = StopAfter()
     is_eager: bool = False
-    # Whether an end of one direction is told to the other side.
+    # Whether the end of one direction is passed on to the other side.
     half_closes: bool = True
-    # Seconds: what a side that cannot be told of an end has for its last words; and of a client's silence.
+    # Seconds that a side has to send its last data if it cannot receive the end of the other direction; and seconds
+    # without data after which a client is disconnected.
     linger: float = 1.0
     client_idle: float | None = None
-    # Decides who may come by TCP, by the socket: returns who it is, or raises PipeAccessError. It is called in another
-    # thread. Without it everybody may who reaches the address.
+    # Checks a TCP client by its socket, in another thread: returns who it is, or raises PipeAccessError. Without it,
+    # everyone who can reach the address is accepted.
     admit: "Callable[[Any], object] | None" = None
-    # Returns what decides about the data that one side of a session sends, or None to pass it on as it is. It is called
-    # for both sides when the client is connected to the target, in the relay's thread; see `filters`.
+    # Returns the filter for the data that one side of a session sends, or None to pass it on unchanged. It is called
+    # for both sides, in the relay's thread, when the client is connected to the target; see `filters`.
     filters: "Callable[[Session, Side], Filter | None] | None" = None
-    # Returns whether a new client is disconnected, instead of being connected to the target; in the relay's thread.
+    # Returns whether to disconnect a new client instead of opening the target; called in the relay's thread.
     refuses: Callable[[Session], bool] | None = None
 
 
 class RelayEvents:
-    """What a relay reports, in its one thread; a subclass takes what it needs. An exception in one ends the relay."""
+    """The events of a relay, called in its thread; override the ones you need. An exception in one stops the relay."""
 
     def started(self, relay: "Relay") -> None:
         """The relay listens; called in the thread that has started it."""
@@ -72,16 +73,16 @@ class RelayEvents:
         """A client is connected to the target."""
 
     def passed(self, session: Session, side: "Side", data: bytes, is_message: bool) -> None:
-        """One side has sent this, which is then written to the other: after `connected`, and before `left`.
+        """One side has sent data, which is then written to the other; called after `connected` and before `left`.
 
-        It is told as it was read, even if it is then dropped, or changed by a filter. `is_message`: it is a whole
+        `data` is as it was read, even if it is then dropped, or changed by a filter. `is_message`: it is a whole
         message. No data ends this direction: an empty message (`is_message`) by convention, although between message
-        pipes more may follow; otherwise FIN, or the end of a program's output or of stdin. Where a side closes or is
-        reset, `left` alone tells. A relay whose events do not override this method pays nothing for it.
+        pipes more may follow; otherwise FIN, or the end of a program's output or of stdin. When a side closes or is
+        reset, only `left` is called. A relay whose events do not override this method has no cost for it.
         """
 
     def left(self, session: Session) -> None:
-        """A session is over; it has the amount of data, and how it ended."""
+        """A session is over; it holds the amount of data, and how it ended."""
 
     def turned_away(self, error: PipeError) -> None:
         """A client was refused: by `admit`, or because the relay already has all the clients that it accepts."""
@@ -93,7 +94,7 @@ class RelayEvents:
         """An eager relay has no target, and so accepts no clients."""
 
     def target_found(self) -> None:
-        """It has one again."""
+        """An eager relay has a target again, and accepts clients."""
 
 
 class Relay:
@@ -118,7 +119,7 @@ class Relay:
         self.half_closes = config.half_closes
         self.linger = config.linger
         self.sessions: set[Session] = set()
-        # Clients of whom is looked up who they are.
+        # Clients that `admit` is checking.
         self._entering: set[End] = set()
         self._environment = environment
         self._came = self._left = 0
@@ -167,7 +168,7 @@ class Relay:
                 return StdioTarget(self._shared)
 
     def _session_maker(self) -> Callable[..., Session]:
-        """Return what makes sessions: plain ones unless somebody wants to know what passes, or to change it."""
+        """Return the factory of sessions: plain ones, unless the events or filters need the data."""
         is_watched = getattr(self.events.passed, "__func__", None) is not RelayEvents.passed
         if not is_watched and self.config.filters is None:
             return Session
@@ -180,7 +181,7 @@ class Relay:
 
     @property
     def place(self) -> Place:
-        """Where it listens; a port that was left to the system is the one that it has chosen."""
+        """Where it listens; port 0 is replaced by the port that the system has chosen."""
         return self._listener.place
 
     @property
@@ -200,7 +201,7 @@ class Relay:
         return self._came - self._left
 
     def start(self) -> Self:
-        """Take the name, or the address, and begin; an eager relay does so when the target is there.
+        """Claim the name or the address, and start; an eager relay claims it once the target is available.
 
         Raises PipeAccessError if another program has it.
         """
@@ -286,7 +287,7 @@ class Relay:
         session.number = self._came
         try:
             self.events.connected(session)
-        except PipeError as error:  # as where nobody knows any more who it was
+        except PipeError as error:  # as when the client has left and cannot be identified any more
             opened(error)
             return
         if not self._wants_clients():
@@ -302,11 +303,11 @@ class Relay:
             self._target.open(opened, partial(self._environment, session))
 
     def opened(self, session: Session) -> None:
-        """Tell that a client is connected to the target."""
+        """Report that a client is connected to the target."""
         self.events.opened(session)
 
     def forget(self, session: Session) -> None:
-        """Count a session that is over, and end if it was the last."""
+        """Count a session that is over, and stop the relay if it was the last."""
         self._last = time.perf_counter()
         self.sessions.discard(session)
         self._bytes_in += session.to_target.bytes
@@ -328,7 +329,7 @@ class Relay:
     # Eager
 
     def _fill_stock(self) -> None:
-        """Have one connection in stock, and let clients in only while there is; ask again for one that is refused."""
+        """Keep one connection to the target in stock, and accept clients only while there is one; retry if it fails."""
         if self._is_stopping or self._stock is not None or not self._wants_clients():
             return
         self._target.open(self._stocked, dict)
@@ -406,7 +407,7 @@ class Relay:
 
 
 class _Stock(User):
-    """A connection to the target that waits for a client; what the target says first is kept, and no more is read."""
+    """A connection to the target that waits for a client; the first data is kept, and no more is read."""
 
     def __init__(self, end: End, ended: Callable[[PipeError], None]) -> None:
         self.end = end
@@ -423,5 +424,5 @@ class _Stock(User):
         self._ended(error or PipeStateError("the target has closed the connection", subject=end.name))
 
     def hand_over(self, opened: Connected) -> None:
-        """Give the connection to a client, and what has come from it."""
+        """Hand over the connection, with the data received from it, to a client."""
         opened(self.end, self._first)

@@ -16,7 +16,7 @@ from pipectl.core.recording.replay import Player, Rules, Script
 
 from .planned import PlanServer
 
-# Is told of each conversation that was played.
+# Called with each conversation that was played.
 Played = Callable[[Script], None]
 
 
@@ -32,7 +32,7 @@ class Part:
         self._waiting: tuple[float, Sequence[bytes]] | None = None
 
     def next(self) -> tuple[float, Sequence[bytes]] | None:
-        """Return what to send, and how many seconds to wait before it; the wait over, 0 the next time."""
+        """Return the seconds to wait, and what to send then: call again after the wait. None if nothing is due."""
         found, self._waiting = self._waiting or self.player.next(), None
         if found is None or not self._speed:
             return found and (0.0, found[1])
@@ -46,8 +46,8 @@ class Part:
 class ReplayServer(ServerEvents):
     """The server of recorded conversations, each of which is played to one client.
 
-    It takes the one whose client has said first what this client says, or else the next. Ends its server when all
-    are played, with MismatchError if a client says something else, and with PipeClosedError if one leaves too soon.
+    A client gets the first one that begins with the client's own first message, or else the next. The server stops
+    when all are played, with MismatchError if a client sends something else, PipeClosedError if one leaves too soon.
     """
 
     def __init__(
@@ -67,18 +67,18 @@ class ReplayServer(ServerEvents):
         return PlanServer(pipe, self._answer, events=self, **options)
 
     def started(self, server: Any) -> None:
-        """Keep it."""
+        """Keep the server."""
         self._server = server
 
     def connected(self, client: Client) -> None:
-        """Begin with what a server says first."""
+        """Begin a conversation in which the server sends first, if there is one."""
         first = next((one for one in self._ahead if one.steps and one.steps[0].side is Side.SERVER), None)
         if first is not None:
             self._begin(client, first)
             self._go_on(client)
 
     def left(self, client: Client, error: PipeError | None) -> None:
-        """See whether the client had more to say."""
+        """Check that the client sent everything, and stop the server if all conversations are played."""
         part = self._parts.pop(client, None)
         if part is None:
             return
@@ -147,7 +147,7 @@ class ReplayServer(ServerEvents):
 def call(part: Part, connection: Connection, timeout: float | None) -> None:
     """Play the client of a conversation; `timeout` is for each reply.
 
-    Raises MismatchError if the server says something else, PipeClosedError if it closes too soon, PipeTimeoutError.
+    Raises MismatchError if the server sends something else, PipeClosedError if it closes too soon, PipeTimeoutError.
     """
     player = part.player
     while True:

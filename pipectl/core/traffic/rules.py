@@ -1,8 +1,8 @@
-"""Rules: which reply a server has for which message. The rules are data, and deciding by them changes only counts.
+"""Rules: which reply a server sends to which message. Rules are data; a decision changes only counts and states.
 
 A rule applies if the client is in one of its states, its condition holds, and it is not used up; with `chance`, only
-sometimes. The first rule that applies is used. A state belongs to a client, or to the server. Uses are counted for all
-clients together, and so is which reply is next: many programs connect again for each request.
+sometimes. The first rule that applies is used. A state belongs to a client, or to the server. Uses, and which reply is
+next, are counted for all clients together, because many programs connect again for each request.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ START = "start"
 
 
 class Unmatched(StrEnum):
-    """What happens to a message for which no rule applies."""
+    """What happens to a message that no rule applies to."""
 
     NONE = "none"
     CLOSE = "close"
@@ -37,16 +37,15 @@ class Rule(NamedTuple):
     number: int
     line: int
     name: str
-    # As the file has it, for a summary.
+    # The condition as in the file, for a summary.
     when_text: str
     when: Condition
     states: frozenset[str]
     replies: tuple[Reply, ...]
     cycles: bool = False
     times: int | None = None
-    # How often it must be used; None is any number of times.
+    # How often it must be used exactly; None for at least `at_least` times.
     expect: int | None = None
-    # The lowest number if none is given.
     at_least: int = 1
     next_state: str | None = None
     chance: float = 1.0
@@ -56,10 +55,10 @@ class Rule(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """A rules file that was read."""
+    """The content of a rules file."""
 
     rules: tuple[Rule, ...]
-    # What the file says of the pipe; None is what the command line says.
+    # The file's settings for the pipe; None leaves them to the command line.
     is_message: bool | None = None
     framing: Framing | None = None
     codec: type[Codec] | None = None
@@ -70,7 +69,7 @@ class Rules(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What is done for a message: what is sent, and the rule that says so, if any does."""
+    """The decision about a message: the rule that applies, if any, what is sent, and whether the client is closed."""
 
     rule: Rule | None
     outgoing: tuple[Outgoing, ...] = ()
@@ -78,7 +77,7 @@ class Choice(NamedTuple):
 
 
 class Actor:
-    """What is kept of one client: who it is, its state, and its random numbers."""
+    """The data of one client: who it is, its state, its random numbers, and its messages so far."""
 
     def __init__(self, who: Who, random: Random) -> None:
         self.who = who
@@ -88,7 +87,7 @@ class Actor:
 
 
 class Play:
-    """Decides by rules what is sent, for all clients of one server."""
+    """Decides by rules what to send, for all clients of one server."""
 
     def __init__(self, rules: Rules, seed: int) -> None:
         self.rules = rules
@@ -97,16 +96,16 @@ class Play:
         self._uses = [0] * len(rules.rules)
 
     def replace(self, rules: Rules) -> None:
-        """Go on with other rules, which were not used yet; clients keep their states."""
+        """Switch to other rules, whose uses start at 0; clients keep their states."""
         self.rules = rules
         self._uses = [0] * len(rules.rules)
 
     def actor(self, who: Who) -> Actor:
-        """Return what is to be kept of a new client."""
+        """Return the data of a new client."""
         return Actor(who, self._seeded.random(who.number, "rules"))
 
     def greeting(self, actor: Actor, nothing: Frame) -> tuple[Outgoing, ...]:
-        """Return what a new client is sent first."""
+        """Return what to send to a new client."""
         reply = self.rules.greeting
         return () if reply is None else reply.make(Scene(Message(nothing, actor.who, 0), Found(), 0, actor.random))
 
@@ -154,7 +153,7 @@ class Play:
 
 
 def _reply(rule: Rule, uses: int) -> Reply:
-    """Return the reply for a use: one after the other, and then the last one, or all of them again."""
+    """Return the reply for a use: one after another, and then the last one again, or with `cycle` all of them."""
     index = (uses - 1) % len(rule.replies) if rule.cycles else min(uses, len(rule.replies)) - 1
     return rule.replies[index]
 

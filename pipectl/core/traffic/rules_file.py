@@ -1,4 +1,4 @@
-"""Reads rules files, TOML or JSON. Every mistake is found at once, with its line: before a pipe is made.
+"""Reads rules files, TOML or JSON. All mistakes are reported at once, with their lines, before a pipe is created.
 
 A file names no pipe, runs nothing, and reads no file outside of its folder.
 """
@@ -37,9 +37,9 @@ def read_rules(
 ) -> Rules:
     """Return the rules in the content of a file, which is JSON if it begins with a brace.
 
-    `name` is what errors call the file. `folder` is where the files are that replies may consist of; None allows none.
-    `rule` and `is_message` say how a stream is split into messages, and of which type the pipe is, if the command line
-    does: a file cannot have another rule, and its type is overridden. Raises RulesError with all mistakes.
+    `name` is the file's name in errors. `folder` has the files that replies may contain; None allows none. `rule` and
+    `is_message` are the framing rule and the pipe type of the command line, if it sets them: a file cannot have
+    another rule, and its type is overridden. Raises RulesError with all mistakes.
     """
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
@@ -56,7 +56,7 @@ def read_rules(
 
 
 def _parsed(text: str, name: str, *, is_json: bool) -> dict[str, Any]:
-    """Return what the text says; raises RulesError for one that is neither TOML nor JSON."""
+    """Return the parsed text; raises RulesError if it is not valid TOML or JSON."""
     if is_json:
         try:
             found: dict[str, Any] = json.loads(text)
@@ -78,7 +78,7 @@ def _parsed(text: str, name: str, *, is_json: bool) -> dict[str, Any]:
 
 
 class Watched:
-    """Reads a rules file again when it has changed; a broken one is reported, and changes nothing."""
+    """Reads a rules file again when it has changed; an invalid one is reported, and changes nothing."""
 
     def __init__(
         self, path: FilePath, parse: Callable[[bytes], Rules], rules: Rules, failed: Callable[[str], None]
@@ -90,7 +90,7 @@ class Watched:
         self._seen = self._stamp()
 
     def changed(self) -> Rules | None:
-        """Return the rules if the file is another than the last time; None if not, or if it cannot be used."""
+        """Return the rules if the file has changed since the last call; None if not, or if it cannot be used."""
         stamp = self._stamp()
         if stamp in (self._seen, None):  # an editor may remove it for a moment
             return None
@@ -139,7 +139,7 @@ class _Reader:
         self._replies = ReplyReader(mistakes, wire, folder, is_message=self._is_message)
 
     def read(self) -> Rules:
-        """Return the rules; they are not to be used after a mistake."""
+        """Return the rules, which must not be used after a mistake."""
         table, mistakes = self._table, self._mistakes
         if "version" not in table:
             mistakes.add((), "the first line must be `version = 1`")
@@ -274,7 +274,7 @@ class _Reader:
             return 1.0
         return float(chance)
 
-    # What is allowed and hardly meant
+    # Warnings
 
     def _warn(self, rules: tuple[Rule, ...]) -> None:
         reached = {START, *(rule.next_state for rule in rules)}
@@ -295,5 +295,5 @@ class _Reader:
 
 
 def _brief(when: Any) -> str:
-    """Return a condition as a person reads it in a list."""
+    """Return a condition as text for a list."""
     return "" if not when else json.dumps(when, ensure_ascii=False, default=str)

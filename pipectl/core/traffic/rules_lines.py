@@ -1,4 +1,4 @@
-"""Mistakes in a rules file, TOML or JSON, and the lines on which its keys are, because the parsers do not say."""
+"""Mistakes in a rules file, TOML or JSON, and the lines of its keys, which the parsers do not report."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -51,13 +51,13 @@ class _Tokens:
             line += match[0].count("\n")
 
     def advance(self) -> str:
-        """Go to the next token, "" at the end; return the one before."""
+        """Advance to the next token, "" at the end; return the previous one."""
         before = self.token
         self.token, self.line = next(self._tokens, ("", self.line))
         return before
 
     def skip_lines(self) -> None:
-        """Skip the ends of lines, which mean nothing within brackets."""
+        """Skip line ends, which have no meaning within brackets."""
         while self.token == "\n":
             self.advance()
 
@@ -104,7 +104,7 @@ def _pair(tokens: _Tokens, table: Path, found: dict[Path, int]) -> None:
 
 
 def _key(tokens: _Tokens) -> list[str]:
-    """Read a key, whose parts have dots between them; strings may have dots in them."""
+    """Read a key and return its parts, which are separated by dots; quoted parts may contain dots."""
     parts: list[str] = []
     while tokens.token not in ("=", ":", "]", ""):
         token = tokens.advance()
@@ -144,14 +144,14 @@ def _scalar(tokens: _Tokens) -> None:
 
 
 class Mistake(NamedTuple):
-    """What is wrong in a rules file, or only doubtful, and the line."""
+    """An error or a warning about a rules file, and its line."""
 
     line: int
     text: str
 
 
 class Mistakes:
-    """Collects what is wrong in a rules file, so that all of it can be reported at once."""
+    """Collects the errors and warnings of a rules file, to report all of them at once."""
 
     def __init__(self, lines: dict[Path, int]) -> None:
         self._lines = lines
@@ -183,7 +183,7 @@ class Mistakes:
             self.add(path, error.reason)
 
     def keys(self, table: Mapping[str, Any], known: Iterable[str], path: Path) -> bool:
-        """Add an error for each key that is not known there; return whether all are."""
+        """Add an error for each unknown key; return whether all keys are known."""
         unknown = [key for key in table if key not in known]
         for key in unknown:
             meant = did_you_mean(key, known) or f": use one of {', '.join(known)}"
@@ -191,7 +191,7 @@ class Mistakes:
         return not unknown
 
     def get(self, table: Mapping[str, Any], key: str, kind: type[_T], path: Path, default: _T) -> _T:
-        """Return a value of a table if it has this type, or else, also after adding a mistake, the default."""
+        """Return a value of a table; the default if it is absent, or, with an error added, of another type."""
         value = table.get(key, default)
         if isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
             return value

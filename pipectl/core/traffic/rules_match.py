@@ -1,7 +1,7 @@
-"""The conditions of rules: what a message must be like for a rule to apply. Nothing is executed.
+"""The conditions of rules, which decide whether a rule applies to a message. Nothing is executed.
 
-Each condition is a function of a `Message` and of `Found`, in which regular expressions put their groups. What cannot
-be read of a message, such as JSON that is invalid, matches nothing.
+Each condition is a function of a `Message` and of `Found`, to which regular expressions add their groups. A part of a
+message that cannot be read, such as invalid JSON, matches nothing.
 """
 
 import operator
@@ -15,23 +15,23 @@ from pipectl.core.codecs.base import Frame
 from pipectl.core.codecs.jsontext import read_json
 from pipectl.core.constants import parse_size
 
-# How much of a text a regular expression sees, in bytes.
+# The most bytes of a content, and the most characters of another text, that a regular expression searches.
 MOST_SEARCHED = 64 << 10
 
 
 class _Missing:
-    """What a pointer finds where there is nothing."""
+    """The result of a pointer to a value that does not exist."""
 
 
 MISSING = _Missing()
 
 
 class Who(Protocol):
-    """The client of a message, as far as it is known; a name of a user may take seconds to look up."""
+    """The client of a message, as far as it is known; looking up the name of a user may take seconds."""
 
     @property
     def number(self) -> int:
-        """Which client of the server it is, from 1."""
+        """Its number among the clients of the server, from 1."""
 
     @property
     def pid(self) -> int:
@@ -51,14 +51,14 @@ class Who(Protocol):
 
 
 class Found:
-    """What the groups of regular expressions have matched; one that has not is an empty text."""
+    """What the groups of regular expressions have matched; a group without a match is an empty text."""
 
     def __init__(self) -> None:
         self.groups: list[str] = []
         self.names: dict[str, str] = {}
 
     def add(self, match: re.Match[str]) -> None:
-        """Add the groups of a match, after those of the ones before."""
+        """Add the groups of a match after those of earlier ones."""
         self.groups += match.groups("")
         self.names.update(match.groupdict(""))
 
@@ -79,7 +79,7 @@ class Message:
     def __init__(self, frame: Frame, client: Who, count: int) -> None:
         self.frame = frame
         self.client = client
-        # Which message of its client it is, from 1.
+        # Its number among the messages of its client, from 1.
         self.count = count
 
     @property
@@ -120,22 +120,22 @@ Condition = Callable[[Message, Found], bool]
 
 
 def all_of(conditions: Sequence[Condition]) -> Condition:
-    """Return whether all hold; none at all always holds."""
+    """Return a condition that holds if all of these do, or if there are none."""
     return lambda message, found: all(one(message, found) for one in conditions)
 
 
 def any_of(conditions: Sequence[Condition]) -> Condition:
-    """Return whether one holds; groups are not kept."""
+    """Return a condition that holds if one of these does; groups are not kept."""
     return lambda message, _found: any(one(message, Found()) for one in conditions)
 
 
 def none_of(condition: Condition) -> Condition:
-    """Return whether it does not hold."""
+    """Return a condition that holds if another does not."""
     return lambda message, _found: not condition(message, Found())
 
 
 def matches(pattern: re.Pattern[str], text: Callable[[Message], Any], *, is_whole: bool = False) -> Condition:
-    """Return whether a regular expression matches a text, or all of it."""
+    """Return a condition that holds if a regular expression matches a text, with `is_whole` all of it."""
 
     def holds(message: Message, found: Found) -> bool:
         subject = text(message)
@@ -186,7 +186,7 @@ def comparison(written: object) -> Callable[[int], bool]:
 
 
 def at_pointer(value: Any, pointer: str) -> Any:
-    """Return what a JSON pointer leads to, or MISSING."""
+    """Return the value at a JSON pointer, or MISSING."""
     for part in pointer.split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
         if isinstance(value, Mapping):
@@ -208,7 +208,7 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 def is_program(written: str) -> Condition:
-    """Return whether the client's program has this name or path; case does not matter."""
+    """Return a condition that holds if the client's program has this name or path; case is ignored."""
     wanted = written.lower()
 
     def holds(message: Message, _found: Found) -> bool:
@@ -219,7 +219,7 @@ def is_program(written: str) -> Condition:
 
 
 def is_user(written: str) -> Condition:
-    """Return whether the client's user has this name, with or without a domain; case does not matter."""
+    """Return a condition that holds if the client's user has this name, with or without a domain; case is ignored."""
     wanted = written.lower()
 
     def holds(message: Message, _found: Found) -> bool:

@@ -1,4 +1,4 @@
-"""Reads replies of rules files into what makes the bytes to send; every mistake is added with its line."""
+"""Reads the replies of rules files into functions that return the bytes to send; mistakes are added with lines."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as FilePath
@@ -20,18 +20,18 @@ _HTTP_CONTENTS = ("body", "json", "hex", "file")
 _FAULTS = tuple(name for name in faults.KINDS if name not in faults.ARRIVALS and name != "empty")
 _KEYS = (*_CONTENTS, "field", "raw", "join", *_FAULTS)
 
-# Makes a content, or None where nothing is sent.
+# Returns a content, or None if nothing is sent.
 _Make = Callable[[Scene], bytes | None]
 
 
 class Wire:
-    """How a body becomes what is sent: as a frame of a codec or of a rule of `--frame`, or as it is."""
+    """Turns a body into the bytes to send: a frame of a codec or of a `--frame` rule, or the body as it is."""
 
     def __init__(self, framing: Framing | None = None, codec: type[Codec] | None = None) -> None:
         from pipectl.core.pipe.framing import parse
 
         self.codec = codec
-        # Of a codec too, as far as it has one: so a reply may be one that the protocol does not allow.
+        # Also of a codec, if it has one, so that a reply may be one that the protocol does not allow.
         self.framing = parse(codec.framing) if codec is not None and codec.framing != "chunk" else framing
         self._maker = codec() if codec is not None else None
 
@@ -50,7 +50,7 @@ class Reply:
     """What is sent for a message: frames, each with its faults."""
 
     def __init__(self, kind: str, make: Callable[[Scene], tuple[Outgoing, ...]]) -> None:
-        # What it is, for a summary.
+        # A description for a summary.
         self.kind = kind
         self.make = make
 
@@ -62,7 +62,7 @@ class ReplyReader:
     """Reads the replies of one file."""
 
     def __init__(self, mistakes: Mistakes, wire: Wire, folder: FilePath | None, *, is_message: bool | None) -> None:
-        """`folder` is where files may be; None for a rules file that is none itself."""
+        """`folder` is the folder of the rules file; None if the rules are not in a file."""
         self._mistakes = mistakes
         self._wire = wire
         self._folder = folder
@@ -77,7 +77,7 @@ class ReplyReader:
     def _read(self, table: dict[str, Any], groups: Groups, path: Path) -> Reply:
         given = [key for key in _CONTENTS if key in table]
         if not self._mistakes.keys(table, _KEYS, path) and not given:
-            return NOTHING  # which key was meant to be the content, nobody knows
+            return NOTHING  # the unknown key may have been meant as the content
         if len(given) != 1 and not (not given and "field" in table):
             has = " and ".join(f"`{key}`" for key in given) or "nothing"
             raise ValueError(f"a reply must have one of {', '.join(_CONTENTS)}; this one has {has}")
@@ -101,7 +101,7 @@ class ReplyReader:
         return Reply(" ".join([kind, *map(str, struck)]), outgoing)
 
     def _try(self, outgoing: Callable[[Any], object], path: Path) -> None:
-        """Make a reply that is always the same, to see whether the codec has a frame for it."""
+        """Create a constant reply, to check that the codec has a frame for it."""
         try:
             outgoing(None)
         except (CodecError, FrameError) as error:
@@ -135,7 +135,7 @@ class ReplyReader:
     def _wrapping(
         self, kind: str, table: dict[str, Any], groups: Groups, path: Path
     ) -> Callable[[Scene, bytes], bytes]:
-        """Return what makes a frame of a body."""
+        """Return the function that wraps a body in a frame."""
         is_raw = self._mistakes.get(table, "raw", bool, path, default=False) or kind in ("http", "empty")
         if "field" not in table:
             return (lambda _scene, body: body) if is_raw else (lambda _scene, body: self._wire.wrap({}, body))
@@ -148,7 +148,7 @@ class ReplyReader:
         return lambda scene, body: self._wire.wrap(fields.value(scene), body)
 
     def _content(self, kind: str, table: dict[str, Any], groups: Groups, path: Path) -> tuple[_Make, bool]:
-        """Return what makes the content, and whether that is always the same."""
+        """Return the function that returns the content, and whether that is constant."""
         value, where = table.get(kind), (*path, kind)
         with self._mistakes.at(where):
             if kind in ("empty", "none", "echo") and value is not True:
@@ -168,7 +168,7 @@ class ReplyReader:
         return (lambda _scene: None), False
 
     def _made(self, kind: str, value: Any, groups: Groups) -> "Template | JsonTemplate | _Bytes":
-        """Return what makes the content of one of the simple kinds; raises ValueError."""
+        """Return the template or bytes of a content of a simple kind; raises ValueError."""
         if kind == "json":
             return JsonTemplate(value, groups)
         if kind == "lines" and isinstance(value, list) and all(isinstance(one, str) for one in value):
@@ -197,7 +197,7 @@ class ReplyReader:
             raise ValueError(f"`{name}` cannot be read: {error.strerror or error}") from None
 
     def _http(self, table: dict[str, Any], groups: Groups, path: Path) -> _Make:
-        """Return what makes an HTTP response, with its length."""
+        """Return the function that returns an HTTP response, with its Content-Length."""
         self._mistakes.keys(table, ("status", "headers", *_HTTP_CONTENTS), path)
         status = self._mistakes.get(table, "status", int, path, 200)
         if not 100 <= status <= 999:
@@ -225,7 +225,7 @@ class ReplyReader:
 
 
 class _Bytes:
-    """A content that is always the same."""
+    """A constant content."""
 
     is_constant = True
 
@@ -233,7 +233,7 @@ class _Bytes:
         self._data = data
 
     def render(self, scene: Scene | None = None) -> bytes:
-        """Return it."""
+        """Return the bytes."""
         del scene
         return self._data
 
@@ -241,7 +241,7 @@ class _Bytes:
 def _response(status: int, headers: Sequence[tuple[str, Template]], body: bytes, scene: Scene) -> bytes:
     has_body = status >= 200 and status not in (204, 304)
     head = [f"HTTP/1.1 {status} {REASONS.get(status, '')}"]
-    # What a client has sent must not begin another header.
+    # Inserted data of a client must not begin another header.
     head += [f"{name}: {' '.join(value.text(scene).split())}" for name, value in headers]
     names = {name.lower() for name, _ in headers}
     if has_body and not names & {"content-length", "transfer-encoding"}:
@@ -259,7 +259,7 @@ def _joined(frames: Sequence[Outgoing]) -> Outgoing:
 
 
 def _fault_value(value: Any) -> str | None:
-    """Return the value of a fault as `--fault` has it."""
+    """Return the value of a fault in the syntax of `--fault`."""
     if value is True:
         return None
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -18,17 +18,17 @@ from .planned import PlanServer
 from .rules import Actor, Choice, Play, Rule, Rules
 from .rules_match import Who
 
-# How often, in seconds, it is checked whether the rules are others.
+# Seconds between two checks whether the rules have changed.
 _GLANCE = 0.3
 _NOTHING = Frame(Side.CLIENT, b"", b"")
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class RulesEvents(Protocol):
-    """What a server needs to know of its clients, and what it reports; all is called in the server's thread."""
+    """Identifies the clients of a server and receives its events; called in the server's thread."""
 
     def who(self, client: Client) -> Who:
-        """Return who a client is; asked after `ServerEvents.connected`."""
+        """Return who a client is; called after `ServerEvents.connected`."""
 
     def matched(self, client: Client, rule: Rule, frame: Frame) -> None:
         """A rule applies to a message."""
@@ -37,7 +37,7 @@ class RulesEvents(Protocol):
         """No rule applies to a message."""
 
     def invalid(self, client: Client, reason: str) -> None:
-        """A client has sent what is no frame, or has left within one."""
+        """A client has sent an invalid frame, or has left within one."""
 
     def greeted(self, client: Client, data: bytes) -> None:
         """A client is sent the greeting."""
@@ -53,14 +53,14 @@ class _Decoder:
         self._codec = codec
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Yield what these bytes complete; after a frame that is invalid, nothing."""
+        """Yield the frames that these bytes complete; nothing after an invalid one."""
         for frame in self._codec.feed(Side.CLIENT, data):
             yield frame
             if frame.kind is FrameKind.BAD:
                 return
 
     def answered(self, data: bytes) -> list[Frame]:
-        """Take a reply, as it would be without faults; return its frames, and those of the client that it completes.
+        """Feed a reply, without its faults, to the codec; return its frames, and client frames that it completes.
 
         A codec may need both sides: what a client sends after an upgrade depends on the reply.
         """
@@ -91,11 +91,11 @@ class _NotedFrames:
 
 
 class RulesServer(PlanServer):
-    """Serves a pipe by rules. `wait` raises CheckFailedError for what is not as it should be.
+    """Serves a pipe by rules; `wait` raises CheckFailedError if a check has failed.
 
-    With `is_strict`, that is a message that no rule applies to, or that is invalid, and it stops the server; with
-    `expects_all` it is also a rule that was not used as often as expected. `reload` returns other rules once there are
-    some, and None otherwise; it is called a few times each second.
+    With `is_strict`, a message that is invalid, or that no rule applies to, fails the check and stops the server; with
+    `expects_all`, also a rule that was not used as often as expected fails it, at the end. `reload` is called a few
+    times each second, and returns new rules or None.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class RulesServer(PlanServer):
         self._reload = reload
         self._mask = Mask()
         self._actors: WeakKeyDictionary[Client, Actor] = WeakKeyDictionary()
-        # What is being answered.
+        # The frame that is being answered.
         self._frame = _NOTHING
 
     def start(self) -> "RulesServer":
@@ -171,7 +171,7 @@ class RulesServer(PlanServer):
             super()._take(client, self._mask.frame(frame).data)
 
     def _refuse(self, client: Client, frame: Frame) -> None:
-        """Close a client that has sent an invalid frame; an HTTP server says so first."""
+        """Close a client that has sent an invalid frame; an HTTP server sends status 400 first."""
         if self._codec is not None and self._codec.framing == "http":
             client.queue(_BAD_REQUEST)
         self._note_invalid(client, frame.summary)
@@ -179,7 +179,7 @@ class RulesServer(PlanServer):
         self._settle(client)
 
     def _reply(self, client: Client, data: bytes) -> tuple[Outgoing, ...]:
-        """Answer a message; what the server calls for each."""
+        """Return the answer to a message; the server's handler."""
         frame = self._frame if self._codec is not None else self._without_codec(data)
         self._frame = _NOTHING
         choice = self.play.choose(self._actors[client], frame)
@@ -189,7 +189,7 @@ class RulesServer(PlanServer):
         return tuple(self._followed(client, one) for one in choice.outgoing)
 
     def _followed(self, client: Client, one: Outgoing) -> Outgoing:
-        """Let the codec of a client know a reply; return it with its secrets masked in what a log shows."""
+        """Feed a reply to the codec of a client; return it with its secrets masked in what a log shows."""
         splitter, waiting = self._streams.get(client, (None, deque()))
         if not isinstance(splitter, _Decoder) or not one.data:
             return one
@@ -228,5 +228,5 @@ class RulesServer(PlanServer):
             self.fail_check(f"client #{self._actors[client].who.number} has sent an invalid frame: {reason}")
 
     def fail_check(self, reason: str) -> None:
-        """Stop because of what a strict server does not allow; `wait` raises CheckFailedError."""
+        """Stop the server because a check has failed; `wait` raises CheckFailedError."""
         self.abort(CheckFailedError(reason, pipe=self.pipe, topic="rules"))

@@ -1,6 +1,6 @@
-"""Texts of rules files with `${...}` in them: what a request, its client and chance fill in. Nothing is executed.
+"""Templates of rules files: texts in which the request, its client or random data replace `${...}`.
 
-A template is read once, from the file. What it inserts is never read as a template again.
+Nothing is executed. A template is parsed once, from the file. What it inserts is never parsed as a template again.
 """
 
 import binascii
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from .faults import did_you_mean
 from .rules_match import MISSING, Found, Message, at_pointer
 
-# What may be in the braces; a group of a regular expression too.
+# The names that the braces can contain, besides groups of regular expressions.
 NAMES = (
     "body",
     "hex",
@@ -38,7 +38,7 @@ _MOST_RANDOM = 1 << 16
 
 
 class Scene(NamedTuple):
-    """What a reply can depend on: the message, what the rule's regular expressions found in it, and chance."""
+    """What a reply can depend on: the message, what the rule's regular expressions found in it, and random numbers."""
 
     message: Message
     found: Found
@@ -59,7 +59,7 @@ _NO_GROUPS = Groups()
 
 
 class Template:
-    """A text, or with `is_hex` bytes in hex, with placeholders; raises ValueError for one that is wrong."""
+    """A text, or with `is_hex` bytes in hex, with placeholders; raises ValueError if it is invalid."""
 
     def __init__(self, text: str, groups: Groups = _NO_GROUPS, *, is_hex: bool = False) -> None:
         self._parts = [part for part in _parts(text, groups, is_hex=is_hex) if part != b""]
@@ -74,11 +74,11 @@ class Template:
         return b"".join(_bytes(part(scene) if callable(part) else part) for part in self._parts)
 
     def text(self, scene: Scene | None) -> str:
-        """Return the text; what is inserted and is not UTF-8 is replaced."""
+        """Return the text; inserted bytes that are not UTF-8 are replaced."""
         return self.render(scene).decode(errors="replace")
 
     def value(self, scene: Scene | None) -> Any:
-        """Return a value for JSON: that of the only placeholder if there is nothing else, or else the text."""
+        """Return a value for JSON: that of the placeholder if there is nothing else, otherwise the text."""
         if len(self._parts) == 1 and callable(self._parts[0]):
             value = self._parts[0](scene)
             if not isinstance(value, bytes | str):
@@ -87,7 +87,7 @@ class Template:
 
 
 class JsonTemplate:
-    """A JSON value whose strings are templates; raises ValueError for one that is wrong."""
+    """A JSON value whose strings are templates; raises ValueError if one is invalid."""
 
     def __init__(self, value: Any, groups: Groups = _NO_GROUPS) -> None:
         self._value = _compiled(value, groups)
@@ -153,7 +153,7 @@ def _literal(text: str, *, is_hex: bool) -> bytes:
 
 
 def _part(name: str, groups: Groups, *, is_hex: bool) -> _Part:
-    """Return what fills in a placeholder; raises ValueError for an unknown one."""
+    """Return the function that fills in a placeholder; raises ValueError for an unknown one."""
     if name in _SIMPLE:
         return _SIMPLE[name]
     if name == "hex":
@@ -224,5 +224,5 @@ def from_base64(text: str) -> bytes:
 
 
 def lines(texts: Sequence[str]) -> str:
-    """Return lines, each with its end."""
+    """Return texts as lines, each with a line feed at its end."""
     return "".join(f"{text}\n" for text in texts)

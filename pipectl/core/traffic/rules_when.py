@@ -21,17 +21,17 @@ class WhenReader:
         self._mistakes = mistakes
         self._has_fields = has_fields
         self._groups: list[re.Pattern[str]] = []
-        # Whether what is being read keeps its groups: within `any` and `not` nobody can know which will match.
+        # Whether groups are kept: within `any` and `not`, it is not known which of them will match.
         self._keeps = True
 
     @property
     def groups(self) -> Groups:
-        """What `${1}` and `${name}` can be."""
+        """The groups that `${1}` and `${name}` can refer to."""
         names = [name for pattern in self._groups for name in pattern.groupindex]
         return Groups(sum(pattern.groups for pattern in self._groups), tuple(names))
 
     def read(self, table: Any, path: Path) -> Condition:
-        """Return whether all that a table has holds."""
+        """Return a condition that holds if all conditions of a table do."""
         if not isinstance(table, dict):
             self._mistakes.add(path, "`when` must be a table: when = { text = ... }")
             return match.all_of(())
@@ -44,7 +44,7 @@ class WhenReader:
         return match.all_of(conditions)
 
     def regex(self, text: Any, subject: Callable[[Message], Any], *, is_whole: bool = False) -> Condition:
-        """Return whether a regular expression matches; raises ValueError."""
+        """Return a condition that holds if a regular expression matches; raises ValueError."""
         try:
             pattern = re.compile(_string(text), re.DOTALL)
         except re.error as error:
@@ -55,7 +55,7 @@ class WhenReader:
         return match.matches(pattern, subject, is_whole=is_whole)
 
     def value(self, wanted: Any, subject: Callable[[Message], Any], path: Path) -> Condition:
-        """Return whether a value is the same in JSON, or as `{ regex = ... }` or `{ exists = ... }` has it."""
+        """Return a condition: a value is equal in JSON, or as `{ regex = ... }` or `{ exists = ... }` requires."""
         if isinstance(wanted, dict) and set(wanted) == {"exists"}:
             exists = self._mistakes.get(wanted, "exists", bool, path, default=True)
             return lambda message, _found: (subject(message) is not MISSING) == exists
@@ -72,11 +72,11 @@ class WhenReader:
         return [lambda message, _found: compare(message.body, wanted)]
 
     def pattern(self, value: Any, _path: Path) -> list[Condition]:
-        """Search a regular expression in the content."""
+        """Search the content for a regular expression."""
         return [self.regex(value, lambda message: message.text)]
 
     def hex(self, value: Any, _path: Path) -> list[Condition]:
-        """Compare the content with bytes, some of them any."""
+        """Compare the content with bytes, some of which may be wildcards."""
         pattern = match.bytes_pattern(_string(value))
         return [lambda message, _found: pattern.fullmatch(message.body) is not None]
 
@@ -86,12 +86,12 @@ class WhenReader:
         return [lambda message, _found: holds(len(message.body))]
 
     def nth(self, value: Any, _path: Path) -> list[Condition]:
-        """Compare which message of its client it is."""
+        """Compare the number of the message among those of its client."""
         holds = match.comparison(value)
         return [lambda message, _found: holds(message.count)]
 
     def empty(self, value: Any, _path: Path) -> list[Condition]:
-        """Compare whether there is no content."""
+        """Check whether the content is empty."""
         if not isinstance(value, bool):
             raise ValueError("`empty` must be true or false")
         return [lambda message, _found: (not message.body) == value]
@@ -131,7 +131,7 @@ class WhenReader:
         return conditions
 
     def client(self, value: Any, path: Path) -> list[Condition]:
-        """Compare who the client is."""
+        """Compare facts about the client."""
         table = _table(value)
         self._mistakes.keys(table, _CLIENT, path)
         conditions: list[Condition] = []
@@ -148,11 +148,11 @@ class WhenReader:
         return conditions
 
     def negated(self, value: Any, path: Path) -> list[Condition]:
-        """Return whether a table does not hold."""
+        """Return a condition that holds if those of a table do not."""
         return [match.none_of(self._without_groups(value, path))]
 
     def alternatives(self, value: Any, path: Path) -> list[Condition]:
-        """Return whether one of several tables holds."""
+        """Return a condition that holds if those of one of several tables do."""
         if not isinstance(value, list) or not value:
             raise ValueError("`any` must be an array of tables: any = [{ text = ... }, { text = ... }]")
         return [match.any_of([self._without_groups(one, (*path, index)) for index, one in enumerate(value)])]

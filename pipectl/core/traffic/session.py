@@ -1,17 +1,17 @@
-"""`Session`: one client of a relay and its connection to the target, from its first byte until both are gone.
+"""`Session`: one client of a relay and its connection to the target, until both are closed.
 
-Data from one end is written to the other before more is read. So each direction holds the bytes of one read, or one
-message, and an end that does not read stops the one that writes.
+Data from one end is written to the other before more is read. So each direction buffers one read or one message, and
+an end that does not read blocks the one that writes.
 
-The end of one side is passed on to the other as far as that has a way to receive it:
+The end of one side is passed on to the other, if that can receive it:
 
-* FIN, the end of a program's output or of stdin, and an empty message are ends of one direction. A socket gets FIN, a
-  program the end of its stdin, a message pipe an empty message; between message pipes nothing is interpreted.
-* A byte pipe has none. The client's end is closed, and it can still read what was written; a target has until it has
-  sent nothing for `linger`.
-* When one side has closed, the other is closed after all data that was read is written to it. What a socket or a
+* FIN, the end of a program's output or of stdin, and an empty message each end one direction. A socket gets FIN, a
+  program the end of its stdin, a message pipe an empty message. Between message pipes, empty messages have no meaning.
+* A byte pipe cannot receive an end. A client's is closed, and it can still read what was written; a target's stays
+  open until no data has arrived for `linger`.
+* When one side has closed, the other is closed after everything that was read is written to it. What a socket or a
   program sends until then is dropped, and counted.
-* A reset is passed on as one.
+* A reset is passed on as a reset.
 """
 
 import time
@@ -25,22 +25,22 @@ from .loop import Timer
 if TYPE_CHECKING:
     from .loop import Loop
 
-# How long, in seconds, a client may look, and leave, without a connection to the target being made for it.
+# Seconds before the target is opened for a client that sends nothing: it may only check that the pipe exists.
 _LOOK = 0.05
 
 
 class Connected(Protocol):
-    """Receives a connection to the target, perhaps with data that it has sent already, or an error."""
+    """Receives a connection to the target, or an error."""
 
     def __call__(self, target: End | PipeError, first: bytes | None = None, /) -> None:
-        """Take it."""
+        """Use the connection; `first` is data that the target has already sent."""
 
 
 class Owner(Protocol):
-    """What a session uses of its relay."""
+    """The part of a relay that its sessions use."""
 
     loop: "Loop"
-    # Seconds that an end which cannot be told has.
+    # Seconds that a side has to send its last data, see `RelayConfig`.
     linger: float
     half_closes: bool
 
@@ -62,26 +62,26 @@ class Flow:
     def __init__(self) -> None:
         self.bytes = 0
         self.messages = 0
-        # Bytes that were read and that nobody has taken.
+        # Bytes that were read but not delivered.
         self.dropped = 0
-        # Empty messages for which the other side has no word.
+        # Empty messages that could not be passed on.
         self.unsaid = 0
-        # Its source has told an end; nothing more is read from it; and its sink takes nothing more.
+        # Whether the source has signaled an end, is not read from any more, and the sink accepts no more data.
         self.is_finished = self.is_over = self.is_refused = False
 
 
 class Session(User):
-    """A client and its connection to the target; `number` counts from 1 once it is more than a visit."""
+    """A client and its connection to the target; `number` counts from 1, and stays 0 for a visit."""
 
     def __init__(self, owner: Owner, client: End, who: object = None) -> None:
         self.client = client
         self.target: End | None = None
-        # Who the client is, where the relay has looked that up.
+        # Who the client is, if the relay has looked that up.
         self.who = who
         self.number = 0
         self.to_target, self.to_client = Flow(), Flow()
         self.begun = time.perf_counter()
-        # Who has ended it, and why if not in order.
+        # Which side has ended it, and the error, if there was one.
         self.ended_by = ""
         self.error: PipeError | None = None
         self._owner = owner
@@ -89,7 +89,7 @@ class Session(User):
         self._held: bytes | None = None
         self._early_end: tuple[Ending, PipeError | None] | None = None
         self._last = self.begun
-        # Who has sent the last data, and how many seconds before somebody left, or the session was closed.
+        # Which end has sent the last data, and how many seconds before a side left or the session was closed.
         self.last_from: End | None = None
         self.silence: float | None = None
         self._look: Timer | None = None
@@ -99,7 +99,7 @@ class Session(User):
     # The beginning
 
     def start(self, *, at_once: bool = False) -> None:
-        """Wait for the first byte, or a moment, and then connect to the target; or do so at once."""
+        """Connect to the target after the first byte or `_LOOK` seconds, or at once."""
         if at_once:
             self._open()
         else:
@@ -123,7 +123,7 @@ class Session(User):
         self._begin(target, first)
 
     def _begin(self, target: End, first: bytes | None) -> None:
-        """Pass on what has come so far, and read on."""
+        """Pass on what was received so far, and continue to read."""
         held, self._held = self._held, None
         if held is not None:
             self.received(self.client, held)
@@ -144,7 +144,7 @@ class Session(User):
         """Whether the client has not been connected to the target, and so does not count."""
         return not self.number
 
-    # What the ends tell
+    # Events of the ends
 
     def received(self, end: End, data: bytes) -> None:
         self._last = time.perf_counter()
@@ -187,7 +187,7 @@ class Session(User):
         if not isinstance(error, PipeClosedError):
             self.close(error, ended_by=self._name(end))
             return
-        # What it has written before it closed may still be on its way, and its end is behind that.
+        # Data that it wrote before it closed may be unread, and its end comes after that.
         self._await_silence()
         if not flow.is_over:
             self._other(end).read()
@@ -209,7 +209,7 @@ class Session(User):
             self._finish(flow, end)
 
     def _ended_early(self, ending: Ending, error: PipeError | None) -> None:
-        """Take the end of a client that has no target yet: it was a visit, or is told when the target is there."""
+        """Handle the end of a client without a target: it was a visit, or the end waits until the target is open."""
         if self.number:
             self._early_end = ending, error
         else:
@@ -222,7 +222,7 @@ class Session(User):
     # Passing on
 
     def _pass_on(self, flow: Flow, source: End, sink: End, data: bytes) -> None:
-        """Pass on what is no ordinary data: an empty message, or what comes where nothing is taken any more."""
+        """Handle an empty message, data after an end, and data for a side that accepts no more."""
         if flow.is_refused:
             flow.dropped += len(data)
             if source.is_long:
@@ -247,7 +247,7 @@ class Session(User):
             source.read()
 
     def _empty_message(self, flow: Flow, source: End, sink: End) -> None:
-        """Take an empty message that goes where there are none: it ends the direction, if that can be told."""
+        """Handle an empty message to a side without messages: signal the end of the direction, if possible."""
         self._say_end(flow, sink)
         if not self._is_closing:
             source.read()
@@ -262,7 +262,7 @@ class Session(User):
     # Ending
 
     def _finish(self, flow: Flow, source: End) -> None:
-        """Pass on that one direction is over."""
+        """Pass on the end of one direction."""
         sink = self._other(source)
         flow.is_finished = True
         is_told = self._owner.half_closes and not flow.is_refused and not (sink is self.client and sink.ends_at_once)
@@ -274,7 +274,7 @@ class Session(User):
             self._await_silence()
 
     def _left(self, end: End) -> None:
-        """Close the other end too, after it has said its last if that must be heard."""
+        """Close the other end too; one that drains is first read from for `linger`."""
         other = self._other(end)
         flow, back = self._from(end), self._from(other)
         self.ended_by = self.ended_by or self._name(end)
@@ -295,7 +295,7 @@ class Session(User):
             self.close(ended_by="client" if self.to_target.is_over else "target")
 
     def close(self, error: PipeError | None = None, *, ended_by: str = "relay", reset: bool = False) -> None:
-        """Close both ends; unread data is kept, or with `reset` discarded at the end that has not caused it."""
+        """Close both ends; written data can still be read, except with `reset` at the end that did not cause it."""
         if self._is_closing:
             return
         self._is_closing = True

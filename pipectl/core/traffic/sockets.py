@@ -14,19 +14,19 @@ from .loop import Operation
 from .places import Place
 from .targets import Environment, Opened, Opening
 
-# Sockets that wait for a client, so that as many can come at once.
+# Sockets that wait for a client, so that this many can connect at the same time.
 _SPARE = 4
 
 
 def address_of(place: Place) -> Address:
-    """Return the address of a place that is one of TCP."""
+    """Return the address of a TCP place."""
     from ipaddress import ip_address
 
     return Address(ip_address(place.name).packed, place.port)
 
 
 class TcpListener:
-    """Listens on an address of TCP; each client that comes is an end."""
+    """Listens on a TCP address; each client becomes an end."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class TcpListener:
         self._listening: Socket | None = None
 
     def open(self) -> None:
-        """Take the address; raises PipeAccessError if another program has it. Port 0 becomes one that is free."""
+        """Bind the address; raises PipeAccessError if another program has it. Port 0 is replaced by a free one."""
         address = address_of(self.place)
         self._listening = Socket(is_ipv6=address.is_ipv6, name=str(self.place))
         try:
@@ -56,13 +56,13 @@ class TcpListener:
             raise
 
     def close(self) -> None:
-        """Let nobody in any more; clients that have come stay."""
+        """Stop accepting clients; connected ones stay."""
         listening, self._listening = self._listening, None
         if listening is not None:
             listening.close()
 
     def _accept_next(self, listening: Socket) -> None:
-        """Wait for a further client; what the system refuses is asked for again later."""
+        """Wait for another client; retry later if the system refuses."""
         if self._listening is not listening:
             return
         try:
@@ -87,7 +87,7 @@ class TcpListener:
             socket.close()
             return
         self._accept_next(listening)
-        if status != STATUS_SUCCESS:  # it has left before it was let in
+        if status != STATUS_SUCCESS:  # it has left before it was accepted
             socket.close()
             return
         try:
@@ -100,7 +100,7 @@ class TcpListener:
 
 
 class TcpTarget:
-    """An address of TCP."""
+    """A TCP address."""
 
     def __init__(self, shared: Shared, place: Place, opening: Opening) -> None:
         self._shared = shared
@@ -115,11 +115,11 @@ class TcpTarget:
             opened(error)
 
     def close(self) -> None:
-        """Do nothing: what is waited for ends with its deadline, or with the loop."""
+        """Do nothing: a pending connect ends at its deadline, or with the loop."""
 
 
 class _Connecting:
-    """A connection that is being made."""
+    """A pending connect."""
 
     def __init__(self, shared: Shared, address: Address, name: str, timeout: float | None, opened: Opened) -> None:
         self._shared = shared

@@ -1,4 +1,4 @@
-"""This process's stdin and stdout as an end of a relay; two threads read and write them, as nothing else can."""
+"""This process's stdin and stdout as an end of a relay; two threads read and write them, because that can block."""
 
 import os
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _STDIN, _STDOUT = 0, 1
 
 
 class StdioEnd(End):
-    """Reads this process's stdin, and writes to its stdout; the end of stdin is an end of one direction."""
+    """Reads this process's stdin, and writes to its stdout; the end of stdin ends one direction."""
 
     name = "stdio"
     ends_at_once = True
@@ -25,7 +25,7 @@ class StdioEnd(End):
         self._wanted: SimpleQueue[bool] = SimpleQueue()
         self._output: SimpleQueue[bytes | None] = SimpleQueue()
         self._is_reading = False
-        # Daemons: a read of stdin may last as long as the process.
+        # Daemons, because a read of stdin may block as long as the process runs.
         for function in (self._read_all, self._write_all):
             Thread(target=function, name="Relay stdio", daemon=True).start()
 
@@ -38,7 +38,7 @@ class StdioEnd(End):
         self._output.put(data)
 
     def say_end(self) -> bool:
-        """Do nothing: the end of stdout is the end of this process."""
+        """Return True: stdout ends when this process exits."""
         return True
 
     def close(self, *, reset: bool = False) -> None:  # noqa: ARG002

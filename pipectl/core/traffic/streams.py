@@ -1,8 +1,8 @@
 """Data between a pipe and a stream: `received` yields it piece by piece, `Pump` moves both directions at once.
 
-A pipe has no half-close. On a message pipe an empty message says by convention that one direction has ended: Go's
-winio, and so Docker, send and expect it. A reader in byte mode loses it if the message before is still unread, so it
-is sent only after FlushFileBuffers. A byte pipe can say nothing, so there silence has to be the end.
+A pipe has no half-close. On a message pipe, an empty message signals the end of one direction by convention: go-winio,
+and so Docker, send and expect it. A reader in byte mode loses it if the message before is still unread, so it is sent
+only after FlushFileBuffers. A byte pipe has no such signal, so silence has to be the end there.
 """
 
 import time
@@ -32,14 +32,14 @@ from pipectl.core.win32.handle import Handle, wait
 if TYPE_CHECKING:
     from pipectl.core.pipe.frames import Frames, Framing
 
-# Seconds after the pipe was closed in which a send fails that has begun, and in which the source can yield more.
+# Seconds to wait, after the pipe was closed, for a pending send to fail, and for the source to yield more.
 _PATIENCE = 1.0
 _MOMENT = 0.1
-# Seconds until it is said again what is waited for.
+# Seconds between two calls of `waits`.
 _REMINDER = 10.0
 # Seconds between the end of a connection and the next attempt: a server may accept clients and close at once.
 _PAUSE = 0.1
-# After these errors of an attempt to connect again, the next one may succeed.
+# After these errors, another attempt to reconnect may succeed.
 _PASSING = (PipeNotFoundError, PipeBusyError, PipeTimeoutError, PipeClosedError)
 
 
@@ -108,13 +108,13 @@ def _flush(connection: Connection, deadline: Deadline) -> None:
 
 
 class Reconnects:
-    """How often a Pump connects again after the pipe has closed; override the methods to learn when.
+    """How often a Pump reconnects after the pipe has closed; override the methods to be notified.
 
     The threads of the Pump call them; no method runs twice at the same time.
     """
 
     def __init__(self, times: float, timeout: float | None) -> None:
-        """`times`: attempts in all, may be infinite; `timeout`: seconds for each, None for no limit."""
+        """`times`: attempts in total, may be infinite; `timeout`: seconds for each, None for no limit."""
         self.left = times
         self.timeout = timeout
 
@@ -122,7 +122,7 @@ class Reconnects:
         """Called when the pipe has closed, before the Pump waits for it."""
 
     def connected(self) -> None:
-        """Called when the Pump is connected again."""
+        """Called when the Pump has reconnected."""
 
     def lost(self, reason: str) -> None:
         """Called when data may have been lost with the connection."""
@@ -152,9 +152,9 @@ class Pump:
     source yields bytes, each a message on a message pipe, or None to end at once. With a `framing` the pipe carries
     frames, and the source and the sink handle their bodies.
 
-    With `again`, the Pump connects again when the pipe closes, until the source has ended; with EndOf.PIPE also after
-    that. What the source yields meanwhile goes to the next connection. A piece that was being sent is not sent again,
-    because a part of it may have arrived.
+    With `again`, the Pump reconnects when the pipe closes, until the source has ended; with EndOf.PIPE also after that.
+    What the source yields meanwhile goes to the next connection. A piece that was being sent is not sent again, because
+    a part of it may have arrived.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class Pump:
         again: Reconnects | None = None,
         waits: Callable[[], object] = lambda: None,
     ) -> None:
-        """`linger`: seconds without data that end it after the source, if nothing else can; None waits for the close.
+        """`linger`: seconds without data that end it after the source, if no other signal can; None waits for a close.
 
         `patience`: seconds that the other end has to read what was sent, before an empty message is sent.
 
@@ -221,7 +221,7 @@ class Pump:
             while self._is_closed and self._goes_on() and self._connect_again():
                 self._await_end()
             if self._is_closed:
-                # If there is more to send, a send fails now, which shows that.
+                # If there is more to send, the send fails now and reveals it.
                 sender.join(_PATIENCE if self._is_sending else _MOMENT)
         finally:
             self._is_stopped = True
@@ -272,7 +272,7 @@ class Pump:
         return self._rest_of_silence() == 0
 
     def _rest_of_silence(self) -> float | None:
-        """Return for how many more seconds no data must arrive until the end; None if silence is not the end."""
+        """Return how many more seconds of silence end the Pump; None if silence does not end it."""
         if self._linger is None or not self._has_sent_all or self._has_told_end or self._end is EndOf.PIPE:
             return None
         return self._linger if self._is_delivering else max(0, self._last + self._linger - time.perf_counter())
@@ -309,7 +309,7 @@ class Pump:
             self._has_sent_all = True
 
     def _transmit(self, data: bytes) -> None:
-        """Send a piece on this connection, or if it has ended on the next one."""
+        """Send a piece on this connection, or on the next one if it has ended."""
         with self._up():
             self._is_sending = True
             try:
@@ -323,7 +323,7 @@ class Pump:
 
     @contextmanager
     def _up(self) -> Iterator[None]:
-        """Wait for a connection, and keep it as it is meanwhile."""
+        """Wait for a connection, and hold it while a send uses it."""
         while True:
             self._is_up.wait()
             with self._gate:
@@ -384,7 +384,7 @@ class Pump:
     # The next connection
 
     def _goes_on(self) -> bool:
-        """Return whether the end of this connection is not the end."""
+        """Return whether to reconnect when this connection ends."""
         return self._again is not None and self._again.left > 0 and self._is_wanted()
 
     def _is_wanted(self) -> bool:
@@ -392,15 +392,15 @@ class Pump:
         return not (self._is_stopped or self._error or is_at_end)
 
     def _connect_again(self) -> bool:
-        """Return whether there is a new connection, or False if none is wanted any more.
+        """Reconnect and return True, or return False if no connection is wanted any more.
 
-        Raises the error of the last attempt, and at once one that another attempt would meet again.
+        Raises the error of the last attempt, and immediately any error that a retry cannot fix.
         """
         again = self._again
         assert again is not None
         with self._gate:  # a send that was pending has failed by now
             self._connection.close()  # at once, because an instance lives until both its ends are closed
-        if not self._goes_on():  # the end of the source was being told
+        if not self._goes_on():  # the source has ended meanwhile
             return False
         again.closed()
         while self._goes_on():

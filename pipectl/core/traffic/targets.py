@@ -1,4 +1,4 @@
-"""Where a relay connects its clients to: each gets an end of its own."""
+"""The targets of a relay: each client gets a connection of its own to a pipe, a program, or stdin and stdout."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 Opened = Callable[[End | PipeError], None]
-# What a program finds in its environment, asked for in another thread.
+# Returns the environment variables for a program; called in another thread.
 Environment = Callable[[], Mapping[str, str]]
 
 
 class Opening(NamedTuple):
-    """How a target is opened; `wait`, `sqos` and `expect` are for pipes, as `connect` has them."""
+    """How a target is opened; `wait`, `sqos` and `expect` are for pipes, as in `connect`."""
 
     timeout: float | None = 5.0
     wait: Wait = Wait.FREE
@@ -40,10 +40,10 @@ class Target(Protocol):
     """What clients are connected to."""
 
     def open(self, opened: Opened, environment: Environment) -> None:
-        """Make a connection, and give it, or why there is none, to `opened`, at once or later."""
+        """Open a connection, and call `opened` with it or with the error, at once or later."""
 
     def close(self) -> None:
-        """Give up what is waited for."""
+        """Stop waiting for connections."""
 
 
 class _Waiting(NamedTuple):
@@ -52,7 +52,7 @@ class _Waiting(NamedTuple):
 
 
 class PipeTarget:
-    """A pipe. While it is busy its clients wait, the first first, and only the first tries again."""
+    """A pipe. While it is busy, clients wait in order of arrival, and only the first one retries."""
 
     def __init__(self, shared: Shared, pipe: str, opening: Opening) -> None:
         self._shared = shared
@@ -87,7 +87,7 @@ class PipeTarget:
         self._waiting.clear()
 
     def _serve_waiting(self) -> None:
-        """Open the pipe for those who wait, until it is busy; then try again after a pause."""
+        """Open the pipe for the waiting clients until it is busy; then retry after a pause."""
         while self._waiting:
             first = self._waiting[0]
             found = self._attempt()
@@ -122,7 +122,7 @@ class PipeTarget:
 
 
 class ProgramTarget:
-    """A program, which is run for each client."""
+    """A program that is started for each client."""
 
     def __init__(self, shared: Shared, arguments: tuple[str, ...]) -> None:
         self._shared = shared

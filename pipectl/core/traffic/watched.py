@@ -1,4 +1,4 @@
-"""`WatchedSession`: a session that reports the data it reads, and lets filters change it. Others do not pay for it."""
+"""`WatchedSession`: a session that reports the data it reads, and lets filters change it, at no cost to others."""
 
 import time
 from collections import deque
@@ -15,14 +15,14 @@ from .session import Flow, Owner, Session
 if TYPE_CHECKING:
     from .loop import Timer
 
-# Told what was read: the session, who has sent it, the data, and whether it is a message. See `RelayEvents.passed`.
+# Called with data that was read: the session, the sender, the data, and whether it is a message. See `RelayEvents`.
 Passed = Callable[[Session, Side, bytes, bool], None]
 # Returns the filter for what one side of a session sends, if there is one.
 Filters = Callable[[Session, Side], Filter | None]
 
 
 class _Stream:
-    """One direction with a filter, and what remains to be done of its last verdict."""
+    """One direction with a filter, and the rest of its last verdict."""
 
     __slots__ = ("endings", "filter", "flow", "is_over", "pieces", "sink", "source", "timer", "verdict")
 
@@ -32,15 +32,15 @@ class _Stream:
         self.sink = sink
         self.flow = flow
         self.pieces: deque[tuple[float, bytes]] = deque()
-        # Until all that it demands is done; for ever if the source is stalled.
+        # The verdict that is being carried out; it stays if it stalls the source.
         self.verdict: Verdict | None = None
         self.timer: Timer | None = None
-        # How the source has ended, which is passed on after the pieces; and whether the filter knows.
+        # How the source has ended, which is passed on after the pieces; and whether the filter was notified.
         self.endings: list[tuple[Ending, PipeError | None]] = []
         self.is_over = False
 
     def drop(self) -> list[tuple[Ending, PipeError | None]]:
-        """Drop what remains, because nobody can receive it, and return the endings that were not passed on."""
+        """Drop the remaining pieces, which cannot be delivered, and return the endings that were not passed on."""
         if self.timer is not None:
             self.timer.cancel()
         self.flow.dropped += sum(len(data) for _, data in self.pieces)
@@ -51,7 +51,7 @@ class _Stream:
 
 
 class WatchedSession(Session):
-    """A session that reports what it reads, and writes what filters make of it."""
+    """A session that reports what it reads, and writes what filters return for it."""
 
     def __init__(
         self, owner: Owner, client: End, who: object = None, *, passed: Passed | None, filters: Filters | None
@@ -62,7 +62,7 @@ class WatchedSession(Session):
         # By the end that is read from.
         self._streams: dict[End, _Stream] = {}
 
-    # What the ends tell
+    # Events of the ends
 
     def _begin(self, target: End, first: bytes | None) -> None:
         if self._filters is not None:
@@ -73,7 +73,7 @@ class WatchedSession(Session):
         super()._begin(target, first)
 
     def received(self, end: End, data: bytes) -> None:
-        if self.target is None:  # it is kept, and comes again
+        if self.target is None:  # it is kept, and passed in again once the target is open
             super().received(end, data)
             return
         self._report(end, data, end.is_message)
@@ -124,7 +124,7 @@ class WatchedSession(Session):
 
     def _look_for_silence(self) -> None:
         if any(stream.verdict is not None for stream in self._streams.values()):
-            self._last = time.perf_counter()  # what waits to be written is no silence
+            self._last = time.perf_counter()  # data that waits to be written is no silence
         super()._look_for_silence()
 
     def _report(self, end: End, data: bytes, is_message: bool) -> None:
@@ -140,7 +140,7 @@ class WatchedSession(Session):
         self._write_on(stream)
 
     def _write_on(self, stream: _Stream) -> None:
-        """Write the next piece, at once or when it is due; after the last one, do what follows."""
+        """Write the next piece, at once or when it is due; after the last one, do what the verdict says."""
         while stream.pieces:
             delay, data = stream.pieces[0]
             if delay > 0:
@@ -161,7 +161,7 @@ class WatchedSession(Session):
         stream.timer = self._owner.loop.after(seconds, lambda: self._write_on(stream))
 
     def _write(self, stream: _Stream, data: bytes) -> bool:
-        """Write a piece, and return whether `written` or `refused` tells when that is done."""
+        """Write a piece, and return whether `written` or `refused` will report its completion."""
         flow, sink = stream.flow, stream.sink
         if flow.is_refused:
             flow.dropped += len(data)
@@ -190,7 +190,7 @@ class WatchedSession(Session):
                 self.close(verdict.error, ended_by=ended_by, reset=then is Then.RESET)
 
     def _go_on(self, stream: _Stream) -> None:
-        """Read again, or if the source has ended, ask the filter for the rest and then pass that on."""
+        """Read again; if the source has ended, get the rest from the filter, and then pass the end on."""
         if not stream.endings:
             super().written(stream.sink)
         elif not stream.is_over:
