@@ -1,8 +1,8 @@
 """Checks whether a pipe is free, busy or absent, and waits for that to change, without opening the pipe.
 
-WaitNamedPipe asks the file system and not the pipe. What it answers was so at that moment: it wakes every waiter at
-once, another client may be quicker, and in containers it is known to be mistaken. So it is only a hint for when to try
-again, and `retry` leaves the decision to the attempt it is given.
+WaitNamedPipe queries the file system and not the pipe, and its answer can be out of date at once: it wakes all waiters
+together, another client may be faster, and it is known to be wrong in containers. So it is only a hint for when to
+retry, and `retry` leaves the decision to the attempt.
 """
 
 import time
@@ -26,7 +26,7 @@ _LONGEST_PAUSE = 0.1
 
 
 class Availability(StrEnum):
-    """What is known of a pipe without opening it."""
+    """The state of a pipe, as far as it is known without opening it."""
 
     FREE = "free"
     # Every instance has a client.
@@ -37,17 +37,16 @@ class Availability(StrEnum):
 def probe(pipe: str, timeout: float = 0, deadline: Deadline | None = None) -> Availability:
     """Return whether a pipe is free, busy or absent, waiting up to `timeout` seconds for a busy one.
 
-    Ctrl+C does not end this wait for a local pipe. Another computer has until the deadline to answer, or 5 seconds:
-    PipeTimeoutError if it does not. Raises PipeError also where the system cannot tell, as for a computer that is not
-    there.
+    Ctrl+C does not end this wait for a local pipe. Raises PipeTimeoutError if another computer does not answer by the
+    deadline, or within 5 seconds; PipeError also if the system does not know, as for a computer that does not exist.
 
-    On Windows, while a pipe `a` exists, `a\\b` is reported to be whatever `a` is, and a pipe without a server is busy
-    until its last client has closed its end.
+    On Windows, while a pipe `a` exists, `a\\b` is reported to have the state of `a`, and a pipe without a server is
+    busy until its last client has closed its end.
     """
     try:
         _ask(pipe, timeout, deadline or Deadline(0))
     except PipeTimeoutError as error:
-        if error.code == WinError.TIMEOUT:  # of the other computer, and not of its pipe
+        if error.code == WinError.TIMEOUT:  # the other computer did not answer
             raise
         return Availability.BUSY
     except PipeNotFoundError as error:
@@ -95,7 +94,7 @@ def retry(attempt: Callable[[], _T], error: PipeError, pipe: str, deadline: Dead
             return attempt()
         except (PipeBusyError, PipeNotFoundError) as again:
             error = again
-        except PipeTimeoutError:  # another computer had no time left to answer once more
+        except PipeTimeoutError:  # no time was left for another computer to answer
             break
     if not deadline.timeout:
         raise error from None
@@ -116,7 +115,7 @@ def pauses() -> Iterator[float]:
 def races() -> Iterator[float]:
     """Yield the pauses before a free instance is tried, in seconds: none at first, then a few milliseconds.
 
-    To wait longer would only leave the instance to them.
+    A longer pause would only leave the instance to other clients.
     """
     yield 0
     import random
@@ -131,7 +130,7 @@ def sleep(pause: float, deadline: Deadline) -> None:
 
 
 def _ask(pipe: str, timeout: float, deadline: Deadline) -> None:
-    """Wait for a free instance as `wait_named_pipe` does; a pipe of another computer until the deadline at most."""
+    """Wait for a free instance as `wait_named_pipe` does; on another computer, until the deadline at most."""
     if not is_remote(pipe):
         wait_named_pipe(pipe, timeout)
         return

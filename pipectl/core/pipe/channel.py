@@ -13,17 +13,17 @@ from pipectl.core.win32.overlapped import Buffer, Overlapped, address_of
 if TYPE_CHECKING:
     from pipectl.core.models import Peek
 
-# The buffer of a message pipe grows with the messages that come.
+# The buffer of a message pipe grows with the messages received.
 _FIRST_BUFFER = 4096
 _LARGEST_KEPT_BUFFER = 1 << 20
 
-# What goes before the next read: nothing, some bytes of a stream, a message's head, a whole message, or a read that an
-# exception left or a request began.
+# What precedes the next read: nothing, bytes of a stream, the beginning of a message, a whole message, or a pending
+# read that an exception interrupted or a request began.
 Ahead = Literal["", "bytes", "part", "whole", "left"]
-# Why the next reply might be another request's: the last one's may still come, the last one is not taken whole yet,
-# or what was sent last may have arrived in part.
+# Why the next reply might belong to another request: the last reply may still arrive, the last request is not read
+# completely yet, or the last send may have arrived in part.
 Spent = Literal["", "unanswered", "not taken", "cut"]
-# What ends a write that may have begun; any other error means that nothing of it arrived.
+# Errors after which a part of a write may have arrived; after any other error, nothing has.
 _CUTTING = (PipeTimeoutError, OperationAbortedError)
 
 
@@ -55,22 +55,22 @@ class Channel(Closing):
         self.is_message = is_message
         self.max_message = max_message
         self._ahead: Ahead = ""
-        self._target: Any = None  # where a read that was left puts its bytes
-        # The parts of a message that have come; and before them the bytes of a stream that came after the end of a
-        # reply, or before a deadline passed.
+        self._target: Any = None  # the buffer of a pending read
+        # The parts of a message received so far; and before them, bytes of a stream received after the end of a reply,
+        # or before a deadline passed.
         self._parts: list[bytes | memoryview] = []
         self._partial = bytearray()
-        # Why the next reply might be another request's; empty if it cannot be.
+        # Why the next reply might belong to another request; empty if it cannot.
         self._spent: Spent = ""
         self._read_operation = Overlapped(handle)
         self._transact_call = self._read_operation.bind(winapi.NtTransactNamedPipe, FSCTL_PIPE_TRANSCEIVE)
-        # Made for the first send: many connections are only for requests.
+        # Created for the first send: many connections are only for requests.
         self._write_operation: Overlapped | None = None
-        # One whose request had not been taken when its reply came.
+        # The write of a request, which may still be pending when the reply arrives.
         self._unfinished: Overlapped | None = None
-        # What of that request is not being written yet.
+        # The rest of that request, which is not being written yet.
         self._unsent: bytes | memoryview = b""
-        # No larger than a message may be, so that a longer one shows itself.
+        # No larger than a message may be, so that a longer one is detected.
         self._keep_buffer(max(1, min(max_message, _FIRST_BUFFER if is_message else BUFFER_SIZE)))
 
     @property
@@ -143,12 +143,12 @@ class Channel(Closing):
 
     def peek(self, size: int = 0) -> "Peek":
         """Return up to `size` bytes of unread data without consuming them."""
-        from pipectl.core.win32.calls import peek_named_pipe  # which an exchange of messages does without
+        from pipectl.core.win32.calls import peek_named_pipe  # not needed to exchange messages
 
         return peek_named_pipe(self.handle, size)
 
     def close(self) -> None:
-        """End pending operations of all threads and close the handle; the other end can still read what was written."""
+        """Cancel pending operations of all threads and close the handle; the other end can still read written data."""
         try:
             for operation in (self._read_operation, self._write_operation, self._unfinished):
                 if operation is not None:
@@ -183,19 +183,19 @@ class Channel(Closing):
     # Receiving
 
     def _keep_buffer(self, size: int) -> None:
-        # Its slices are bytes, though its type hints say that they are lists.
+        # Any, because its slices are bytes, although the type hints say lists.
         buffer: Any = (ctypes.c_char * size)()
         call = self._read_operation.bind(winapi.NtReadFile, buffer, size, winapi.NO_OFFSET, None)
         self._buffer, self._size, self._read_call = buffer, size, call
 
     def _recover(self) -> None:
-        """Keep what a read that was left, or begun, has got, and end it; may be repeated."""
+        """End a pending read and keep the data that it received; may be repeated."""
         operation = self._read_operation
         code = operation.settle()
         if operation.pending:
             return
         data = self._target[: operation.count]
-        # No call from here on: all of it happens, or nothing.
+        # No call from here on, so an interruption cannot separate these statements.
         if code is None:
             self._ahead = "part" if self._parts else "bytes" if self._partial else ""
         elif self.is_message:
@@ -207,7 +207,7 @@ class Channel(Closing):
         operation.left = self._target = None
 
     def _receive_on(self, timeout: Timeout) -> bytes:
-        """Return what an earlier call left; on a message pipe, with the rest of its message."""
+        """Return the data that an earlier call kept; on a message pipe, with the rest of its message."""
         if not self._is_something_ahead(timeout):
             return self.receive(timeout)
         if self._partial:
@@ -226,7 +226,7 @@ class Channel(Closing):
         return len(message)
 
     def _is_something_ahead(self, timeout: Timeout) -> bool:
-        """Return whether bytes wait here, or a message, which is whole by then."""
+        """Return whether data was received before: bytes of a stream, or a message, whose rest is then read."""
         if self._ahead == "left":
             self._recover()
         if self._ahead == "left":
@@ -236,7 +236,7 @@ class Channel(Closing):
         return self._ahead != ""
 
     def _read_rest(self, deadline: Deadline) -> None:
-        """Read on until the parts are a whole message."""
+        """Read until the parts are a whole message."""
         operation = self._read_operation
         while self._ahead == "part":
             left = max(1, self.peek().left_in_message)

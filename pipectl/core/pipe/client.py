@@ -1,12 +1,12 @@
 """`Client`: one instance of a server's pipe and the client connected to it, from listening to disconnecting.
 
-A client has at most one read and one write under way, started with the server's completion port. It moves its own data
-and changes its own state; the server hands it the packets, looks at the state afterwards, and does what is due. So a
-client costs two OVERLAPPED structures and a small buffer, which grows only for one that sends long messages.
+A client has at most one pending read and one pending write, which complete on the server's port. It moves its own data
+and changes its own state; the server passes it the packets, and then acts on its state. So a client costs two
+OVERLAPPED structures and a small buffer, which grows only if it sends long messages.
 
-* A client that has closed its end can be told nothing more, but what it sent before is still read.
-* A client that does not read its replies is not read from either, once `_HIGH_WATER` bytes wait for it.
-* The memory of an operation is freed only after its packet was seen.
+* After a client has closed its end, nothing can be sent to it, but data that it sent before is still read.
+* A client that does not read its replies is not read from either, once `_HIGH_WATER` bytes are queued for it.
+* The memory of an operation is freed only after its completion packet has arrived.
 """
 
 import ctypes
@@ -33,33 +33,33 @@ _SMALL_BUFFER = 512
 _LARGE_BUFFER = 65536
 _HIGH_WATER = 1 << 20
 
-# What an operation answers with that will have a packet.
+# The results of an operation that queues a completion packet.
 _BEGUN = frozenset((STATUS_SUCCESS, STATUS_PENDING, STATUS_BUFFER_OVERFLOW))
 
 
 class State(Enum):
-    """What a client is doing. It goes through these in order, and may leave out any but the first and the last."""
+    """The state of a client. The states follow in this order; any but the first and the last may be skipped."""
 
-    # Its instance waits for somebody to connect.
+    # Its instance waits for a client.
     LISTENING = 1
     # It is read from and written to.
     CONNECTED = 2
-    # The server has closed it: nothing more is answered, and what was queued is still written.
+    # The server is closing it: it gets no more answers, but queued data is still written.
     CLOSING = 3
-    # All is written. It has some time to take it, because DisconnectNamedPipe would throw that away.
+    # Everything is written. It has some time to read that, because DisconnectNamedPipe would discard it.
     LINGERING = 4
-    # It has closed its end, or has taken all, or had its time. Nothing more is read or written: it is inert.
+    # It has closed its end, has read everything, or its time is up. Nothing more is read or written.
     GONE = 5
 
 
 _LISTENING, _CONNECTED, _CLOSING, _LINGERING, _GONE = State
 
-# What a message that waits costs beside its bytes.
+# The overhead that is counted for each queued message.
 _OVERHEAD = 64
 
 
 class Loop(Protocol):
-    """What a client needs of its server, in whose one thread it lives."""
+    """The part of a server that its clients use."""
 
     def is_here(self) -> bool:
         """Return whether this is the server's thread."""
@@ -119,22 +119,22 @@ class Client:
 
     def __init__(self, loop: Loop, key: int, handle: Handle, memory: Memory, config: PipeConfig) -> None:
         self.state = _LISTENING
-        # Why the server closed it, if for an error.
+        # The error for which the server closed it, if any.
         self.error: PipeError | None = None
-        # The server end of the pipe, for the functions that ask about it; it stays the server's own.
+        # The server end of the pipe, for queries; the server owns it.
         self.handle = handle
-        # Of the completion port.
+        # The completion key.
         self.key = key
-        # Whether an answer comes later. Until then one more message is read and kept, only so that a client that
-        # leaves is noticed.
+        # Whether an answer is deferred. Until then, one more message is read and kept, only to detect that the client
+        # leaves.
         self.is_paused = False
         self.next_message: bytes | None = None
-        # Whether a thread waits for the client to take what was written, with the handle.
+        # Whether a thread uses the handle to wait until the client has read everything.
         self.is_flushing = False
         self.has_left = False
-        # Whether nothing was received from it, nothing was sent to it, and nobody has called `close`.
+        # Whether nothing was received from it, nothing was sent to it, and `close` was not called.
         self.is_silent = True
-        # Called in the server's thread when the client has left; from any thread, look at `state` after setting it.
+        # Called in the server's thread when the client has left; other threads must check `state` after setting it.
         self.when_gone: Callable[[], None] | None = None
         # Until when it may linger; None until it is closed.
         self.time: Deadline | None = None
@@ -145,7 +145,7 @@ class Client:
 
         self._read_overlapped = winapi.OVERLAPPED()
         self.read_address = ctypes.addressof(self._read_overlapped)
-        # Whether a read, or the wait for somebody to connect, is under way.
+        # Whether a read, or the wait for a client, is pending.
         self._is_reading = False
         # The beginning of a message that is longer than the buffer.
         self._parts: bytearray | None = None
@@ -153,20 +153,20 @@ class Client:
 
         self._write_overlapped = winapi.OVERLAPPED()
         write = byref(self._write_overlapped)
-        # As far as it is the same always: the handle, no event, no APC, what the packet tells, and the result.
+        # The arguments that never change: the handle, no event, no APC, the value in the packet, and the result.
         self._write_call = partial(winapi.NtWriteFile, handle.pointer, None, None, write, write)
         self._being_written: bytes | None = None
-        # Whether the pipe has accepted what is being written, so that the packet is on its way.
+        # Whether the write has succeeded at once, so that its packet is already queued.
         self._write_accepted = False
-        # Whether a write has found its end closed.
+        # Whether a write has failed, or nothing more is to be written.
         self._refuses_writes = False
-        # What waits for its turn to be written, and its bytes.
+        # The messages that are queued for writing.
         self._output: deque[bytes] | None = None
-        # What is left of a stream's data that is written in pieces.
+        # The rest of a stream's data that is written in pieces.
         self._rest: memoryview | None = None
         self._output_size = 0
 
-    # For everybody
+    # For programs
 
     @property
     def pid(self) -> int:
@@ -208,18 +208,18 @@ class Client:
     # For the server: reading
 
     def listen(self) -> bool:
-        """Begin to wait for a client; return False if one is there already, of which no packet will tell."""
+        """Begin to wait for a client; return False if one has already connected, for which no packet is queued."""
         self._is_reading = True
         try:
             return bool(winapi.ConnectNamedPipe(self.handle, byref(self._read_overlapped)) != WinError.PIPE_CONNECTED)
-        except PipeClosedError:  # a client came, and has left, perhaps with a message
+        except PipeClosedError:  # a client has connected and left again, perhaps after sending a message
             return False
 
     def begin_read(self) -> None:
-        """Begin to read, unless that is under way, or a message waits to be answered, or too much to be written.
+        """Begin a read, unless one is pending, a message waits to be answered, or too much is queued for writing.
 
-        Nor while the packet of a write is on its way, which is the next chance: by then there is often something to
-        read, and a read that has not to wait costs the system less.
+        While the packet of a write is queued, the read is left to `write_ended`: by then there is often data, and a
+        read that completes at once costs less.
         """
         if (
             self._is_reading
@@ -238,11 +238,11 @@ class Client:
             self.leave()
 
     def read_ended(self, status: int, count: int) -> bytes | None:
-        """Take the result of a read; return a message if one is whole, and None if `state` tells what is due."""
+        """Handle the result of a read; return a message if it is whole, and None if the server must check `state`."""
         self._is_reading = False
         if self.state is not _CONNECTED:
             if self.state in (_CLOSING, _LINGERING) and status not in _BEGUN:
-                self.leave()  # what it sends after it was closed is dropped, but that it leaves is noticed
+                self.leave()  # data that it sends after it was closed is dropped, but its leaving is detected
             return None
         if status == STATUS_SUCCESS:
             self.is_silent = False
@@ -260,7 +260,7 @@ class Client:
         return None
 
     def cancel_read(self) -> None:
-        """Ask for the end of the read, or of the wait for somebody to connect, that is under way."""
+        """Cancel the pending read, or the pending wait for a client."""
         if self._is_reading:
             winapi.CancelIoEx(self.handle, byref(self._read_overlapped))
 
@@ -272,13 +272,13 @@ class Client:
         return data
 
     def _read_on(self, count: int) -> None:
-        """Keep a part of a message, and begin to read the rest, unless it is too long."""
+        """Keep a part of a message, and begin to read the rest, or close the client if the message is too long."""
         if self._parts is None:
             self._parts = bytearray()
         self._parts += memoryview(self._buffer)[:count]
         try:
             left = calls.peek_named_pipe(self.handle).left_in_message
-        except PipeClosedError:  # a writer that was killed takes the rest of its message with it
+        except PipeClosedError:  # if a writer is killed, the rest of its message is lost
             self.leave()
             return
         if len(self._parts) + left > self._config.max_message:
@@ -289,7 +289,7 @@ class Client:
             self.go_on()
 
     def go_on(self) -> None:
-        """Read the rest of a message, for which there is room now."""
+        """Read the rest of a message, now that there is memory for it."""
         try:
             left = calls.peek_named_pipe(self.handle).left_in_message
         except PipeClosedError:
@@ -299,9 +299,9 @@ class Client:
         self.begin_read()
 
     def _keep_buffer(self, size: int) -> None:
-        if self._config.is_message:  # no larger than a message may be, so that a longer one shows itself
+        if self._config.is_message:  # no larger than a message may be, so that a longer one is detected
             size = max(1, min(size, self._config.max_message))
-        # Its slices are bytes, though its type hints say that they are lists.
+        # Any, because its slices are bytes, although the type hints say lists.
         self._buffer: Any = ctypes.create_string_buffer(size)
         self._size = size
         read = byref(self._read_overlapped)
@@ -312,7 +312,7 @@ class Client:
     # For the server: writing
 
     def queue(self, data: bytes) -> bool:
-        """Write a message, after those that wait; return whether the client can get it."""
+        """Write a message after those already queued; return whether the client can still receive it."""
         self.is_silent = False
         if self._refuses_writes or self.state is not _CONNECTED:
             return False
@@ -329,11 +329,11 @@ class Client:
 
     @property
     def is_overfull(self) -> bool:
-        """Whether more waits to be written than the server allows; one message of any size may wait."""
+        """Whether more is queued for writing than the server allows; one message of any size is allowed."""
         return self._output_size > self._config.max_queue and self._output is not None and len(self._output) > 1
 
     def write_ended(self, status: int) -> None:
-        """Take the result of a write, and write what waits, or else read on."""
+        """Handle the result of a write: write queued data, and begin the next read."""
         self._being_written = None
         self._write_accepted = False
         if status != STATUS_SUCCESS:
@@ -360,7 +360,7 @@ class Client:
         else:
             self._note_failure(status, winapi.NtWriteFile)
             self._refuse_writes()
-            if self.error is not None:  # the client is still there, and would wait for this for ever
+            if self.error is not None:  # the client is still connected, and would wait for this forever
                 self.begin_close()
 
     def _write_piece(self, data: memoryview) -> None:
@@ -374,7 +374,7 @@ class Client:
         self._output_size = 0
 
     def _note_failure(self, status: int, function: Callable[..., int]) -> None:
-        """Keep the error of an operation that failed at once, unless it is that the client has closed its end."""
+        """Keep the error of an operation that failed at once, unless the client has closed its end."""
         error = winapi.native_error(status, function, self.handle)
         if isinstance(error, PipeError) and not isinstance(error, PipeClosedError):
             self.error = self.error or error
@@ -382,24 +382,24 @@ class Client:
     # For the server: leaving
 
     def begin_close(self, error: PipeError | None = None) -> None:
-        """Answer nothing more; the client lingers once what was queued is written."""
+        """Stop answering; the client lingers once everything queued is written."""
         self.error = self.error or error
         if self.state is _CONNECTED:
             self.is_paused = False
             self.next_message = None
             self._memory.give_back(self)
-            self.begin_read()  # by which it is noticed that the client leaves
+            self.begin_read()  # to detect that the client leaves
         if self.state is _CONNECTED:
             self.state = _CLOSING
             self._linger_if_written()
 
     def leave(self) -> None:
-        """Be gone, because the client has closed its end."""
+        """Enter GONE, because the client has closed its end."""
         self.has_left = True
         self.end()
 
     def end(self) -> None:
-        """Be gone: it has left, or has taken all, or had its time."""
+        """Enter GONE: the client has left, has read everything, or its time is up."""
         self.state = _GONE
         self.is_paused = False
         self.next_message = self._parts = None
@@ -411,7 +411,7 @@ class Client:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is under way, so that no packet is to come, and no thread uses the handle."""
+        """Whether no operation is pending, so that no packet will arrive, and no thread uses the handle."""
         return not (self._is_reading or self.is_flushing) and self._being_written is None
 
     def _linger_if_written(self) -> None:

@@ -42,23 +42,23 @@ if TYPE_CHECKING:
 
     from .frames import Framing
 
-# Windows guarantees a transaction no more than this.
+# The largest transaction that Windows guarantees.
 _MAX_TRANSACTION = 65536
 
-# A handle that may do less than both directions still tells everything about the pipe.
+# A handle for one direction is enough to query everything about the pipe.
 ANY_DIRECTION = (
     Access.DUPLEX,
     Access.GENERIC_READ | Access.FILE_WRITE_ATTRIBUTES,
     Access.GENERIC_WRITE | Access.FILE_READ_ATTRIBUTES,
 )
 
-# As plain numbers, for every call.
+# Plain numbers, because every call uses them.
 _OVERLAPPED, _OPEN_EXISTING = int(FileFlags.OVERLAPPED), int(Disposition.OPEN_EXISTING)
 _READ_MESSAGE = byref(DWORD(PipeMode.READ_MESSAGE))
 
-# What asking about a pipe takes; a pipe that is stingy may still allow a direction.
+# The rights for queries; a pipe that denies them may still allow one direction.
 TO_ASK = (Access.FILE_READ_ATTRIBUTES | Access.READ_CONTROL | Access.SYNCHRONIZE, *ANY_DIRECTION)
-# To set a handle's state NT wants this right too, which GENERIC_READ does not contain.
+# Setting a handle's state also requires FILE_WRITE_ATTRIBUTES, which GENERIC_READ does not contain.
 TO_SET = (TO_ASK[0] | Access.FILE_WRITE_ATTRIBUTES, *ANY_DIRECTION)
 
 
@@ -80,7 +80,7 @@ class Connection(Channel):
     """One end of a named pipe that was opened with OVERLAPPED; owns the handle.
 
     One thread can send while another receives, and any thread can close. A timeout of None means no limit; Ctrl+C ends
-    any wait. On a message pipe `send` and `receive` transfer whole messages, on a byte pipe the bytes that are there.
+    any wait. On a message pipe `send` and `receive` transfer whole messages, on a byte pipe the available bytes.
 
     Each receive returns one whole message or raises an error, whatever was interrupted before. A reply is never a
     message that arrived before its request, nor the reply to another request: if that can no longer be ensured, the
@@ -91,7 +91,7 @@ class Connection(Channel):
 
     def __init__(self, handle: Handle, *, is_message: bool, max_message: int = MAX_MESSAGE) -> None:
         super().__init__(handle, is_message=is_message, max_message=max_message)
-        # How `connect` made it.
+        # Opens the pipe again as `connect` did.
         self._opening: Callable[[Timeout, Wait | None], Connection] | None = None
 
     def receive_until(self, until: "Framing", timeout: Timeout = None) -> Reply:
@@ -103,7 +103,7 @@ class Connection(Channel):
         """
         if self._ahead == "left":
             self._recover()
-        from .requests import receive_until  # which a message pipe does without
+        from .requests import receive_until  # not needed for a transaction
 
         return receive_until(self, until, deadline_of(timeout), Reply)
 
@@ -157,7 +157,7 @@ class Connection(Channel):
         """
         if until is None and self.is_message:
             return Reply(self.transact(data, timeout), "message")
-        from .framing import IDLE  # which a message pipe does without
+        from .framing import IDLE  # not needed for a transaction
         from .requests import ask_until
 
         until, request = until or IDLE, bytes(data)
@@ -169,7 +169,7 @@ class Connection(Channel):
     def await_data(self, size: int, timeout: Timeout = None) -> "Peek":
         """Wait for data and return up to `size` bytes of it, without consuming them; a timeout of 0 does not wait.
 
-        Windows has no event for that, so this polls, first after 10 ms.
+        Windows has no event for that, so this polls, at intervals of at most 0.1 s.
         """
         from .requests import await_data
 
@@ -209,7 +209,7 @@ def connect(
     absent or busy at the deadline, PipeAccessError, and PeerMismatchError.
     """
     asked = access
-    if access is not Access.DUPLEX:  # which contains all that it takes
+    if access is not Access.DUPLEX:  # which includes the right to set message mode
         from .modes import with_message_mode
 
         asked = with_message_mode(access)
@@ -241,7 +241,7 @@ def open_pipe(
     if expect is not None:
         timeout = deadline_of(timeout)  # for opening and checking together
     if is_remote(pipe):
-        from pipectl.core.win32.blocking import run_brief  # what a local pipe does without
+        from pipectl.core.win32.blocking import run_brief  # not needed for a local pipe
 
         timeout = deadline_of(timeout)
         attempt = partial(run_brief, attempt, timeout, pipe, undo=Handle.close)

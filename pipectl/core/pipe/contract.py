@@ -9,7 +9,7 @@ from .client import Client
 
 
 class Later:
-    """Returned by a handler that replies later, with `Client.reply`; until then the client is not read from."""
+    """Returned by a handler that replies later, with `Client.reply`; the client's next message waits until then."""
 
 
 LATER = Later()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .connection import Connection, Reply
     from .frames import Framing
 
-# Windows guarantees no longer answer.
+# The longest reply that Windows guarantees.
 _MOST = 65536
 
 
@@ -33,7 +33,7 @@ def exchanges(
     *,
     is_framed: bool = False,
 ) -> Iterator[Exchange]:
-    """Send requests one after another, and yield each with its reply; `timeout` is that of each exchange.
+    """Send requests one after another, and yield each with its reply; `timeout` applies to each exchange.
 
     `until` and `is_framed` are those of `Connection.ask`.
 
@@ -51,9 +51,9 @@ def exchanges(
 
 
 def call_native(pipe: str, data: "Buffer", timeout: Timeout = 5.0) -> bytes:
-    """Call a message pipe by CallNamedPipe itself, with all of it bounded, and open to Ctrl+C.
+    """Call a message pipe with CallNamedPipe itself, within the timeout; Ctrl+C interrupts it.
 
-    Windows guarantees no answer of more than 64 KiB: MessageTooLongError, whose `data` is what was read.
+    Windows guarantees replies of up to 64 KiB; for a longer one, MessageTooLongError has what was read as its `data`.
     """
     from pipectl.core.win32.blocking import run_blocking  # seldom needed
     from pipectl.core.win32.calls import call_named_pipe

@@ -1,7 +1,7 @@
 """Waits in a few threads until clients have read everything that was written to them, with FlushFileBuffers.
 
-Nothing overlapped tells it. A server's loop cannot wait itself, and a thread for each client would be a thread for each
-hostile one; a client for which no thread is free in its time is not waited for.
+No overlapped operation reports that. A server's loop must not wait, and with a thread for each client, hostile clients
+could create any number of threads. If no thread is free before a client's deadline, there is no wait for that client.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from pipectl.core.win32.blocking import run_blocking
 from pipectl.core.win32.handle import Handle
 
 _MOST_THREADS = 8
-# How long, in seconds, threads that have nothing to do may take to end.
+# Seconds that idle threads may take to end.
 _END = 0.1
 
 
@@ -29,7 +29,7 @@ class _Task(NamedTuple):
 
 
 class Flusher:
-    """Flushes server ends; threads are made when they are needed, and end with `close`."""
+    """Flushes server ends; threads are created as needed, and end with `close`."""
 
     def __init__(self) -> None:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
@@ -39,7 +39,7 @@ class Flusher:
         self._closed = False
 
     def flush(self, handle: Handle, deadline: Deadline, done: Callable[[bool], None]) -> None:
-        """Wait until the client has read everything, and call `done` with whether it has, from another thread."""
+        """Wait in another thread until the client has read everything, and call `done` there with whether it has."""
         with self._lock:
             if not self._free and len(self._threads) < _MOST_THREADS:
                 self._threads.append(Thread(target=self._run, name="Flusher", daemon=True))
@@ -48,7 +48,7 @@ class Flusher:
         self._tasks.put(_Task(handle, deadline, done))
 
     def close(self) -> None:
-        """End the threads; one that is waiting does when its deadline has passed."""
+        """End the threads; one that is waiting ends at its deadline."""
         self._closed = True
         for _ in self._threads:
             self._tasks.put(None)
@@ -64,7 +64,7 @@ class Flusher:
             with self._lock:
                 self._free -= 1
             is_taken = False
-            with suppress(PipeError):  # it has left, or its time was up
+            with suppress(PipeError):  # the client has left, or the deadline has passed
                 if not (self._closed or task.deadline.passed):
                     run_blocking(partial(winapi.FlushFileBuffers, task.handle), task.deadline)
                     is_taken = True

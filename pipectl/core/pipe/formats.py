@@ -219,7 +219,7 @@ class Json(Framing):
             mark = bytes(match[0])
             self._at = match.end()
             if mark == b"\\":
-                self._at += 1  # beyond what came, perhaps
+                self._at += 1  # perhaps beyond the received bytes
             elif mark == b'"':
                 self._is_string = not self._is_string
             else:
@@ -248,9 +248,9 @@ Reader = Generator[int, None, int]
 
 
 class Http(Framing):
-    """One HTTP/1 message after another, headers and body; after an upgrade whatever comes is a frame.
+    """One HTTP/1 message after another, headers and body; after an upgrade, any data that arrives is a frame.
 
-    Interim responses (1xx) belong to the one that follows. One direction alone does not say that a response has no
+    Interim responses (1xx) belong to the one that follows. One direction alone does not show that a response has no
     body because it answers HEAD, or is the last because it answers CONNECT: `for_reply_to` takes the request.
     """
 
@@ -259,10 +259,10 @@ class Http(Framing):
     def __init__(self, method: bytes = b"") -> None:
         self._method = method
         self._received = bytearray()
-        # What reads the message, goes on with each piece, and has seen each byte once.
+        # Reads the message piece by piece, and each byte once.
         self._reader: Reader | None = None
         self._needed = 0
-        # Whether the message goes on until the other end closes, and whether no more messages come.
+        # Whether the message lasts until the other end closes, and whether no more messages follow.
         self._to_close = self._is_raw = False
 
     def begin(self) -> "Http":
@@ -396,7 +396,7 @@ def _headers_end(received: bytearray, begin: int) -> int | None:
 
 
 def _headers_of(lines: list[bytes]) -> Headers:
-    """Return headers as names in small letters with their values; raises FrameError for anything else."""
+    """Return headers as names in lower case with their values; raises FrameError for anything else."""
     headers = []
     for line in lines:
         match = _HEADER.fullmatch(line)

@@ -16,7 +16,7 @@ class Splitter(Protocol):
     """Splits what a client sends: `Frames`, or another that yields more than bodies."""
 
     def feed(self, data: bytes) -> Iterator[Any]:
-        """Yield what these bytes complete; a PipeError disconnects the client."""
+        """Yield the frames that these bytes complete; a PipeError disconnects the client."""
 
 
 class FramedServer(PipeServer):
@@ -29,7 +29,7 @@ class FramedServer(PipeServer):
     def __init__(self, pipe: str, answer: Callable[..., Any], framing: Framing, **options: Any) -> None:
         super().__init__(pipe, answer, **options)
         self._framing = framing
-        # For each client: its Frames, and what they yield that waits until those before have a reply.
+        # For each client: its splitter, and the frames that wait until earlier ones have a reply.
         self._streams: WeakKeyDictionary[Client, tuple[Splitter, deque[Any]]] = WeakKeyDictionary()
 
     def _received(self, client: Client, message: bytes) -> None:
@@ -54,7 +54,7 @@ class FramedServer(PipeServer):
         client.begin_read()
 
     def _may_take(self, client: Client) -> bool:
-        """Return whether to answer what a client has sent: also if it left right after that."""
+        """Return whether to answer what a client has sent, even if it has left since."""
         return client.state is State.CONNECTED or (client.has_left and self._clients.get(client.key) is client)
 
     def _splitter(self, _client: Client) -> Splitter:

@@ -80,7 +80,7 @@ class Eof(Framing):
 
 
 class Idle(Framing):
-    """When nothing has come for some seconds after the first byte."""
+    """When nothing has arrived for some seconds after the first byte."""
 
     __slots__ = ("_seconds",)
 
@@ -146,7 +146,7 @@ class Prefix(Framing):
         return Span(begin, begin + length) if length is not None and len(received) >= begin + length else None
 
     def needed(self, received: bytearray) -> int | None:
-        """Return the length of the body; raises FrameError for one that is less than nothing."""
+        """Return the length of the body; raises FrameError if it is negative."""
         size = self._size
         if len(received) < size:
             return None
@@ -183,7 +183,7 @@ def _positive(number: float) -> float:
 # The rule for a byte pipe if none is given.
 IDLE = Idle(0.2)
 
-# What an error and the help list.
+# The rules, as listed in errors and the help.
 NAMES = (
     "line, crlf, nul, u8, u16le to u64be (+self, +N), varint, content-length, http, json, pkt, bytes:SIZE, "
     "idle:SECONDS, eof"
@@ -216,7 +216,7 @@ def _alone(kind: str, colon: str) -> Framing:
         raise ValueError(kind)
     if kind in _SIMPLE:
         return _SIMPLE[kind]
-    from .formats import FORMATS  # which the other rules do without
+    from .formats import FORMATS  # not needed for the other rules
 
     return FORMATS[kind]()
 

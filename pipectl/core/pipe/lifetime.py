@@ -1,8 +1,8 @@
-"""Tells whether the server of a pipe was killed, or has crashed, while a client was connected.
+"""Detects that the server of a pipe was killed or has crashed while a client was connected.
 
-The client cannot see that at the pipe: the system closes the handles of a process that ends, as the process itself
-would. But it sets the exit code before that, so it is known once the pipe is closed (claim W69). A server that runs on,
-or has ended with 0, has closed its pipe in order.
+The pipe itself does not show that: the system closes the handles of a process that ends, as the process itself would.
+But it sets the exit code first, so the code is known once the pipe is closed (claim W69). A server that still runs, or
+has exited with 0, has closed its pipe normally.
 """
 
 from contextlib import suppress
@@ -15,18 +15,18 @@ from pipectl.core.names import is_remote
 from pipectl.core.win32 import winapi
 from pipectl.core.win32.handle import Closing, Handle
 
-# PROCESS_QUERY_LIMITED_INFORMATION of `processes`, whose enums a client does without.
+# PROCESS_QUERY_LIMITED_INFORMATION; a client does not import `processes` with its enums.
 _QUERY_LIMITED_INFORMATION = 0x1000
 _STILL_ACTIVE = 259
-# From here on an exit code is an NTSTATUS, such as 0xC0000005 of an access violation.
+# From here on, an exit code is an NTSTATUS, such as 0xC0000005 for an access violation.
 _FIRST_STATUS = 0x8000_0000
 
 
 class ServerLifetime(Closing):
     """Keeps the process that serves a client's handle open, so that its exit code can be queried after its end.
 
-    Nothing is known of a server on another computer, of one that this user may not query, and of a process that has
-    handed its pipe to another one.
+    The exit code is unknown for a server on another computer, for one that this user may not query, and if a process
+    has passed its pipe to another one.
     """
 
     __slots__ = ("_pid", "_process")
@@ -36,7 +36,7 @@ class ServerLifetime(Closing):
         self.follow(pipe)
 
     def follow(self, pipe: Handle) -> None:
-        """Keep the process behind this handle open instead, as after another connection."""
+        """Keep the process behind this handle open instead, such as after reconnecting."""
         self.close()
         with suppress(PipeError):
             pid = DWORD()
@@ -49,7 +49,7 @@ class ServerLifetime(Closing):
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of the process; None while it runs, and if nothing is known of it."""
+        """The exit code of the process; None while it runs, or if it is unknown."""
         if self._process is None:
             return None
         code = DWORD()
@@ -57,7 +57,7 @@ class ServerLifetime(Closing):
         return None if code.value == _STILL_ACTIVE else code.value
 
     def check(self, pipe: str | None) -> None:
-        """Raise PipeClosedError if the process has ended with another exit code than 0; for when its pipe is closed."""
+        """Raise PipeClosedError if the process has ended with an exit code other than 0; for a pipe that was closed."""
         code = self.exit_code
         if code:
             told = f"0x{code:08X}" if code >= _FIRST_STATUS else str(code)
@@ -68,7 +68,7 @@ class ServerLifetime(Closing):
             )
 
     def close(self) -> None:
-        """Close the process's handle; nothing is known of it then."""
+        """Close the process's handle; its exit code is unknown then."""
         process, self._process = self._process, None
         if process is not None:
             process.close()

@@ -1,18 +1,18 @@
-"""Limits the memory of all clients of a server together: clients that need more than is left wait, smallest first.
+"""Limits the total memory of all clients of a server: clients that need more than is left wait, smallest first.
 
-`max_message` bounds one message and never their sum: a thousand clients with half a message each would be hundreds of
-megabytes. A message is written in one piece, so what was granted is soon given back; and one client always gets what it
-needs, however much that is.
+`max_message` limits one message, but not their sum: a thousand clients with half a message each would take hundreds of
+megabytes. A message is written in one piece, so granted memory is soon given back; and a single client always gets what
+it needs, whatever the limit.
 """
 
 from typing import Protocol
 
 
 class Holder(Protocol):
-    """What memory is granted to: a client."""
+    """A client that memory is granted to."""
 
     def go_on(self) -> None:
-        """Go on with what was waited for."""
+        """Continue, because the memory that it waited for was granted."""
 
 
 class Memory:
@@ -20,13 +20,13 @@ class Memory:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        # By who holds it; empty while nobody does, which is cheap to ask.
+        # The bytes of each holder; empty if there is none, which is cheap to check.
         self.held: dict[Holder, int] = {}
         self._waiting: dict[Holder, int] = {}
         self._sum = 0
 
     def take(self, holder: Holder, size: int) -> bool:
-        """Grant bytes, beside what the client holds; or have it wait until `go_on` is called."""
+        """Grant bytes, in addition to those that the client holds; or return False, and call `go_on` later."""
         if self._sum + size > self._most and self.held.keys() - {holder}:
             self._waiting[holder] = size
             return False
@@ -35,7 +35,7 @@ class Memory:
         return True
 
     def give_back(self, holder: Holder) -> None:
-        """Take back all that a client holds, or waits for, and let others go on."""
+        """Take back everything that a client holds or waits for, and let others continue."""
         self._waiting.pop(holder, None)
         self._sum -= self.held.pop(holder, 0)
         for waiting, size in sorted(self._waiting.items(), key=lambda item: item[1]):

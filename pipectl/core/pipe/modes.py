@@ -11,7 +11,7 @@ Choices = Access | tuple[Access, ...]
 
 
 def with_message_mode(access: Choices) -> tuple[Access, ...]:
-    """Return the accesses with what it takes to set message mode added to each that reads, and then as they are."""
+    """Return the access rights to try: each that reads with the right to set message mode added, and then as it is."""
     more = (
         (choice | Access.FILE_WRITE_ATTRIBUTES, choice) if choice & _READS else (choice,) for choice in _all(access)
     )
@@ -19,7 +19,7 @@ def with_message_mode(access: Choices) -> tuple[Access, ...]:
 
 
 def is_message_after(error: PipeError, handle: Handle, access: Choices) -> bool:
-    """Return whether a handle moves whole messages, though its mode could not be set: `error` says why.
+    """Return whether a handle transfers whole messages, although setting its mode failed with `error`.
 
     Raises the error if the handle may read messages: it would read them joined.
     """

@@ -1,8 +1,8 @@
 """Requests beyond a single transaction, replies that end by a rule, and the errors if there is no reply.
 
-Any request that is not a transaction goes in this order: begin to read, begin to write, end the read, end the write.
-So a server that answers while it reads blocks nobody, whatever the size; and a read that ends before there is a
-request shows what was there before, also a message of no bytes, of which PeekNamedPipe says nothing.
+Any request that is not a transaction has this order: begin the read, begin the write, end the read, end the write. So
+a server that answers while it reads causes no deadlock, whatever the size; and a read that completes before the write
+begins reveals unread data, even an empty message, which PeekNamedPipe does not report.
 """
 
 from collections.abc import Callable
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-# How long, in seconds, a request that is answered may take to be taken, and a server that refuses to close.
+# Seconds for a server to read all of a request that it has answered, and for one that refuses a request to close.
 _MOMENT = 0.1
-# How long, in seconds, a piece of a request is waited for before one looks whether a reply has begun to come.
+# Seconds to wait for the write of a piece before checking whether a reply has begun to arrive.
 _GLANCE = 0.01
 
 _REASONS = {
@@ -47,11 +47,11 @@ _REASONS = {
 
 
 def check_free(pipe: Channel) -> None:
-    """Raise the error that says why a request cannot have a reply of its own, if it cannot."""
+    """Raise an error if the next reply might not belong to the next request."""
     if pipe._ahead == "left":
         pipe._recover()
     if pipe.handle.closed:
-        return  # which the request will say
+        return  # the request will raise the error
     if pipe._spent:
         raise ConnectionUnusableError(f"{_REASONS[pipe._spent]}: connect again", pipe=pipe.pipe, topic="connection")
     if pipe._ahead:
@@ -59,7 +59,7 @@ def check_free(pipe: Channel) -> None:
 
 
 def exchange(pipe: Channel, data: bytes, deadline: Deadline) -> bytes:
-    """Send a message of any size, and receive the answer to it."""
+    """Send a message of any size, and return the reply to it."""
     try:
         _begin(pipe, data, deadline)
         if pipe._ahead == "left":
@@ -75,7 +75,7 @@ def exchange(pipe: Channel, data: bytes, deadline: Deadline) -> bytes:
 def ask_until(
     pipe: Channel, data: bytes, until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]
 ) -> _T:
-    """Send bytes, and receive the reply that a rule ends; make it of its bytes and of what ended it."""
+    """Send bytes, and return the reply that a rule ends; `reply_of` makes it from its bytes and what ended it."""
     if not (data or pipe.is_message):
         raise PipeStateError("an empty request to a byte pipe sends nothing", pipe=pipe.pipe, topic="empty request")
     check_free(pipe)
@@ -90,7 +90,7 @@ def ask_until(
 
 
 def receive_until(pipe: Channel, until: Framing, deadline: Deadline, reply_of: Callable[[bytes, str], _T]) -> _T:
-    """Receive what a rule ends, and keep what came after it; a read that was begun before is the first one."""
+    """Receive a reply that a rule ends, and keep the data after it; a read that is already pending is used."""
     until, searched, ended_by = until.begin(), 0, _fold(pipe, until)
     try:
         while ended_by is None and (span := until.split(pipe._partial, searched)) is None:
@@ -105,7 +105,7 @@ def receive_until(pipe: Channel, until: Framing, deadline: Deadline, reply_of: C
         raise
     begin, end = (0, len(pipe._partial)) if ended_by else (span or (0, 0))
     reply = reply_of(bytes(memoryview(pipe._partial)[begin:end]), ended_by or str(until))
-    # No call from here on, so that Ctrl+C takes nothing away.
+    # No call from here on, so that Ctrl+C cannot lose data.
     del pipe._partial[:end]
     pipe._parts = []  # of an empty message that ended it
     pipe._ahead = "bytes" if pipe._partial else ""
@@ -113,16 +113,16 @@ def receive_until(pipe: Channel, until: Framing, deadline: Deadline, reply_of: C
 
 
 def refusal(pipe: Channel, error: PipeError, deadline: Deadline) -> bytes:
-    """Return what the other end said before it closed, instead of taking the request; or raise the error."""
+    """Return what the other end sent before it closed without reading the request; or raise the error."""
     if isinstance(error, PipeStateError) and not _is_closed(pipe, deadline, at_once=error.code != WinError.PIPE_BUSY):
-        pipe._spent = ""  # it was not sent
+        pipe._spent = ""  # the request was not sent
         raise _unread(pipe) if error.code == WinError.PIPE_BUSY else error
     pipe._spent = ""
     return pipe.receive(deadline)
 
 
 def await_data(pipe: Channel, size: int, deadline: Deadline) -> "Peek":
-    """Look at what waits to be read again and again, at first after 10 ms, until there is something."""
+    """Poll until there is unread data, and return up to `size` bytes of it."""
     pause = pauses()
     while not (found := pipe.peek(size)).available and deadline.timeout != 0:
         if deadline.passed:
@@ -132,9 +132,9 @@ def await_data(pipe: Channel, size: int, deadline: Deadline) -> "Peek":
 
 
 def _begin(pipe: Channel, data: bytes, deadline: Deadline) -> None:
-    """Begin to read, and then to write; if the other end is closed, nothing but what it has said is to be read.
+    """Begin the read, and then the write; if the other end is closed, only what it has sent can be read.
 
-    Raises PipeStateError if something else was there.
+    Raises PipeStateError if there was unread data.
     """
     writing = pipe._write_operation or pipe._begin_writing(deadline)
     pipe._write_operation, pipe._unfinished = None, writing
@@ -158,11 +158,11 @@ def _begin_to_write(pipe: Channel, data: bytes) -> None:
     try:
         writing.begin(pipe._write_call, data, len(data), winapi.NO_OFFSET, None)
     except PipeClosedError:
-        pipe._unsent = b""  # what it said before it closed is still to be read
+        pipe._unsent = b""  # what it sent before it closed can still be read
 
 
 def _write_on(pipe: Channel, deadline: Deadline) -> None:
-    """Write the rest of a request, a piece after the other, until something has come to be read."""
+    """Write the rest of a request, piece by piece, until data has arrived."""
     while pipe._unsent and not pipe._read_operation.ended(0) and not deadline.passed:
         writing = cast("Overlapped", pipe._unfinished)
         if writing.ended(deadline.sooner(_GLANCE)):
@@ -173,7 +173,7 @@ def _write_on(pipe: Channel, deadline: Deadline) -> None:
 
 
 def _end(pipe: Channel, deadline: Deadline) -> None:
-    """Give a request that is answered a moment to be taken; it stays on its way if it is not."""
+    """Give the server a moment to read all of a request that it has answered; otherwise, the write stays pending."""
     writing = pipe._unfinished
     if writing is not None:
         if pipe._unsent or not writing.ended(deadline.sooner(_MOMENT)):
@@ -185,7 +185,7 @@ def _end(pipe: Channel, deadline: Deadline) -> None:
 
 
 def _give_up(pipe: Channel, error: BaseException) -> None:
-    """Take back what of a request is under way; there is no late reply after the end of a stream."""
+    """Cancel the pending operations of a request; after the end of the stream, no late reply can arrive."""
     if isinstance(error, PipeClosedError):
         pipe._spent = ""
     if pipe._ahead == "left":
@@ -203,7 +203,7 @@ def _end_read(pipe: Channel, timeout: Timeout) -> None:
 
 
 def _read_more(pipe: Channel, until: Framing, deadline: Deadline) -> str | None:
-    """Add what comes next to what was received; or return what ended the reply: silence, or the other end."""
+    """Receive more data; return what ended the reply, if it ended: silence, or the other end."""
     silence = deadline
     try:
         if pipe._ahead != "left":
@@ -228,9 +228,9 @@ def _read_more(pipe: Channel, until: Framing, deadline: Deadline) -> str | None:
 
 
 def _fold(pipe: Channel, until: Framing) -> str | None:
-    """Make bytes of a stream of the message, or the part of one, that was read; or return `eof` if it ended the reply.
+    """Add the message, or the part of one, that was read to the stream; or return `eof` if it ended the reply.
 
-    An empty message that ends a reply stays where it is, so that Ctrl+C before the reply is made does not lose it.
+    An empty message that ends a reply stays where it is, so that Ctrl+C before the reply is returned does not lose it.
     """
     if not pipe._parts:
         return None
@@ -248,7 +248,7 @@ def _unread(pipe: Channel) -> PipeError:
 
 
 def _is_closed(pipe: Channel, deadline: Deadline, *, at_once: bool = False) -> bool:
-    """Return whether the other end is closed, or closes in a moment, as one that refuses does."""
+    """Return whether the other end is closed, or closes within a moment, as a server that refuses a request does."""
     moment, pause = deadline.sooner(0 if at_once else _MOMENT), pauses()
     while _state(pipe) == "connected":
         if moment.passed:
@@ -260,7 +260,7 @@ def _is_closed(pipe: Channel, deadline: Deadline, *, at_once: bool = False) -> b
 def _state(pipe: Channel) -> str:
     try:
         return get_local_info(pipe.handle).state
-    except PipeAccessError:  # one that may not be asked is taken for what it was
+    except PipeAccessError:  # if it cannot be queried, it is assumed to be unchanged
         return "connected"
     except PipeClosedError:
         return "closing"

@@ -1,16 +1,17 @@
 """`PipeServer`: many clients of one pipe, served from one thread over an I/O completion port.
 
-Every operation that was started without an error puts exactly one packet into the port when it has ended, also if it
-ended at once; the loop takes the packets in batches, hands each to its `Client`, and does what the state that the
-client is in then makes due. So nothing is locked, and a silent client costs no processor time.
+Every operation that starts without an error queues exactly one completion packet, even if it completes at once. The
+loop takes the packets in batches, passes each to its `Client`, and acts on the state that the client is in then. So
+there are no locks, and a silent client costs no processor time.
 
-* There is always a spare instance that listens, made before the client that took the last one is served, and one
-  instance stays as long as the server: no client ever finds the name gone, and nobody else can take it.
-* ERROR_PIPE_CONNECTED means that the client was quicker than ConnectNamedPipe; ERROR_NO_DATA that it also left again.
-* On NT an instance lives until both its ends are closed, so CloseHandle gives nothing back while the client stays. Only
-  DisconnectNamedPipe does, and it throws away what the client has not read. So in a server with a limit, which needs
-  the instance, a closed client lingers until it has taken everything, has left, or its time is up.
-* What one client does, or a question about it, ends at most that client.
+* Unless the limit of instances is reached, a spare instance always listens; it is created before the client that took
+  the last one is served. One instance exists as long as the server, so no client finds the name missing, and no other
+  program can claim it.
+* ERROR_PIPE_CONNECTED means that the client was faster than ConnectNamedPipe; ERROR_NO_DATA, that it also left again.
+* An instance exists until both its ends are closed, so CloseHandle does not free it while the client stays. Only
+  DisconnectNamedPipe does, and it discards unread data. So in a server with a limit, which needs the instance, a closed
+  client lingers until it has read everything, has left, or its time is up.
+* An error of one client, or of a query about it, ends only that client.
 """
 
 import sys
@@ -34,9 +35,9 @@ from .contract import Answer, Later, ServerEvents, Stats
 from .flusher import Flusher
 from .memory import Memory
 
-# How long, in seconds, a server that ends waits for clients to take their last replies.
+# Seconds that a server that stops waits for clients to read their last replies.
 _DRAIN = 1.0
-# How soon, in seconds, an instance that the system refused is asked for again.
+# Seconds until an instance that the system refused is retried.
 _RETRY = 1.0
 
 _WAKE = 0  # the completion key of a packet that only wakes the loop; clients count from 1
@@ -79,11 +80,11 @@ class PipeServer:
         self._is_stopping = False
         self._drain_seconds = _DRAIN
         self._error: BaseException | None = None
-        # Clients that are closing or linger, with when their time is up, the first first.
+        # Clients that are closing or lingering, in the order of their deadlines.
         self._lingering: deque[tuple[Deadline, Client]] = deque()
         self._flusher = Flusher()
         self._memory = Memory(config.max_memory)
-        # When to ask again for an instance that was refused.
+        # When to retry an instance that was refused.
         self._retry: Deadline | None = None
         self._thread: Thread | None = None
         self._port: CompletionPort | None = None
@@ -151,7 +152,7 @@ class PipeServer:
             return
         if self._thread is not None and self._ended is not None:
             self.stop(drain)
-            wait(self._ended, Deadline(None))  # which Ctrl+C ends, and a join it does not
+            wait(self._ended, Deadline(None))  # unlike a join, Ctrl+C interrupts it
             self._thread.join()
             self._thread = None
             self._flusher.join()
@@ -207,8 +208,8 @@ class PipeServer:
             self._listen()
 
     def _take_packets(self, seconds: float | None) -> bool:
-        """Wait for packets and do what they ask; return False if none came in time."""
-        # Wine asks its server once for each packet, and once more when there are fewer than asked for.
+        """Wait for packets and handle them; return False if none arrived in time."""
+        # Wine calls its server once for each packet, and once more if there are fewer than requested.
         assert self._port is not None
         packets = self._port.take(seconds, max(1, self.connected))
         if packets is None:
@@ -233,7 +234,7 @@ class PipeServer:
                     self._settle(client)
             except PipeError as error:
                 self._give_up(client, error)
-            except BaseException as error:  # noqa: BLE001 - the other packets must not go unseen
+            except BaseException as error:  # noqa: BLE001 - the other packets must be handled
                 self.fail(error)
         return True
 
@@ -260,7 +261,7 @@ class PipeServer:
                 self.fail(error)
 
     def _give_up(self, client: Client | None, error: PipeError) -> None:
-        """Close a client because of an error that is its own; one that is no client's ends the server."""
+        """Close a client because of its own error; without a client, stop the server."""
         if client is None:
             self.fail(error)
             return
@@ -314,7 +315,7 @@ class PipeServer:
             self._port.post(key, client.read_address)
 
     def _came_or_not(self, client: Client, status: int) -> None:
-        """Greet the client that an instance was waiting for, or give up an instance that is not to wait any more."""
+        """Greet the client that an instance was waiting for, or close an instance whose wait was canceled."""
         self._listening -= 1
         if status != STATUS_SUCCESS or self._is_stopping:
             client.has_left = True
@@ -351,7 +352,7 @@ class PipeServer:
             self._answered(client, answer)
 
     def _answered(self, client: Client, answer: bytes | None) -> None:
-        """Send an answer, by whichever way it came; every answer passes here."""
+        """Send an answer; every answer passes here, whether it was deferred or not."""
         if self._memory.held:
             self._memory.give_back(client)
         if answer is not None:
@@ -396,9 +397,9 @@ class PipeServer:
         self._settle(client)
 
     def _settle(self, client: Client) -> None:
-        """Do what the state of a client makes due once it is connected no more.
+        """Act on the state of a client that is no longer connected.
 
-        Its key may belong to the next client of the instance by now; then nothing is done.
+        Does nothing if its key already belongs to the next client of the instance.
         """
         if client.state in (_LISTENING, _CONNECTED) or self._clients.get(client.key) is not client:
             return
@@ -422,14 +423,14 @@ class PipeServer:
         self._settle(client)
 
     def _needs_back(self, client: Client) -> bool:
-        """Return whether to disconnect a client, and not only to close the handle.
+        """Return whether to disconnect a client, instead of only closing the handle.
 
-        A client that is there sees an error (233) and not the end of the stream (109), which programs tell apart.
+        A client that is still connected then gets an error (233) instead of the end of the stream (109).
         """
         return not self._is_stopping and (client.has_left or self._config.max_instances is not None)
 
     def _forget(self, client: Client) -> None:
-        """Count a client no more; it is inert from here on."""
+        """Remove a client; its methods do nothing from here on."""
         del self._clients[client.key]
         client.end()
         if client.when_gone is not None:
@@ -443,7 +444,7 @@ class PipeServer:
                 winapi.DisconnectNamedPipe(client.handle)
                 is_back = self._wants_listener()
         if is_back:
-            # An owner of its own: whoever kept the old client must not meet the next one through it.
+            # A new owner of the handle, so that a reference to the old client cannot affect the next one.
             self._await_client(client.key, Handle(client.handle.detach(), self.pipe))
         else:
             client.handle.close()
@@ -471,12 +472,12 @@ class PipeServer:
         for client in list(self._clients.values()):
             if client.state is _LISTENING:
                 client.cancel_read()
-            elif not client.is_paused:  # its answer is on the way
+            elif not client.is_paused:  # a paused one still gets its answer
                 self.close_client(client)
         self._take_last_packets(deadline)
 
     def _abandon(self) -> None:
-        """Cancel what is left, and wait for its packets: until then the memory is the kernel's."""
+        """Cancel the remaining operations, and wait for their packets: until then, the kernel uses their memory."""
         self._is_stopping = True
         self._flusher.close()
         for client in list(self._clients.values()):
