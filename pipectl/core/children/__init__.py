@@ -1,1 +1,1 @@
-"""Child processes on anonymous pipes, with files for their streams or as streaming."""
+"""Child processes on anonymous pipes, whose streams are files or are passed on as they arrive."""

@@ -1,13 +1,12 @@
 """`Child` runs a program, feeds its stdin and passes on its output as it arrives; `run` collects the whole output.
 
-* A pipe holds a few kilobytes. A child that fills one while the program waits at another would block both for ever. So
-  each stream is read by a thread of its own.
-* A `Child` is created suspended and put into a job before it runs, so nothing that it starts can escape: when the
-  program loses interest, the child and all that it has started end. What is left of that at its normal end, such as a
-  daemon that it was to start, lives on.
-* Such a daemon may hold the child's streams open for as long as it lives. So a child has ended when its process has,
-  and what that wrote was handed over, which a short silence tells. What comes later is read and thrown away, since a
-  stream that nobody reads would hold the daemon up, and one that is closed might end it.
+* A pipe holds a few kilobytes. A child that fills one while the program waits on another would deadlock. So each stream
+  is read by a thread of its own.
+* A `Child` is created suspended and assigned to a job before it runs, so no process that it starts can escape: killing
+  the child kills them too. Those that still run when the child exits normally, such as a daemon, keep running.
+* Such a daemon may keep the child's streams open. So a child has ended when its process has exited and its output was
+  passed on, which a short silence indicates. Later output is read and discarded, because a full pipe would block the
+  daemon, and a closed one might end it.
 """
 
 import contextlib
@@ -34,20 +33,20 @@ from .process import Command, Process, name_of, pipe, read_some, start_in_job
 Sink = Callable[[bytes], object]
 
 _JOB_OBJECT_EXTENDED_LIMIT_INFORMATION = 9
-_KILLED = 1  # the exit code of a process that is ended by force, the same as subprocess gives it
-# How long, in seconds, the streams of a child that was ended by force are waited for.
+_KILLED = 1  # the exit code of a process that is killed, the same as in subprocess
+# Seconds to wait for the streams of a child that was killed.
 _GRACE = 1.0
-# The silence, in seconds, after which a stream that is still open has all that an ended child wrote: at first, and
-# after a second in which others have written to it.
+# Seconds of silence after which an open stream has delivered everything that an ended child wrote: at first, and after
+# one second in which other processes have written to it.
 _SILENCE = 0.2
 _SHORT_SILENCE = 0.01
 _STEP = 0.005
-# More than what a child can have left in its pipe, and what was read of it and not counted yet.
+# More than a child can have left in its pipe, plus what was read from it but not counted yet.
 _MOST_LEFT = 2 * BUFFER_SIZE
 
 
 class ChildStats(NamedTuple):
-    """What a child has done so far: bytes of each stream, seconds; its exit code, unsigned, once it has ended."""
+    """The totals of a child so far: bytes of each stream, seconds; its exit code, unsigned, once it has ended."""
 
     stdin: int
     stdout: int
@@ -57,7 +56,7 @@ class ChildStats(NamedTuple):
 
 
 class Completed(NamedTuple):
-    """What a program that has ended gave: its exit code, unsigned, and all that it wrote."""
+    """The result of a program that has ended: its exit code, unsigned, and its whole output."""
 
     exit_code: int
     stdout: bytes
@@ -65,14 +64,13 @@ class Completed(NamedTuple):
 
 
 class Child(Closing):
-    """Runs a program: feeds it, and hands over each chunk that it writes to stdout and stderr when it comes.
+    """Runs a program: feeds its stdin, and passes on its stdout and stderr in chunks, as they arrive.
 
-    The sinks are called from threads, one for each stream; without one for stderr the two streams come as one. An
-    exception in a sink or in the source ends the program, and `wait` raises it. A program that closes its stdin early
-    is not fed on, and that is no error.
+    The sinks are called in threads, one for each stream; without one for stderr, stdout includes it. An exception in a
+    sink or in the source kills the program, and `wait` raises it. It is no error if a program closes its stdin early.
 
-    The end of a `with` block, or `close`, ends the program and all that it has started, unless `wait` gave its exit
-    code: then what it left behind was meant to stay.
+    The end of a `with` block, or `close`, kills the program and all processes that it has started, unless `wait` has
+    returned its exit code: then those that it left behind keep running.
     """
 
     def __init__(
@@ -108,16 +106,16 @@ class Child(Closing):
 
     @property
     def stats(self) -> ChildStats:
-        """What the program has done so far; may be asked from any thread, and at any time."""
+        """The totals of the program so far; can be read from any thread, at any time."""
         stdout, stderr = ([pump.count for pump in self._pumps] + [0])[:2]
         seconds = (self._ended or time.perf_counter()) - self._started
         return ChildStats(self._feeder.count, stdout, stderr, seconds, self._exit_code)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait until the program has ended and all that it wrote was handed over; return its exit code, unsigned.
+        """Wait until the program has ended and its output was passed on; return its exit code, unsigned.
 
-        What it has started may go on, and hold its streams: nothing of that is handed over any more. Raises
-        PipeTimeoutError while it goes on, and what a sink or the source raised. Ctrl+C ends the wait.
+        Processes that it has started may keep running with its streams; their output is then discarded. Raises
+        PipeTimeoutError if it still runs, and the exception of a sink or the source. Ctrl+C interrupts the wait.
         """
         if self._exit_code is None:
             exit_code = self._await_end(Deadline(timeout))
@@ -131,12 +129,12 @@ class Child(Closing):
         return self._exit_code
 
     def kill(self) -> None:
-        """End the program and all that it has started, at once; from any thread."""
-        with contextlib.suppress(PipeError):  # closed, and so ended, before
+        """Kill the program and all processes that it has started; can be called from any thread."""
+        with contextlib.suppress(PipeError):  # already closed
             winapi.TerminateJobObject(self._job, _KILLED)
 
     def close(self) -> None:
-        """End what was not seen to end, and give everything up; does nothing the second time."""
+        """Kill the program unless `wait` has seen its end, and close all handles; does nothing the second time."""
         if self._job.closed:
             return
         try:
@@ -154,7 +152,7 @@ class Child(Closing):
         exit_code = self._process.wait(deadline)
         if exit_code is None:
             return None
-        # A stream that others hold is given its silence also beyond the deadline, before which the program has ended.
+        # The program has ended in time, so the silence of a stream that others keep open may exceed the deadline.
         ended = time.perf_counter()
         return exit_code if all(pump.drain(ended, deadline) for pump in self._pumps) else None
 
@@ -172,10 +170,10 @@ def run(
     max_output: int = MAX_MESSAGE,
     on_start: Callable[[Child], object] | None = None,
 ) -> Completed:
-    """Run a program with `data` on its stdin, and give all that it writes; `env` is added to its environment.
+    """Run a program with `data` on its stdin, and return its whole output; `env` is added to its environment.
 
-    `on_start` gets the child, for another thread to kill it. Raises PipeTimeoutError, and MessageTooLongError beyond
-    `max_output` bytes on a stream, with all of it ended.
+    `on_start` gets the child, so that another thread can kill it. Raises PipeTimeoutError, and MessageTooLongError
+    beyond `max_output` bytes on a stream; the program is killed then.
     """
     stdout, stderr = bytearray(), bytearray()
 
@@ -197,12 +195,12 @@ class _Pump:
     def __init__(self, pipe: io.FileIO, sink: Sink, on_error: Callable[[BaseException], None]) -> None:
         self.count = 0
         self.ended = create_event()
-        # Held by the lock: whether a piece is being handed over, since when not, and whether nobody wants more.
+        # Under the lock: whether a sink is running, since when it is not, and whether further output is discarded.
         self._lock = Lock()
         self._is_handing_over = False
         self._silent_since = time.perf_counter()
         self._is_given_up = False
-        # The count beyond which what comes is certainly not the child's.
+        # The count beyond which data is certainly not the child's.
         self._most: int | None = None
         Thread(target=self._run, args=(pipe, sink, on_error), name="Child output", daemon=True).start()
 
@@ -213,7 +211,7 @@ class _Pump:
                     self._hand_over(data, sink)
         except BaseException as error:  # noqa: BLE001 - `Child.wait` raises it in the program's thread
             on_error(error)
-        with contextlib.suppress(PipeError):  # the child was given up, and nobody waits
+        with contextlib.suppress(PipeError):  # the child was closed, and no thread waits
             winapi.SetEvent(self.ended)
 
     def _hand_over(self, data: bytes, sink: Sink) -> None:
@@ -231,9 +229,9 @@ class _Pump:
                 self._silent_since = time.perf_counter()
 
     def drain(self, ended: float, deadline: Deadline) -> bool:
-        """Wait until all is handed over that a child wrote before its end; return False if that takes too long.
+        """Wait until everything that a child wrote before its end is passed on; return False if that takes too long.
 
-        `ended` is when its process ended, or later. Nothing is handed over after True.
+        `ended` is when its process ended, or later. After True, nothing more is passed on.
         """
         with self._lock:
             self._most = self.count + _MOST_LEFT
@@ -252,7 +250,7 @@ class _Pump:
 
 
 class _Feeder:
-    """Writes a source to the stdin of a child, in a thread, which may be left behind waiting for the source."""
+    """Writes a source to the stdin of a child, in a thread, which is abandoned if it still waits for the source."""
 
     def __init__(self, pipe: io.FileIO, source: Iterable[bytes], on_error: Callable[[BaseException], None]) -> None:
         self.count = 0
@@ -270,7 +268,7 @@ class _Feeder:
         self.close()
 
     def _write(self, data: memoryview) -> bool:
-        """Write everything, and return whether the child may want more."""
+        """Write everything, and return whether the child may read more."""
         with self._write_lock, contextlib.suppress(OSError):
             while data and not self._pipe.closed:
                 count = self._pipe.write(data[:BUFFER_SIZE]) or 0
@@ -280,14 +278,14 @@ class _Feeder:
         return False
 
     def close(self) -> None:
-        """Close the child's stdin, unless it is being written to; then the thread does it."""
+        """Close the child's stdin; if a write is still pending after a second, the thread closes it."""
         if self._write_lock.acquire(timeout=_GRACE):
             self._pipe.close()
             self._write_lock.release()
 
 
 def create_job() -> Handle:
-    """Make a job that ends all its processes when the last handle on it is closed, even by the end of this process."""
+    """Create a job that kills its processes when the last handle to it is closed, even by the end of this process."""
     job = Handle(winapi.CreateJobObjectW(None, None))
     try:
         _set_limit(job, JobLimit.KILL_ON_JOB_CLOSE)

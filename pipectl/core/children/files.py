@@ -1,9 +1,9 @@
 """`popen`, `popen2`, `popen3` and `popen4`: files for the streams of a child, as in Python 2 and pywin32.
 
-A string goes to the shell, `close` gives the exit status, and nobody ends the child but itself. A pipe holds a few
-kilobytes, and a child that fills one while the program waits at another would block both for ever. So each file is read
-by a thread of its own while somebody waits for the child, at whichever of its files. A child that writes without end is
-held up, as it should be, when nobody listens.
+A string is run by the shell, `close` returns the exit status, and the child is never killed. A pipe holds a few
+kilobytes, and a child that fills one while the program waits on another would deadlock. So each file is read by a
+thread of its own while the program waits on any file of the child. At other times, a child that fills a pipe blocks, as
+it should.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from .process import Command, Process, inherited, pipe, read_some
 
 
 class _Family:
-    """What the files of one child have in common: the child, how many are open, and which are being waited at."""
+    """The state that the files of one child share: the child, how many are open, and which are waited on."""
 
     def __init__(self) -> None:
         self.changed = Condition()
@@ -40,7 +40,7 @@ class _Family:
         self._open += 1
 
     def leave(self, *, may_wait: bool) -> int | None:
-        """Count a file that was closed; after the last, wait for the child, and give its status unless that is 0."""
+        """Count a closed file; after the last, wait for the child, and return its status, or None if that is 0."""
         with self.changed:
             self._open -= 1
             if self._open or self.process is None:
@@ -64,7 +64,7 @@ class _Family:
                 self._waited_at.remove(stream)
 
     def wants(self, stream: io.RawIOBase, *, has_data: bool) -> bool:
-        """Whether a stream must be read on: for the one who waits at it in vain, or at another."""
+        """Return whether to read more of a stream: a wait on it has no data, or a wait on another stream is pending."""
         return any(other is not stream or not has_data for other in self._waited_at)
 
 
@@ -82,13 +82,13 @@ class _Input(io.RawIOBase):
         return self._pipe.fileno()
 
     def write(self, data: Any) -> int | None:
-        # A copy, for Ctrl+C may leave the write behind.
+        # A copy, because Ctrl+C may leave the write pending.
         write = partial(self._pipe.write, bytes(data))
         try:
             with self._family.waiting_at(self):
                 return run_blocking(write, Deadline(None))
         except OSError as error:
-            # The C run-time knows ERROR_NO_DATA, by which Windows tells that the reader is gone, as EINVAL.
+            # ERROR_NO_DATA, which means that the reader has closed, becomes EINVAL in the C runtime.
             if error.errno != EINVAL:
                 raise
             raise BrokenPipeError(EPIPE, os.strerror(EPIPE)) from None
@@ -99,7 +99,7 @@ class _Input(io.RawIOBase):
 
 
 class _Output(io.RawIOBase):
-    """A stream that a child writes; a thread reads the pipe while the family wants it, so that Ctrl+C ends a wait."""
+    """A stream that a child writes; a thread reads the pipe while that is needed, so that Ctrl+C ends a wait."""
 
     def __init__(self, pipe: io.FileIO, family: _Family) -> None:
         self._pipe = pipe
@@ -152,7 +152,7 @@ class _Output(io.RawIOBase):
                 winapi.SetEvent(self._ready)
 
     def _is_wanted(self) -> bool:
-        """Wait until there is cause to read; return False if there never will be."""
+        """Wait until a read is needed; return False if none will be."""
         with self._family.changed:
             self._family.changed.wait_for(
                 lambda: self.closed or self._ended or self._family.wants(self, has_data=bool(self._data))
@@ -162,7 +162,7 @@ class _Output(io.RawIOBase):
 
 
 class _UnbufferedWriter(io.BufferedWriter):
-    """Passes on at once what is written, like the files of Python 2: a child that is asked something can answer."""
+    """Writes at once, like the files of Python 2, so that a child can answer each request."""
 
     def write(self, data: Any) -> int:
         count = super().write(data)
@@ -177,32 +177,32 @@ else:
 
 
 class PipeFile(_File):
-    """A file on a stream of a child: all that a file can do, and `close` gives the child's exit status.
+    """A file on a stream of a child, whose `close` returns the child's exit status.
 
-    That is None for 0, as in Python 2, else the code, unsigned. It comes from the last file of the child to be closed,
-    which waits for the child's end; the others give None. `write` sends at once.
+    That is None for 0, as in Python 2, else the code, unsigned. Only the last file of the child that is closed returns
+    it, after waiting for the child's end; the others return None. `write` sends at once.
     """
 
     _family: _Family | None = None
 
     def joining(self, family: _Family) -> Self:
-        """Take the file into a family; one that is in none closes like any other."""
+        """Add the file to a family; without one, it closes like any other file."""
         self._family = family
         family.join()
         return self
 
     def close(self) -> int | None:  # type: ignore[override]
-        """Close the file; wait for the child's end and give its exit status if this is its last file."""
+        """Close the file; if it is the child's last one, wait for the child's end and return its exit status."""
         return self._close(may_wait=True)
 
     def _close(self, *, may_wait: bool) -> int | None:
         family, self._family = self._family, None
-        with contextlib.suppress(BrokenPipeError):  # which `write` has told already
+        with contextlib.suppress(BrokenPipeError):  # which `write` has already raised
             super().close()
         return family.leave(may_wait=may_wait) if family else None
 
     def __del__(self) -> None:
-        # Whoever collects garbage must not be made to wait for a child.
+        # Garbage collection must not wait for a child.
         if self._family is not None:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
             self._close(may_wait=False)
@@ -221,10 +221,10 @@ class _BinaryWriter(PipeFile, _UnbufferedWriter):  # type: ignore[misc]
 
 
 def popen(command: Command, mode: str = "r", *, encoding: str | None = None, errors: str | None = None) -> PipeFile:
-    """Run a command and give a file on what it writes (`r`) or reads (`w`), of text, or of bytes with a `b` after it.
+    """Run a command and return a file on its stdout (`r`) or stdin (`w`), of text, or of bytes with a `b` after it.
 
-    Its other output goes where this process's own goes, if that goes anywhere, and it has no other input. Text is
-    encoded as `open` does it; what the shell's own commands write is `encoding="oem"`.
+    Its other outputs are those of this process, if there are any, and it has no other input. Text is encoded as in
+    `open`; the output of the shell's own commands is `encoding="oem"`.
     """
     if mode not in ("r", "rt", "rb", "w", "wt", "wb"):
         raise ValueError(f"mode must be 'r' or 'w', and 't' or 'b' after it, not {mode!r}")
@@ -238,7 +238,7 @@ def popen(command: Command, mode: str = "r", *, encoding: str | None = None, err
 def popen2(
     command: Command, mode: str = "t", *, encoding: str | None = None, errors: str | None = None
 ) -> tuple[PipeFile, PipeFile]:
-    """Run a command and give files on its stdin and its stdout, of text (`t`) or bytes (`b`); otherwise as `popen`."""
+    """Run a command and return files on its stdin and stdout, of text (`t`) or bytes (`b`); otherwise like `popen`."""
     streams = subprocess.PIPE, subprocess.PIPE, inherited(StdHandle.ERROR)
     stdin, stdout = _files(command, streams, mode, encoding, errors)
     return stdin, stdout
@@ -247,7 +247,7 @@ def popen2(
 def popen3(
     command: Command, mode: str = "t", *, encoding: str | None = None, errors: str | None = None
 ) -> tuple[PipeFile, PipeFile, PipeFile]:
-    """Run a command and give files on its stdin, stdout and stderr; otherwise as `popen2`."""
+    """Run a command and return files on its stdin, stdout and stderr; otherwise like `popen2`."""
     streams = subprocess.PIPE, subprocess.PIPE, subprocess.PIPE
     stdin, stdout, stderr = _files(command, streams, mode, encoding, errors)
     return stdin, stdout, stderr
@@ -256,7 +256,7 @@ def popen3(
 def popen4(
     command: Command, mode: str = "t", *, encoding: str | None = None, errors: str | None = None
 ) -> tuple[PipeFile, PipeFile]:
-    """Run a command and give files on its stdin, and on its stdout and stderr together; otherwise as `popen2`."""
+    """Run a command and return files on its stdin, and on its stdout and stderr together; otherwise like `popen2`."""
     streams = subprocess.PIPE, subprocess.PIPE, subprocess.STDOUT
     stdin, output = _files(command, streams, mode, encoding, errors)
     return stdin, output
@@ -269,7 +269,7 @@ def _files(
     encoding: str | None,
     errors: str | None,
 ) -> list[PipeFile]:
-    """Start a command and give a file on each of its three streams that is to be a pipe."""
+    """Start a command and return a file for each of its three streams that is subprocess.PIPE."""
     if mode not in ("t", "b"):
         raise ValueError(f"mode must be 't' or 'b', not {mode!r}")
     family = _Family()

@@ -1,7 +1,7 @@
 """`PipedProgram`: a program whose stdin and stdout are overlapped, for a completion port; anonymous pipes are not.
 
-So each is a named pipe that nobody else can open: its name is random, it has one instance, and that is taken at once.
-The program has the other end as any other stream. It is in a job, and ends with it.
+So each is a named pipe that no other process can open: its name is random, and its one instance is taken at once. For
+the program, the other end is a stream like any other. The program is in a job, and is killed when that is closed.
 """
 
 import contextlib
@@ -24,15 +24,15 @@ _KILLED = 1
 
 
 class PipedProgram(Closing):
-    """A program that runs; its stderr is this process's own. `close` ends it, and all that it has started."""
+    """A running program; its stderr is this process's own. `close` kills it, and all processes that it has started."""
 
     def __init__(self, command: Command, *, env: Mapping[str, str] | None = None) -> None:
-        """Start the program, with `env` added to this process's environment; raises PipeError if that cannot be."""
+        """Start the program, with `env` added to this process's environment; raises PipeError if that fails."""
         self.name = name_of(command)
         self._job = create_job()
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as undo:
             undo.callback(self._job.close)
-            # Ours: the one that the program reads from we write to, and the other way round.
+            # Our ends: this process writes to the program's stdin, and reads its stdout.
             stdin, self.stdin = _pipe(theirs, undo, to_child=True)
             stdout, self.stdout = _pipe(theirs, undo, to_child=False)
             stderr = inherited(StdHandle.ERROR)
@@ -45,18 +45,18 @@ class PipedProgram(Closing):
         return self._process.wait(Deadline(0))
 
     def close(self) -> None:
-        """End the program with all that it has started, and give everything up; does nothing the second time."""
+        """Kill the program and all processes that it has started, and close all handles; a second call does nothing."""
         if self._job.closed:
             return
         with contextlib.suppress(PipeError):
             winapi.TerminateJobObject(self._job, _KILLED)
         for owner in (self.stdin, self.stdout, self._process, self._job):
             owner.close()
-        del self._process  # which has one more handle, as long as it lives
+        del self._process  # its Popen object keeps one more handle open
 
 
 def _pipe(theirs: contextlib.ExitStack, undo: contextlib.ExitStack, *, to_child: bool) -> tuple[int, Handle]:
-    """Make a pipe, and return the child's end as a file descriptor, which is closed when it has its own, and ours."""
+    """Create a pipe, and return the child's end, a file descriptor that is closed once the child has it, and ours."""
     name = rf"\\.\pipe\pipectl-program-{os.getpid()}-{uuid4().hex}"
     direction = OpenMode.OUTBOUND if to_child else OpenMode.INBOUND
     ours = undo.enter_context(

@@ -1,12 +1,12 @@
 """Starts a program with anonymous pipes as its standard streams, without a window, even if there is no console.
 
-A child shares this process's console, because a stream that it inherits from a console means the console of whoever
-uses it: with CREATE_NO_WINDOW it would write into a hidden one of its own. So only where there is no console it gets
-that. A child that is to be ended by this process, in its job, is in a process group of its own, and Ctrl+C is not
-meant for it; one that is left to itself gets what is typed, as a program of the shell does.
+A child shares this process's console, because an inherited console handle refers to the console of the process that
+uses it: with CREATE_NO_WINDOW, the child would write to a hidden console of its own. So that flag is only set if this
+process has no console. A child in a job, which this process kills, is in a process group of its own and does not get
+Ctrl+C; one without a job gets what is typed, like a program that the shell started.
 
-A child inherits its own ends of its pipes and nothing else, also when two threads start one at the same time. Otherwise
-one child would hold another's pipe open, and the end of that stream would never come.
+A child inherits only its own ends of its pipes, even when two threads start one at the same time. Otherwise, one child
+would keep another's pipe open, and that stream would never end.
 """
 
 import contextlib
@@ -25,15 +25,15 @@ from pipectl.core.win32.handle import Handle, wait
 from pipectl.core.win32.processes import StdHandle
 from pipectl.core.win32.queries import is_file
 
-# A text is a command line for the shell; a sequence is a program and its arguments, and no shell sees them, except when
-# the program is a batch file, which Windows itself gives to one.
+# A string is a command line for the shell. A sequence is a program and its arguments, which are not interpreted by a
+# shell, except for a batch file, which Windows itself runs in one.
 Command = str | Sequence[str]
 
 _CREATE_SUSPENDED = 0x4
 
 
 class Process:
-    """A program that was started; `close` gives the handle up and leaves the program alone."""
+    """A program that was started; `close` closes its handle, and the program keeps running."""
 
     def __init__(
         self,
@@ -72,29 +72,29 @@ class Process:
             raise
 
     def kill(self) -> None:
-        """End the program at once, and give the handle up."""
+        """Kill the program, and close the handle."""
         with contextlib.suppress(OSError):  # it has ended
             self._popen.kill()
         self.close()
 
     def wait(self, deadline: Deadline) -> int | None:
-        """Wait for the program's end; give its exit code, unsigned, or None if the deadline passed."""
+        """Wait for the program's end; return its exit code, unsigned, or None if the deadline has passed."""
         return self._popen.wait() if wait(self._handle, deadline) else None
 
     def close(self) -> None:
         """Close the handle; the program keeps running."""
         if not self._handle.closed:
             self._handle.detach()
-        if self._popen.returncode is None:  # which subprocess would warn of, and keep the handle for
+        if self._popen.returncode is None:  # otherwise, subprocess would warn, and keep the handle
             self._popen.returncode = 0
 
 
 def start_in_job(
     command: Command, stdin: int, stdout: int, stderr: int, *, env: Mapping[str, str] | None, job: Handle
 ) -> Process:
-    """Start a program that is in a job before it runs; Ctrl+C meanwhile leaves none behind, not even a suspended one.
+    """Start a program that is in a job before it runs; Ctrl+C leaves no program behind, not even a suspended one.
 
-    In a thread, which KeyboardInterrupt does not reach; what it starts for nobody is ended.
+    It is started in a thread, where KeyboardInterrupt cannot occur; if the wait is interrupted, it is killed.
     """
     return run_blocking(
         lambda: Process(command, stdin, stdout, stderr, env=env, job=job), Deadline(None), undo=Process.kill
@@ -107,9 +107,9 @@ def _creation_flags(*, in_job: bool) -> int:
 
 
 def read_some(pipe: io.FileIO) -> bytes:
-    """Return what a child has written, at most a bufferful; b"" at the end of the stream alone.
+    """Return what a child has written, at most one buffer; b"" only at the end of the stream.
 
-    Microsoft says that a read gives nothing, too, when the other end has written nothing.
+    By Microsoft's documentation, a read also returns no bytes if the other end has written zero bytes.
     """
     while not (data := pipe.read(BUFFER_SIZE)) and _is_open(pipe):
         pass
@@ -127,7 +127,7 @@ def _is_open(pipe: io.FileIO) -> bool:
 
 
 def name_of(command: Command) -> str:
-    """Return what errors call a command: its command line, or its program."""
+    """Return the name of a command in errors: its command line, or its program."""
     return command if isinstance(command, str) else str(command[0])
 
 
@@ -140,5 +140,5 @@ def pipe(theirs: contextlib.ExitStack, undo: contextlib.ExitStack, *, to_child: 
 
 
 def inherited(which: StdHandle) -> int | None:
-    """Choose for a stream without a pipe: this process's own or, where that has none, such as in a GUI, nowhere."""
+    """Return the stream to inherit: None for this process's own, or DEVNULL if it has none, such as in a GUI."""
     return None if is_file(winapi.GetStdHandle(which)) else subprocess.DEVNULL

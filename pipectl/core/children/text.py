@@ -5,13 +5,13 @@ from contextlib import suppress
 
 
 class ProgramText:
-    """Decodes a stream of a program piece by piece; a character that is cut comes with the next piece.
+    """Decodes a stream of a program piece by piece; a character that is cut is returned with the next piece.
 
-    Without an encoding it is UTF-8 up to the first byte that is not, and from there on the code page of the console.
+    Without an encoding, it is UTF-8 up to the first invalid byte, and from there on the code page of the console.
     """
 
     def __init__(self, encoding: str | None = None) -> None:
-        # What is decoded once the text is certainly not UTF-8.
+        # Used once the text is certainly not UTF-8.
         self._fallback = codecs.getincrementaldecoder(encoding or console_encoding())("backslashreplace")
         self._utf_8 = None if encoding else codecs.getincrementaldecoder("utf-8")()
 
@@ -28,12 +28,12 @@ class ProgramText:
 
 
 def text_of(data: bytes) -> str:
-    """Return all the text that a program wrote."""
+    """Return the whole output of a program as text."""
     return ProgramText().decode(data, is_last=True)
 
 
 def console_encoding() -> str:
-    """Return Python's name of the code page of this console or, where there is none, that of a new one."""
+    """Return Python's name of this console's code page, or if there is no console, of a new console's."""
     from pipectl.core.win32.winapi import GetConsoleOutputCP, GetOEMCP
 
     for page in (GetConsoleOutputCP(), GetOEMCP()):
