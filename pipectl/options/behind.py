@@ -1,4 +1,4 @@
-"""What a relay or a tap takes from the pipe that it connects its clients to: the type, and a look at who serves it."""
+"""Adapts a relay or a tap to the pipe of its target: takes its type, and warns about its server and its ACL."""
 
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ def like_target(
     expects: bool,
     frames: "SideRules | None" = None,
 ) -> ListenOptions:
-    """Choose the type of LISTEN if `--type` does not, and warn if TARGET is not what a user would expect."""
+    """Return the options with the type of LISTEN set; warn if TARGET is not what a user would expect."""
     from pipectl.core.inventory.behind import beyond, look_behind
     from pipectl.core.traffic.places import Kind
 

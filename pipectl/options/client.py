@@ -122,7 +122,7 @@ class ImpatientOpenOptions(OpenOptions):
 
 
 class TargetOptions(OpenOptions):
-    """The same for a command that connects to its pipe again and again."""
+    """The same options for a command that connects to its pipe repeatedly."""
 
     @classmethod
     def timeout_help(cls) -> str:
@@ -134,7 +134,7 @@ class TargetOptions(OpenOptions):
 
 
 class StreamOpenOptions(OpenOptions):
-    """The same for a command that may run until the server closes the pipe."""
+    """The same options for a command that may run until the server closes the pipe."""
 
     @classmethod
     def timeout_help(cls) -> str:
@@ -173,7 +173,7 @@ class CodecOptions(NamedTuple):
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "CodecOptions":
-        """Return them; raises UsageError for a codec beside a rule that also makes frames, and for one that is none."""
+        """Return the options; raises UsageError for `--codec` with `--frame`, and for `--secrets` without `--codec`."""
         if params["codec"] and params["frame"] is not None:
             raise click.UsageError("`--codec` cannot be combined with `--frame`: the codec makes the frames")
         if params["secrets"] and not params["codec"]:
@@ -181,7 +181,7 @@ class CodecOptions(NamedTuple):
         return cls(params["codec"], params["secrets"])
 
     def decoder(self, output: "Output", view: "View", *, is_reply: bool = True) -> "Decoder | None":
-        """Return what decodes one connection; None without a codec."""
+        """Return the decoder of one connection; None without a codec."""
         if self.name is None:
             return None
         from .codecs import Decoder
@@ -281,7 +281,7 @@ class RequestOptions(NamedTuple):
 
 
 def max_reply() -> Option:
-    """Make the option that limits what is received."""
+    """Return the option that limits the data received."""
     return Option(
         ["--max-message"],
         type=SIZE,
@@ -293,7 +293,7 @@ def max_reply() -> Option:
 
 
 def rule_of(params: Mapping[str, Any]) -> tuple["Framing | None", bool]:
-    """Return the rule of `--until` or of `--frame`, and whether it is that of `--frame`; raises UsageError for both."""
+    """Return the rule of `--until` or `--frame`, and whether `--frame` set it; raises UsageError for both."""
     until, frame = params["until"], params["frame"]
     if until is not None and frame is not None:
         raise click.UsageError("use only one of `--until` and `--frame`")
@@ -309,7 +309,7 @@ def framed(rule: "Framing | None", data: bytes) -> bytes:
 
 
 def rule_options(until: str, frame: str) -> list[Option]:
-    """Make `--until` and `--frame`, with the help of each."""
+    """Return `--until` and `--frame`, with the given help texts."""
     return [
         Option(["--until"], type=FRAMING, section=REPLY, help=until),
         Option(["--frame"], type=FRAMING, section=REPLY, help=frame),

@@ -1,4 +1,4 @@
-"""What `--codec` does in `call`, `transact`, `read` and `connect`: requests are wrapped, and what comes is decoded."""
+"""Applies `--codec` in `call`, `transact`, `read` and `connect`: wraps requests, and decodes received data."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ class Decoder:
     """Decodes one connection with the codec of `--codec`, and shows what the server sends, with its secrets masked."""
 
     def __init__(self, output: Output, view: View, codec: str, *, shows_secrets: bool, is_reply: bool = True) -> None:
-        """`is_reply`: what is shown together is a reply; otherwise, each frame is shown alone."""
+        """`is_reply`: the frames of a reply are shown together; otherwise, each frame is shown alone."""
         self._output = output
         self._view = view
         self._codec: type[Codec] = find(codec)
@@ -29,7 +29,7 @@ class Decoder:
 
     @property
     def rule(self) -> Framing | None:
-        """The rule for where a reply ends; None for a codec that knows no replies."""
+        """The rule for where a reply ends; None for a codec without replies."""
         knows = self._codec.makes_frames() or self._codec.framing != "chunk"
         return self._rule if knows or not self._is_reply else None
 
@@ -38,7 +38,7 @@ class Decoder:
         return request_of(self._codec, data)
 
     def show_reply(self, request: bytes, reply: bytes, facts: Mapping[str, Any], *, was_split: bool) -> None:
-        """Show a reply; `was_split` says that `rule` has ended it."""
+        """Show a reply; `was_split` means that `rule` has ended it."""
         rule = self._rule
         if was_split:
             self._show(rule.take(), facts, "reply")
@@ -54,13 +54,13 @@ class Decoder:
         self._warn(self._rule)
 
     def taken_as_text(self) -> str:
-        """Return the frames that `rule` has found, as a person reads them."""
+        """Return the frames that `rule` has found, as text for a person."""
         frames = self._rule.take()
         self._warn(self._rule)
         return "\n".join(self.text(self._mask.frame(frame)) for frame in frames)
 
     def text(self, frame: Frame) -> str:
-        """Return a frame as a person reads it: what it is, and its body if that says more."""
+        """Return a frame as text for a person: its summary, and its body if that says more."""
         line = self._frames.what(Decoded(0, 1, frame))
         body = frame.body.decode(errors="replace").strip()
         says_no_more = not body or body in frame.summary
@@ -69,7 +69,7 @@ class Decoder:
         return f"{line}\n{for_person(frame.body, *self._view)}".removesuffix("\n")
 
     def _is_told_by_fields(self, frame: Frame) -> bool:
-        """Return whether the body is binary, of which the summary says what there is to say."""
+        """Return whether the body is binary, and the summary already describes it."""
         is_text = decoded(frame.body, self._view.encoding) is not None
         return bool(frame.fields) and not is_text and self._view.form is Form.AUTO
 

@@ -1,4 +1,4 @@
-"""Shell completion for bash, zsh and PowerShell: the scripts, and the answers that they get from pipectl.
+"""Shell completion for bash, zsh and PowerShell: the scripts, and the answers that pipectl gives them.
 
 They replace click's, which split the line by POSIX rules (this removes the backslashes of a pipe's name) and insert a
 name unquoted, even if it has a space or a `$`. Here a script passes each word of the line separately, and the text to
@@ -134,6 +134,6 @@ Register-ArgumentCompleter -Native -CommandName '%(prog_name)s', '%(prog_name)s.
 
 
 def register() -> None:
-    """Register these with click."""
+    """Register these classes with click."""
     for kind in (BashComplete, ZshComplete, PowerShellComplete):
         add_completion_class(kind)

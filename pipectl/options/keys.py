@@ -18,9 +18,9 @@ _MOMENT = 0.5
 
 @contextmanager
 def keys(encoding: str, stop: Callable[[], None]) -> Iterator[Iterator[bytes | None]]:
-    """Yield an iterator over what is typed, which ends with None; the console has its old mode again at the end.
+    """Yield an iterator over what is typed, which ends with None; the console's mode is restored at the end.
 
-    A thread reads the keys, so that Ctrl+] also ends a session that cannot send; it calls `stop` then. Raises
+    A thread reads the keys, so that Ctrl+] also ends a session that cannot send; the thread then calls `stop`. Raises
     UsageError without a console.
     """
     typed: SimpleQueue[str | None] = SimpleQueue()

@@ -1,4 +1,4 @@
-"""Removes the byte order marks that Windows programs put before text: they say how it is encoded, and are not data.
+"""Removes the byte order marks that Windows programs put before text: they mark the encoding, and are not data.
 
 Notepad and Windows PowerShell 5.1 begin UTF-8 files with one, and the `>` of Windows PowerShell 5.1 writes UTF-16.
 """

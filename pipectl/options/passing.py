@@ -121,7 +121,7 @@ class PassingOptions(NamedTuple):
         )
 
     def filters(self, max_frame: int) -> "Filters | None":
-        """Return what makes a relay's filters, for frames of at most `max_frame` bytes; None if there are none."""
+        """Return the factory of a relay's filters, for frames of at most `max_frame` bytes; None if there are none."""
         if self.frames == SideRules():
             return None
         from pipectl.core.traffic.reframing import reframing

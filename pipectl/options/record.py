@@ -1,4 +1,4 @@
-"""The options of recording: what of a conversation is decoded, masked, and written to files."""
+"""The options of recording: how a conversation is decoded, masked, and written to files."""
 
 import re
 import sys
@@ -81,7 +81,7 @@ class DecodeOptions(NamedTuple):
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "DecodeOptions":
-        """Return them; raises UsageError for what is not a regular expression."""
+        """Return the options; raises UsageError for an invalid regular expression."""
         from pipectl.core.recording.conversation import Mask
 
         try:
@@ -95,13 +95,13 @@ class DecodeOptions(NamedTuple):
         return self.codec == AUTO
 
     def chooser(self, pipe: str, recorded: str = AUTO) -> "Choose":
-        """Return what chooses the codec of a conversation on a pipe; `recorded` is the one of its recording."""
+        """Return the function that chooses the codec of a conversation; `recorded` is the codec in its recording."""
         from pipectl.core.codecs import CODECS, guess
         from pipectl.core.codecs.plugins import find
         from pipectl.core.recording.conversation import Pieces
 
         name = self.codec
-        if name == AUTO and recorded in CODECS:  # a recording runs no code: its codec may be a file
+        if name == AUTO and recorded in CODECS:  # a recording must not run code, and its codec may be a file
             name = recorded
         if name == NONE:
             return lambda _side, _first: Pieces()
@@ -111,7 +111,7 @@ class DecodeOptions(NamedTuple):
         return lambda _side, _first: found()
 
     def codec_of(self, pipe: str, recorded: str = AUTO, first: "Said | None" = None) -> "type[Codec]":
-        """Return the codec as far as it is known: without what was said first, the pipe's name alone can tell."""
+        """Return the codec as far as it is known; without the first data, only the pipe's name can show it."""
         from pipectl.core.codecs.base import Side
 
         side, data = (Side.CLIENT, b"") if first is None else (first.side, first.data[:64])
@@ -119,7 +119,7 @@ class DecodeOptions(NamedTuple):
 
 
 class RecordOptions(NamedTuple):
-    """What is written to files."""
+    """The files to write: a recording, packets, or both."""
 
     record: str | None
     appends: bool
@@ -129,7 +129,7 @@ class RecordOptions(NamedTuple):
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
-        """Return `--record`, `--pcapng` and what belongs to them."""
+        """Return `--record`, `--pcapng` and their options."""
         return [
             Option(
                 ["--record"],
@@ -163,7 +163,7 @@ class RecordOptions(NamedTuple):
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "RecordOptions":
-        """Return them; raises UsageError for a limit that is none, and for options without their file."""
+        """Return the options; raises UsageError for an invalid limit, and for options without their file."""
         from pipectl.core.recording.pcapng import PacketForm
         from pipectl.core.recording.recorder import RecordLimit
 
@@ -181,7 +181,7 @@ class RecordOptions(NamedTuple):
         return cls(record, params["append"], parsed, params["pcapng"], PacketForm(form) if form else None)
 
     def check(self, decoding: DecodeOptions, *, stdout_is_taken: bool) -> None:
-        """Raise UsageError for what a relay that shows nothing cannot do."""
+        """Raise UsageError for options that a relay, which shows nothing, does not support."""
         if self.takes_stdout and stdout_is_taken:
             raise click.UsageError("`--pcapng -`: stdout is one end of the relay")
         has_options = decoding.codec != AUTO or decoding.mask.patterns or decoding.mask.shows_secrets
@@ -195,12 +195,12 @@ class RecordOptions(NamedTuple):
 
     @property
     def takes_stdout(self) -> bool:
-        """Whether stdout has the packets."""
+        """Whether the packets are written to stdout."""
         return self.pcapng == "-"
 
     @contextmanager
     def records(self, header: "Header", wireshark: tuple[str, int]) -> Iterator[list[Callable[["Event"], None]]]:
-        """Open the files and return what writes events to them; raises UsageError for one that cannot be made."""
+        """Open the files and yield the functions that write events to them; raises UsageError if that fails."""
         from contextlib import ExitStack
 
         from pipectl.core.recording.pcapng import Pcapng
@@ -222,7 +222,7 @@ class RecordOptions(NamedTuple):
 
 
 def observing(records: "Sequence[Record]", pipe: str, decoding: DecodeOptions) -> "Observe":
-    """Return what makes the observer of a relay to a pipe."""
+    """Return the factory of the observer of a relay to a pipe."""
     from pipectl.core.traffic.observer import Observer
 
     choose = decoding.chooser(pipe)
@@ -247,9 +247,10 @@ def header_for(pipe: str, target: str, decoding: DecodeOptions, *, is_message: b
 
 
 def load(path: str, side: str | None = None, *, is_strict: bool = False) -> "Recording":
-    """Return the recording in a file, or on stdin for `-`; bytes that are none become one, unless that is forbidden.
+    """Return the recording in a file, or on stdin for `-`.
 
-    They are what `side`, or else the client, has sent at once. Raises RecordingError and UsageError.
+    Unless `is_strict`, any other data becomes a recording in which `side`, or else the client, has sent it at once.
+    Raises RecordingError and UsageError.
     """
     from pipectl.core.codecs.base import Side
     from pipectl.core.errors import RecordingError
@@ -272,7 +273,7 @@ def export(
 ) -> None:
     """Write a recording to a new file in another form: pcapng, html or jsonl; raises UsageError.
 
-    `first` is what was said first, by which the codec may be known.
+    `first` is the first data of the conversation, by which the codec may be detected.
     """
     from contextlib import ExitStack
 
@@ -306,7 +307,7 @@ def export(
 
 
 def open_private(path: str, appends: bool) -> Any:
-    """Make a file for this user, administrators and the system; raises OSError."""
+    """Create a file that only this user, administrators and the system can open; raises OSError."""
     from pipectl.core.security.descriptors import pipe_security
     from pipectl.core.win32.files import create_private
 
@@ -314,7 +315,7 @@ def open_private(path: str, appends: bool) -> Any:
 
 
 def _whole(stack: Any, path: str) -> Callable[[bytes], object]:
-    """Return what writes to a new file."""
+    """Return a function that writes to a new file."""
     from pipectl.core.recording.recorder import write_whole
 
     file = _made(path, lambda name: open_private(name, False))

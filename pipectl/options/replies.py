@@ -55,7 +55,7 @@ class FileReply:
         try:
             yield
         finally:
-            self._waiting.put(None)  # twice, because one can be taken together with the last messages
+            self._waiting.put(None)  # twice, because the thread can take one together with the last messages
             self._waiting.put(None)
 
     def deliver(self, client: "Client", send: Send) -> None:
@@ -71,7 +71,7 @@ class FileReply:
                 reply = self._current(warn)
                 for _, send in due:
                     send(reply)
-            except BaseException as error:  # noqa: BLE001 - raised again where the server is waited for
+            except BaseException as error:  # noqa: BLE001 - the server's `wait` raises it
                 first[0].fail(error)
 
     def _current(self, warn: Callable[[str], object]) -> bytes:

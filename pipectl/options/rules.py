@@ -1,4 +1,4 @@
-"""`serve --rules`: a file that says what is answered."""
+"""The options of `serve --rules`: the file with the rules, and how strictly they are checked."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,13 +21,13 @@ _OTHERS = ("echo", "reply", "reply_file", "execute", "greeting")
 
 
 class RulesOptions(NamedTuple):
-    """The rules of a server, and what is asked of them."""
+    """The rules of a server, and how they are checked."""
 
     name: str
     rules: "Rules"
     # Reads the content of the file; raises RulesError.
     parse: "Callable[[bytes], Rules]"
-    # Without faults if there are none, but with the seed of the rules.
+    # Without faults, but with the seed of the rules.
     faults: "Faults"
     only_checks: bool
     is_strict: bool
@@ -104,7 +104,7 @@ def _from_stdin() -> bytes:
 
 
 def _parser(path: str, params: Mapping[str, Any]) -> "Callable[[bytes], Rules]":
-    """Return what reads the rules, with what the command line says of the pipe."""
+    """Return a function that reads the rules, with the pipe's settings on the command line."""
     from pathlib import Path
 
     from pipectl.core.traffic.rules_file import read_rules

@@ -27,7 +27,7 @@ class ExecCommand(Command):
     """Leaves everything after `--exec` to the program."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the `--` behind `--exec` that the person left out."""
+        """Insert `--` after `--exec` if the user left it out."""
         if EXEC in args:
             end = args.index(EXEC) + 1
             args = [*args[:end], *([] if args[end : end + 1] == ["--"] else ["--"]), *args[end:]]
@@ -98,7 +98,7 @@ class PipeOptions(NamedTuple):
     """How a server creates its pipe, and who may open it."""
 
     access: AccessOptions
-    # None: it is chosen later, by the type of the target.
+    # None: chosen later, from the type of the target.
     is_message: bool | None
     max_instances: int | None
     buffer_size: int
@@ -258,7 +258,7 @@ class FaultOptions:
 
 
 def seed_of(params: Mapping[str, Any]) -> int:
-    """Return `--seed`, or one that nobody has chosen."""
+    """Return `--seed`, or a random one."""
     seed: int | None = params["seed"]
     return int.from_bytes(os.urandom(4), "big") if seed is None else seed
 
@@ -290,7 +290,7 @@ class EndOptions:
 
     @classmethod
     def more(cls) -> list[click.Parameter]:
-        """Return what only a server that answers has."""
+        """Return the options that only a server with answers has."""
         return [Option(["--messages"], type=click.IntRange(1), metavar="N", section=_END, help="Exit after N replies.")]
 
     @classmethod
@@ -303,16 +303,16 @@ class EndOptions:
 
 
 class RelayEndOptions(EndOptions):
-    """When a relay ends by itself."""
+    """When a relay exits by itself."""
 
     @classmethod
     def more(cls) -> list[click.Parameter]:
-        """Return nothing: a relay answers nothing itself."""
+        """Return nothing, because a relay has no answers of its own."""
         return []
 
 
 def announce_faults_and_access(output: Output, faults: "Faults | None", security: "PipeSecurity") -> None:
-    """Say which faults occur and who can connect, and warn if that is everyone."""
+    """Print which faults occur and who can connect, and warn if that is everyone."""
     if faults is not None:
         output.note(f"faults: {faults}; `--seed {faults.seed}` repeats them")
     for words in security.in_words():

@@ -66,9 +66,9 @@ def _prompt() -> None:
 
 
 def _read() -> bytes | None:
-    if sys.stdin is None:  # there is no stdin, and its descriptor may belong to another file by now
+    if sys.stdin is None:  # there is no stdin, and its descriptor may belong to another file
         return None
-    # Not through the buffer of `sys.stdin`: a thread left behind in it would hold its lock when the interpreter ends.
+    # Not through the buffer of `sys.stdin`: a thread that still reads would hold its lock when the interpreter exits.
     if sys.stdin.isatty():
         return sys.stdin.buffer.raw.read(BUFFER_SIZE)  # type: ignore[union-attr, no-any-return] # UTF-8 from a console
     return os.read(_DESCRIPTOR, BUFFER_SIZE)

@@ -44,7 +44,7 @@ class SendAs(StrEnum):
 
 
 class TalkOpenOptions(OpenOptions):
-    """The same for a command that exits when the pipe or stdin ends."""
+    """The same options for a command that exits when the pipe or stdin ends."""
 
     @classmethod
     def timeout_help(cls) -> str:
@@ -65,10 +65,10 @@ class TalkOptions(NamedTuple):
     half_close: HalfClose
     end: EndOf
     linger: float | None
-    # What is sent first.
+    # The messages to send first.
     first: tuple[bytes, ...]
     raw_keys: bool
-    # How often to connect again: 0 or more, perhaps infinite.
+    # How often to reconnect: 0 or more, may be infinite.
     reconnect: float
     codec: CodecOptions
 
@@ -239,14 +239,14 @@ class TalkOptions(NamedTuple):
         source = stack.enter_context(keys(view.encoding, stop))
         sink = self._sink(SendAs.RAW, output, view, separator, connection)
         if view.form in (Form.AUTO, Form.RAW):
-            # In characters, because a console shows no character that comes in two pieces.
+            # Decoded, because a console cannot show a character that arrives in two pieces.
             decode = getincrementaldecoder(view.encoding)("replace").decode
             sink = lambda data: output.stream.write(decode(data))  # noqa: E731
         output.note(f"{_connected(connection)}; Ctrl+] exits")
         return _Ends(chain(self.first, source), sink, output.note)
 
     def _resolved(self, output: Output, written: PayloadFormat, framing: "Framing | None") -> SendAs:
-        """Return what of stdin is one message; raises UsageError for options that do not go with it."""
+        """Return how stdin is divided into messages; raises UsageError for options that do not fit."""
         if self.raw_keys and not _is_dialog(output):
             raise click.UsageError("`--raw-keys` needs a terminal: omit redirections, `--format` and `--output`")
         send_as = SendAs.RAW if self.raw_keys else self.send_as
@@ -299,7 +299,7 @@ class TalkOptions(NamedTuple):
 
 
 class _Ends(NamedTuple):
-    """Where the data to send comes from, where received data goes, and how the user is told something."""
+    """The source of data to send, the sink of received data, and the function that shows a text to the user."""
 
     source: Iterator[bytes | None]
     sink: Callable[[bytes], object]
@@ -345,7 +345,7 @@ def _reconnects(
     server: "ServerLifetime",
     say: Callable[[str], object],
 ) -> "Reconnects":
-    """Return the policy of `--reconnect`, which tells the user what happens."""
+    """Return the policy of `--reconnect`, which reports each event to the user."""
     from pipectl.core.traffic.streams import Reconnects
 
     class Told(Reconnects):
@@ -429,7 +429,7 @@ class Typed:
         for data in messages:
             self._dialog.expect_answer()
             yield data
-            self._dialog.await_answer()  # by now it is sent
+            self._dialog.await_answer()  # the message was sent
 
     def _meaning(self, line: bytes) -> Iterator[bytes | None]:
         if not line.startswith(b"/") or line.startswith(b"//"):

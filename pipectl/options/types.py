@@ -49,7 +49,7 @@ class PipeName(click.ParamType[str]):
 
 
 class PlaceName(PipeName):
-    """A place that `relay` connects: a pipe, an address of TCP, or stdin and stdout. Nothing is touched."""
+    """A place that `relay` connects: a pipe, a TCP address, or stdin and stdout. Nothing is opened."""
 
     name = "place"
 
@@ -59,7 +59,7 @@ class PlaceName(PipeName):
         try:
             return parse(value)
         except InvalidPipeNameError as error:
-            raise click.BadParameter(str(error), ctx, param) from error  # whose hint is told too
+            raise click.BadParameter(str(error), ctx, param) from error  # the cause has the hint
 
 
 class Duration(click.ParamType[float | None]):
@@ -104,7 +104,7 @@ class Size(click.ParamType[int]):
 
 
 class Encoding(click.ParamType[str]):
-    """The name of a text encoding that Python knows."""
+    """The name of a text encoding that Python supports."""
 
     name = "encoding"
 
@@ -147,7 +147,7 @@ class CodecName(click.ParamType[str]):
             if value not in self._words:
                 find(value)
         except CodecError as error:
-            raise click.BadParameter(str(error), ctx, param) from error  # whose cause `--debug` shows
+            raise click.BadParameter(str(error), ctx, param) from error  # `--debug` shows the cause
         return value
 
     def shell_complete(
@@ -165,7 +165,7 @@ class CodecName(click.ParamType[str]):
 
 
 class TokenOf(click.ParamType["tuple[str, Token]"]):
-    """Whose access is asked about; the value is what was written, and the token."""
+    """The account whose access is checked; the value is the text, and the token."""
 
     name = "who"
 
@@ -179,7 +179,7 @@ class TokenOf(click.ParamType["tuple[str, Token]"]):
 
 
 class LatencyLimit(click.ParamType["Limit"]):
-    """The most that a latency may be: a percentile or max, and a time."""
+    """The limit of a latency: a percentile or max, and a time."""
 
     name = "limit"
 
@@ -203,7 +203,7 @@ class FilePath(click.ParamType[str]):
         param: click.Parameter,  # noqa: ARG002
         incomplete: str,
     ) -> "list[CompletionItem]":
-        """Let the shell complete it."""
+        """Let the shell complete the path."""
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(incomplete, type="file")]
