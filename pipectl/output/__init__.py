@@ -1,11 +1,11 @@
 """Writes the output of commands: data to stdout or to the file of `-o`, messages to stderr.
 
-There are three formats of data. `table` is for people; `json` is one ASCII object a line; `raw` is the values alone.
-By default a terminal gets tables, and a file or a pipe gets a payload's own bytes and plain columns, which are never
-cut to a width. The format is chosen once: `Output.data` is the writer that has it.
+There are three formats of data. `table` is for people; `json` is one ASCII object per line; `raw` is only the values.
+By default, a terminal gets tables, and a file or a pipe gets a payload's own bytes and plain columns, which are never
+truncated. The format is chosen once: `Output.data` is its writer.
 
-Everything that comes from outside is escaped before a terminal gets it: see `text`. What this file does not need to
-write a redirected payload is imported when it is used: `text`, `json` and `tables`, which alone draws with rich.
+All data from outside is escaped before it is written to a terminal: see `text`. Modules that are not needed to write a
+redirected payload are imported when they are used: `text`, `json` and `tables`, the only one that draws with rich.
 """
 
 import codecs
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # The variable that chooses the encoding of redirected text.
 ENCODING = "PIPECTL_ENCODING"
 
-# Seconds of waiting before a message says what for.
+# Seconds of waiting before a message explains it.
 _PATIENCE = 1.0
 
 Record = Mapping[str, Any]
@@ -38,7 +38,7 @@ class Mode(StrEnum):
 
 
 class Color(StrEnum):
-    """When messages and tables are colored: `--color`. `auto` is at a terminal, unless NO_COLOR or TERM forbid it."""
+    """When messages and tables are colored: `--color`. `auto` is on a terminal, unless NO_COLOR or TERM forbid it."""
 
     AUTO = "auto"
     ALWAYS = "always"
@@ -63,25 +63,25 @@ class View(NamedTuple):
 
 
 class How(TypedDict, total=False):
-    """What is special about a payload: its name in JSON, `reply` by default, and how it differs for others."""
+    """The special properties of a payload, such as its name in JSON, `reply` by default."""
 
     field: str
-    # Whether a person sees even text as a hex dump.
+    # Whether even text is shown to a person as a hex dump.
     as_dump: bool
-    # What follows a payload that is not the only one, for a program to tell them apart.
+    # The separator after each of several payloads, so that a program can split them.
     end: bytes
 
 
 class OutputClosedError(Exception):
-    """Nobody reads stdout any more, as after `| head -1`."""
+    """The reader of stdout has closed it, as after `| head -1`."""
 
 
 class OutputFailedError(Exception):
-    """What was to be written could not be, as on a disk that is full; the text says where and why."""
+    """Output could not be written, as on a full disk; the text says where and why."""
 
 
 class Stream:
-    """What output is written to: stdout, stderr or a file. A stream of None takes everything and keeps nothing."""
+    """The destination of output: stdout, stderr or a file. A stream of None discards everything."""
 
     def __init__(self, stream: TextIO | None, warn: Callable[[str], object] = lambda _text: None) -> None:
         self._stream = stream
@@ -89,13 +89,13 @@ class Stream:
 
     @cached_property
     def is_terminal(self) -> bool:
-        """Whether a person sees at once what is written."""
+        """Whether it is a terminal, where a person sees the output at once."""
         return self._stream is not None and (self._stream.isatty() or self.is_msys)
 
     @cached_property
     def is_msys(self) -> bool:
-        """Whether this is the window of Git Bash, MSYS2 or Cygwin, to which a program of Windows writes by a pipe."""
-        # They set TERM, and neither cmd nor PowerShell does: a redirected call does without one more import.
+        """Whether it is the terminal of Git Bash, MSYS2 or Cygwin, which is a pipe for Windows programs."""
+        # They set TERM, unlike cmd and PowerShell, so that a redirected call there avoids an import.
         if sys.platform != "win32" or self._stream is None or "TERM" not in os.environ:
             return False
         from pipectl.core.win32.consoles import is_msys_terminal
@@ -103,9 +103,9 @@ class Stream:
         return is_msys_terminal(self._stream)
 
     def write(self, data: str | bytes) -> None:
-        """Write everything at once, text with line feeds alone.
+        """Write and flush everything; text gets no carriage returns.
 
-        Raises OutputClosedError if nobody reads, and OutputFailedError.
+        Raises OutputClosedError if the reader has closed the stream, and OutputFailedError.
         """
         stream = self._stream
         if stream is None:
@@ -123,17 +123,17 @@ class Stream:
             self._fail(stream, error)
 
     def write_text(self, text: str) -> None:
-        """Write text, with a line feed at its end unless there is one, or no text."""
+        """Write text, with a line feed added at its end if it has none and is not empty."""
         self.write(text if not text or text.endswith("\n") else f"{text}\n")
 
     def truncate(self) -> None:
-        """Take away what the file held before, if it is one."""
+        """Discard the old content, if it is a file."""
         with suppress(OSError):
             if self._stream is not None:
                 self._stream.truncate(0)
 
     def close(self) -> None:
-        """Close the file; what could not be written to it was reported then."""
+        """Close the file; write errors were already reported."""
         if self._stream is not None:
             with suppress(OSError):
                 self._stream.close()
@@ -147,7 +147,7 @@ class Stream:
             return text.encode(encoding, "backslashreplace")
 
     def _encoding(self, stream: TextIO) -> str:
-        """Return the encoding of redirected text: the chosen one, or the console's, as PowerShell and cmd expect it."""
+        """Return the encoding of redirected text: PIPECTL_ENCODING, or the console's, as PowerShell and cmd expect."""
         chosen = os.environ.get(ENCODING)
         if chosen:
             with suppress(LookupError):
@@ -162,14 +162,14 @@ class Stream:
         return console_encoding()
 
     def _fail(self, stream: TextIO, error: OSError) -> None:
-        """Raise what a failure to write means; nothing where the stream was closed before pipectl began."""
+        """Raise the exception for a write error; none if the stream was already closed when pipectl started."""
         import errno
         import stat
 
         if error.errno == errno.EBADF:
             self._stream = None
             return
-        # Windows reports a pipe that nobody reads as EINVAL.
+        # Windows reports a pipe without a reader as EINVAL.
         is_unread = error.errno == errno.EINVAL and not stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
         if is_unread or isinstance(error, BrokenPipeError):
             raise OutputClosedError from error
@@ -178,10 +178,10 @@ class Stream:
 
 
 class Writer:
-    """Writes data for whoever reads a file or a pipe: a payload's own bytes, and columns of text.
+    """Writes data to a file or a pipe: a payload's own bytes, and columns of text.
 
-    The writers for the other forms differ from this one where they say so. With `has_facts` a payload comes with the
-    facts about it, and as a person reads it.
+    The writers of the other formats override what they write differently. With `has_facts`, a payload is written with
+    the facts about it, and as for a person.
     """
 
     def __init__(self, stream: Stream, *, has_facts: bool = False) -> None:
@@ -189,7 +189,7 @@ class Writer:
         self._has_facts = has_facts
 
     def payload(self, data: bytes, view: View, record: Record, **how: Unpack[How]) -> None:
-        """Write what a pipe sent; `record` are the facts about it."""
+        """Write data that a pipe sent; `record` has the facts about it."""
         as_dump, end = how.get("as_dump", False), how.get("end", b"")
         for_person = view._replace(form=Form.HEX) if as_dump and view.form is Form.AUTO else view
         if self._has_facts:
@@ -201,19 +201,19 @@ class Writer:
             self._payload_alone(data, view, for_person, end)
 
     def record(self, record: Record) -> None:
-        """Write one thing with its fields; fields that are None are absent."""
+        """Write the fields of one record, except those that are None."""
         from .text import fields
 
         self._columns(list(fields(record)))
 
     def records(self, records: Sequence[Record], columns: Sequence[str], title: str | None = None) -> None:
-        """Write many things of a kind, one a line; `columns` are the fields to show."""
+        """Write records of one kind, one per line; `columns` are the fields to show."""
         from .text import cells
 
         self._rows([column.replace("_", " ") for column in columns], cells(records, columns), title)
 
     def change(self, record: Record, before: Record, after: Record) -> None:
-        """Write how something was before and after, side by side; `record` says what it is."""
+        """Write two states side by side; `record` identifies what has changed."""
         del record
         from .text import fields
 
@@ -222,7 +222,7 @@ class Writer:
         self.records(rows, ("state", "before", "after"))
 
     def event(self, record: Record, line: str) -> None:
-        """Write something that just happened, at once: its line for people, or its record."""
+        """Write an event at once: its line for people, or its record."""
         del record
         from .text import printable
 
@@ -262,14 +262,14 @@ class Writer:
 
 
 class TableWriter(Writer):
-    """Writes data for a person at a terminal: tables, and payloads as a person reads them."""
+    """Writes data to a terminal: tables, and payloads in readable form."""
 
     def __init__(self, stream: Stream, screen: "Screen", *, has_facts: bool = False) -> None:
         super().__init__(stream, has_facts=has_facts)
         self._screen = screen
 
     def event(self, record: Record, line: str) -> None:
-        """Write the line, above one that stays at the bottom."""
+        """Write the line, above the status line if there is one."""
         if not self._screen.is_live:
             super().event(record, line)
             return
@@ -289,10 +289,10 @@ class TableWriter(Writer):
 
 
 class RawWriter(Writer):
-    """Writes the values alone, with tabs between them."""
+    """Writes only the values, separated by tabs."""
 
     def payload(self, data: bytes, view: View, record: Record, **how: Unpack[How]) -> None:
-        """Write the bytes, however they are to be shown."""
+        """Write the bytes, whatever the view."""
         del view, record
         self._stream.write(data + how.get("end", b""))
 
@@ -305,7 +305,7 @@ class RawWriter(Writer):
 
 
 class JsonWriter(Writer):
-    """Writes objects, one a line, which have all that is known."""
+    """Writes objects with all fields, one per line."""
 
     def payload(self, data: bytes, view: View, record: Record, **how: Unpack[How]) -> None:
         """Write the record, with the bytes as the last field."""
@@ -320,13 +320,13 @@ class JsonWriter(Writer):
         self._stream.write(json_line(record))
 
     def records(self, records: Sequence[Record], columns: Sequence[str], title: str | None = None) -> None:
-        """Write an object for each, with all its fields."""
+        """Write an object for each record, with all its fields."""
         del columns, title
         for record in records:
             self.record(record)
 
     def change(self, record: Record, before: Record, after: Record) -> None:
-        """Write one object that has both."""
+        """Write one object with both states."""
         self.record({**record, "before": before, "after": after})
 
     def event(self, record: Record, line: str) -> None:
@@ -339,17 +339,17 @@ class Output:
     """The output of one command; commands get it as click's `obj`, with the options already applied."""
 
     def __init__(self) -> None:
-        self.mode: Mode | str | None = None  # a string: a format that only this command has, and writes itself
+        self.mode: Mode | str | None = None  # a string is a format of this command, which writes it itself
         self.color = Color.AUTO
         self.verbosity = 0
         self.quiet = False
         self.debug = False
         # The file of `-o`, which `open` opens.
         self.path: str | None = None
-        self.appends = False  # whether what it holds stays
+        self.appends = False  # whether the file keeps its content
         # Whether the exit codes and errors are those of `popen`, whose program has exit codes of its own.
         self.runs_program = False
-        # Whether a line stays at the bottom of the terminal.
+        # Whether the terminal has a status line at the bottom.
         self._is_live = False
         self._file: Stream | None = None
         self._has_warned = False
@@ -365,7 +365,7 @@ class Output:
 
     @cached_property
     def stderr(self) -> Stream:
-        """Where messages go."""
+        """The stream of messages."""
         return Stream(sys.stderr)
 
     def open(self, path: str) -> None:
@@ -384,7 +384,7 @@ class Output:
 
     @cached_property
     def stream(self) -> Stream:
-        """Where data goes: stdout, or the file, which loses what it had unless that is to stay."""
+        """The stream of data: stdout, or the file, whose old content is discarded unless data is appended."""
         if self._file is None:
             return self._stdout
         if not self.appends:
@@ -393,7 +393,7 @@ class Output:
 
     @cached_property
     def data(self) -> Writer:
-        """The writer of data in the format that was chosen, or else suits stdout."""
+        """The writer of data, in the chosen format or the one that suits the stream."""
         stream = self.stream
         has_facts = self.mode is Mode.TABLE
         if self.mode in (None, Mode.TABLE) and not stream.is_terminal:
@@ -423,7 +423,7 @@ class Output:
             self._say(text)
 
     def warning(self, text: str) -> None:
-        """Warn of something that goes on nevertheless."""
+        """Print a warning; the command continues."""
         self._say(text, label="warning", style="yellow")
 
     def error(self, text: str, hint: str | None = None, **facts: Any) -> None:
@@ -437,7 +437,7 @@ class Output:
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Print on a terminal what this block waits for, once that takes more than a second."""
+        """Print on a terminal what this block waits for, if it takes more than a second."""
         if self.quiet or self.is_json or not self.stderr.is_terminal:
             yield
             return
@@ -454,7 +454,7 @@ class Output:
 
     @contextmanager
     def live(self) -> Iterator[None]:
-        """Keep a line at the bottom of a terminal for `progress`; elsewhere do nothing."""
+        """Keep a status line at the bottom of a terminal for `progress`; elsewhere, do nothing."""
         if self.quiet or self.mode is not None or not self.stderr.is_terminal:
             yield
             return
@@ -466,7 +466,7 @@ class Output:
                 self._is_live = False
 
     def progress(self, text: str) -> None:
-        """Change the line at the bottom of the terminal."""
+        """Change the status line."""
         if self._is_live:
             self._screen.progress(text)
 

@@ -14,10 +14,10 @@ _MOMENT = 0.3
 
 
 class Decoding(Protocol):
-    """What shows the frames that it has found in what was received."""
+    """Shows the frames that it has found in received data."""
 
     def show_pieces(self, facts: Mapping[str, Any]) -> None:
-        """Show them."""
+        """Show the frames."""
 
 
 class Messages:
@@ -31,7 +31,7 @@ class Messages:
         end: Callable[[bytes], bytes],
         decoder: Decoding | None = None,
     ) -> None:
-        """`decoder` shows the pieces instead, which are frames."""
+        """If there is a `decoder`, it shows the pieces, which are frames."""
         self._output = output
         self._pipe = pipe
         self._view = view
@@ -65,7 +65,7 @@ class Dialog:
         self.last = b""
 
     def show(self, data: bytes, text: str | None = None) -> None:
-        """Show received data, or a text in its place, above the prompt; what is being typed stays on the line above."""
+        """Show received data, or a text in its place, above the prompt; text being typed stays on the line above."""
         with self._lock:
             self.last = data
             lines = (for_person(data, *self._view) if text is None else text).split("\n")
@@ -75,11 +75,11 @@ class Dialog:
         self._came.set()
 
     def expect_answer(self) -> None:
-        """Prepare `await_answer`, before something is sent."""
+        """Prepare `await_answer`; call it before sending."""
         self._came.clear()
 
     def await_answer(self) -> None:
-        """Wait a moment for a reply."""
+        """Wait briefly for a reply."""
         self._came.wait(_MOMENT)
 
     def say(self, text: str) -> None:

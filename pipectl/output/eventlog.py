@@ -15,49 +15,49 @@ from . import Output
 if TYPE_CHECKING:
     from pipectl.core.models import Process
 
-# The seconds that the end of what waits to be written is waited for, while nobody reads.
+# Seconds that `close` waits for queued events to be written if the output is not read.
 _PATIENCE = 1.0
 
 
 class Service(Protocol):
-    """What is told of: a server or a relay."""
+    """A server or a relay whose events are logged."""
 
     def abort(self, error: BaseException) -> None:
-        """End it because of an error, which its `wait` raises; from any thread."""
+        """Stop because of an error, which its `wait` raises; can be called from any thread."""
 
 
 _S = TypeVar("_S", bound=Service)
 
 
 class _Lines:
-    """Writes events in a thread of its own, so that an output that nobody reads never stops the server."""
+    """Writes events in a thread of its own, so that an output that is not read never blocks the server."""
 
     def __init__(self, on_error: Callable[[BaseException], None], most: tuple[int, int]) -> None:
-        """`most` is how many events, and bytes of those whose size is told, may wait."""
+        """`most` is how many events may be queued, and how many bytes of events with a size."""
         self._on_error = on_error
         self._most_events, self._most_bytes = most
-        # Of events that were put, and written; each is changed by one thread alone.
+        # The sizes of events queued and written; each is changed by one thread only.
         self._bytes_put = self._bytes_written = 0
-        # Its `put` waits for no lock, which Ctrl+C could leave taken.
+        # Its `put` takes no lock that Ctrl+C could leave locked.
         self._waiting: SimpleQueue[tuple[Callable[[], None], int] | None] = SimpleQueue()
         self._lost = 0
         self._thread = Thread(target=self._run, name="Server log", daemon=True)
         self._thread.start()
 
     def put(self, write: Callable[[], None], size: int = 0, count: int = 1) -> int:
-        """Queue so many events for writing; return how many were lost before because the output was not read."""
+        """Queue `count` events for writing; return how many were lost before because the output was not read."""
         waiting = self._bytes_put - self._bytes_written
         if self._waiting.qsize() >= self._most_events or (waiting and waiting + size > self._most_bytes):
             self._lost += count
             return 0
-        if size:  # which one thread alone puts
+        if size:  # only one thread queues events with a size
             self._bytes_put += size
         self._waiting.put((write, size))
         lost, self._lost = self._lost, 0
         return lost
 
     def close(self, lost: Callable[[int], None]) -> None:
-        """Wait until all is written, but not for ever; `lost` is called with how many were lost last, if any were."""
+        """Wait, for a limited time, until all is written; `lost` is called with the number of events lost last."""
         if self._lost:
             self._waiting.put((partial(lost, self._lost), 0))
             self._lost = 0
@@ -75,7 +75,7 @@ class _Lines:
 
 
 class Peer(Protocol):
-    """Who a client is; what it takes to know that may be asked for when it is read."""
+    """The identity of a client; it may be looked up when it is read."""
 
     computer: str | None
 
@@ -85,7 +85,7 @@ class Peer(Protocol):
 
 
 class Visitor(NamedTuple):
-    """A client of the server: its number there, and who it is, which may take seconds to look up."""
+    """A client of the server: its number, and its identity, which may take seconds to look up."""
 
     number: int
     who: Peer
@@ -96,7 +96,7 @@ class Visitor(NamedTuple):
         return self.who.process
 
     def facts(self) -> dict[str, Any]:
-        """Return what a JSON log says of it."""
+        """Return the fields of the client in a JSON log."""
         return {**self.process._asdict(), "computer": self.who.computer}
 
     def __str__(self) -> str:
@@ -107,9 +107,9 @@ class Visitor(NamedTuple):
         return ", ".join(filter(None, facts))
 
     def environment(self) -> dict[str, str]:
-        """Return what a program that is run for the client is told of it."""
+        """Return the environment variables that describe the client to a program that is run for it."""
         process = self.process
-        # A client chooses the name and the folder of its program, and a batch file obeys what a variable expands to.
+        # A client controls the name and the folder of its program, and a batch file executes what a variable contains.
         exe = process.program and re.sub(r"[^A-Za-z0-9._-]", "_", process.program)
         user = process.user and re.sub(r"[^\w .@$\\-]", "_", process.user)
         facts = {"PID": process.pid, "EXE": exe, "USER": user, "SESSION": process.session}
@@ -117,7 +117,7 @@ class Visitor(NamedTuple):
 
 
 class EventLog(Generic[_S]):
-    """Writes events to an Output, each as a line or as a JSON object; the output is never waited for."""
+    """Writes events to an Output, each as a line or as a JSON object, without waiting for the output."""
 
     def __init__(self, output: Output, announce: Callable[[], None] | None = None) -> None:
         self._output = output
@@ -133,7 +133,7 @@ class EventLog(Generic[_S]):
         access: Callable[[], Sequence[str]],
         tells: bool = True,
     ) -> None:
-        """Announce a service, before any event, and begin to count; JSON has `listening`, if it `tells`, with facts."""
+        """Announce a service, before any event, and start counting; if `tells`, JSON has a `listening` event."""
         self._server = server
         self._lines = _Lines(server.abort, self.most_waiting)
         if self._announce is not None:
@@ -144,7 +144,7 @@ class EventLog(Generic[_S]):
         self._watch = Stopwatch()
 
     def tell(self, event: str, number: int, text: object, facts: Callable[[], dict[str, Any]]) -> None:
-        """Have an event of a client written; its text and its facts are asked for by whoever writes it."""
+        """Queue an event of a client; its text and facts are computed in the thread that writes it."""
         now = datetime.now().astimezone()
 
         def write() -> None:
@@ -155,40 +155,40 @@ class EventLog(Generic[_S]):
             self._output.progress(self.counts(self._server))
 
     def tell_all(self, event: str, text: str, facts: dict[str, Any]) -> None:
-        """Have an event written that is no client's."""
+        """Queue an event without a client."""
         now = datetime.now().astimezone()
         if self._lines is not None:
             self._put(lambda: self._write(event, now, facts, f"{event}: {text}"), self._lines)
 
     def warn(self, text: str) -> None:
-        """Have a warning written, in its turn."""
+        """Queue a warning."""
         if self._lines is not None:
             self._lines.put(partial(self._output.warning, text))
 
     def counts(self, server: _S) -> str:
-        """Return what it came to so far."""
+        """Return the totals so far, as text."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Write what waits to be written."""
+        """Write the queued events."""
         if self._lines is not None:
             self._lines.close(self._write_lost)
 
     def summarize(self) -> None:
-        """Write what waits, and say what it came to, if it came to anything."""
+        """Write the queued events and, if the service was started, the totals."""
         self.close()
         if self._server is not None:
             self._output.note(f"{self.summary} {self.counts(self._server)} in {self._watch.seconds:.1f} s")
 
-    # What was done with the clients.
+    # The verb of the summary.
     summary = "served"
-    # How many events, and bytes of them, may wait to be written; and what is said of those that were not.
+    # How many events, and how many bytes of them, may be queued; and the message about those that were lost.
     most_waiting = 1000, 64 << 20
     lost = "{} earlier events were not written, because nothing read the output"
 
     def _write(self, event: str, now: datetime, facts: dict[str, Any], line: str = "") -> None:
         record = {"time": now.isoformat(timespec="milliseconds"), "event": event, **facts}
-        # A person at a terminal knows the day; who reads a file later does not.
+        # On a terminal the date is obvious; in a file it is not.
         time = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}" if self._output.stream.is_terminal else record["time"]
         self._output.data.event(record, f"{time}  {line}".rstrip())
 
@@ -201,7 +201,7 @@ class EventLog(Generic[_S]):
         self._output.data.event({"event": "lost", "count": count}, self.lost.format(count))
 
     def _put_lines(self, write: Callable[[], None], size: int, count: int) -> None:
-        """Have so many events written that count as so many bytes while they wait."""
+        """Queue `count` events, which count as `size` bytes until they are written."""
         if self._lines is not None and self._server is not None:
             self._put(write, self._lines, size, count)
             self._output.progress(self.counts(self._server))

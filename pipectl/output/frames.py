@@ -1,4 +1,4 @@
-"""How the frames of a conversation are shown, by `tap` as they come and by `decode` from a recording."""
+"""Shows the frames of a conversation: in `tap` as they arrive, and in `decode` from a recording."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +14,10 @@ from . import Form, View
 from .text import decoded, for_json, for_person, size_in_words
 
 _ARROWS = {Side.CLIENT: ">", Side.SERVER: "<"}
-# Characters of bytes without a protocol, and of a summary, that a line shows.
+# The most characters that a line shows of bytes without a protocol, and of a summary.
 _PREVIEW = 80
 _WIDEST = 300
-# Replies whose times are kept, for each client and for each kind of request, and how many kinds.
+# How many reply times are kept for each client and for each kind of request; and how many kinds.
 _MOST_TIMES = 100_000
 _MOST_REQUESTS = 20_000
 
@@ -26,7 +26,7 @@ class Wanted(NamedTuple):
     """Which frames are shown: those in which a text occurs or a field has a value, and the replies to them."""
 
     words: tuple[str, ...] = ()
-    # Of this client and this side alone, if they are given.
+    # Only of this client and this side, if they are set.
     client: int | None = None
     side: str | None = None
 
@@ -69,7 +69,7 @@ class FrameView(NamedTuple):
     is_full: bool = False
 
     def line(self, one: Decoded) -> str:
-        """Return the line of a frame: its client, who has sent it, when or how long after its request, and what."""
+        """Return the line of a frame: its client, its side, its time or that since its request, and its content."""
         when = f"{one.t:.3f}" if one.seconds is None else f"+{short_time(one.seconds)}"
         line = f"{self._begin(one.client, one.frame.side)} {when:>8}  {self.what(one)}"
         body = one.frame.body
@@ -79,7 +79,7 @@ class FrameView(NamedTuple):
         return "\n".join([line, *(f"    {row}" for row in shown.rstrip("\n").split("\n"))])
 
     def end_line(self, said: Said, *, is_message: bool) -> str:
-        """Return the line of an end, or of an empty message, which by convention is one."""
+        """Return the line of an end, or of an empty message, which is an end by convention."""
         what = "(empty message: has sent its last, by convention)" if is_message else "(has sent its last)"
         return f"{self._begin(said.client, said.side)} {said.t:>8.3f}  {what}"
 
@@ -100,7 +100,7 @@ class FrameView(NamedTuple):
         return {**record, "decoded": more}
 
     def what(self, one: Decoded) -> str:
-        """Return what a frame is, on one line that is safe for a terminal."""
+        """Return a summary of a frame, on one line that is safe for a terminal."""
         frame = one.frame
         if frame.kind is FrameKind.RAW:
             shown = self._preview(frame.data)
@@ -130,7 +130,7 @@ class FrameView(NamedTuple):
 
 
 def _text_of(head: bytes, encoding: str) -> str | None:
-    """Return bytes as text, without up to three that a cut has left of a character."""
+    """Return bytes as text, without up to three bytes of a character that is cut at the end."""
     for lost in range(4):
         text = decoded(head[: len(head) - lost], encoding)
         if text is not None:
@@ -147,22 +147,22 @@ class Told(NamedTuple):
 
 
 class Story:
-    """Tells conversations part by part: who comes, each frame that is wanted, who leaves; and counts replies."""
+    """Formats conversations part by part: clients that connect and leave, and wanted frames; and times replies."""
 
     def __init__(self, frames: FrameView, wanted: Wanted, *, is_message: bool = False) -> None:
         self._frames = frames
         self._wanted = wanted
         self._is_message = is_message
-        # For each client: when it came, when something of it was told last, and, after its first request, how long
-        # its replies took.
+        # For each client: when it connected, the time of its last frame, and, after its first request, how long its
+        # replies took.
         self._came: dict[int, float] = {}
         self._last: dict[int, float] = {}
         self._times: dict[int, list[float]] = {}
-        # By what was asked: how long the replies took.
+        # For each kind of request: how long the replies took.
         self._answers: dict[str, list[float]] = {}
 
     def tell(self, part: Part) -> Told | None:
-        """Return how a part is shown; None if it is not."""
+        """Return a part as it is shown; None if it is not shown."""
         if not self._wanted.covers(part.client):
             return None
         match part:
@@ -176,7 +176,7 @@ class Story:
                     frames = self._frames
                     return Told(partial(frames.record, part), partial(frames.line, part), len(part.frame.data))
             case Said(is_end=True) if self._wanted.covers(part.client, part.side):
-                # It may have waited for a frame of what was sent before it.
+                # Frames of earlier data may have been completed later than this.
                 end = part._replace(t=max(part.t, self._last.get(part.client, 0.0)))
                 line = partial(self._frames.end_line, end, is_message=self._is_message)
                 return Told(partial(event_to_json, end), line)
@@ -191,7 +191,7 @@ class Story:
         return None
 
     def times(self) -> list[dict[str, Any]]:
-        """Return how long replies took, for each kind of request, those that took longest in all first."""
+        """Return how long replies took, for each kind of request; the longest total time is first."""
         found = sorted(self._answers.items(), key=lambda item: -sum(item[1]))
         return [
             {
@@ -214,7 +214,7 @@ class Story:
 
 
 def _kind_of(request: Frame) -> str:
-    """Return what requests of a kind have in common."""
+    """Return the kind of a request: the fields, or the summary, that requests of a kind share."""
     found = (request.fields.get(name) for name in KIND_FIELDS)
     return " ".join(str(one) for one in found if one is not None and one != "") or request.summary
 
@@ -233,14 +233,14 @@ def _closed_line(closed: Closed, seconds: float, times: str) -> str:
 
 
 def short_time(seconds: float) -> str:
-    """Write how long something took, such as `1.2ms` or `3.4s`."""
+    """Return a duration as text, such as `1.2ms` or `3.4s`."""
     if seconds < 1:
         return f"{seconds * 1000:.1f}ms"
     return f"{seconds:.1f}s" if seconds < 1000 else f"{seconds:.0f}s"
 
 
 def times_in_words(seconds: Sequence[float] | None) -> str:
-    """Write how many replies there were, and how long they took; nothing for None, where no request was seen."""
+    """Return the number of replies and their times as text; empty for None, if there was no request."""
     if seconds is None:
         return ""
     if not seconds:

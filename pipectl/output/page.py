@@ -1,6 +1,6 @@
-"""Makes one page of HTML of a recording: both sides next to each other, with times, and a field to search.
+"""Formats a recording as one page of HTML: both sides next to each other, with times, and a search field.
 
-The page loads nothing, and runs no script but its own, whose hash is in its policy: what peers have sent is text.
+The page loads nothing, and its policy allows only its own script, by its hash: what peers have sent is only text.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from pipectl.core.recording.recording import Closed, Header, Opened, Said
 from .frames import FrameView, Story, Wanted, short_time
 from .text import for_person, size_in_words
 
-# Bytes of a body that the page has.
+# The most bytes of a body that the page shows.
 _MOST = 64 << 10
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
 
@@ -27,7 +27,7 @@ document.getElementById('o').onclick=()=>{const d=document.querySelectorAll('det
 d.forEach(e=>e.open=s)};
 q.oninput=c.onchange=look;look()
 """
-# Of the script: `openssl dgst -sha256 -binary | base64`; a test compares it.
+# The hash of the script, by `openssl dgst -sha256 -binary | base64`; a test compares it.
 SCRIPT_HASH = "sha256-+A+TtGsAgMAYmr9Mv1hEkFq8vvJ4MKEv/VWAqOn6LJ0="
 
 _STYLE = """

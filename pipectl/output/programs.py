@@ -8,12 +8,12 @@ from pipectl.core.children.text import ProgramText
 from . import Output
 from .text import for_json, json_line
 
-# Bytes of a line without an end that JSON waits for.
+# The longest unfinished line, in bytes, that JSON waits for.
 _LONGEST_LINE = 64 << 10
 
 
 class ProgramOutput:
-    """Passes the stdout and the stderr of a program on; a stream may be written from a thread of its own.
+    """Passes on the stdout and stderr of a program; each stream may be written from a thread of its own.
 
     A terminal and JSON get text: in `encoding`, or else a terminal in UTF-8 or the console's code page, JSON in UTF-8.
     """
@@ -26,7 +26,7 @@ class ProgramOutput:
         self._begun = {"stdout": b"", "stderr": b""}
 
     def write(self, name: str, data: bytes) -> None:
-        """Pass on, at once, the next piece of `stdout` or `stderr`; of JSON, the lines that are whole."""
+        """Pass on the next piece of `stdout` or `stderr` at once; as JSON, only whole lines."""
         if self._output.is_json:
             self._write_lines(name, self._begun[name] + data)
         else:
@@ -34,7 +34,7 @@ class ProgramOutput:
             self._streams[name].write(data if text is None else text.decode(data))
 
     def finish(self, **end: Any) -> None:
-        """Pass on what is left when the program has ended; with JSON, an event says how."""
+        """Pass on the rest when the program has ended; JSON also has an event with how it ended."""
         if not self._output.is_json:
             for name, text in self._texts.items():
                 self._streams[name].write(text.decode(b"", is_last=True))
@@ -56,7 +56,7 @@ class ProgramOutput:
 
 
 def warn_if_missing(output: Output, program: str) -> None:
-    """Warn if there is no such program, and name the batch file that it may be."""
+    """Warn if there is no such program, and suggest a batch file of that name, if there is one."""
     if is_program(program):
         return
     batch = batch_file(program)

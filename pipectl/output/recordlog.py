@@ -1,4 +1,4 @@
-"""What a relay tells while it records: the same as without, and everything that passes to an observer."""
+"""The log of a relay that records: the same as without, with all events and data passed to an observer too."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,12 +11,12 @@ from pipectl.core.traffic.session import Session
 from . import Output
 from .relaylog import RelayLog
 
-# Makes the observer of a relay that is about to listen.
+# Creates the observer of a relay that is about to start.
 Observe = Callable[["RecordingLog", Relay], Observer]
 
 
 class RecordingLog(RelayLog):
-    """Tells the events of one Relay to an Output and to an Observer."""
+    """Passes the events of one Relay to an Output and to an Observer."""
 
     def __init__(
         self,
@@ -34,23 +34,23 @@ class RecordingLog(RelayLog):
     # In the relay's thread
 
     def started(self, relay: Relay) -> None:
-        """Announce it, and begin to observe."""
+        """Announce the relay, and create the observer."""
         super().started(relay)
         self._observer = self._observe(self, relay)
 
     def connected(self, session: Session) -> None:
-        """Tell of a client, and remember who it is."""
+        """Report a new client, and remember who it is."""
         super().connected(session)
         if self._observer is not None:
             self._observer.opened(session.number, self._visitors[session].facts)
 
     def passed(self, session: Session, side: Side, data: bytes, is_message: bool) -> None:
-        """Tell what one side has sent."""
+        """Report data that one side has sent."""
         if self._observer is not None:
             self._observer.passed(session.number, side, data, is_message)
 
     def left(self, session: Session) -> None:
-        """Tell how a session has ended."""
+        """Report how a session has ended."""
         super().left(session)
         by = {"target": "server"}.get(session.ended_by, session.ended_by)
         error = session.error
@@ -60,12 +60,12 @@ class RecordingLog(RelayLog):
     # In the program's thread
 
     def hurry(self) -> None:
-        """Keep the relay waiting no more."""
+        """Stop making the relay wait, because it is about to end."""
         if self._observer is not None:
             self._observer.hurry()
 
     def close(self) -> None:
-        """Write what waits to be written."""
+        """Write the queued events."""
         if self._observer is not None:
             self._observer.close()
         super().close()
@@ -73,13 +73,13 @@ class RecordingLog(RelayLog):
     # In the observer's thread
 
     def show(self, part: Part) -> None:
-        """Do nothing: a relay does not show what passes."""
+        """Do nothing: a relay does not show the data."""
 
     def rest(self) -> None:
         """Do nothing: nothing is shown."""
 
     def codec_failed(self, error: Exception) -> None:
-        """Warn that a codec has failed, with its traceback if that is asked for."""
+        """Warn that a codec has failed, with its traceback if `--debug` is set."""
         from traceback import format_exception
 
         self.warn(f"the codec failed, and the rest of this client is taken as it is: {error!r}")

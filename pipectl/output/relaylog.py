@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipectl.core.traffic.faults import Fault
 
 
-# When Node.js closes a pipe after `end()`, in seconds after its last byte was read; a busy machine notices it later.
+# Node.js closes a pipe this many seconds after `end()` and its last byte; on a busy computer, that is seen later.
 _NODE_ENDS = (0.045, 0.1)
 
 
@@ -50,11 +50,11 @@ class RelayLog(EventLog[Relay], RelayEvents):
         self._tells = clients
         self._visitors: WeakKeyDictionary[Session, Visitor] = WeakKeyDictionary()
         self._relay: Relay
-        # Of the session that ended last.
+        # The error of the session that ended last.
         self._error: PipeError | None = None
 
     def check(self) -> None:
-        """Raise the error that the last session has ended with, if any."""
+        """Raise the error of the last session, if any."""
         if self._error is not None:
             raise self._error
 
@@ -63,7 +63,7 @@ class RelayLog(EventLog[Relay], RelayEvents):
         return self._visitors[session].environment()
 
     def started(self, relay: Relay) -> None:
-        """Announce the relay, before any client, and begin to count."""
+        """Announce the relay, before any client, and start counting."""
         self._relay = relay
         self.begin(relay, {"listen": str(relay.place), "target": str(relay.target_place)}, self._access, self._tells)
 
@@ -74,7 +74,7 @@ class RelayLog(EventLog[Relay], RelayEvents):
             self.tell("connected", session.number, visitor, visitor.facts)
 
     def hurry(self) -> None:
-        """Keep the relay waiting no more: it is about to end."""
+        """Stop making the relay wait, because it is about to end."""
 
     def left(self, session: Session) -> None:
         """Log how a session ended, and how much data has passed."""
@@ -85,18 +85,18 @@ class RelayLog(EventLog[Relay], RelayEvents):
             self.tell("left", session.number, in_words(session, seconds), lambda: facts)
 
     def faulted(self, session: Session, side: Side, fault: "Fault") -> None:
-        """Log a fault that has occurred, also where nothing else is logged, because it explains what clients get."""
+        """Log a fault, even if nothing else is logged, because it explains what clients receive."""
         source = "client" if side is Side.CLIENT else "target"
         facts = {"fault": fault.name, "from": source, **({"value": fault.text} if fault.text else {})}
         self.tell("fault", session.number, f"{fault} (from the {source})", lambda: facts)
 
     def turned_away(self, error: PipeError) -> None:
-        """Warn of a client that was refused."""
+        """Warn that a client was refused."""
         hint = " (`--allow` lets it in)" if isinstance(error, PipeAccessError) else ""
         self.warn(f"refused a client: {error}{hint}")
 
     def refused(self, error: PipeError) -> None:
-        """Warn that fewer clients can connect at once than were asked for."""
+        """Warn that fewer clients can connect at once than configured."""
         self.warn(f"cannot create another instance, retrying: {error}")
 
     def target_lost(self, error: PipeError) -> None:
@@ -110,7 +110,7 @@ class RelayLog(EventLog[Relay], RelayEvents):
             self.tell_all("open", "the target is back, and clients can connect", {})
 
     def counts(self, server: Relay) -> str:
-        """Return how many clients and how much data there have been so far."""
+        """Return the number of clients and the amount of data so far."""
         stats = server.stats
         return (
             f"{counted(stats.clients, 'client')} ({server.connected} now), {size_in_words(stats.bytes_in)} to the "
@@ -127,14 +127,14 @@ def _peer(session: Session) -> Peer:
 
 
 def _ends_like_node(session: Session) -> bool:
-    """Return whether a client has left as Node.js does, which waits no longer for the rest of an answer."""
+    """Return whether a client has left as Node.js does, which does not wait for the rest of an answer."""
     least, most = _NODE_ENDS
     has_asked = session.ended_by == "client" and session.last_from is session.client
     return has_asked and session.silence is not None and least <= session.silence <= most
 
 
 def _facts(session: Session, seconds: float) -> dict[str, Any]:
-    """Return what a JSON log says of the end of a session."""
+    """Return the fields of the end of a session in a JSON log."""
     error = session.error
     return {
         "ended_by": session.ended_by,
@@ -157,7 +157,7 @@ def _flow_facts(flow: Flow) -> dict[str, Any]:
 
 
 def in_words(session: Session, seconds: float) -> str:
-    """Return how a session of some seconds has ended, and what has passed."""
+    """Return, as text, how a session has ended, its duration, and its amount of data."""
     words = [
         f"ended by the {session.ended_by} after {seconds:.1f} s",
         f"{size_in_words(session.to_target.bytes)} to the target",

@@ -9,7 +9,7 @@ _COLUMNS = ("id", "verdict", "claim", "expected", "observed", "note", "seconds")
 
 
 def markdown(title: str, system: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
-    """Return a report that an issue shows folded: what is known of the system, and a row for each claim."""
+    """Return a report that an issue shows collapsed: facts about the system, and a row for each claim."""
     return "\n".join(
         [
             f"<details><summary>{title}</summary>",

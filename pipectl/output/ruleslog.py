@@ -1,4 +1,4 @@
-"""The log of a server that answers by rules: also which rule was used for what."""
+"""The log of a server that answers by rules, which also has the rule for each message."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _Who:
-    """A client, as conditions of rules ask about it."""
+    """A client, with the facts that conditions of rules check."""
 
     def __init__(self, number: int, client: ClientProcess) -> None:
         self.number = number
@@ -38,7 +38,7 @@ class _Who:
 
 
 class RulesLog(ServerLog):
-    """Writes the events of a RulesServer; `core.traffic.rules_server.RulesEvents` has what each means."""
+    """Writes the events of a RulesServer; `core.traffic.rules_server.RulesEvents` describes them."""
 
     def who(self, client: Client) -> "Who":
         """Return who a client is."""
@@ -54,7 +54,7 @@ class RulesLog(ServerLog):
             self.tell("matched", self.visitor(client).number, f"{rule}{summary}", lambda: facts)
 
     def unmatched(self, client: Client, frame: "Frame") -> None:
-        """Log a message without a rule, also where no messages are logged: it is why a client gets no answer."""
+        """Log a message without a rule, even if messages are not logged, because it explains a missing answer."""
         facts = {"summary": frame.summary} if frame.summary else {}
         self.tell("unmatched", self.visitor(client).number, frame.summary, lambda: facts)
 
@@ -63,12 +63,12 @@ class RulesLog(ServerLog):
         self.tell("invalid", self.visitor(client).number, reason, lambda: {"reason": reason})
 
     def greeted(self, client: Client, data: bytes) -> None:
-        """Log what a client was sent first."""
+        """Log the greeting of a client."""
         if self._tells_messages:
             self._tell_payload("greeted", client, data)
 
     def reloaded(self, rules: "Rules") -> None:
-        """Log that other rules are in use."""
+        """Log that new rules are in use."""
         for mistake in rules.warnings:
             self.warn(f"line {mistake.line}: {mistake.text}")
         count = len(rules.rules)

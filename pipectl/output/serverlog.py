@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pipectl.core.traffic.faults import Fault
 
 _PREVIEW = 60
-# Bytes of a message that a log carries, in JSON or with details: one client must not be able to fill a disk, or stop
-# the server's loop.
+# The most bytes of a message in a log, in JSON or with details: a client must not be able to fill a disk, or block the
+# server's loop.
 _MOST_LOGGED = 64 << 10
 
 
@@ -41,7 +41,7 @@ class ServerLog(EventLog[Running], ServerEvents):
     ) -> None:
         """Log clients and messages; send each new client a greeting, and close it if `hangs_up`.
 
-        `greeting` calls the function that it is given with the greeting, at once or later in another thread.
+        `greeting` calls the function that it gets with the greeting, at once or later in another thread.
         """
         super().__init__(output, announce)
         self._greeting = greeting
@@ -54,11 +54,11 @@ class ServerLog(EventLog[Running], ServerEvents):
         self._count = 0
 
     def visitor(self, client: Client) -> Visitor:
-        """Return who a client is, also after it has left."""
+        """Return who a client is, even after it has left."""
         return self._visitors[client]
 
     def started(self, server: Running) -> None:
-        """Announce it, before any client, and begin to count."""
+        """Announce the server, before any client, and start counting."""
         self.begin(server, {"pipe": server.pipe}, self._access)
 
     def connected(self, client: Client) -> None:
@@ -101,12 +101,12 @@ class ServerLog(EventLog[Running], ServerEvents):
             self._tell_payload("dropped", client, data)
 
     def faulted(self, client: Client, fault: "Fault") -> None:
-        """Log a fault that has struck, also where nothing else is logged: it is why a client sees what it sees."""
+        """Log a fault, even if nothing else is logged, because it explains what a client receives."""
         facts = {"fault": fault.name, **({"value": fault.text} if fault.text else {})}
         self.tell("fault", self.visitor(client).number, fault, lambda: facts)
 
     def refused(self, error: "PipeError") -> None:
-        """Warn that fewer clients can be served at once than were asked for."""
+        """Warn that fewer clients can be served at once than configured."""
         self.warn(f"cannot create another instance, retrying: {error}")
 
     def _tell_payload(self, event: str, client: Client, data: bytes) -> None:
@@ -134,7 +134,7 @@ class ServerLog(EventLog[Running], ServerEvents):
         return f"{size_in_words(len(data))}{': ' if cut else ''}{cut}"
 
     def _whole(self, data: bytes) -> str:
-        """Return all of a message, or its beginning if it is very long; what is no text as a dump below."""
+        """Return a message, or its beginning if it is very long; one that is not text as a hex dump below."""
         head, size = data[:_MOST_LOGGED], size_in_words(len(data))
         text = None if self._view.form is Form.HEX else beginning(data, self._view.encoding, _MOST_LOGGED)
         rest = "" if len(head) == len(data) else "..."
@@ -145,7 +145,7 @@ class ServerLog(EventLog[Running], ServerEvents):
         )
 
     def counts(self, server: Running) -> str:
-        """Return what it came to so far."""
+        """Return the totals so far, as text."""
         stats = server.stats
         return (
             f"{counted(stats.clients, 'client')} ({server.connected} now), {counted(stats.messages, 'message')}, "

@@ -13,17 +13,16 @@ from rich.text import Text
 
 from .text import column_lines
 
-# Seconds between two drawings of the line at the bottom.
+# Seconds between two updates of the status line.
 _REDRAW = 0.1
-# Columns that values must have beside their labels; where there are fewer, each stands below its label.
+# The least columns for values beside their labels; if there are fewer, values are drawn below their labels.
 _LEAST = 30
 
 
 class Screen:
-    """The terminals behind stdout and stderr; for those of MSYS, which are pipes, say so.
+    """The terminals behind stdout and stderr; those of MSYS, which are pipes, must be marked.
 
-
-    `color` is `auto`, `always` or `never`: the first asks the terminal, and NO_COLOR.
+    `color` is `auto`, `always` or `never`; `auto` depends on the terminal, and NO_COLOR.
     """
 
     def __init__(self, stdout_is_msys: bool = False, stderr_is_msys: bool = False, color: str = "auto") -> None:
@@ -41,16 +40,16 @@ class Screen:
 
     @property
     def is_live(self) -> bool:
-        """Whether a line stays at the bottom."""
+        """Whether there is a status line."""
         return self._live is not None
 
     def print_above(self, line: str) -> None:
-        """Print a line of data above the one that stays at the bottom."""
+        """Print a line of data above the status line."""
         if self._live is not None:
             self._live.console.print(line, soft_wrap=True)
 
     def draw_fields(self, fields: Sequence[Sequence[str]]) -> None:
-        """Draw labels and values, a line each. No value is broken: the terminal wraps it, and copies it whole."""
+        """Draw labels and values, one per line. Values are wrapped only by the terminal, so that they copy whole."""
         console = self._console(to_stderr=False)
         width = max((len(label) for label, _ in fields), default=0) + 2
         for label, value in fields:
@@ -77,7 +76,7 @@ class Screen:
 
     @contextmanager
     def live(self) -> Iterator[None]:
-        """Keep a line at the bottom for `progress`. It is drawn only when it changed, so that waiting costs nothing."""
+        """Keep a status line for `progress`. It is drawn only when it has changed, so that waiting costs nothing."""
         with Live(console=self._console(to_stderr=True), auto_refresh=False, transient=True) as live:
             self._live = live
             try:
@@ -86,7 +85,7 @@ class Screen:
                 self._live = None
 
     def progress(self, text: str) -> None:
-        """Change the line at the bottom; drawn at most ten times a second, the last text always."""
+        """Change the status line, which is drawn at most ten times a second; the last text is always drawn."""
         self._progress = text
         if self._redraw is None:
             self._redraw = Timer(_REDRAW, self._draw_progress)
@@ -107,7 +106,7 @@ class Screen:
 
 
 def _console(*, to_stderr: bool, is_msys: bool, color: str) -> Console:
-    """Return the console of a stream; rich asks only stdout what a Windows terminal can do, but that may be a file."""
+    """Return the console of a stream; rich checks Windows terminal features only on stdout, which may be a file."""
     stream = cast("TextIO", sys.stderr if to_stderr else sys.stdout)
     if is_msys:
         stream.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[attr-defined]
@@ -127,7 +126,7 @@ def _console(*, to_stderr: bool, is_msys: bool, color: str) -> Console:
 
 
 def takes_escapes(stream: TextIO) -> bool:
-    """Return whether the console behind a stream obeys escape sequences, after it was asked to."""
+    """Enable escape sequences on the console behind a stream; return whether it supports them."""
     if sys.platform != "win32":
         return True
     from pipectl.core.win32.consoles import obey_escapes

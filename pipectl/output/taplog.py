@@ -1,4 +1,4 @@
-"""What `tap` shows: who connects, each frame as it passes, and who leaves. It also passes events on to a recording."""
+"""The output of `tap`: clients that connect and leave, and each frame as it passes; with or without a recording."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,13 +16,13 @@ from .recordlog import Observe, RecordingLog
 if TYPE_CHECKING:
     from pipectl.core.traffic.faults import Fault
 
-# Bytes of lines that may wait to be written, and how many lines.
+# The most bytes of lines that may be queued for writing, and the most lines.
 _MOST_BYTES = 4 << 20
 _MOST_LINES = 20_000
 
 
 class TapLog(RecordingLog):
-    """Tells the events of one Relay to an observer, and shows what that makes of them."""
+    """Passes the events of one Relay to an observer, and shows the decoded parts."""
 
     most_waiting = _MOST_LINES, _MOST_BYTES
     lost = "... {} frames not shown, because nothing read the output"
@@ -42,18 +42,18 @@ class TapLog(RecordingLog):
         self._header = header
         self._shows = shows
 
-        # What is not given to be written yet.
+        # The parts that are not queued for writing yet.
         self._told: list[Told] = []
 
     def started(self, relay: Relay) -> None:
-        """Announce it, and begin to observe."""
+        """Announce the relay, and create the observer."""
         super().started(relay)
         if self._output.is_json and self._shows:
             header = self._header._replace(pipe=str(relay.place)).to_json()
             self._put_lines(lambda: self._output.data.event(header, ""), 0, 1)
 
     def faulted(self, session: Session, side: Side, fault: "Fault") -> None:
-        """Show a fault that has occurred; what is shown and recorded of the data is as it was before."""
+        """Show a fault that has occurred; the data is shown and recorded as it was before the fault."""
         value = {"value": fault.text} if fault.text else {}
         t = round(self._observer.now, 6) if self._observer is not None else 0.0
         record = {"t": t, "client": session.number, "event": "fault", "fault": fault.name, **value, "from": side.value}
@@ -63,13 +63,13 @@ class TapLog(RecordingLog):
     # In the observer's thread
 
     def show(self, part: Part) -> None:
-        """Show what the observer tells, when `rest` is called."""
+        """Keep a part from the observer, to show it when `rest` is called."""
         told = self._story.tell(part) if self._shows else None
         if told is not None:
             self._told.append(told)
 
     def rest(self) -> None:
-        """Have what was told written, at once."""
+        """Queue the kept parts for writing."""
         if not self._told:
             return
         told, self._told = self._told, []

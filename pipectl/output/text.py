@@ -88,9 +88,9 @@ def for_program(data: bytes, form: str, encoding: str) -> str:
 
 
 def for_json(data: bytes, encoding: str, form: str = "auto") -> dict[str, Any]:
-    """Return bytes as JSON carries them: their size, and their text if it can be turned back into them.
+    """Return bytes for JSON: their size, and their text if it can be converted back; otherwise base64.
 
-    In hex or base64, if the form asks for it, they are always that.
+    If the form is hex or base64, they are always in that form.
     """
     if form == "hex":
         return {"size": len(data), "hex": data.hex()}
@@ -103,7 +103,7 @@ def for_json(data: bytes, encoding: str, form: str = "auto") -> dict[str, Any]:
 
 
 def json_line(record: Mapping[str, Any]) -> str:
-    """Return a record as a line of JSON, with the number of its schema; what is None is absent."""
+    """Return a record as a line of JSON, with the number of its schema; fields that are None are omitted."""
     import json
 
     return json.dumps({"schema": SCHEMA, **_present(record)}) + "\n"
@@ -117,12 +117,12 @@ def _present(value: Any) -> Any:
 
 
 def base64(data: bytes) -> str:
-    """Write bytes as base64, on one line."""
+    """Return bytes as base64, on one line."""
     return b2a_base64(data, newline=False).decode()
 
 
 def size_in_words(count: int) -> str:
-    """Write a number of bytes for a person, such as `1.5 KiB`."""
+    """Return a number of bytes as text, such as `1.5 KiB`."""
     size = float(count)
     for unit in ("bytes", "KiB", "MiB"):
         if size < 1024:
@@ -132,12 +132,12 @@ def size_in_words(count: int) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """Write a number with its noun, such as `1 client` and `2 clients`."""
+    """Return a number with its noun, such as `1 client` and `2 clients`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def in_words(value: Any) -> str:
-    """Write a value of a record for a person, on one line."""
+    """Return a value of a record as text, on one line."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -165,13 +165,13 @@ def fields(record: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, st
 
 
 def cells(records: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> list[list[str]]:
-    """Return the fields of records that have a column, in words; what is absent is empty."""
+    """Return the fields of records in these columns, as text; absent fields are empty."""
     columns = list(columns)
     return [["" if r.get(c) is None else in_words(r[c]) for c in columns] for r in map(_with_limit, records)]
 
 
 def _with_limit(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a record with the limit of instances as a person reads it; JSON has no number where there is none."""
+    """Return a record with the limit of instances in words if there is none, for which JSON has no number."""
     if UNLIMITED not in record:
         return record
     return {("max_instances" if key == UNLIMITED else key): value for key, value in record.items()} | {
@@ -180,9 +180,9 @@ def _with_limit(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def column_lines(rows: Iterable[Sequence[str]], *, has_heads: bool = True) -> list[str]:
-    """Return rows as lines whose cells stand below one another, numbers on the right; the first row are the heads.
+    """Return rows as lines with aligned columns, numbers aligned right; the first row has the heads.
 
-    A cell that is much longer than most does not make all lines as wide, but moves what follows it.
+    A very long cell does not widen its column, but shifts the cells that follow it.
     """
     columns = [_padded(column, has_heads=has_heads) for column in zip(*rows, strict=True)]
     return ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
@@ -201,6 +201,6 @@ def _width(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len  # which the exe has, unlike unicodedata
+    from rich.cells import cell_len  # included in the exe, unlike unicodedata
 
     return cell_len(text)

@@ -1,4 +1,4 @@
-"""Writes a file as a whole, for those that are read again: until all is written, what it held before stays."""
+"""Replaces a file as a whole: until everything is written, the old content stays."""
 
 import os
 from pathlib import Path
