@@ -181,7 +181,7 @@ def _show(
 
 
 def _tell(output: Output, report: "Report", serious: int, least: "Severity", advice: str) -> None:
-    """Print what was judged, and what was not."""
+    """Print how many pipes were judged, and which were not."""
     from pipectl.output.text import counted
 
     judged = report.pipes - len(report.not_judged)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipectl.core.checks.bench_floor import Floor
     from pipectl.core.checks.bench_plan import Limit, Plan
 
-# Seconds between two looks at the progress: each takes a moment from what is measured.
+# Seconds between two updates of the progress, because each one disturbs the measurement slightly.
 _GLANCE = 1.0
 _DEFAULT_DURATION = 5.0
 _MOST_CONNECTIONS = 10_000
@@ -32,7 +32,7 @@ _ROLE = ("selftest", "--role")
 
 
 class LoadOptions:
-    """How much is sent: a Plan."""
+    """The load of the server: a Plan."""
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
@@ -103,7 +103,7 @@ class LoadOptions:
 
 
 class EachOpenOptions(OpenOptions):
-    """How to open the pipe, for a command whose time limit is that of each exchange."""
+    """The same options for a command whose time limit applies to each exchange."""
 
     @classmethod
     def timeout_help(cls) -> str:
@@ -112,7 +112,7 @@ class EachOpenOptions(OpenOptions):
 
 
 class BenchPayload(Payload):
-    """The bytes of each request; by default so many bytes."""
+    """The bytes of each request; by default, bytes of a given size."""
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
@@ -159,7 +159,7 @@ class ExchangeOptions(NamedTuple):
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "ExchangeOptions":
-        """Return the exchange; raises UsageError for what cannot be sent or measured."""
+        """Return the exchange; raises UsageError for one that cannot be sent or measured."""
         from pipectl.core.checks.bench import Target
 
         rule, is_framed = rule_of(params)
@@ -271,7 +271,7 @@ def _progress(bench: "Bench") -> str:
 
 
 def _show(output: Output, bench: "Bench", floor: "Floor | None") -> None:
-    bench.close()  # of which Ctrl+C is one way
+    bench.close()  # Ctrl+C may have interrupted it
     record = bench.as_record()
     if output.is_json:
         output.data.record({**record, "floor": floor and floor.as_dict()})
@@ -282,7 +282,7 @@ def _show(output: Output, bench: "Bench", floor: "Floor | None") -> None:
 
 
 def _rows(record: Mapping[str, Any], floor: "Floor | None") -> Iterator[tuple[str, Any]]:
-    """Yield what a person sees: labels and values."""
+    """Yield the labels and values for a person."""
     yield "exchanges", f"{record['exchanges']:,} in {record['seconds']:.3g} s"
     yield "throughput", f"{record['per_second']:,.0f} per second"
     yield "data", f"{_size(record['bytes_sent'])} sent, {_size(record['bytes_received'])} received"
@@ -303,7 +303,7 @@ def _rows(record: Mapping[str, Any], floor: "Floor | None") -> Iterator[tuple[st
 
 
 def _notes(bench: "Bench") -> Iterator[str]:
-    """Yield what must be known to read the numbers."""
+    """Yield notes that are needed to interpret the numbers."""
     if bench.ended_by == "failures":
         yield f"given up: every exchange failed for {bench.target.timeout:g} s"
     if bench.plan.rate is None:

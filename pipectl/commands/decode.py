@@ -1,4 +1,4 @@
-"""`pipectl decode`: shows a recording, or bytes, as `tap` would have, or writes it in another form."""
+"""`pipectl decode`: shows a recording, or bytes, decoded as in `tap`, or writes it in another form."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ class ExportOptions(NamedTuple):
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "ExportOptions":
-        """Return them; raises UsageError for an unknown form."""
+        """Return the form and the file; raises UsageError for an unknown form."""
         if params["to"] is None:
             return cls()
         form, _, path = params["to"].partition(":")

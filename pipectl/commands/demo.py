@@ -108,7 +108,7 @@ def _heading(output: "Output", title: str, *lines: str) -> None:
 
 
 def _remove(file: str) -> None:
-    with suppress(OSError):  # no step has made it
+    with suppress(OSError):  # no step has created it
         os.remove(file)  # noqa: PTH107
 
 

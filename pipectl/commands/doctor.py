@@ -1,4 +1,4 @@
-"""`pipectl doctor`: why a pipe cannot be opened, or made."""
+"""`pipectl doctor`: finds out why a pipe cannot be opened or created."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -111,7 +111,7 @@ def command(
 
 
 def _table(checks: "Sequence[Check]", *, is_long: bool) -> "Record":
-    """Return what came of each check, with its details where they matter or are asked for."""
+    """Return the result of each check; with its details if it found a problem, or if `is_long`."""
     width = max(len(_WORDS[check.status]) for check in checks)
     return {
         check.id: [
@@ -123,7 +123,7 @@ def _table(checks: "Sequence[Check]", *, is_long: bool) -> "Record":
 
 
 def _fix(diagnosis: "Diagnosis") -> dict[str, Any] | None:
-    """Return what to try: a sentence, the command in it, and an suggested access list."""
+    """Return what to try: a sentence, the command in it, and a suggested access list."""
     from pipectl.hints import fix_for
 
     problem = diagnosis.problem

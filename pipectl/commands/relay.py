@@ -173,7 +173,7 @@ def _log(
     is_message: bool,
     **options: Any,
 ) -> "RelayLog":
-    """Return the log of a relay, which also records what passes if that is asked for."""
+    """Return the log of a relay, which also records the data if the options say so."""
     from pipectl.core.traffic.places import Kind
     from pipectl.output.recordlog import RecordingLog
     from pipectl.output.relaylog import RelayLog

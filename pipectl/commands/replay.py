@@ -1,4 +1,4 @@
-"""`pipectl replay`: plays the server or the client of a recording, and tells where the other side differs."""
+"""`pipectl replay`: plays the server or the client of a recording, and shows where the other side differs."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -79,7 +79,7 @@ class RulesOptions(NamedTuple):
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "RulesOptions":
-        """Return them; raises UsageError."""
+        """Return the options; raises UsageError for invalid ones."""
         from pipectl.core.recording.replay import Match, Rules
 
         match, ignored = params["match"] or ("codec" if params["ignore"] else "exact"), params["ignore"]
@@ -110,7 +110,7 @@ class PlaceOptions(NamedTuple):
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "PlaceOptions":
-        """Return it; raises UsageError unless it is exactly one."""
+        """Return the place; raises UsageError unless exactly one is given."""
         served, called = params["serve"], params["call"]
         if bool(served) == bool(called):
             raise UsageError("replay plays one side", "Name the pipe: `--serve PIPE` or `--call PIPE`")
@@ -118,21 +118,21 @@ class PlaceOptions(NamedTuple):
 
 
 class RecordedPipeOptions(PipeOptions):
-    """How a pipe is made whose type is the recorded one."""
+    """How to create a pipe whose type is the recorded one."""
 
     @classmethod
     def type_options(cls) -> list[click.Parameter]:
-        """Return none."""
+        """Return no options, because the recording has the type."""
         return []
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "PipeOptions":
-        """Return how to make the pipe."""
+        """Return how to create the pipe."""
         return super().from_params({**params, "kind": "auto"})
 
 
 class ReplayOpenOptions(OpenOptions):
-    """How the pipe is opened whose replies are compared."""
+    """How to open the pipe whose replies are compared."""
 
     @classmethod
     def timeout_help(cls) -> str:
@@ -141,7 +141,7 @@ class ReplayOpenOptions(OpenOptions):
 
 
 class RecordedDecodeOptions(DecodeOptions):
-    """Which codec decodes, and what is masked beside what was masked when it was recorded."""
+    """Which codec decodes, and what is masked in addition to what the recording masked."""
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:

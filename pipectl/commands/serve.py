@@ -1,4 +1,4 @@
-"""`pipectl serve`: a server with the answers that the command line gives it."""
+"""`pipectl serve`: runs a server whose answers are set on the command line."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
@@ -42,7 +42,7 @@ _ANSWERS = "What is answered"
 
 
 class AnswerOptions(NamedTuple):
-    """What a server answers: an echo, if nothing else."""
+    """The answers of a server; by default, an echo."""
 
     reply: "Reply | None"
     program: tuple[str, ...]
@@ -95,7 +95,7 @@ class AnswerOptions(NamedTuple):
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "AnswerOptions":
-        """Return the answer; raises UsageError for two at once."""
+        """Return the answer; raises UsageError for more than one."""
         written = PayloadFormat.from_params(params)
         text, file, execute = params["reply"], params["reply_file"], params["execute"]
         if (text is not None) + (file is not None) + execute + params["echo"] > 1:
@@ -245,7 +245,7 @@ def _announce_program(output: Output, program: tuple[str, ...]) -> None:
 
 
 def _follow_file(output: Output, rules: RulesOptions, made: PipeOptions) -> PipeOptions:
-    """Return how to make the pipe, of the type that the rules file says; show the rules if they are only checked."""
+    """Return how to create the pipe, with the type in the rules file; show the rules if they are only checked."""
     for mistake in rules.rules.warnings:
         output.warning(f"{rules.name}:{mistake.line}: {mistake.text}")
     if rules.only_checks:
@@ -285,7 +285,7 @@ def _server(
 
 
 def _rules_server(faults: "Faults", rules: RulesOptions, events: "ServerLog") -> "Callable[..., PipeServer]":
-    """Return what makes a server that answers by rules, whatever handler it is given."""
+    """Return the factory of a server that answers by rules, and ignores its handler."""
     from pathlib import Path
 
     from pipectl.core.traffic.rules_file import Watched
@@ -310,7 +310,7 @@ def _greeting(answers: AnswerOptions, *, is_outbound: bool) -> "Callable[[Client
 def _answer(
     stack: ExitStack, events: "ServerLog", output: Output, answers: AnswerOptions, direction: OpenMode
 ) -> "Answer":
-    """Return the handler that the options ask for."""
+    """Return the handler for the options."""
     if direction is OpenMode.INBOUND:
         return lambda _client, _data: None
     if answers.program:

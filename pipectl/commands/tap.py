@@ -1,4 +1,4 @@
-"""`pipectl tap`: clients and their server talk as before, and what they say is shown, decoded, and recorded."""
+"""`pipectl tap`: passes data between clients and a server, and shows it decoded, or records it."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -39,7 +39,7 @@ _WHERE = "Where it stands"
 
 
 class WhereOptions(NamedTuple):
-    """Between which two names it stands."""
+    """The two names that a tap connects."""
 
     listen: "Place"
     target: "Place"
@@ -66,7 +66,7 @@ class WhereOptions(NamedTuple):
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "WhereOptions":
-        """Return both places; raises UsageError for two that are the same."""
+        """Return both places; raises UsageError if they are the same."""
         from pipectl.core.names import full_name, is_remote
         from pipectl.core.traffic.places import Kind, Place
 

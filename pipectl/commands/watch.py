@@ -12,7 +12,7 @@ from pipectl.options.types import DURATION
 from pipectl.output import Output
 from pipectl.output.text import counted
 
-# Seconds; looking more often would cause noticeable load.
+# Seconds; polling more often would cause noticeable load.
 _SHORTEST = 0.01
 
 

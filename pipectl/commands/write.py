@@ -45,7 +45,7 @@ def command(
     from pipectl.core.pipe.connection import connect
     from pipectl.core.traffic.streams import write
 
-    del encoding  # which the payload is in
+    del encoding  # the payload is already encoded
     data = framed(frame, payload)
     deadline, watch = Deadline(opening.timeout), Stopwatch()
     with output.waiting(f"a free instance of {pipe}"):
