@@ -1,4 +1,4 @@
-"""Accept the clients of a relay: from a pipe, or from this process's own stdin and stdout. `sockets` has TCP."""
+"""Accepts the clients of a relay: on a pipe, or on this process's own stdin and stdout. `sockets` has TCP."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol

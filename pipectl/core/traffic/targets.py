@@ -1,4 +1,4 @@
-"""The targets of a relay: each client gets a connection of its own to a pipe, a program, or stdin and stdout."""
+"""The targets of a relay, which connect each client: a pipe, a program, or stdin and stdout. `sockets` has TCP."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
