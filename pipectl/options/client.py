@@ -203,7 +203,7 @@ class ReadOptions(NamedTuple):
 
     @classmethod
     def parameters(cls) -> list[click.Parameter]:
-        """Return the options of what is read, and those of the connection."""
+        """Return the options for reading, and those of the connection."""
         return [
             Option(
                 ["--duration"],
@@ -225,7 +225,7 @@ class ReadOptions(NamedTuple):
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "ReadOptions":
-        """Return the values; raises UsageError for two rules at once."""
+        """Return the values; raises UsageError for more than one rule."""
         rule, is_framed = rule_of(params)
         opening = StreamOpenOptions.from_params(params)
         codec = CodecOptions.from_params(params)
@@ -268,7 +268,7 @@ class RequestOptions(NamedTuple):
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "RequestOptions":
-        """Return how to open the pipe, and where a reply ends; raises UsageError for two rules at once."""
+        """Return how to open the pipe, and where a reply ends; raises UsageError for more than one rule."""
         rule, is_framed = rule_of(params)
         codec = CodecOptions.from_params(params)
         return cls(OpenOptions.from_params(params), params["max_message"], rule, is_framed, codec)

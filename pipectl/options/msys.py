@@ -1,4 +1,4 @@
-r"""Finds arguments that an MSYS2 shell such as Git Bash has converted: it takes a leading slash for a path.
+r"""Finds arguments that an MSYS2 shell such as Git Bash has converted, because it treats a leading slash as a path.
 
 `/status` becomes `C:/Program Files/Git/status`, and `/r` becomes `R:/`: https://www.msys2.org/docs/filesystem-paths/
 """

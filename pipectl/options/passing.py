@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     OnFault = Callable[[Session, Side, Fault], object]
 
 PASSED = "Data"
-# Rules that cannot find the end of a frame while the stream goes on, or not in one direction alone.
+# Rules that cannot find the end of a frame while the stream continues, or not in one direction alone.
 _UNFIT = {
     "eof": "the whole stream would be one frame",
     "http": "whether a response has a body depends on its request",

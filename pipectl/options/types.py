@@ -118,7 +118,7 @@ class Encoding(click.ParamType[str]):
 
 
 class FramingRule(click.ParamType["Framing"]):
-    """The rule that says where a reply ends."""
+    """A framing rule, which sets where a reply ends."""
 
     name = "rule"
 

@@ -162,4 +162,4 @@ class VisitorLog(ServerLog):
         super().__init__(output, announce=announce, access=access, messages=False, hangs_up=True)
 
     def left(self, client: Client, error: "PipeError | None") -> None:
-        """Do nothing: each client leaves at once."""
+        """Do nothing: each client is disconnected at once."""

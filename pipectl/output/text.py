@@ -152,7 +152,7 @@ def in_words(value: Any) -> str:
 def fields(record: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
     """Return the fields of a record as labels and texts: absent ones left out, nested ones labeled with their path.
 
-    A field of several values takes a line for each, of which the first has the label.
+    A field with several values has one line for each, and the label on the first.
     """
     for key, value in _with_limit(record).items():
         label = f"{place}{key.replace('_', ' ')}"

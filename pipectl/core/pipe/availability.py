@@ -140,7 +140,7 @@ def _ask(pipe: str, timeout: float, deadline: Deadline) -> None:
 
 
 def _becomes_free(pipe: str, deadline: Deadline) -> bool:
-    """Wait briefly for a free instance and return whether there is one; False if the system cannot say."""
+    """Wait briefly for a free instance and return whether there is one; False if the system does not know."""
     with suppress(PipeError):
         _ask(pipe, deadline.at_most(_SLICE), deadline)
         return True

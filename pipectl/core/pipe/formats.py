@@ -1,6 +1,6 @@
 """Frames with more structure than a delimiter or a length: HTTP, JSON, Content-Length headers, pkt-lines, varints.
 
-A stream may arrive in any pieces and may be hostile. Each rule therefore looks at every byte once, remembers its
+A stream may arrive in any pieces and may be hostile. Each rule therefore reads every byte once, remembers its
 position, and raises FrameError with the reason for an invalid frame. Rules with state are created for each stream.
 """
 
@@ -64,7 +64,7 @@ class Varint(Framing):
 
 
 class ContentLength(Framing):
-    """Headers up to an empty line, of which Content-Length says how many bytes follow: LSP and DAP."""
+    """Headers up to an empty line, and as many bytes as Content-Length says: LSP and DAP."""
 
     __slots__ = ()
 
@@ -76,7 +76,7 @@ class ContentLength(Framing):
         return Span(begin, begin + length)
 
     def needed(self, received: bytearray) -> int | None:
-        """Return what Content-Length says; raises FrameError for headers without one."""
+        """Return the value of Content-Length; raises FrameError for headers without one."""
         end = _headers_end(received, 0)
         if end is None:
             return None

@@ -53,7 +53,7 @@ class PipeServer:
     client; any other exception stops the server, and `wait` raises it.
 
     The name is claimed with FIRST_PIPE_INSTANCE, and remote clients are rejected unless `config` allows them. The
-    server runs from `start` (or `with`) to `stop`, or as `stop_after` says.
+    server runs from `start` (or `with`) to `stop`, or to a limit in `stop_after`.
     """
 
     def __init__(

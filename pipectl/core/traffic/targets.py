@@ -66,7 +66,7 @@ class PipeTarget:
 
     def open(self, opened: Opened, environment: Environment) -> None:  # noqa: ARG002
         opening = self._opening
-        if opening.expect is not None or is_remote(self._pipe):  # which may ask other computers
+        if opening.expect is not None or is_remote(self._pipe):  # which may query other computers
             attempt = partial(
                 connect,
                 self._pipe,
