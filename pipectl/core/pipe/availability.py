@@ -38,7 +38,7 @@ def probe(pipe: str, timeout: float = 0, deadline: Deadline | None = None) -> Av
     """Return whether a pipe is free, busy or absent, waiting up to `timeout` seconds for a busy one.
 
     Ctrl+C does not end this wait for a local pipe. Raises PipeTimeoutError if another computer does not answer by the
-    deadline, or within 5 seconds; PipeError also if the system does not know, as for a computer that does not exist.
+    deadline, or within 5 seconds without one; PipeError if the system does not know, as for an unknown computer.
 
     On Windows, while a pipe `a` exists, `a\\b` is reported to have the state of `a`, and a pipe without a server is
     busy until its last client has closed its end.
