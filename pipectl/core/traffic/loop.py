@@ -228,7 +228,7 @@ class Loop:
         A result that arrives after the end of the loop is closed if possible, and dropped.
         """
         if self._helpers is None:
-            self._helpers = ThreadPoolExecutor(_HELPERS, "relay")
+            self._helpers = ThreadPoolExecutor(_HELPERS, f"Helper of {self._name}")
         self._helpers.submit(self._help, function, done)
 
     def _help(self, function: Callable[[], _T], done: Callable[[_T | PipeError], None]) -> None:

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 # Seconds until an eager relay retries a target that is not available.
 _RETRY = 0.25
-# Seconds that sessions may take to end when the relay ends.
-_DRAIN = 1.0
 
 
 class RelayConfig(NamedTuple):
