@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 # Seconds to wait, after the pipe was closed, for a pending send to fail, and for the source to yield more.
 _PATIENCE = 1.0
-_MOMENT = 0.1
+_MOMENT = 0.05
 # Seconds between two calls of `waits`.
 _REMINDER = 10.0
 # Seconds between the end of a connection and the next attempt: a server may accept clients and close at once.
