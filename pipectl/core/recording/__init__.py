@@ -1,1 +1,1 @@
-"""Conversations in files: recordings, and the forms that they can be exported to."""
+"""Conversations in files: recordings, and the formats that they can be exported to."""

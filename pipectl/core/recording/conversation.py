@@ -1,7 +1,7 @@
 """`Conversation`: one client's data, decoded into frames and with its secrets masked, before it is shown or recorded.
 
-A secret may be cut into several reads. So a read is given out once frames cover all its bytes, which the codec sees to:
-it holds back at most one frame of each side. Without a codec every read is given out at once.
+A secret can be split over several reads, so a read is released only when frames cover all its bytes. The codec holds
+back at most one frame of each side. Without a codec, every read is released at once.
 """
 
 import re
@@ -14,11 +14,11 @@ from pipectl.core.codecs.base import Codec, Frame, FrameKind, Side
 
 from .recording import Closed, Event, Opened, Recording, Said
 
-# What every masked byte becomes. A mask is as long as what it hides, so that lengths in the data stay true.
+# Replaces every masked byte. A mask is as long as what it hides, so that lengths in the data stay correct.
 _MASK = b"*"
-# Requests that wait for their reply, at most: who never gets one does not take memory for ever.
+# Maximum number of requests that wait for a reply: a request that never gets one must not use memory forever.
 _MOST_OPEN = 10_000
-# Shorter secrets are not looked for in texts, where they may stand for something else.
+# Shorter secrets are not masked in texts, where the same characters may mean something else.
 _SHORTEST = 4
 
 # The fields of a frame that say what kind of message it is, whatever its codec.
@@ -26,12 +26,12 @@ KIND_FIELDS = ("method", "path", "op", "cmd", "command", "type", "event", "evt",
 
 
 class Decoded(NamedTuple):
-    """A frame of a client's conversation, masked, and when its last byte came."""
+    """A masked frame of a client's conversation, and the time when its last byte arrived."""
 
     t: float
     client: int
     frame: Frame
-    # Of a reply: its request, and the seconds since that.
+    # For a reply: its request.
     request: "Decoded | None" = None
 
     @property
@@ -99,7 +99,7 @@ def _without(value: Any, words: Mapping[str, str]) -> Any:
 
 
 class Pieces(Codec):
-    """What is read, as it was read: no codec at all."""
+    """Passes every read on unchanged: the codec for "no codec"."""
 
     name = "none"
     title = "bytes as they are read"
@@ -110,16 +110,16 @@ class Pieces(Codec):
             yield Frame(side, data, data)
 
     def end(self, side: Side) -> Iterator[Frame]:  # noqa: ARG002
-        """Yield nothing: nothing was kept."""
+        """Yield nothing, because `feed` keeps nothing."""
         return iter(())
 
 
-# Chooses the codec of a conversation by what is said first.
+# Chooses the codec of a conversation by its first bytes.
 Choose = Callable[[Side, bytes], Codec]
 
 
 class Conversation:
-    """Decodes and masks what one client and its server say."""
+    """Decodes and masks the data of one client and its server."""
 
     def __init__(
         self, client: int, choose: Choose, mask: Mask, *, failed: Callable[[Exception], None] = lambda _error: None
@@ -130,14 +130,14 @@ class Conversation:
         self._mask = mask
         self._failed = failed
         self._codec: Codec | None = None
-        # What is not given out yet, and the masked bytes of each side that are for it.
+        # The reads that are not released yet, and the masked bytes of each side that will replace theirs.
         self._waiting: deque[Said] = deque()
         self._ready = {Side.CLIENT: bytearray(), Side.SERVER: bytearray()}
         self._requests: dict[Side, OrderedDict[str | int, Decoded]] = {side: OrderedDict() for side in Side}
         self._count = 0
 
     def hear(self, said: Said, *, is_message: bool = False) -> Iterator[Said | Decoded]:
-        """Yield the frames that are complete now, and what can be recorded now, each masked and in order."""
+        """Yield the frames that are now complete and the reads that can now be recorded, masked and in order."""
         if self._codec is None and said.data:
             self._codec = self._choose(said.side, said.data[:64])
         self._waiting.append(said)
@@ -148,7 +148,7 @@ class Conversation:
         yield from self._given_out()
 
     def end(self, t: float) -> Iterator[Said | Decoded]:
-        """Yield what is left, because the connection is over."""
+        """Yield what is left when the connection has ended."""
         for side in Side:
             if self._codec is None:
                 break
@@ -159,10 +159,10 @@ class Conversation:
         yield from self._given_out()
 
     def _taken(self, said: Said, frames: Callable[[], Iterator[Frame]]) -> Iterator[Decoded]:
-        """Yield frames, masked; if the codec fails, its side's bytes in one, and no codec decodes from there on."""
+        """Yield masked frames; if the codec fails, yield the rest of each side raw, and decode nothing more."""
         try:
             found = list(frames())
-        except Exception as error:  # noqa: BLE001 - a codec of somebody else's must not stop the relay
+        except Exception as error:  # noqa: BLE001 - a third-party codec must not stop the relay
             self._codec, found = Pieces(), []
             self._failed(error)
             for side in Side:
@@ -213,7 +213,7 @@ Part = Opened | Said | Decoded | Closed
 
 
 class Conversations:
-    """Decodes and masks what all clients and their server say."""
+    """Decodes and masks the data of all clients and their server."""
 
     def __init__(
         self, choose: Choose, mask: Mask, *, failed: Callable[[Exception], None] = lambda _error: None
@@ -222,7 +222,7 @@ class Conversations:
         self._open: dict[int, Conversation] = {}
 
     def hear(self, event: Event, *, is_message: bool = False) -> Iterator[Part]:
-        """Yield what can be told now; consume it before the next call."""
+        """Yield the parts that are now complete; consume them before the next call."""
         match event:
             case Said():
                 if event.client not in self._open:
@@ -236,12 +236,12 @@ class Conversations:
                 yield event
 
     def end(self, t: float) -> Iterator[Part]:
-        """Yield what is left of all that are still open."""
+        """Yield what is left of all open conversations."""
         for client in list(self._open):
             yield from self._open.pop(client).end(t)
 
     def replay(self, recording: Recording) -> Iterator[Part]:
-        """Yield all that can be told of a recording."""
+        """Yield all parts of a recording."""
         is_message = recording.header.is_message
         for event in recording.events:
             yield from self.hear(event, is_message=is_message)

@@ -1,8 +1,8 @@
-"""`Pcapng`: writes conversations as packets that Wireshark reads, in one of two forms.
+"""`Pcapng`: writes conversations as packets that Wireshark can read, in one of two forms.
 
-* `tcp`: made-up TCP connections from 127.0.0.1 to 127.0.0.2, so that Wireshark puts streams together again. Client *n*
-  has the port 50000 + *n*, and the server the one by which Wireshark knows the protocol.
-* `pdu`: each message, or read, is a packet of its own, with the name of Wireshark's dissector.
+* `tcp`: made-up TCP connections from 127.0.0.1 to 127.0.0.2, so that Wireshark reassembles the streams. Client *n* has
+  port 50000 + *n*, and the server has the port that Wireshark associates with the protocol.
+* `pdu`: each message or read is a separate packet, with the name of Wireshark's dissector.
 
 The format is draft-ietf-opsawg-pcapng; the header of `pdu` is Wireshark's epan/exported_pdu.h.
 """
@@ -19,19 +19,19 @@ from .recording import Closed, Event, Header, Opened, Said
 _LINKTYPE_RAW = 101
 _LINKTYPE_WIRESHARK_UPPER_PDU = 252
 _MICROSECONDS = 6
-# Of a packet's TCP payload, in bytes; an IPv4 packet has at most 65535.
+# The maximum TCP payload of a packet, in bytes; an IPv4 packet has at most 65535.
 _MOST_IN_PACKET = 65535 - 40
 _FIN, _SYN, _RST, _PSH, _ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 _ADDRESSES = {Side.CLIENT: bytes((127, 0, 0, 1)), Side.SERVER: bytes((127, 0, 0, 2))}
 _FIRST_PORT = 50000
-# The server's port where Wireshark knows none for the protocol; it takes no known one for it.
+# The server's port if Wireshark has none for the protocol. No dissector is registered for this one.
 _NO_PORT = 49152
-# The codecs that are one protocol on one connection: what Wireshark makes of them depends on what came before.
+# The dissectors with state for a whole connection: how they decode a packet depends on the packets before it.
 _STREAMS = frozenset(("http", "tds", "dcerpc", "mysql", "http2"))
 
 
 class PacketForm(StrEnum):
-    """What a packet is: `--pcapng-as`."""
+    """The form of a packet: the values of `--pcapng-as`."""
 
     TCP = "tcp"
     PDU = "pdu"
@@ -47,14 +47,14 @@ class Pcapng:
         wireshark: tuple[str, int] = ("data", 0),
         form: PacketForm | None = None,
     ) -> None:
-        """`wireshark` is a dissector's name and the port by which Wireshark knows the protocol, 0 for none."""
+        """`wireshark` is a dissector's name, and the port that Wireshark associates with the protocol; 0 = none."""
         dissector, port = wireshark
         self.form = form or (PacketForm.PDU if header.is_message and dissector not in _STREAMS else PacketForm.TCP)
         self._write = write
         self._dissector = dissector.encode()
         self._port = port or _NO_PORT
         self._begun = _microseconds(header.started)
-        # The next sequence number of each side of each client, and who each is.
+        # The next sequence number of each side of each client, and a comment that identifies each client.
         self._sent: dict[tuple[int, Side], int] = {}
         self._names: dict[int, str] = {}
         is_tcp = self.form is PacketForm.TCP
@@ -138,7 +138,7 @@ class Pcapng:
         yield self._packet(event, event.side, data + event.data, self._names.get(event.client, ""))
 
     def _packet(self, event: Event, side: Side, data: bytes, comment: str) -> bytes:
-        """Return an Enhanced Packet Block; what comes from a client is inbound."""
+        """Return an Enhanced Packet Block; data from a client is inbound."""
         time = self._begun + round(event.t * 1_000_000)
         head = struct.pack("<IIIII", 0, time >> 32 & 0xFFFFFFFF, time & 0xFFFFFFFF, len(data), len(data))
         options = _option(1, comment.encode(errors="replace")[:1000]) if comment else b""

@@ -1,4 +1,4 @@
-"""`Recorder`: writes a recording to a file, one write for each line, and begins new files where that is asked for."""
+"""`Recorder`: writes a recording to a file, with one write per line, and rotates files if a size limit is set."""
 
 import os
 from collections.abc import Callable
@@ -16,25 +16,25 @@ class File(Protocol):
     """A file without a buffer, as `io.FileIO` is."""
 
     def write(self, data: bytes, /) -> int | None:
-        """Write as much as there is room for, and return how many bytes that is."""
+        """Write as much as fits, and return the number of bytes written."""
 
     def close(self) -> None:
         """Close it."""
 
 
-# Makes a file, which must not exist; or, with True, opens one whose end is written to. Raises OSError.
+# Creates a file that must not exist or, with True, opens a file to append to. Raises OSError.
 OpenFile = Callable[[str, bool], File]
 
 
 class RecordLimit(NamedTuple):
-    """How large a file may become before the next one is begun, in bytes, and how many are kept; None is all."""
+    """The maximum size of a file in bytes, after which the next file begins, and how many to keep (None = all)."""
 
     size: int
     files: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> "RecordLimit":
-        """Return the limit that a text such as `64m` or `64m:5` means; raises ValueError."""
+        """Parse a limit such as `64m` or `64m:5`; raises ValueError."""
         size, colon, files = text.partition(":")
         if colon and not (files.isascii() and files.isdecimal() and 0 < int(files) < 1_000_000):
             raise ValueError(f"invalid number of files {files!r}: use SIZE:FILES, such as 64m:5")
@@ -59,13 +59,13 @@ class Recorder:
         self._number = 1
         self._size = 0
         self._has_events = False
-        # Of clients that are connected: a file that is begun later tells of them too.
+        # The connected clients: the next file repeats their events.
         self._connected: dict[int, Opened] = {}
         self._file = open_file(path, appends)
         self._begin()
 
     def write(self, event: Event) -> None:
-        """Write an event, in the next file if this one would become too large."""
+        """Write an event, to the next file if it would make this one too large."""
         line = event_line(event)
         if self._limit is not None and self._has_events and self._size + len(line) > self._limit.size:
             self._begin_next()
@@ -111,7 +111,7 @@ class Recorder:
 
 
 def write_whole(file: File, data: bytes, path: str) -> None:
-    """Write all of it at once; raises PartialResultError, with the path as its subject, if that cannot be."""
+    """Write all data in one call; raises PartialResultError, with the path as its subject, if that fails."""
     try:
         is_whole = file.write(data) == len(data)
         reason = "there is no room for all that was to be written"

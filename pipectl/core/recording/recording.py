@@ -1,8 +1,8 @@
 """Recordings: the conversations of clients with a server, in a file of JSON lines, one for each event.
 
-The first line is a `Header`; then each read of a byte pipe, and each message of a message pipe, is a line, and so are
-the coming and going of clients. docs/schema/recording.schema.json describes the lines. Times are seconds since the
-recording was started; they never go back for one client, and the lines of different clients may be in another order.
+The first line is a `Header`. Each read of a byte pipe, each message of a message pipe, and each client that connects or
+disconnects is one more line. docs/schema/recording.schema.json describes the lines. Times are seconds since the start
+of the recording. They never decrease for one client; the lines of different clients may be out of order.
 """
 
 import json
@@ -27,7 +27,7 @@ class Header(NamedTuple):
     codec: str = "none"
     # ISO 8601, UTC.
     started: str = ""
-    # The regular expressions whose matches are masked; and whether the secrets that the codec knows are not.
+    # The regular expressions whose matches are masked, and whether the secrets that the codec finds are left in.
     redacted: tuple[str, ...] = ()
     has_secrets: bool = False
     by: str = "pipectl"
@@ -43,7 +43,7 @@ class Header(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A client has connected; `facts` are those of its process that are known: pid, image, user, session ..."""
+    """A client has connected; `facts` is what is known about its process: pid, image, user, session and so on."""
 
     t: float
     client: int
@@ -51,7 +51,7 @@ class Opened(NamedTuple):
 
 
 class Said(NamedTuple):
-    """One side has sent something: one read, or a message; `is_end` says that it sends nothing more."""
+    """One side has sent data: one read, or one message; `is_end` means that it sends nothing more."""
 
     t: float
     client: int
@@ -61,7 +61,7 @@ class Said(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """A client's connection is over; `by` is `client`, `server` or `relay`, and `error` says what was not in order."""
+    """A client's connection has ended; `by` is `client`, `server` or `relay`, and `error` describes what failed."""
 
     t: float
     client: int
@@ -74,14 +74,14 @@ Event = Opened | Said | Closed
 
 
 class Recording(NamedTuple):
-    """A recording that was read; `warnings` say what in it was not as it should be, and was passed over."""
+    """A recording that was read; `warnings` describe invalid lines, which are skipped, and times that decrease."""
 
     header: Header
     events: tuple[Event, ...]
     warnings: tuple[str, ...] = ()
 
     def conversations(self) -> dict[int, list[Said]]:
-        """Return what was said, for each client that has said something or was answered, in order."""
+        """Return the data of each conversation in order, by client; clients without any data are left out."""
         found: dict[int, list[Said]] = {}
         for event in self.events:
             if isinstance(event, Said):
@@ -89,7 +89,7 @@ class Recording(NamedTuple):
         return found
 
     def end_of(self, client: int) -> Closed:
-        """Return how a client's connection has ended; an event without facts if that is not known."""
+        """Return how a client's connection ended, or an event without facts if that is not known."""
         ends = (event for event in self.events if isinstance(event, Closed) and event.client == client)
         return next(ends, Closed(0.0, client))
 
@@ -123,7 +123,7 @@ def event_to_json(event: Event) -> dict[str, Any]:
 
 
 def payload(data: bytes) -> dict[str, Any]:
-    """Return bytes as JSON carries them: as text if that is valid UTF-8, otherwise as base64."""
+    """Return bytes as a JSON object: as text if they are valid UTF-8, otherwise as base64."""
     try:
         return {"size": len(data), "text": data.decode()}
     except UnicodeDecodeError:
@@ -138,12 +138,12 @@ def _line(record: Mapping[str, Any]) -> bytes:
 
 
 def is_recording(first_line: bytes) -> bool:
-    """Return whether a file with this first line is a recording, of whatever version."""
+    """Return whether a file with this first line is a recording, of any version."""
     return "recording" in (_object(first_line) or {})
 
 
 def read(lines: Iterable[bytes]) -> Recording:
-    """Return a recording. Raises RecordingError if it is none; a line that cannot be used becomes a warning."""
+    """Parse a recording. Raises RecordingError if it is not one; an invalid line becomes a warning."""
     ahead = iter(lines)
     header = _header(next(ahead, b""))
     warnings: list[str] = []
@@ -173,7 +173,7 @@ def _header(line: bytes) -> Header:
 
 
 def _events(lines: Iterator[bytes], warnings: list[str]) -> Iterator[Event]:
-    # When each client has done something last; and what times and clients of an appended recording are added to.
+    # The time of each client's last event, and the offsets of times and client numbers in an appended recording.
     last: dict[int, float] = {}
     t, client = 0.0, 0
     for number, line in enumerate(lines, 2):
@@ -184,7 +184,7 @@ def _events(lines: Iterator[bytes], warnings: list[str]) -> Iterator[Event]:
             _header(line)
             t, client = max(last.values(), default=0.0), max(last, default=0)
             continue
-        if found is not None and found.get("event") == "fault":  # of `tap --json`, which tells no data
+        if found is not None and found.get("event") == "fault":  # of `tap --json`, which has no data
             continue
         try:
             event = _event(found)
@@ -201,7 +201,7 @@ def _events(lines: Iterator[bytes], warnings: list[str]) -> Iterator[Event]:
 
 
 def _event(found: dict[str, Any] | None) -> Event:
-    """Return the event of a line; raises ValueError with the reason if there is none."""
+    """Return the event of a line; raises ValueError with the reason if it is invalid."""
     if found is None:
         raise ValueError("it is not a JSON object")
     time, client = found.get("t"), found.get("client")
@@ -247,7 +247,7 @@ def _data(found: Any) -> bytes:
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
-    """Return the object that a line is; None for anything else, also for what is nested too deep to be read."""
+    """Parse a line as a JSON object; return None for anything else, and for an object that is nested too deeply."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""`Player`: plays one side of a recorded conversation, and compares what the other side says with what it said then.
+"""`Player`: plays one side of a recorded conversation, and compares what the other side sends with the recording.
 
-What is compared is masked on both sides in the same way, so that a recording without its secrets plays too. A reply is
-played as soon as its request has come, even if the recorded other side had sent more by then.
+Both are masked in the same way before they are compared, so that a recording without its secrets can be replayed. A
+reply is sent as soon as its request arrives, even if the other side had sent more by then in the recording.
 """
 
 import json
@@ -21,7 +21,7 @@ from .recording import Recording, Said
 
 # The members of a JSON object that pair a reply with its request.
 _IDS = ("id", "request_id", "nonce", "call_id")
-# Lines of each frame that a difference shows, and around what differs.
+# The maximum number of lines of each frame in a diff, and the number of context lines.
 _MOST_LINES = 200
 _CONTEXT = 3
 
@@ -36,24 +36,24 @@ class Match(StrEnum):
 
 
 class Rules(NamedTuple):
-    """How what is said is compared with what was said."""
+    """How messages are compared with the recording."""
 
     match: Match = Match.EXACT
-    # JSON pointers to what is left out, in the fields of a frame or in a body of JSON.
+    # JSON pointers to values that are not compared, in the fields of a frame or in a JSON body.
     ignored: tuple[str, ...] = ()
     keeps_ids: bool = True
 
 
 class Step(NamedTuple):
-    """What one side has said: a frame; or of a message pipe an empty message, which has no frame."""
+    """What one side has sent: a frame or, on a message pipe, an empty message, which has no frame."""
 
     t: float
     side: Side
     frame: Frame | None
-    # Of a reply: the step that is its request.
+    # For a reply: the step that is its request.
     request: int | None = None
-    # Of the side that is played on a message pipe: the sizes of the messages that it was sent in, with the frames that
-    # begin in the first of them; () if the frame is sent with one before it.
+    # For the played side of a message pipe: the sizes of the messages that carried the step, and the frames that begin
+    # in the first of them; () if the frame is sent with an earlier one.
     sizes: tuple[int, ...] | None = None
     frames: tuple[Frame, ...] = ()
 
@@ -65,7 +65,7 @@ class Script(NamedTuple):
     steps: tuple[Step, ...]
     codec: type[Codec]
     closed_by: str
-    # Whether the last that was said got no reply but DisconnectNamedPipe, which loses what is not read.
+    # Whether the other side spoke last and was then disconnected by DisconnectNamedPipe, which discards unread data.
     was_reset: bool
     is_message: bool
 
@@ -95,7 +95,7 @@ def _script(client: int, said: Sequence[Said], recording: Recording, choose: Cho
 
 
 def _steps(parts: Iterator[Said | Decoded], places: dict[int, int], count: int, *, is_message: bool) -> Iterator[Step]:
-    """Yield the steps of what a conversation tells; `places` are those of the requests, by their identity."""
+    """Yield the steps of a conversation; `places` maps the identity of each frame to the index of its step."""
     for part in parts:
         if isinstance(part, Decoded):
             places[id(part.frame)] = count
@@ -109,7 +109,7 @@ def _steps(parts: Iterator[Said | Decoded], places: dict[int, int], count: int, 
 
 
 def _cut(steps: list[Step], ours: Side, sizes: list[int]) -> None:
-    """Tell the steps of one side in which messages they were sent."""
+    """Store in the steps of one side the messages that they were sent in."""
     ahead, first, sent, taken = deque(sizes), -1, 0, 0
     for place, step in enumerate(steps):
         if step.side is not ours or step.frame is None:
@@ -127,7 +127,7 @@ def _cut(steps: list[Step], ours: Side, sizes: list[int]) -> None:
 
 
 def _joined(steps: list[Step]) -> list[Step]:
-    """Return the steps with raw bytes that follow one another as one: where a stream is cut means nothing."""
+    """Return the steps with adjacent raw bytes joined, because where a stream is split means nothing."""
     joined: list[Step] = []
     places = []
     for step in steps:
@@ -151,7 +151,7 @@ def _and(first: Frame, second: Frame) -> Frame:
 
 
 def _in_time(steps: list[Step], ours: Side) -> list[Step]:
-    """Return the steps with each reply of one side before what the other side said after its request."""
+    """Return the steps with each reply of our side before what the other side sent after its request."""
     found: list[tuple[int, Step]] = []
     for place, step in enumerate(steps):
         at = len(found)
@@ -166,7 +166,7 @@ def _in_time(steps: list[Step], ours: Side) -> list[Step]:
 class Player:
     """Plays one side of a conversation.
 
-    Call `next` until it returns None, send what it returns, and pass what comes to `hear`, which `next` then compares.
+    Call `next` and send what it returns, until it returns None. Pass what arrives to `hear`; `next` compares it.
     """
 
     def __init__(self, script: Script, ours: Side, rules: Rules, mask: Mask) -> None:
@@ -175,26 +175,26 @@ class Player:
         self._rules = rules
         self._codec = script.codec
         self._live = Conversation(script.client, lambda _side, _first: script.codec(), mask)
-        # What the other side has said and is not compared yet; None is an empty message.
+        # What the other side has sent and `next` has not compared yet; None is an empty message.
         self._heard: deque[Frame | None] = deque()
         self._place = 0
-        # The values of ids now, by how they are paired in the recording.
+        # The current values of ids, by the ids of their frames in the recording.
         self._ids: dict[str, Any] = {}
 
     @property
     def is_over(self) -> bool:
-        """Return whether all is played."""
+        """Return whether all steps are played."""
         return self._place == len(self.script.steps)
 
     def hear(self, data: bytes) -> None:
-        """Take what the other side has said: a read, or a message."""
+        """Add what the other side has sent: a read, or a message."""
         said = Said(0.0, self.script.client, self._ours.other, data, not data)
         self._add(self._live.hear(said, is_message=self.script.is_message))
         if not data and self.script.is_message:
             self._heard.append(None)
 
     def leave(self) -> None:
-        """Take it that the other side is gone. Raises PipeClosedError if it had more to say, and MismatchError."""
+        """End the other side. Raises PipeClosedError if the recording has more from it, and MismatchError."""
         self._add(self._live.end(0.0))
         while self.next() is not None:
             pass
@@ -208,7 +208,7 @@ class Player:
             )
 
     def next(self) -> tuple[float, Sequence[bytes]] | None:
-        """Return what is to be sent next, as writes, and when it was; None to wait. Raises MismatchError."""
+        """Return the time and the writes of the next step to send; None means wait. Raises MismatchError."""
         steps = self.script.steps
         while self._place < len(steps):
             step = steps[self._place]
@@ -222,7 +222,7 @@ class Player:
             raise self._different(None, self._heard[0])
         return None
 
-    # What is heard
+    # Comparing
 
     def _add(self, parts: Iterator[Said | Decoded]) -> None:
         for part in parts:
@@ -235,7 +235,7 @@ class Player:
                 self._heard.append(frame)
 
     def _is_next(self, step: Step) -> bool:
-        """Take what was heard for a step, if there is enough of it; raises MismatchError if it is not the same."""
+        """Compare what arrived with a step; return False if more is needed. Raises MismatchError on a difference."""
         heard, expected = self._heard[0], step.frame
         if (heard is None) != (expected is None):
             if self._rules.match is not Match.ANY:
@@ -291,7 +291,7 @@ class Player:
             if found is not None:
                 self._ids[expected.ident] = found[1]
 
-    # What is sent
+    # Sending
 
     def _writes(self, step: Step) -> Sequence[bytes]:
         if step.frame is None:
@@ -308,7 +308,7 @@ class Player:
         return (*writes, data)
 
     def _now(self, frame: Frame) -> bytes:
-        """Return a frame's bytes, with the id that its request has now."""
+        """Return a frame's bytes, with the current id of its request."""
         if frame.kind not in (FrameKind.REPLY, FrameKind.ERROR) or frame.ident not in self._ids:
             return frame.data
         found, value = _id_of(frame), self._ids[frame.ident]
@@ -321,7 +321,7 @@ class Player:
         except CodecError:
             return frame.data
 
-    # What is told
+    # Reporting
 
     def _different(self, expected: Frame | None, heard: Frame | None) -> MismatchError:
         from difflib import unified_diff
@@ -346,7 +346,7 @@ def _kind(frame: Frame) -> tuple[Any, ...]:
 
 
 def _lines(frame: Frame | None) -> list[str]:
-    """Return a frame's content as lines: JSON and text as they are, anything else in hex."""
+    """Return a frame's content as lines: JSON and text unchanged, anything else in hex."""
     if frame is None:
         return []
     value = _json_of(frame.body)
@@ -361,7 +361,7 @@ def _lines(frame: Frame | None) -> list[str]:
 
 
 def _json_of(body: bytes) -> Any:
-    """Return the object or the array that a body is; None if it is none."""
+    """Parse a body as a JSON object or array; return None if it is neither."""
     if body.lstrip()[:1] not in (b"{", b"["):
         return None
     try:
@@ -371,7 +371,7 @@ def _json_of(body: bytes) -> Any:
 
 
 def _without(value: Any, pointers: Sequence[str]) -> Any:
-    """Return a value without what JSON pointers lead to."""
+    """Return a value without the parts that JSON pointers refer to."""
     for pointer in pointers:
         keys = [key.replace("~1", "/").replace("~0", "~") for key in pointer.removeprefix("/").split("/")]
         value = _pruned(value, keys)
@@ -390,7 +390,7 @@ def _pruned(value: Any, keys: Sequence[str]) -> Any:
 
 
 def _id_of(frame: Frame) -> tuple[str, Any] | None:
-    """Return the member that is the id of a frame whose body is an object of JSON, and its value."""
+    """Return the key and the value of the id in a JSON body, or None."""
     value = _json_of(frame.body) if frame.ident is not None else None
     if not isinstance(value, dict):
         return None
@@ -398,7 +398,7 @@ def _id_of(frame: Frame) -> tuple[str, Any] | None:
 
 
 def _with_id(body: bytes, key: str, old: Any, new: Any) -> bytes:
-    """Return an object of JSON with another id, and otherwise the same bytes; as it was if that cannot be."""
+    """Replace the id in a JSON object and keep all other bytes; return the body unchanged if that is not possible."""
     wanted = json.loads(body) | {key: new}
     for is_ascii in (True, False):
         text = json.dumps(old, ensure_ascii=is_ascii).encode()
