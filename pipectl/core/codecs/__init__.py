@@ -7,14 +7,14 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """Where a codec is, what it decodes, and the patterns of the pipes on which it is usual: as the class has them."""
+    """The place of a codec's class, and copies of the class's title and pipe name patterns."""
 
     place: str
     title: str
     pipes: tuple[str, ...] = ()
 
 
-# Imported only when they are used. In the order in which they are listed, and tried.
+# Each is imported only when it is used. They are listed and tried in this order.
 CODECS = {
     "text": Entry("plain:Text", "text in UTF-8"),
     "hex": Entry("plain:Hex", "bytes in hex"),
@@ -42,7 +42,7 @@ CODECS = {
 
 
 def codec_class(name: str) -> "type[Codec]":
-    """Return the class of a built-in codec. Raises CodecError for an unknown name, with the names that are like it."""
+    """Return the class of a built-in codec. Raises CodecError for an unknown name, with similar names."""
     if name not in CODECS:
         from difflib import get_close_matches
 
@@ -58,9 +58,9 @@ def codec_class(name: str) -> "type[Codec]":
 
 
 def guess(pipe: str, side: "Side", first: bytes) -> "type[Codec]":
-    """Return the codec that suits a pipe by its name, or else by the first bytes of one side: a text or hex at least.
+    """Return the codec for a pipe by its name or, if no pattern matches, by the first bytes of one side.
 
-    `pipe` is a name in any form that pipectl has, such as `\\\\.\\pipe\\NAME`.
+    `pipe` is a name in any form, such as `\\\\.\\pipe\\NAME`. If no protocol fits, the codec is `text` or `hex`.
     """
     from fnmatch import fnmatchcase
 

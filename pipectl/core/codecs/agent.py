@@ -1,4 +1,4 @@
-"""The codec `ssh-agent`: what OpenSSH's programs say to an agent, and what it replies."""
+"""The codec `ssh-agent`: the requests of OpenSSH programs to an agent, and its replies."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -34,15 +34,15 @@ _REPLIES = {
 _NAMES = {**_REQUESTS, **_REPLIES}
 _CODES = {name: code for code, name in _NAMES.items()}
 _FAILURES = (5, 28)
-# What agents and clients of OpenSSH take at most.
+# The longest message that agents and clients of OpenSSH accept.
 _LONGEST = 256 << 10
-# Of these types everything after the first so many strings is secret: keys, passphrases, PINs and signatures.
+# For each type, the number of leading strings that are public; the rest is secret: keys, passphrases, PINs, signatures.
 _SECRET = {14: 0, 17: 1, 20: 1, 22: 0, 23: 0, 25: 1, 26: 1}
 _MOST_KEYS = 16
 
 
 class SshAgent(StreamCodec):
-    """A length, a type and its contents; the body begins with the type."""
+    """Messages of a length, a type and contents; the body begins with the type."""
 
     name = "ssh-agent"
     title = "OpenSSH agent"
@@ -77,11 +77,11 @@ class SshAgent(StreamCodec):
         at = 5
         for _ in range(strings):
             at += 4 + int.from_bytes(data[at : at + 4], "big")
-        # A first string that is longer than the message says nothing of where the secret is.
+        # If the first string is longer than the message, the whole message is secret.
         return (slice(at if at <= len(data) else 5, len(data)),)
 
     def wrap(self, fields: Mapping[str, Any], body: bytes) -> bytes:
-        """Return a message; a type without contents may be the field `type`, or a body such as REQUEST_IDENTITIES."""
+        """Return a message; for a type without contents, pass the field `type` or a body such as REQUEST_IDENTITIES."""
         if not fields and (code := _CODES.get(body.decode(errors="replace"))):
             body = bytes([code])
         if not body:
@@ -106,7 +106,7 @@ def _name(code: int) -> str:
 
 
 def _fields(body: bytes) -> dict[str, Any]:
-    """Return what a message says; raises ValueError if it is too short for that."""
+    """Return the fields of a message; raises ValueError if it is too short."""
     code, contents = body[0], _Contents(body)
     fields: dict[str, Any] = {"type": _name(code), "code": code}
     if code == 12:
@@ -126,7 +126,7 @@ def _fields(body: bytes) -> dict[str, Any]:
 
 
 class _Contents:
-    """Reads the contents of a message from after its type."""
+    """Reads the contents of a message, which follow its type."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -152,7 +152,7 @@ class _Contents:
 
 
 def _key_type(blob: bytes) -> str:
-    """Return the type of a public key, which is the first string in it."""
+    """Return the type of a public key, which is its first string."""
     return shortened(blob[4 : 4 + int.from_bytes(blob[:4], "big")], 60)
 
 

@@ -1,17 +1,17 @@
-"""`Codec`, which turns the bytes of one conversation into `Frame`s, and what every codec promises.
+"""`Codec`, which turns the bytes of one conversation into `Frame`s, and the guarantees of every codec.
 
-* **Lossless**: the `data` of all frames of a side, joined, with what `end` yields, are the bytes that were fed.
-* **Independent of cuts**: the frames are the same however the bytes were cut into pieces. `RAW` frames of one side that
-  follow one another count as one, because raw bytes are passed on as they arrive.
-* **Total**: `feed`, `end` and `guess` raise nothing, whatever the bytes. An invalid part becomes a frame of the kind
-  `BAD` with the reason as its summary; where the next frame cannot be found, the rest of that side is `RAW`.
-* **Bounded and linear**: at most `max_frame` bytes are kept for each side, each byte is looked at a bounded number of
+* **Lossless**: the joined `data` of all frames of a side, including those from `end`, equals the bytes that were fed.
+* **Independent of cuts**: the frames are the same wherever the bytes are split. Adjacent `RAW` frames of one side count
+  as one, because raw bytes are passed on as they arrive.
+* **Total**: `feed`, `end` and `guess` never raise, whatever the bytes. An invalid part becomes a frame of the kind
+  `BAD` with the reason as its summary; if the next frame cannot be found, the rest of that side is `RAW`.
+* **Bounded and linear**: at most `max_frame` bytes are kept for each side, each byte is examined a bounded number of
   times, and a frame beyond the limit makes the rest of its side `RAW`. Only parts that the protocol itself delimits,
-  such as the chunks of an HTTP response, may be passed on before their message is whole.
-* What `wrap` makes of fields and a body, `feed` reads as that.
+  such as the chunks of an HTTP response, may be passed on before their message is complete.
+* **Reversible**: `feed` reads the output of `wrap` as the same fields and body.
 
-`pipectl.testing.check_codec` tests these promises for any codec, including one of your own. `streamed.StreamCodec`
-keeps the first four for a codec that only has to say where a frame ends.
+`pipectl.testing.check_codec` tests these guarantees for any codec, including one of your own. `streamed.StreamCodec`
+provides the first four for a codec that only implements where a frame ends.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,14 +21,14 @@ from typing import Any, ClassVar, NamedTuple
 
 from pipectl.core.errors import CodecError
 
-# What a frame may have at most, in bytes, before its side is shown as raw bytes.
+# The maximum size of a frame in bytes. If a frame is larger, the rest of its side is raw.
 MAX_FRAME = 16 << 20
 
 _NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Side(StrEnum):
-    """Who has sent something."""
+    """The side that has sent a frame."""
 
     CLIENT = "client"
     SERVER = "server"
@@ -40,7 +40,7 @@ class Side(StrEnum):
 
 
 class FrameKind(StrEnum):
-    """What a frame is in its conversation."""
+    """The role of a frame in its conversation."""
 
     REQUEST = "request"
     REPLY = "reply"
@@ -48,7 +48,7 @@ class FrameKind(StrEnum):
     EVENT = "event"
     # A reply that reports an error.
     ERROR = "error"
-    # Bytes of which the codec knows nothing.
+    # Bytes that the codec does not decode.
     RAW = "raw"
     # Bytes that break the protocol; `summary` has the reason.
     BAD = "bad"
@@ -58,44 +58,44 @@ class Frame(NamedTuple):
     """A unit of the protocol that one side has sent."""
 
     side: Side
-    # The bytes of the stream, header and all, and those of the content.
+    # The bytes of the stream, including any header, and the bytes of the content.
     data: bytes
     body: bytes
     kind: FrameKind = FrameKind.RAW
-    # One line; what is shown neutralizes it.
+    # One line; the output code neutralizes control characters.
     summary: str = ""
-    # Small values that JSON has, for `--json`, for rules and for filters; a large body is in `body` alone.
+    # Small JSON values for `--json`, rules and filters; a large body is only in `body`.
     fields: Mapping[str, Any] = _NO_FIELDS
-    # Pairs a reply with its request; frames without one are paired in order.
+    # Pairs a reply with its request; frames without `ident` are paired in order.
     ident: str | None = None
-    # The parts of `data` that are secret: masked wherever a frame is shown or recorded.
+    # The secret parts of `data`, which are masked wherever a frame is shown or recorded.
     secrets: tuple[slice, ...] = ()
 
 
 class Codec:
-    """Decodes both directions of one connection; a new one for each, because a protocol may have state.
+    """Decodes both directions of one connection; each connection needs a new codec, because a protocol can have state.
 
-    A subclass names its protocol in the class variables and implements `feed`, `end` and, if frames can be made,
+    A subclass describes its protocol in the class variables and implements `feed`, `end` and, if it can create frames,
     `wrap`. Consume what `feed` yields before the next call.
     """
 
-    # As `--codec` has it, and as a table has it.
+    # The name for `--codec`, and the title in a table.
     name: ClassVar[str]
     title: ClassVar[str]
-    # Patterns of the names of pipes on which this protocol is usual, as in `fnmatch`, in lower case.
+    # `fnmatch` patterns, in lower case, for the names of pipes that usually carry this protocol.
     pipes: ClassVar[tuple[str, ...]] = ()
-    # The rule, as `--frame` has it, by which a server on a byte pipe splits requests for `wrap`'s counterpart.
+    # The framing rule, as for `--frame`, by which a server on a byte pipe splits requests.
     framing: ClassVar[str] = "chunk"
-    # The name of Wireshark's dissector, and the TCP port that Wireshark knows the protocol by; 0 is none.
+    # The name of Wireshark's dissector, and the TCP port that Wireshark associates with the protocol; 0 = none.
     wireshark: ClassVar[tuple[str, int]] = ("data", 0)
-    # How a client is made to use another name: `{path}` stands for `\\.\pipe\NAME`, `{url}` for `//./pipe/NAME`.
+    # How to make a client use another name: `{path}` stands for `\\.\pipe\NAME`, `{url}` for `//./pipe/NAME`.
     hint: ClassVar[str] = ""
 
     def __init__(self, max_frame: int = MAX_FRAME) -> None:
         self.max_frame = max_frame
 
     def feed(self, side: Side, data: bytes, *, message: bool = False) -> Iterator[Frame]:
-        """Yield the frames that these bytes of one side complete; `message` means that they are a whole message."""
+        """Yield the frames that these bytes of one side complete; with `message`, the bytes are one whole message."""
         raise NotImplementedError
 
     def end(self, side: Side) -> Iterator[Frame]:
@@ -103,13 +103,13 @@ class Codec:
         raise NotImplementedError
 
     def wrap(self, fields: Mapping[str, Any], body: bytes) -> bytes:
-        """Return the bytes of a frame. Raises CodecError if the protocol has none like it, or none can be made."""
+        """Return the bytes of a frame. Raises CodecError if the protocol has no such frame or cannot create frames."""
         del fields, body
         raise CodecError(f"the codec {self.name} cannot make frames")
 
     @classmethod
     def makes_frames(cls) -> bool:
-        """Return whether the codec can make frames at all."""
+        """Return whether the codec can create frames."""
         return cls.wrap is not Codec.wrap
 
     def ends_reply(self, frame: Frame) -> bool:
@@ -118,6 +118,6 @@ class Codec:
 
     @classmethod
     def guess(cls, side: Side, first: bytes) -> int:
-        """Return how likely it is that a side with these first bytes, at most 64 of them, speaks this; 0 to 100."""
+        """Return how likely a side with these first bytes (at most 64) uses this protocol, from 0 to 100."""
         del side, first
         return 0

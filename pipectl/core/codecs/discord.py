@@ -1,4 +1,4 @@
-"""The codec `discord`: what programs say to the Discord client through its pipe."""
+"""The codec `discord`: the messages between programs and the Discord client."""
 
 import re
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from .streamed import Broken, Steps, Stream, StreamCodec, bad, kind_of, shortene
 
 _OPERATIONS = ("handshake", "frame", "close", "ping", "pong")
 _HEADER = 8
-# Tokens, and the code of AUTHORIZE, with which one can be had. The end may be missing.
+# Tokens, and the code of AUTHORIZE, which can be exchanged for one. The end may be missing.
 _SECRET = re.compile(rb'"(?:access_token|refresh_token|code)"\s*:\s*"((?:[^"\\]++|\\.)*+)', re.DOTALL)
 
 
 class Discord(StreamCodec):
-    """An operation, a length and JSON."""
+    """Messages of an operation, a length and JSON."""
 
     name = "discord"
     title = "Discord IPC (rich presence)"
@@ -43,12 +43,12 @@ class Discord(StreamCodec):
         yield Frame(side, data, body, kind, summary, fields, ident, secrets)
 
     def secrets(self, side: Side, data: bytes) -> tuple[slice, ...]:
-        """Return where the tokens in a message are."""
+        """Return the positions of the tokens in a message."""
         del side
         return tuple(slice(*match.span(1)) for match in _SECRET.finditer(data, _HEADER))
 
     def wrap(self, fields: Mapping[str, Any], body: bytes) -> bytes:
-        """Return a message; the field `op` is its operation: if there is none, `handshake` for a body like one's."""
+        """Return a message with the operation `op`; by default, `handshake` if the body looks like one, or `frame`."""
         is_handshake = b'"client_id"' in body and b'"cmd"' not in body
         operation = fields.get("op", "handshake" if is_handshake else "frame")
         if operation not in _OPERATIONS:

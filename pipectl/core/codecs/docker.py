@@ -1,4 +1,4 @@
-"""The codec `docker`: HTTP as Docker and Podman have it, with the streams of attach and exec after it."""
+"""The codec `docker`: HTTP as Docker and Podman use it, followed by the streams of attach and exec."""
 
 import json
 import re
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 _STREAMS = ("stdin", "stdout", "stderr", "systemerr")
 _HEADER = 8
-# Servers before version 1.42 of the API send parts as a raw stream, too.
+# Before version 1.42 of the API, multiplexed streams have the type of a raw stream, too.
 _STREAM_TYPES = (b"application/vnd.docker.multiplexed-stream", b"application/vnd.docker.raw-stream")
 _LONGEST_ERROR = 64 << 10
-# Members of JSON with passwords and tokens. The end may be missing.
+# JSON members with passwords and tokens. The end may be missing.
 _SECRET = re.compile(
     rb'(?i)"(?:password|auth|identity_?token|registry_?token|(?:join)?token|unlockkey|secret)"\s*+:\s*+'
     rb'"((?:[^"\\]++|\\.)*+)',
@@ -25,7 +25,7 @@ _SECRET = re.compile(
 
 
 class Docker(Http):
-    """HTTP/1, and the parts of stdout and stderr that a server sends after attach and exec, if there is no terminal."""
+    """HTTP/1, and the parts of stdout and stderr that a server sends after attach and exec without a terminal."""
 
     name = "docker"
     title = "Docker Engine API: HTTP/1, with the streams of attach and exec"
@@ -34,11 +34,11 @@ class Docker(Http):
     host = "docker"
 
     def takes_over(self, head: "Head") -> bool:
-        """Return whether attach or exec has taken the connection over, which it also does without an upgrade."""
+        """Return whether attach or exec takes over the connection, which it also does without an upgrade."""
         return not {*_STREAM_TYPES}.isdisjoint(head.values(b"content-type"))
 
     def rest(self, stream: Stream, head: "Head") -> Steps[None]:
-        """Read the parts of stdout and stderr; with a terminal there are none, and what comes is raw."""
+        """Read the parts of stdout and stderr; with a terminal there are no parts, and the data is raw."""
         kinds = head.values(b"content-type") or (_STREAM_TYPES if head.values(b"upgrade") == [b"tcp"] else ())
         if {*_STREAM_TYPES}.isdisjoint(kinds):
             return
@@ -56,7 +56,7 @@ class Docker(Http):
                 yield None
 
     def _first_header(self, stream: Stream) -> Steps[None]:
-        """Wait until a first header has come; raises Broken if it is none."""
+        """Wait for the first header; raises Broken if the data does not begin with one."""
         while True:
             first = bytes(stream.received[:_HEADER])
             if (first and first[0] >= len(_STREAMS)) or any(first[1:4]) or (stream.is_ended and len(first) < _HEADER):
@@ -66,12 +66,12 @@ class Docker(Http):
             yield None
 
     def secrets(self, side: Side, data: bytes, head: int | None = None) -> tuple[slice, ...]:
-        """Return where the values of secret headers are, and of secret members of JSON."""
+        """Return the positions of the values of secret headers and secret JSON members."""
         in_body = (slice(*match.span(1)) for match in _SECRET.finditer(data, head or 0) if match[1])
         return (*super().secrets(side, data, head), *in_body)
 
     def describe(self, frame: Frame) -> Frame:
-        """Add the message of an error."""
+        """Return a frame with the message of an error in its summary."""
         has_secret = any(one.start >= len(frame.data) - len(frame.body) for one in frame.secrets)
         if frame.kind is not FrameKind.ERROR or len(frame.body) > _LONGEST_ERROR or has_secret:
             return frame

@@ -1,8 +1,8 @@
-"""The codec `http`: requests and responses of HTTP/1, up to where they switch to another protocol.
+"""The codec `http`: requests and responses of HTTP/1, up to the switch to another protocol.
 
-A message with a length is one frame. A response in chunks is a frame for its head and one for each chunk, because some
-go on for hours; a request in chunks is one frame as long as it is short. A body that only the end of the connection
-ends, one that is longer than a frame may be, and whatever follows an upgrade, is raw.
+A message with a length is one frame. A chunked response is one frame for its head and one for each chunk, because some
+responses last for hours; a short chunked request is one frame. These are raw: a body that ends with the connection, a
+body that is longer than a frame may be, and everything after an upgrade.
 """
 
 import re
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 # The longest head, and the longest line between chunks.
 _MOST_HEAD = 64 << 10
 _MOST_LINE = 1024
-# What a request in chunks may have to be one frame.
+# The largest chunked request that is one frame, in bytes.
 _MOST_COLLECTED = 1 << 20
-# Requests that have no response yet.
+# The maximum number of requests without a response.
 _MOST_OPEN = 1000
 
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -42,7 +42,7 @@ _VALUE = re.compile(r"[^\r\n\0]*")
 
 
 class Asked(NamedTuple):
-    """What a request says about its response."""
+    """What a request determines about its response."""
 
     method: bytes = b"GET"
     may_switch: bool = True
@@ -56,19 +56,19 @@ class Http(StreamCodec):
     pipes: ClassVar[tuple[str, ...]] = ("*\\tailscale\\tailscaled",)
     framing = "http"
     wireshark = ("http", 80)
-    # For a request that names no host.
+    # The Host header of a request that has none.
     host = "pipe"
 
     def __init__(self, max_frame: int = MAX_FRAME) -> None:
         super().__init__(max_frame)
-        # Requests without a response, and how many requests and final responses there were.
+        # The requests without a response, and the numbers of requests and final responses so far.
         self._open: deque[Asked] = deque()
         self._asked = self._answered = 0
-        # Whether neither side says more in HTTP.
+        # Whether both sides have switched to another protocol.
         self._is_switched = False
 
     def feed(self, side: Side, data: bytes, *, message: bool = False) -> Iterator[Frame]:
-        """Yield the frames of both sides that are complete now: a client may wait for the response to an upgrade."""
+        """Yield the complete frames of both sides: how the client's data is read may depend on a response."""
         return self._of_both(side, super().feed(side, data, message=message))
 
     def end(self, side: Side) -> Iterator[Frame]:
@@ -80,7 +80,7 @@ class Http(StreamCodec):
             return
         for frame in frames:
             yield frame
-            # Before the next response, so that how the responses were cut makes no difference to the client's frames.
+            # Before the next response, so that the client's frames do not depend on where the responses were split.
             yield from self._new_frames(Side.CLIENT)
         yield from self._new_frames(Side.CLIENT)
 
@@ -93,7 +93,7 @@ class Http(StreamCodec):
             raise Broken(str(error), end) from None
 
     def _head_end(self, side: Side, stream: Stream) -> Steps[int]:
-        """Wait for the end of a head; raises Broken as soon as what came begins none."""
+        """Wait for the end of a head; raises Broken as soon as the data cannot begin one."""
         begin, searched, most = 0, 0, min(_MOST_HEAD, stream.limit)
         received = stream.received
         while not self._is_switched:
@@ -123,7 +123,7 @@ class Http(StreamCodec):
             raise ValueError(f"more than {_MOST_OPEN} requests without a response")
         method, target = head.start
         asked = Asked(method, method == b"CONNECT" or bool(head.values(b"upgrade")))
-        # Most are like the one before, and so a thousand of them take little memory.
+        # Most equal the one before and share its object, so that a thousand of them use little memory.
         self._open.append(self._open[-1] if self._open and self._open[-1] == asked else asked)
         self._asked += 1
         number = self._asked
@@ -171,24 +171,24 @@ class Http(StreamCodec):
             raise Broken("", 0)
 
     def takes_over(self, head: "Head") -> bool:
-        """Return whether a response without an end also ends what the client says in HTTP, as an upgrade does."""
+        """Return whether a response without a length also ends the client's HTTP, as an upgrade does."""
         del head
         return False
 
     def rest(self, stream: Stream, head: "Head") -> Steps[None]:
-        """Read what a server sends after its last response; what is not read is raw."""
+        """Read the server's data after its last response; the rest is raw."""
         del stream, head
         yield from ()
 
     def describe(self, frame: Frame) -> Frame:
-        """Return a frame with what its body adds to it."""
+        """Return a frame with details from its body."""
         return frame
 
     def secrets(self, side: Side, data: bytes, head: int | None = None) -> tuple[slice, ...]:
-        """Return where the values of secret headers are; `head` is the size of the headers, if that is known."""
+        """Return the positions of the values of secret headers; `head` is the size of the headers, if known."""
         del side
         found = _SECRET.finditer(data, 0, len(data) if head is None else head)
-        # Without the white space at its end, so that it is the same as in the fields.
+        # Without trailing white space, so that the value is the same as in the fields.
         return tuple(slice(one.start(1), one.start(1) + len(one[1].rstrip())) for one in found if one[1].strip())
 
     def _finished(self, one: Frame, data: bytes, body: bytes, head: int) -> Frame:
@@ -199,7 +199,7 @@ class Http(StreamCodec):
     # ---- bodies --------------------------------------------------------------------------------------------------
 
     def _sized(self, stream: Stream, one: Frame, head: int, length: int) -> Steps[None]:
-        """Read a body of a length; if a frame may not have that many bytes, they are raw, after their head."""
+        """Read a body with a length; if it is too long for a frame, yield a frame for the head and then raw bytes."""
         if head + length <= stream.limit:
             yield from stream.size(head + length)
             data = stream.take(head + length)
@@ -215,7 +215,7 @@ class Http(StreamCodec):
                 yield None
 
     def _chunked(self, stream: Stream, one: Frame, head: int, most: int) -> Steps[None]:
-        """Read a body in chunks: one frame if it has at most `most` bytes; if not, one for each chunk from there on."""
+        """Read a chunked body as one frame of at most `most` bytes; beyond that, yield a frame for each chunk."""
         data, body = bytearray(stream.take(head)), bytearray()
         is_one, size = True, 1
         try:
@@ -245,13 +245,13 @@ class Http(StreamCodec):
         one = Frame(side, data, body, FrameKind.EVENT, summary, {"chunk": len(body)})
         return self.describe(one._replace(secrets=self.secrets(side, data, 0)))
 
-    # ---- frames to be sent ---------------------------------------------------------------------------------------
+    # ---- creating frames -----------------------------------------------------------------------------------------
 
     def wrap(self, fields: Mapping[str, Any], body: bytes) -> bytes:
-        """Return a message: with the field `method` (and `path`, `query`) a request, with `status` a response.
+        """Return a message: a request with the field `method` (and `path`, `query`), a response with `status`.
 
         `headers` maps names to a value or a list of values; Host and Content-Length are added. Without fields, the body
-        is a request as a person writes it: `GET /path`, perhaps lines of headers, an empty line, and its body.
+        is a request in short form: `GET /path`, optional header lines, an empty line and the body.
         """
         if not fields:
             fields, body = _written(body)
@@ -290,7 +290,7 @@ class Http(StreamCodec):
         return b"\r\n".join([_line(first), *_lines(headers)])
 
     def ends_reply(self, frame: Frame) -> bool:
-        """Return whether a response ends here: one in chunks with the last of them, one without a length at the end."""
+        """Return whether a response ends with this frame; a response without a length ends only with the connection."""
         if frame.kind is FrameKind.EVENT:
             return frame.fields.get("chunk") == 0
         return super().ends_reply(frame) and not (frame.fields.get("ends") == "close" or _has_chunks(frame))
@@ -304,7 +304,7 @@ class Http(StreamCodec):
 
 
 def _chunk_size(stream: Stream) -> Steps[tuple[int, int]]:
-    """Wait for the size of a chunk; return where its contents begin, and the size."""
+    """Wait for the size of a chunk; return the offset of its contents, and the size."""
     end = yield from stream.find(b"\n", _MOST_LINE)
     if end < 0:
         raise Broken(stream.ended(), len(stream.received))
@@ -315,7 +315,7 @@ def _chunk_size(stream: Stream) -> Steps[tuple[int, int]]:
 
 
 def _chunk(stream: Stream, begin: int, size: int) -> Steps[bytes]:
-    """Read a chunk, whose size was read; after the last one the trailers, too."""
+    """Read a chunk whose size is known; the last chunk includes the trailers."""
     if size:
         end = begin + size + 2
         yield from stream.size(end, begin)
@@ -350,7 +350,7 @@ def _check_begin(side: Side, first: bytes, begin: int) -> None:
 
 
 def _fields(head: "Head") -> dict[str, Any]:
-    """Return what requests and responses both have."""
+    """Return the fields that requests and responses have in common."""
     headers: dict[str, Any] = {}
     for name, value in head.headers:
         before = headers.get(_text(name), [])
@@ -376,7 +376,7 @@ def _lines(headers: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def _has_chunks(frame: Frame) -> bool:
-    """Return whether the chunks of a response follow it, which those of a response to HEAD do not."""
+    """Return whether chunks follow a response; none follow the response to HEAD."""
     return _is_chunked(frame.fields) and frame.fields.get("ends") != "head"
 
 
@@ -385,7 +385,7 @@ def _is_chunked(fields: Mapping[str, Any]) -> bool:
 
 
 def _written(text: bytes) -> tuple[dict[str, Any], bytes]:
-    """Read a request as a person writes it; raises CodecError for anything else."""
+    """Parse a request in short form; raises CodecError for anything else."""
     head, _, body = text.replace(b"\r\n", b"\n").partition(b"\n\n")
     first, *lines = _text(head).split("\n")
     words = first.split(" ")

@@ -1,7 +1,7 @@
-"""Reads the head of an HTTP/1 message, up to its empty line, with h11. Imported only when there is one to read.
+"""Parses the head of an HTTP/1 message, up to its empty line, with h11. Imported only when it is needed.
 
-h11 takes a line feed without a carriage return for the end of a line, and joins folded headers, as RFC 9112 lets it.
-Programs read such heads differently, and so these are refused here, as is a length beside a transfer coding.
+h11 accepts a line feed without a carriage return as the end of a line, and joins folded headers, as RFC 9112 allows.
+Other programs read such heads differently, so they are rejected here. A length with a transfer coding is rejected, too.
 """
 
 import re
@@ -15,14 +15,14 @@ _NOT_STRICT = {
     re.compile(rb"(?<!\r)\n"): "a line ends without a carriage return",
     re.compile(rb"\n[ \t]"): "a header is folded over several lines",
 }
-# What h11 adds to a reason is a part of the head, perhaps a secret one.
+# h11 quotes a part of the head after the reason, which may be a secret.
 _QUOTED = re.compile(r":? *(?:bytearray\()?b['\"].*", re.DOTALL)
 
 
 class Head(NamedTuple):
     """The first line and the headers of a message."""
 
-    # Of a request the method and the target, of a response the status and the reason.
+    # The method and the target of a request, or the status and the reason of a response.
     start: tuple[bytes, bytes]
     # With names in lower case, in order.
     headers: Headers
@@ -34,18 +34,18 @@ class Head(NamedTuple):
 
     @property
     def length(self) -> int | None:
-        """The Content-Length, which h11 has checked; None if there is none."""
+        """The Content-Length, which h11 has validated, or None."""
         values = self.values(b"content-length")
         return int(values[0]) if values else None
 
     @property
     def is_chunked(self) -> bool:
-        """Whether the body is sent in chunks: h11 refuses other codings."""
+        """Whether the body is chunked; h11 rejects other transfer codings."""
         return bool(self.values(b"transfer-encoding"))
 
 
 def read_request(head: bytes) -> Head:
-    """Return what the head of a request says; raises ValueError with the reason for an invalid one."""
+    """Parse the head of a request; raises ValueError with the reason if it is invalid."""
     event = _event(h11.Connection(h11.SERVER, len(head) + 1), head)
     if not isinstance(event, h11.Request):
         raise ValueError("not a request")
@@ -53,9 +53,9 @@ def read_request(head: bytes) -> Head:
 
 
 def read_response(head: bytes, method: bytes, *, may_switch: bool) -> Head:
-    """Return what the head of the response to a request says; raises ValueError with the reason for an invalid one.
+    """Parse the head of a response; raises ValueError with the reason if it is invalid.
 
-    `may_switch`: the request has asked for another protocol, which a status of 101 grants.
+    `method` is that of the request. `may_switch`: the request has asked for another protocol, so status 101 is valid.
     """
     connection = h11.Connection(h11.CLIENT, len(head) + 1)
     headers = [("Host", "x"), ("Upgrade", "x"), ("Connection", "upgrade")]

@@ -1,4 +1,4 @@
-"""The reasons of HTTP status codes that replies are usually given."""
+"""The reason phrases of common HTTP status codes."""
 
 REASONS = {
     101: "Switching Protocols",

@@ -72,7 +72,7 @@ class JsonLines(StreamCodec):
 
 
 class U32Json(StreamCodec):
-    """A JSON value after its length, as browsers and their native messaging hosts exchange."""
+    """A JSON value after its length, as in browsers' native messaging."""
 
     name = "u32json"
     title = "JSON after a length of four bytes, as in native messaging"
@@ -97,7 +97,7 @@ class U32Json(StreamCodec):
 
 
 def json_frame(side: Side, data: bytes, body: bytes) -> Frame:
-    """Return the frame of a JSON value, which is bad if the value is."""
+    """Return the frame of a JSON value; it is `BAD` if the value is invalid."""
     try:
         value = read_json(body)
     except ValueError as error:
@@ -109,7 +109,7 @@ def json_frame(side: Side, data: bytes, body: bytes) -> Frame:
 def checked(
     fields: Mapping[str, Any], body: bytes, meaning: Callable[[Side, Any, bytes], Meaning] = meaning_of
 ) -> bytes:
-    """Return a body that is JSON and has these fields; raises CodecError for any other."""
+    """Return the body if it is JSON with these fields; otherwise raise CodecError."""
     try:
         value = read_json(body)
     except ValueError as error:
@@ -119,13 +119,13 @@ def checked(
 
 
 def looks_like_json(first: bytes) -> bool:
-    """Return whether these are the first bytes of an object or an array of JSON."""
+    """Return whether these are the first bytes of a JSON object or array."""
     start = first.lstrip(_WHITE)
     return start[:1] in (b"{", b"[") and start[1:].lstrip(_WHITE)[:1] in b'"{[}]0123456789-tfn'
 
 
 def _end_of(framing: JsonFraming, stream: Stream, searched: int) -> int | None:
-    """Return where the value ends, if it has; raises Broken."""
+    """Return the offset of the end of the value, or None if it is incomplete; raises Broken."""
     received, reason, end = stream.received, "", None
     try:
         span = framing.split(received, searched)

@@ -1,7 +1,7 @@
-"""Reads JSON from somebody else, with limits that no input gets past, and says in fields what a message is.
+"""Parses untrusted JSON within limits, and describes messages by fields.
 
-Valid JSON that programs read differently, or cannot pass on, is refused too: a key that occurs twice, NaN, a number
-too large for a float, half a surrogate pair.
+JSON that programs read differently or cannot pass on is rejected, too: a key that occurs twice, NaN, a number too large
+for a float, half a surrogate pair.
 """
 
 import json
@@ -17,11 +17,11 @@ from .streamed import kind_of, shortened
 
 MOST_DEPTH = 200
 MOST_DIGITS = 400
-# What a field may have; more is in the body alone.
+# Limits for fields; what exceeds them is only in the body.
 _MOST_FIELDS = 16
 _LONGEST_FIELD = 256
 
-# What only a closer look can allow.
+# These may exceed a limit, so data that contains them is checked further.
 _BRACKETS = (b"[", b"{")
 _STRING_OR_BRACKET = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{\]}]', re.DOTALL)
 _LARGE_NUMBER = re.compile(rb"[0-9]{300}|[0-9.][eE]\+?[0-9]{3}")
@@ -29,7 +29,7 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read_json(data: bytes | bytearray) -> Any:
-    """Return a JSON value, decoded from UTF-8; raises ValueError with the reason for anything else."""
+    """Parse a JSON value in UTF-8; raises ValueError with the reason if it is invalid."""
     if sum(map(data.count, _BRACKETS)) > MOST_DEPTH:
         _check_depth(data)
     try:
@@ -95,7 +95,7 @@ _CAREFUL = JSONDecoder(
 
 
 class Meaning(NamedTuple):
-    """What a JSON value is in its conversation."""
+    """The meaning of a JSON value in its conversation."""
 
     kind: FrameKind
     summary: str
@@ -104,21 +104,21 @@ class Meaning(NamedTuple):
 
 
 def meaning_of(side: Side, value: Any, body: bytes) -> Meaning:
-    """Return what a value means: a JSON-RPC message, or another object with `id` or `request_id`, or just a value."""
+    """Return the meaning of a value: a JSON-RPC message, an object with `id` or `request_id`, or any other value."""
     fields = dict(small_fields(value)) if isinstance(value, dict) else {}
     if isinstance(value, dict) and ("method" in value or "result" in value or isinstance(value.get("error"), dict)):
         return rpc_meaning(value, fields)
     kind = kind_of(side)
     if side is Side.SERVER and "event" in fields:
         kind = FrameKind.EVENT
-    elif side is Side.SERVER and fields.get("error", "success") not in ("success", None, False, 0, ""):  # as mpv has it
+    elif side is Side.SERVER and fields.get("error", "success") not in ("success", None, False, 0, ""):  # as in mpv
         kind = FrameKind.ERROR
     named = next((fields[key] for key in ("request_id", "id") if fields.get(key) is not None), None)
     return Meaning(kind, shortened(body), fields, None if named is None or kind is FrameKind.EVENT else ident_of(named))
 
 
 def rpc_meaning(value: Mapping[str, Any], fields: dict[str, Any]) -> Meaning:
-    """Return what a message of JSON-RPC means."""
+    """Return the meaning of a JSON-RPC message."""
     ident = None if value.get("id") is None else ident_of(value["id"])
     number = "" if ident is None else f" #{ident}"
     if "method" in value:
@@ -136,7 +136,7 @@ def rpc_meaning(value: Mapping[str, Any], fields: dict[str, Any]) -> Meaning:
 
 
 def ident_of(value: Any) -> str:
-    """Return an id of JSON as a text; 1 and "1" are different ids."""
+    """Return a JSON id as text; 1 and "1" are different ids."""
     return shortened(json.dumps(value), 100)
 
 
@@ -153,7 +153,7 @@ def small_fields(value: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
 
 
 def _brief(value: Any) -> str:
-    """Return a space and the beginning of a value, or nothing for one that says nothing."""
+    """Return a space and the beginning of a value, or an empty text for an empty value."""
     if value in (None, {}, []):
         return ""
     if isinstance(value, dict | list) and len(value) > 20:

@@ -1,4 +1,4 @@
-"""Codecs for bytes that have no protocol, or only lines: `text`, `hex` and `lines`."""
+"""Codecs for data without a protocol, or with lines only: `text`, `hex` and `lines`."""
 
 import re
 from codecs import BOM_UTF8
@@ -10,13 +10,13 @@ from pipectl.core.errors import CodecError
 from .base import MAX_FRAME, Codec, Frame, Side
 from .streamed import Steps, Stream, StreamCodec, kind_of, raw, shortened
 
-# The beginning of a character of UTF-8, at the end of what came.
+# An incomplete UTF-8 character at the end of the data.
 _CUT = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
 _CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 class Text(Codec):
-    """Text in UTF-8, as it arrives; bytes that are not are escaped in the summary."""
+    """UTF-8 text as it arrives; invalid bytes are escaped in the summary."""
 
     name = "text"
     title = "text in UTF-8"
@@ -79,27 +79,27 @@ class Lines(StreamCodec):
 
 
 def read_line(stream: Stream) -> Steps[tuple[bytes, bytes]]:
-    """Read a line, which the end of the stream ends too; return it, and it without its end."""
+    """Read a line; return it with and without its line ending. The last line of a stream may have none."""
     end = yield from stream.find(b"\n")
     line = stream.take(end if end >= 0 else len(stream.received))
     return line, line.removesuffix(b"\n").removesuffix(b"\r") if end >= 0 else line
 
 
 def line_of(body: bytes) -> bytes:
-    """Return a line; raises CodecError for a body that would be read as another, or as several."""
+    """Return a body as a line; raises CodecError if it would be read as a different line or as several."""
     if b"\n" in body or body.endswith(b"\r"):
         raise CodecError("a line cannot contain the end of a line")
     return body + b"\n"
 
 
 def no_fields(codec: Codec, fields: Mapping[str, Any]) -> None:
-    """Raises CodecError if there are fields, for a codec whose frames have a body alone."""
+    """Raise CodecError if there are fields, for a codec whose frames only have a body."""
     if fields:
         raise CodecError(f"a frame of the codec {codec.name} has no field {next(iter(fields))!r}")
 
 
 def is_text(data: bytes) -> bool:
-    """Return whether bytes are UTF-8 without control characters other than white space and escape."""
+    """Return whether data is UTF-8 without control characters other than white space and ESC."""
     data = _CUT.sub(b"", data)
     try:
         data.decode()

@@ -1,6 +1,6 @@
-"""Finds a codec by what `--codec` says: a built-in one, one that is installed, or a class in a file.
+"""Finds a codec by the value of `--codec`: a built-in codec, an installed one, or a class in a file.
 
-A file is code that runs: it is loaded only if it is named in full, and never because a recording or a pipe names it.
+Loading a file runs its code, so only the user can name one; the name in a recording or of a pipe never loads a file.
 """
 
 import json
@@ -13,9 +13,9 @@ from pipectl.core.errors import CodecError
 from . import CODECS, codec_class
 from .base import Codec, Frame, FrameKind, Side
 
-# What other packages name their codecs under in their metadata.
+# The entry point group in which other packages register codecs.
 GROUP = "pipectl.codecs"
-# What a plugin may keep back in addition to `max_frame` bytes.
+# The number of bytes that a plugin may keep in addition to `max_frame`.
 _MOST_MORE = 64 << 10
 
 _T = TypeVar("_T")
@@ -25,14 +25,14 @@ _T = TypeVar("_T")
 def find(name: str) -> type[Codec]:
     r"""Return the codec of a name such as `docker`, `mine` or `C:\codecs\mine.py:Mine`; raises CodecError.
 
-    One that is not built-in is guarded, so that it can do no harm but to run for ever: see `Guarded`.
+    A codec that is not built-in is wrapped in `Guarded`, so that its errors do no harm.
     """
     if name in CODECS:
         return codec_class(name)
     path, _, class_name = name.rpartition(":")
     found = _from_file(path, class_name) if path.lower().endswith(".py") else _installed(name)
     if found is None:
-        return codec_class(name)  # which says what there is
+        return codec_class(name)  # raises CodecError, which lists the codecs
     if not (isinstance(found, type) and issubclass(found, Codec)):
         raise CodecError(f"{name} is not a subclass of pipectl.core.codecs.base.Codec")
     return guarded(found)
@@ -55,7 +55,7 @@ def _from_file(path: str, class_name: str) -> Any:
 def _installed(name: str) -> Any:
     try:
         from importlib.metadata import entry_points
-    except ImportError:  # in the exe, which nothing can be installed beside
+    except ImportError:  # in the exe, for which no packages can be installed
         return None
     entry = next(iter(entry_points(group=GROUP, name=name)), None)
     return None if entry is None else _run(name, entry.load)
@@ -69,10 +69,10 @@ def _run(what: str, load: Callable[[], _T]) -> _T:
 
 
 class Guarded(Codec):
-    """A codec of somebody else: what breaks a promise raises CodecError, and whoever decodes goes on with raw bytes.
+    """A third-party codec whose guarantees are checked: a violation raises CodecError, and the caller decodes raw.
 
-    Promised are here that nothing raises, that no byte is lost, changed or kept too long, and that frames can be shown.
-    Nothing guards against a codec that does not return.
+    The checks: no other exception, no byte lost, changed or kept beyond the limit, and frames that can be shown. There
+    is no protection against a codec that does not return.
     """
 
     plugin: ClassVar[type[Codec]]
@@ -132,7 +132,7 @@ class Guarded(Codec):
 
 
 def guarded(plugin: type[Codec]) -> type[Codec]:
-    """Return a class that says the same of itself, and guards the objects of the other."""
+    """Return a subclass of `Guarded` for a plugin, with the plugin's class variables."""
     words = {
         key: getattr(plugin, key) for key in ("title", "pipes", "framing", "wireshark", "hint") if hasattr(plugin, key)
     }

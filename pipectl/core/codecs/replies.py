@@ -1,4 +1,4 @@
-"""`CodecRule`: a codec says where a reply or a frame ends, and `request_of` makes what is sent."""
+"""`CodecRule`, a framing rule by which a codec decides where a reply ends, and `request_of`, which creates requests."""
 
 from collections import deque
 from threading import Lock
@@ -10,9 +10,9 @@ from .base import Codec, Frame, FrameKind, Side
 
 
 class CodecRule(Framing):
-    """The rule for the replies of one connection; it keeps their frames until `take`.
+    """The framing rule for the replies of one connection; it keeps their frames until `take`.
 
-    With `is_reply`, events before a reply and the chunks after its head belong to it; without it, each frame counts.
+    With `is_reply`, a reply includes the events before it and the chunks after its head; without it, each frame is one.
     """
 
     __slots__ = ("_codec", "_fed", "_frames", "_ident", "_is_reply", "_lock", "_queue", "_size", "failed")
@@ -23,17 +23,17 @@ class CodecRule(Framing):
         self._lock = Lock()
         self._is_reply = is_reply
         self._ident: str | None = None
-        # Frames that no call of `split` has returned yet; those that `take` returns; and the size of these.
+        # The frames that `split` has not returned yet, those that `take` returns, and the size of the current reply.
         self._queue: deque[Frame] = deque()
         self._frames: list[Frame] = []
         self._size = 0
-        # How many of the received bytes the codec has.
+        # How many of the received bytes the codec has been fed.
         self._fed = 0
-        # Why the codec, which is somebody else's, is not used any more.
+        # Why the codec, a third-party one, is no longer used.
         self.failed: CodecError | None = None
 
     def for_reply_to(self, request: bytes) -> Framing:
-        """Let the codec read the request, which may say how its reply ends."""
+        """Feed the request to the codec, because it may determine how its reply ends."""
         self._ident = None
         for frame in self.hear(Side.CLIENT, request):
             self._ident = frame.ident
@@ -62,7 +62,7 @@ class CodecRule(Framing):
         return not is_other and self._codec.ends_reply(frame)
 
     def is_whole_at_close(self, received: bytearray) -> bool:
-        """Return whether the codec can read what was received as a whole."""
+        """Return whether the codec can decode everything that was received."""
         self._queue.extend(self.hear(Side.SERVER))
         frames, self._queue = [*self._queue], deque()
         self._frames += frames
@@ -77,7 +77,7 @@ class CodecRule(Framing):
         return frames
 
     def hear(self, side: Side, data: bytes = b"") -> list[Frame]:
-        """Return what the codec makes of bytes, or of the end of a side; if it fails, bytes are raw from here on."""
+        """Return the frames of these bytes, or of the end of a side; if the codec fails, all later bytes are raw."""
         try:
             with self._lock:
                 if self.failed is None:
@@ -87,7 +87,7 @@ class CodecRule(Framing):
         return [Frame(side, data, data)] if data else []
 
     def wrap(self, body: bytes) -> bytes:
-        """Return a request as a frame, which the codec has read; raises CodecError."""
+        """Return a request as a frame, and feed it to the codec; raises CodecError."""
         data = request_of(type(self._codec), body)
         self.hear(Side.CLIENT, data)
         return data
@@ -97,9 +97,9 @@ class CodecRule(Framing):
 
 
 def request_of(codec: type[Codec], data: bytes) -> bytes:
-    """Return the frame of a request: data that is a frame already, or whose codec makes none, is sent as it is.
+    """Return a request as a frame; return data unchanged if it is a frame already or the codec cannot create frames.
 
-    Raises CodecError for data that the protocol has no frame for.
+    Raises CodecError if the protocol has no frame for the data.
     """
     frames = [*codec().feed(Side.CLIENT, data)]
     is_frame = bool(data) and b"".join(frame.data for frame in frames) == data

@@ -1,5 +1,4 @@
-"""Codecs for JSON-RPC with Content-Length headers: `jsonrpc`, and `lsp`, which knows the names of the Language Server
-Protocol."""
+"""Codecs for JSON-RPC with Content-Length headers: `jsonrpc`, and `lsp` for the Language Server Protocol."""
 
 import re
 from collections.abc import Mapping
@@ -19,10 +18,10 @@ _MOST_HEADERS = 16
 
 
 class JsonRpc(StreamCodec):
-    """JSON after headers, of which Content-Length has its size.
+    """JSON after headers, with its size in Content-Length.
 
-    Text before a header, such as what a program prints to its stdout by mistake, is bad line by line: what follows is
-    read all the same.
+    Each line of text before a header, such as accidental output to stdout, is a `BAD` frame; the messages after it are
+    still decoded.
     """
 
     name = "jsonrpc"
@@ -66,7 +65,7 @@ class JsonRpc(StreamCodec):
         yield Frame(side, data, body, kind, summary, fields, ident)
 
     def meaning(self, side: Side, value: Any, body: bytes) -> Meaning:
-        """Return what a message means."""
+        """Return the meaning of a message."""
         del side
         if isinstance(value, dict):
             return rpc_meaning(value, dict(small_fields(value)))
@@ -82,7 +81,7 @@ class JsonRpc(StreamCodec):
 
 
 class Lsp(JsonRpc):
-    """The Language Server Protocol: with the documents and the names of errors in the summary."""
+    """The Language Server Protocol; the summary has the document and the name of an error."""
 
     name = "lsp"
     title = "Language Server Protocol: JSON-RPC with Content-Length headers"
@@ -90,7 +89,7 @@ class Lsp(JsonRpc):
     hint = "--pipe={path}"
 
     def meaning(self, side: Side, value: Any, body: bytes) -> Meaning:
-        """Return what a message means, with the document that it is about."""
+        """Return the meaning of a message, with its document."""
         meaning = super().meaning(side, value, body)
         if meaning.kind is FrameKind.ERROR:
             name = _ERRORS.get(meaning.fields.get("error.code", 0), "")
@@ -113,7 +112,7 @@ class Lsp(JsonRpc):
 
 
 def _junk(side: Side, stream: Stream, header: int, end: int) -> Frame:
-    """Take what is no header up to the end of its line, or up to a Content-Length in that line."""
+    """Take text that is not a header, up to the end of its line or up to a Content-Length in that line."""
     match = _LENGTH.search(stream.received, header + 1, end)
     reason = "not a header" if header else "text before a header"
     if stream.received[header:end] == b"\r\n":

@@ -1,7 +1,7 @@
-"""`StreamCodec`: for protocols whose frames follow one another in a stream, whatever pieces the stream arrives in.
+"""`StreamCodec`: for protocols whose frames follow one another in a stream, wherever the stream is split.
 
 A subclass has one generator, `read`, which reads one frame from a `Stream`. It waits with `yield from stream.size(8)`,
-and each `yield Frame(...)` is a frame. So it is written as if all bytes were there, and never reads a byte twice.
+and yields each `Frame`. The code reads as if all bytes were there, and no byte is parsed twice.
 """
 
 from collections.abc import Generator, Iterator, Mapping
@@ -17,7 +17,7 @@ Steps = Generator[Frame | None, None, _T]
 
 
 class Broken(Exception):  # noqa: N818 - a frame is broken; nothing fails
-    """The next `size` bytes break the protocol, and nothing after them can be read."""
+    """The next `size` bytes break the protocol, and nothing after them can be decoded."""
 
     def __init__(self, reason: str, size: int) -> None:
         super().__init__(reason)
@@ -25,7 +25,7 @@ class Broken(Exception):  # noqa: N818 - a frame is broken; nothing fails
 
 
 class Stream:
-    """What one side has sent and what is in no frame yet."""
+    """The bytes that one side has sent and that are not in a frame yet."""
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self.received = bytearray()
@@ -33,7 +33,7 @@ class Stream:
         self.is_ended = False
 
     def size(self, size: int, header: int = 0) -> Steps[None]:
-        """Wait for so many bytes; a frame of more than `limit` is broken, and its header of this size is bad."""
+        """Wait until `size` bytes are there; if that exceeds `limit`, raise Broken for the header, of this size."""
         if size > self.limit:
             raise Broken(f"a frame of {size} bytes is more than the {self.limit} allowed", header)
         while len(self.received) < size:
@@ -42,7 +42,7 @@ class Stream:
             yield None
 
     def find(self, end: bytes, most: int = 0, begin: int = 0) -> Steps[int]:
-        """Wait for `end` within `most` bytes from `begin`; return where it ends, or -1 if the stream ended before."""
+        """Wait for `end` within `most` bytes from `begin`; return the offset after it, or -1 if the stream ended."""
         last = min(begin + (most or self.limit), self.limit)
         searched = begin
         while (at := self.received.find(end, searched, last)) < 0:
@@ -55,19 +55,19 @@ class Stream:
         return at + len(end)
 
     def take(self, size: int) -> bytes:
-        """Return the first bytes, which are then no longer here."""
+        """Remove and return the first bytes."""
         taken = bytes(memoryview(self.received)[:size])
         del self.received[:size]
         return taken
 
     def ended(self, size: int | None = None) -> str:
-        """Return the reason for what is left: the stream has ended within a frame."""
+        """Return the error text for a stream that ended within a frame."""
         of = "" if size is None else f" of {size}"
         return f"the stream ended within a frame, after {len(self.received)}{of} bytes"
 
 
 class StreamCodec(Codec):
-    """A codec of which a subclass implements `read`."""
+    """The base of codecs that implement `read`."""
 
     def __init__(self, max_frame: int = MAX_FRAME) -> None:
         super().__init__(max_frame)
@@ -75,11 +75,11 @@ class StreamCodec(Codec):
         self._readers = {side: self._frames(side, self._streams[side]) for side in Side}
 
     def read(self, side: Side, stream: Stream) -> Steps[Any]:
-        """Read one frame, or a few, of a stream that has at least a byte; raises Broken."""
+        """Read one or more frames from a stream that has at least one byte; raises Broken."""
         raise NotImplementedError
 
     def secrets(self, side: Side, data: bytes) -> tuple[slice, ...]:
-        """Return the secret parts of a frame, which may be cut off; asked also for one that turned out to be bad."""
+        """Return the secret parts of a frame, which may be incomplete. Also called for `BAD` frames."""
         del side, data
         return ()
 
@@ -99,7 +99,7 @@ class StreamCodec(Codec):
             yield frame
 
     def _frames(self, side: Side, stream: Stream) -> Steps[None]:
-        """Read frame after frame; what cannot be read any more is raw."""
+        """Read all frames; after Broken, the rest is raw."""
         try:
             while stream.received or not stream.is_ended:
                 if stream.received:
@@ -128,12 +128,12 @@ def raw(side: Side, data: bytes, summary: str = "") -> Frame:
 
 
 def kind_of(side: Side) -> FrameKind:
-    """Return what a frame is where the client asks and the server replies, and no more is known."""
+    """Return the default kind of a frame: the client sends requests, and the server replies."""
     return FrameKind.REQUEST if side is Side.CLIENT else FrameKind.REPLY
 
 
 def confirm(fields: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """Raise CodecError for a field that the frame to be made does not have."""
+    """Raise CodecError for a field whose value is not that of the frame."""
     for name, value in fields.items():
         if name not in found or found[name] != value:
             has = f"has {found[name]!r}" if name in found else "has none"
@@ -141,7 +141,7 @@ def confirm(fields: Mapping[str, Any], found: Mapping[str, Any]) -> None:
 
 
 def shortened(text: str | bytes, most: int = 200) -> str:
-    """Return a text for a summary, cut off where it is long; bytes are UTF-8, and escaped where they are not."""
+    """Return a text for a summary, truncated if it is long; bytes that are not UTF-8 are escaped."""
     if isinstance(text, bytes):
         text = text[: 4 * most + 1].decode(errors="backslashreplace")
     return text if len(text) <= most else f"{text[: most - 1]}…"
