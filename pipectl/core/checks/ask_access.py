@@ -33,12 +33,12 @@ _SPLIT = (2, 3)
 
 
 def _pipe(fixture: Fixture, text: str, open_mode: OpenMode = OpenMode.DUPLEX | OpenMode.OVERLAPPED) -> Handle:
-    """Create an instance with a descriptor; it is closed with the fixture."""
+    """Create an instance with a security descriptor; the fixture closes it."""
     return fixture.enter_context(create_named_pipe(fixture.name(), open_mode, security=security_attributes(text)))
 
 
 def _open(server: Handle, access: Access = Access.DUPLEX) -> int:
-    """Return the code of opening the pipe of a server."""
+    """Return the error code of opening a server's pipe."""
     return code_of(create_file, server.name, access)
 
 
@@ -46,14 +46,14 @@ def _open(server: Handle, access: Access = Access.DUPLEX) -> int:
 
 
 def foreign_list(fixture: Fixture) -> str:
-    """Return the code of opening what only SYSTEM may open."""
+    """Return the code of opening a pipe that only SYSTEM may open."""
     if current_user_sid() == sids.SYSTEM:
         raise NotTried("this process runs as SYSTEM")
     return codes(_open(_pipe(fixture, "D:P(A;;GA;;;SY)")))
 
 
 def restricted_token(fixture: Fixture) -> str:
-    """Return the codes of opening what Everyone may, with the group and without it, and what the user may."""
+    """Return the codes of opening a pipe for Everyone with and without that group, and of one for the user."""
     for_everyone, for_user = "D:P(A;;GA;;;WD)", f"D:P(A;;GA;;;{current_user_sid()})"
     with_group = _open(_pipe(fixture, for_everyone))
     servers = [_pipe(fixture, text) for text in (for_everyone, for_user)]
@@ -67,13 +67,13 @@ def client_rights(fixture: Fixture) -> str:
 
 
 def further_instance(fixture: Fixture) -> str:
-    """Return the code of a second instance without the right to it."""
+    """Return the code of creating a second instance without the right to."""
     server = _pipe(fixture, f"D:P(A;;{Access.PIPE_CLIENT:#x};;;{current_user_sid()})")
     return codes(code_of(create_named_pipe, server.name))
 
 
 def order_of_checks(fixture: Fixture) -> str:
-    """Return the codes of opening a pipe that is taken, in the wrong direction and in the right one."""
+    """Return the codes of opening a busy pipe in the wrong direction and in the right one."""
     server = fixture.enter_context(create_named_pipe(fixture.name(), OpenMode.OUTBOUND | OpenMode.OVERLAPPED))
     with create_file(str(server.name), Access.GENERIC_READ):
         return codes(_open(server, Access.GENERIC_WRITE), _open(server, Access.GENERIC_READ))
@@ -90,7 +90,7 @@ def set_state(fixture: Fixture) -> str:
 
 
 def null_dacl(fixture: Fixture) -> str:
-    """Return whether a pipe without an access list has none."""
+    """Return whether a pipe that was created with a NULL DACL reports one."""
     dacl = get_security(_pipe(fixture, "D:NO_ACCESS_CONTROL")).dacl
     return "no list" if dacl is not None and dacl.is_null else "a list"
 
@@ -103,9 +103,9 @@ def default_dacl(fixture: Fixture) -> str:
 
 
 def owner_rights(fixture: Fixture) -> str:
-    """Return which standard rights the owner of a pipe has whose list grants none of them."""
+    """Return which standard rights the owner of a pipe has if its ACL grants none of them."""
     owner = current_owner_sid()
-    # CreateFile asks for these two, whatever else it is asked for.
+    # CreateFile always requests these two.
     least = Access.SYNCHRONIZE | Access.FILE_READ_ATTRIBUTES
     asked = (Access.DELETE, Access.READ_CONTROL, Access.WRITE_DAC, Access.WRITE_OWNER)
     allowed = []
@@ -117,7 +117,7 @@ def owner_rights(fixture: Fixture) -> str:
 
 
 def judged_alike(_fixture: Fixture) -> str:
-    """Return whether AccessCheck and `judge` give the same rights, for lists made of few entries."""
+    """Return whether AccessCheck and `judge` grant the same rights for short ACLs."""
     if tokens.integrity() < _MEDIUM:
         raise NotTried("this process is below medium integrity")
     own = current()
@@ -147,7 +147,7 @@ def _is_judged_alike(entries: str, token: Handle, own: Token) -> bool:
 
 
 def _access_check(text: str, token: Handle) -> Iterator[tuple[Access, bool]]:
-    """Return each right of a file, and whether AccessCheck allows it; not WRITE_OWNER, which a privilege gives too."""
+    """Yield each right of a file and whether AccessCheck grants it; not WRITE_OWNER, which a privilege also grants."""
     mapping = winapi.GENERIC_MAPPING(
         Access.FILE_GENERIC_READ, Access.FILE_GENERIC_WRITE, Access.FILE_GENERIC_EXECUTE, Access.FILE_ALL_ACCESS
     )
@@ -172,7 +172,7 @@ def _access_check(text: str, token: Handle) -> Iterator[tuple[Access, bool]]:
 
 
 def long_authority(_fixture: Fixture) -> str:
-    """Return whether the system's binary form of a SID is pipectl's."""
+    """Return whether the system's binary form of a SID equals pipectl's."""
     binary = c_void_p()
     winapi.ConvertStringSidToSidW(_LONG_SID, byref(binary))
     try:
@@ -186,7 +186,7 @@ def long_authority(_fixture: Fixture) -> str:
 
 
 def label_kept(fixture: Fixture) -> str:
-    """Return the label that a pipe has which was created with a low one."""
+    """Return the integrity label of a pipe that was created with a low one."""
     label = get_security(_pipe(fixture, f"D:P(A;;GA;;;{current_user_sid()}){_LOW}")).label
     if label is None:
         return "none"
@@ -194,7 +194,7 @@ def label_kept(fixture: Fixture) -> str:
 
 
 def low_integrity(fixture: Fixture) -> str:
-    """Return the codes of reading and of writing from low integrity a pipe without a label."""
+    """Return the codes of opening a pipe without a label at low integrity, for reading and for writing."""
     text = f"D:P(A;;GA;;;{current_user_sid()})"
     readable, writable = _pipe(fixture, text), _pipe(fixture, text)
     with tokens.at_low_integrity() as token, tokens.as_token(token):
@@ -202,7 +202,7 @@ def low_integrity(fixture: Fixture) -> str:
 
 
 def app_container(fixture: Fixture) -> str:
-    """Return the codes of opening a pipe from an AppContainer, without and with an entry for such."""
+    """Return the codes of opening a pipe from an AppContainer, without and with an entry for AppContainers."""
     for_user = f"(A;;GA;;;{current_user_sid()})"
     closed = _pipe(fixture, f"D:P{for_user}{_LOW}")
     opened = _pipe(fixture, f"D:P{for_user}(A;;GA;;;AC){_LOW}")
@@ -214,14 +214,14 @@ def app_container(fixture: Fixture) -> str:
 
 
 def network_logon(fixture: Fixture) -> str:
-    """Return whether a list that denies NETWORK refuses this process exactly if its token has that group."""
+    """Return whether an ACL that denies NETWORK denies this process exactly if its token has that group."""
     code = _open(_pipe(fixture, f"D:P(D;;GA;;;NU)(A;;GA;;;{current_user_sid()})"))
     is_remote = tokens.has_group(_NETWORK)
     return "as the token says" if is_remote == (code == WinError.ACCESS_DENIED) else f"{code}"
 
 
 def linked_token(_fixture: Fixture) -> str:
-    """Return whether the other half of a split token can be read."""
+    """Return whether the linked token of a split token can be read."""
     with tokens.own_token() as own, ExitStack() as stack:
         if tokens.number_in(own, TokenInformation.ELEVATION_TYPE) not in _SPLIT:
             raise NotTried("the token of this process is not split in two")
@@ -238,7 +238,7 @@ def linked_token(_fixture: Fixture) -> str:
 
 
 def impersonation_levels(fixture: Fixture) -> str:
-    """Return the level of the token that a server gets, for each that a client may allow."""
+    """Return the impersonation level that a server gets for each level that a client can allow."""
     found = []
     for label, open_client in (
         ("identification", partial(create_file, sqos=Sqos.IDENTIFICATION)),
@@ -263,7 +263,7 @@ def _level_of_client(server: Handle) -> int:
 
 
 def impersonation_before_read(fixture: Fixture) -> Observed:
-    """Return the codes of impersonating a client before and after something of it is read."""
+    """Return the codes of impersonating a client before and after reading its data."""
     found = {}
     for sqos in (Sqos(0), Sqos.IDENTIFICATION):
         pipe = fixture.name()

@@ -30,7 +30,7 @@ _LARGE = 64 << 20
 
 @contextmanager
 def _pair(fixture: Fixture, mode: PipeMode = _MESSAGE, *, buffer: int = 4096) -> Iterator[tuple[Handle, Handle]]:
-    """Return both ends of a pipe; the client reads messages where there are any."""
+    """Yield both ends of a pipe; on a message pipe, the client reads whole messages."""
     pipe = fixture.name()
     with (
         create_named_pipe(pipe, pipe_mode=mode, out_buffer_size=buffer, in_buffer_size=buffer) as server,
@@ -75,7 +75,7 @@ def _transact(client: Handle) -> None:
 
 
 def _connect_code(server: Handle) -> int:
-    """Return the code that ConnectNamedPipe itself gives, which is a result to `Overlapped` where a client is there."""
+    """Return the code of ConnectNamedPipe itself; if a client is connected, `Overlapped` returns it as a result."""
     with Overlapped(server) as operation:
         try:
             return operation.start(winapi.ConnectNamedPipe)
@@ -84,7 +84,7 @@ def _connect_code(server: Handle) -> int:
 
 
 def nowait(fixture: Fixture) -> str:
-    """Return the codes of reading an empty and a closed pipe with a handle that does not wait."""
+    """Return the codes of reading an empty and a closed pipe with PIPE_NOWAIT."""
     with _pair(fixture, _BYTE) as (server, client):
         set_named_pipe_handle_state(client, PipeMode.NOWAIT)
         empty = code_of(read, client)
@@ -93,7 +93,7 @@ def nowait(fixture: Fixture) -> str:
 
 
 def peek_on_a_byte_pipe(fixture: Fixture) -> str:
-    """Return what is left of the message, as PeekNamedPipe counts it after 4 bytes."""
+    """Return how many bytes PeekNamedPipe says are left of the message after 4 bytes."""
     with _pair(fixture, _BYTE) as (server, client):
         write(server, b"0123456789")
         buffer, left = ctypes.create_string_buffer(4), DWORD()
@@ -105,7 +105,7 @@ def peek_on_a_byte_pipe(fixture: Fixture) -> str:
 
 
 def empty_write(fixture: Fixture) -> str:
-    """Return what a pending read of a byte pipe gets from a write of no bytes."""
+    """Return the result of a pending read of a byte pipe after a write of 0 bytes."""
     with _pair(fixture, _BYTE) as (server, client), Overlapped(client) as operation:
         operation.start(winapi.ReadFile, ctypes.create_string_buffer(10), 10, None)
         write(server, b"")
@@ -115,7 +115,7 @@ def empty_write(fixture: Fixture) -> str:
 
 
 def packets_of_a_part(fixture: Fixture) -> str:
-    """Return how many packets come of a read that ends at once with ERROR_MORE_DATA."""
+    """Return how many completion packets are queued for a read that ends at once with ERROR_MORE_DATA."""
     with _pair(fixture) as (server, client), CompletionPort("a port") as port, Overlapped(client) as operation:
         port.add(client, 1)
         write(server, b"0123456789")
@@ -128,7 +128,7 @@ def packets_of_a_part(fixture: Fixture) -> str:
 
 
 def cancelled_write(fixture: Fixture) -> Observed:
-    """Return whether a reader gets no more than the beginning of a write that was cancelled."""
+    """Return whether a reader gets at most the beginning of a canceled write."""
     data = bytes(range(256)) * 4096
     found = []
     for label, mode in (("byte", _BYTE), ("message", _MESSAGE)):
@@ -145,14 +145,14 @@ def cancelled_write(fixture: Fixture) -> Observed:
 
 
 def _waiting(client: Handle) -> bytes:
-    """Return what waits to be read."""
+    """Return the unread data."""
     available = DWORD()
     winapi.PeekNamedPipe(client, None, 0, None, byref(available), None)
     return read(client, available.value) if available.value else b""
 
 
 def large_write(fixture: Fixture) -> Observed:
-    """Return whether a pipe works after a write of 64 MiB that nobody has read."""
+    """Return whether a pipe works after an unread write of 64 MiB."""
     with _pair(fixture, _BYTE) as (server, client):
         try:
             note = f"{write(server, bytes(_LARGE), 0.2):,} bytes taken"
@@ -168,7 +168,7 @@ def large_write(fixture: Fixture) -> Observed:
 
 
 def write_quota(fixture: Fixture) -> str:
-    """Return how the write quota of a server's end is before a write, after it, and when all is read."""
+    """Return the state of the write quota of a server's end before a write, after it, and after a read of all data."""
     with _pair(fixture) as (server, client):
         found = [_quota(server)]
         write(server, bytes(100))
@@ -183,11 +183,11 @@ def _quota(server: Handle) -> str:
     return "whole" if info.write_quota_available == info.outbound_quota > 0 else "less"
 
 
-# What is known of the ends
+# Queries about the ends
 
 
 def collection_values(fixture: Fixture) -> str:
-    """Return the codes of asking for and of setting the collection values of a local pipe."""
+    """Return the codes of querying and of setting the collection values of a local pipe."""
     with _pair(fixture) as (_, client):
         return codes(
             code_of(get_named_pipe_handle_state, client, collection_data=True),
@@ -196,14 +196,14 @@ def collection_values(fixture: Fixture) -> str:
 
 
 def computer_name(fixture: Fixture) -> str:
-    """Return the code of asking for the computer of a local client."""
+    """Return the code of querying the computer name of a local client."""
     with _pair(fixture) as (server, _):
         name = ctypes.create_unicode_buffer(256)
         return codes(winapi.GetNamedPipeClientComputerNameW(server, name, ctypes.sizeof(name)))
 
 
 def client_of_a_listener(fixture: Fixture) -> Observed:
-    """Return whether an instance without a client tells a client's process."""
+    """Return whether an instance without a client reports a client process."""
     with create_named_pipe(fixture.name()) as server:
         code = code_of(get_named_pipe_client_process_id, server)
     return Observed("refused" if code else "answered", f"code {code}")

@@ -27,12 +27,12 @@ from pipectl.core.win32.system import SystemInformation, query_system
 from . import tokens
 from .fixture import SOON, Companion, Fixture, NotTried, Observed, code_of, codes, read, write
 
-# Of SYSTEM_HANDLE_TABLE_ENTRY_INFO_EX, which has 40 bytes, or 28 for a program of 32 bits.
+# The size of SYSTEM_HANDLE_TABLE_ENTRY_INFO_EX, which has 40 bytes, or 28 in a 32-bit program.
 _WORDS_OF_AN_ENTRY = 5 if ctypes.sizeof(HANDLE) == 8 else 7
 _FILE_PROCESS_IDS_USING_FILE_INFORMATION = 47
 _FILE_TYPE_PIPE = 3
 _SAME_ACCESS = 2
-# How long, in seconds, a question is given that may wait for ever.
+# The time limit, in seconds, of a query that may never return.
 _PATIENCE = 0.3
 
 
@@ -40,11 +40,11 @@ _PATIENCE = 0.3
 
 
 def listed(fixture: Fixture) -> Observed:
-    """Return whether the list of all handles has one of this process."""
+    """Return whether the list of all handles has a handle of this process."""
     event = fixture.enter_context(create_event())
     watch = Stopwatch()
     table = query_system(SystemInformation.EXTENDED_HANDLES)
-    words = table.data.cast("P")  # their number and a reserved word, and then each entry, the address first
+    words = table.data.cast("P")  # the count, a reserved word, and the entries, whose first word is the address
     addresses = words[2 : 2 + _WORDS_OF_AN_ENTRY * words[0] : _WORDS_OF_AN_ENTRY]
     note = f"{words[0]:,} handles, {watch.seconds * 1000:.0f} ms, {'with' if any(addresses) else 'without'} addresses"
     is_there = type_of(table.data, os.getpid(), event.value) is not None
@@ -52,16 +52,16 @@ def listed(fixture: Fixture) -> Observed:
 
 
 def listed_at_low_integrity(_fixture: Fixture) -> str:
-    """Return the code of asking for all handles from low integrity."""
+    """Return the code of querying all handles at low integrity."""
     with tokens.at_low_integrity() as token, tokens.as_token(token):
         return codes(code_of(query_system, SystemInformation.EXTENDED_HANDLES))
 
 
-# Questions to a handle that is in a synchronous call
+# Queries of a handle that is in a synchronous call
 
 
 class _Question:
-    """A question about a handle, in a thread of its own that may never end."""
+    """A query of a handle, in a separate thread that may never end."""
 
     def __init__(self, ask: Callable[[], object]) -> None:
         self._ask = ask
@@ -72,11 +72,11 @@ class _Question:
         self._has_begun.wait(SOON)
 
     def is_answered(self, seconds: float) -> bool:
-        """Wait for the answer, and return whether it came."""
+        """Wait for the answer, and return whether it arrived in time."""
         return self._answered.wait(seconds)
 
     def cancel(self) -> None:
-        """Ask the kernel to end what the thread waits for."""
+        """Cancel the synchronous I/O of the thread."""
         if self._thread_handle is not None:
             with suppress(PipeError):
                 winapi.CancelSynchronousIo(self._thread_handle)
@@ -99,7 +99,7 @@ class _Question:
 
 @contextmanager
 def _read_synchronously(fixture: Fixture) -> Iterator[Handle]:
-    """Return a handle that a thread reads from without OVERLAPPED, and let the read end afterwards."""
+    """Yield a handle that a thread reads from without OVERLAPPED, and end the read afterwards."""
     pipe = fixture.name()
     with (
         create_named_pipe(pipe, pipe_mode=PipeMode.TYPE_BYTE | PipeMode.REJECT_REMOTE_CLIENTS) as server,
@@ -130,7 +130,7 @@ _QUESTIONS: dict[str, Callable[[Handle], object]] = {
 
 
 def questions_during_a_read(fixture: Fixture) -> str:
-    """Return which questions about a duplicate wait while its owner reads; all are answered when that ends."""
+    """Return which queries of a duplicate block while its owner reads; all must return when the read ends."""
     with ExitStack() as stack:
         with _read_synchronously(fixture) as client:
             asked = {}
@@ -145,7 +145,7 @@ def questions_during_a_read(fixture: Fixture) -> str:
 
 
 def question_left_behind(fixture: Fixture) -> str:
-    """Return what cancelling does to a question that waits, and how long its handle takes to be closed."""
+    """Return whether canceling ends a blocked query, and how long closing its handle takes."""
     with _read_synchronously(fixture) as client:
         copy = _duplicate(winapi.GetCurrentProcess(), client.value, 0, _SAME_ACCESS)
         question = _Question(partial(winapi.GetFileType, copy.value))
@@ -165,7 +165,7 @@ def question_left_behind(fixture: Fixture) -> str:
 
 
 def _serving_child(fixture: Fixture) -> tuple[Companion, str, int]:
-    """Start a child that serves a pipe; return it, the pipe, and the handle that it has."""
+    """Start a child that serves a pipe; return the child, the pipe's name, and the child's handle."""
     pipe = fixture.name()
     child = fixture.child("serve", pipe)
     return child, pipe, int(child.said())
@@ -179,7 +179,7 @@ def _copy_from(child: Companion, handle: int) -> Handle:
 
 
 def duplicate(fixture: Fixture) -> str:
-    """Return what a duplicate of a child's end tells that has no right to data."""
+    """Return which queries work on a duplicate of a child's end without data access."""
     child, pipe, handle = _serving_child(fixture)
     with _copy_from(child, handle) as copy:
         told = {
@@ -200,7 +200,7 @@ def _holds(question: Callable[[], bool]) -> bool:
 
 
 def killed_server(fixture: Fixture) -> Observed:
-    """Return what is left of the pipe of a killed server, when a duplicate of its end is closed too."""
+    """Return what is left of a killed server's pipe after a duplicate of its end is closed, too."""
     child, pipe, handle = _serving_child(fixture)
     with _copy_from(child, handle):
         child.kill()
@@ -211,7 +211,7 @@ def killed_server(fixture: Fixture) -> Observed:
 
 
 def code_of_a_killed_server(fixture: Fixture) -> str:
-    """Return the exit code that a killed server has when its client sees the pipe closed."""
+    """Return the exit code of a killed server at the moment when its client sees the pipe closed."""
     child, pipe, _handle = _serving_child(fixture)
     with create_file(pipe, flags=FileFlags.OVERLAPPED) as client, ServerLifetime(client) as server:
         killing = Thread(target=os.kill, args=(child.pid, signal.SIGTERM), daemon=True)
@@ -224,7 +224,7 @@ def code_of_a_killed_server(fixture: Fixture) -> str:
 
 
 def users_of_a_file(fixture: Fixture) -> Observed:
-    """Return whether asking for the processes that use a pipe, the device or the directory is answered."""
+    """Return whether the system reports the processes that use a pipe, the device and the directory."""
     pipe = fixture.name()
     share = ShareMode.READ | ShareMode.WRITE
     found = {}

@@ -17,14 +17,14 @@ _ALIASES = r"SYSTEM\CurrentControlSet\Services\Npfs\Aliases"
 
 
 def first_instance(fixture: Fixture) -> str:
-    """Return the code of a second first instance."""
+    """Return the code of creating another instance with FILE_FLAG_FIRST_PIPE_INSTANCE."""
     pipe = fixture.name()
     with create_named_pipe(pipe, FIRST):
         return str(code_of(create_named_pipe, pipe, FIRST))
 
 
 def directory(fixture: Fixture) -> str:
-    """Return how many instances the directory has of a pipe with one and with two."""
+    """Return how many instances the directory lists for a pipe with one and with two."""
     pipe = fixture.name()
     bare = pipe.removeprefix(LOCAL_PREFIX)
 
@@ -41,7 +41,7 @@ def directory(fixture: Fixture) -> str:
 
 
 def alias(_fixture: Fixture) -> str:
-    """Return what the registry and the directory say of `lsarpc`."""
+    """Return what the registry and the directory contain about `lsarpc`."""
     aliases = npfs_aliases()
     if "lsarpc" not in aliases:
         raise NotTried("the registry has no alias of this name")
@@ -53,7 +53,7 @@ def alias(_fixture: Fixture) -> str:
 
 
 def npfs_aliases() -> list[str]:
-    """Return the names that stand for other pipes, as the registry has them."""
+    """Return the names that are aliases of other pipes, from the registry."""
     import winreg
 
     try:
@@ -65,7 +65,7 @@ def npfs_aliases() -> list[str]:
 
 
 def instance_of_a_lingering_client(fixture: Fixture) -> str:
-    """Return what comes of a new instance while the client of a closed one stays, and when it has gone."""
+    """Return the results of creating an instance while a client of a closed one is still connected, and after that."""
     pipe = fixture.name()
     create = partial(create_named_pipe, pipe, max_instances=1)
     with create() as server, create_file(pipe):
@@ -76,7 +76,7 @@ def instance_of_a_lingering_client(fixture: Fixture) -> str:
 
 
 def pipe_without_server(fixture: Fixture) -> str:
-    """Return the codes of a wait and of an open, while a client holds a pipe that no server has."""
+    """Return the codes of a wait and of an open while only a client has the pipe open."""
     pipe = fixture.name()
     with create_named_pipe(pipe) as server, create_file(pipe):
         server.close()
@@ -100,7 +100,7 @@ def name_below_a_pipe(fixture: Fixture) -> str:
 
 
 def place_of_an_instance(fixture: Fixture) -> str:
-    """Return which instance a client gets, of one that was used before and one that is newer and was not."""
+    """Return which instance a client gets if one was used before and a newer one was not."""
     pipe = fixture.name()
     with create_named_pipe(pipe) as first, create_named_pipe(pipe) as second:
         create_file(pipe).close()
@@ -119,14 +119,14 @@ def reject_remote(fixture: Fixture) -> str:
 
 
 def unlimited(fixture: Fixture) -> str:
-    """Return the limit of a pipe without one, from both functions that tell it."""
+    """Return the instance limit that both functions report for a pipe without a limit."""
     with create_named_pipe(fixture.name()) as server:
         limits = (get_named_pipe_info(server).max_instances, get_local_info(server).max_instances)
     return ", ".join("unlimited" if limit is None else str(limit) for limit in limits)
 
 
 def localhost(fixture: Fixture) -> str:
-    """Return whether a pipe with and one without PIPE_REJECT_REMOTE_CLIENTS lets a client through SMB in."""
+    """Return whether pipes with and without PIPE_REJECT_REMOTE_CLIENTS accept a client over SMB."""
     share = ShareMode.READ | ShareMode.WRITE
 
     def open_remotely(mode: PipeMode) -> int:

@@ -29,7 +29,7 @@ _SYSTEM_PROCESS_ID_INFORMATION = 88
 
 
 def closed_stdin(fixture: Fixture) -> str:
-    """Return what a write to a child gives that has closed its stdin and lives on."""
+    """Return the result of a write to a child that has closed its stdin and still runs."""
     child = fixture.child("close-stdin")
     if not child.is_alone:
         raise NotTried("the process that unpacks the exe has the stream too")
@@ -43,7 +43,7 @@ def closed_stdin(fixture: Fixture) -> str:
 
 
 def image(_fixture: Fixture) -> Observed:
-    """Return whether the system tells the image of a process by its id alone."""
+    """Return whether the system reports the image of a process by its ID alone."""
     memory = ctypes.create_unicode_buffer(32768)
     question = winapi.SYSTEM_PROCESS_ID_INFORMATION(os.getpid())
     question.ImageName.MaximumLength = 65534
@@ -57,7 +57,7 @@ def image(_fixture: Fixture) -> Observed:
 
 
 def _processes_of_services(access: ProcessAccess) -> Iterator[Handle | None]:
-    """Open the process of each running service, one after the other; None for one that refuses."""
+    """Yield a handle to the process of each running service, or None if access is denied."""
     for pid in running_services():
         if pid in (0, 4, os.getpid()):
             continue
@@ -71,7 +71,7 @@ def _processes_of_services(access: ProcessAccess) -> Iterator[Handle | None]:
 
 
 def foreign_token(_fixture: Fixture) -> Observed:
-    """Return whether the tokens of services' processes are refused."""
+    """Return whether access to the tokens of service processes is denied."""
     if tokens.is_elevated():
         raise NotTried("this process is elevated")
     own = current_user_sid()
@@ -90,13 +90,13 @@ def foreign_token(_fixture: Fixture) -> Observed:
 
 
 def dup_handle(_fixture: Fixture) -> Observed:
-    """Return whether processes of services let handles be duplicated."""
+    """Return whether handles of service processes can be duplicated."""
     answers = [process is not None for process in _processes_of_services(ProcessAccess.DUP_HANDLE)]
     return Observed("some" if any(answers) else "none", f"{sum(answers)} of {len(answers)}")
 
 
 def account_name_in_time(_fixture: Fixture) -> Observed:
-    """Return whether the name of the own account is found in time."""
+    """Return whether the name of this process's account is found in time."""
     sid = current_user_sid()
     watch = Stopwatch()
     name = accounts.look_up(sid)
@@ -106,7 +106,7 @@ def account_name_in_time(_fixture: Fixture) -> Observed:
 
 
 def whoami(_fixture: Fixture) -> str:
-    """Return whether `whoami` has the SID that the token has."""
+    """Return whether `whoami` prints the SID of the token."""
     try:
         done = subprocess.run(
             ["whoami", "/user", "/fo", "csv", "/nh"],
@@ -122,7 +122,7 @@ def whoami(_fixture: Fixture) -> str:
 
 
 def console(fixture: Fixture) -> str:
-    """Return whether a child without a window, and one that was not told so, share this process's console."""
+    """Return whether a child with CREATE_NO_WINDOW and one without share this process's console."""
     if not winapi.GetConsoleOutputCP():
         raise NotTried("this process has no console")
     answers = []
@@ -133,13 +133,13 @@ def console(fixture: Fixture) -> str:
 
 
 def peers(fixture: Fixture) -> Observed:
-    """Return whom a server and its client, which is a child, take each other for."""
+    """Return which processes a server and its client, a child process, report for each other."""
     pipe = fixture.name()
     watch = Stopwatch()
     with create_named_pipe(pipe) as server:
         child = fixture.child("connect", pipe)
         seconds = watch.seconds
-        listen(server, None)  # the bound of the claim bounds this
+        listen(server, None)  # limited by the bound of the claim
         client_pid = get_named_pipe_client_process_id(server)
         server_pid = child.said()
     client = "the child" if client_pid == child.pid else "another"
@@ -151,7 +151,7 @@ def peers(fixture: Fixture) -> Observed:
 
 
 def tcp_peer(_fixture: Fixture) -> str:
-    """Return whose the other end of a connection over the loopback address is."""
+    """Return which process has the other end of a loopback connection."""
     with _connected() as (client, server):
         return "this process" if tcptable.process_of(client.local, server.local) == os.getpid() else "unknown"
 
@@ -172,7 +172,7 @@ def tcp_reset(_fixture: Fixture) -> str:
 
 @contextmanager
 def _connected() -> Iterator[tuple[Socket, Socket]]:
-    """Yield both ends of a connection over the loopback address."""
+    """Yield both ends of a loopback connection."""
     with ExitStack() as stack:
         listener, client, server = (
             stack.enter_context(Socket(is_ipv6=False, name=name)) for name in ("listener", "client", "server")

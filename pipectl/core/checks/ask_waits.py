@@ -24,7 +24,7 @@ from .fixture import SOON, Fixture, NotTried, Observed, code_of, codes, write
 _FILE_NOTIFY_CHANGE_FILE_NAME = 0x1
 _CLIENTS = 300
 _REQUESTS = 200
-# What a wait may take more than asked, in seconds: some ticks of 15.6 ms, on a busy machine.
+# How much longer or shorter than requested a wait may be, in seconds: a few ticks of 15.6 ms on a busy machine.
 _LATE, _EARLY = 0.1, 0.016
 
 
@@ -33,7 +33,7 @@ def _echo(_client: Client, data: bytes) -> bytes:
 
 
 def nothing_to_cancel(fixture: Fixture) -> str:
-    """Return the code of cancelling where there is nothing to cancel."""
+    """Return the code of canceling when there is nothing to cancel."""
     with create_named_pipe(fixture.name()) as server:
         return codes(winapi.CancelIoEx(server, None))
 
@@ -45,7 +45,7 @@ def ctrl_c(fixture: Fixture) -> str:
 
 
 def ticks(_fixture: Fixture) -> Observed:
-    """Return whether waits take their time, and by how much they are late."""
+    """Return whether waits have the requested length, and by how much they are late."""
     late = []
     with create_event() as event:
         for seconds in (0, 0.03, 0.07, 0.15):
@@ -58,7 +58,7 @@ def ticks(_fixture: Fixture) -> Observed:
 
 
 def thread_that_ends(fixture: Fixture) -> str:
-    """Return what becomes of reads whose thread has ended, on handles without and with a completion port."""
+    """Return how reads end after their thread has exited, on handles without and with a completion port."""
     with ExitStack() as stack:
         port = stack.enter_context(CompletionPort("a port"))
         found = []
@@ -120,12 +120,12 @@ def directory_changes(fixture: Fixture) -> Observed:
 
 
 def _read_changes(directory: Handle, *arguments: object) -> int:
-    """Call ReadDirectoryChangesW, which takes one argument more after the OVERLAPPED."""
+    """Call ReadDirectoryChangesW, which has one more argument after the OVERLAPPED."""
     return int(winapi.ReadDirectoryChangesW(directory, *arguments, None))
 
 
 def silent_computer(_fixture: Fixture) -> Observed:
-    """Return whether an open that waits for a computer is cancelled at its deadline."""
+    """Return whether opening a pipe on a computer that does not respond is canceled at its deadline."""
     remote = r"\\192.0.2.1\pipe\x"
     begun = time.perf_counter()
     try:
@@ -139,7 +139,7 @@ def silent_computer(_fixture: Fixture) -> Observed:
 
 
 def hasty_clients(fixture: Fixture) -> Observed:
-    """Return whether a server answers after many clients that have left at once."""
+    """Return whether a server still replies after many clients that disconnected at once."""
     pipe = fixture.name()
     begun = time.perf_counter()
     with PipeServer(pipe, _echo):
@@ -152,7 +152,7 @@ def hasty_clients(fixture: Fixture) -> Observed:
 
 
 def latency(fixture: Fixture) -> Observed:
-    """Return how many of 200 requests were answered, and how long that took."""
+    """Return how many of 200 requests got a reply, and how long that took."""
     pipe = fixture.name()
     times = []
     with PipeServer(pipe, _echo), connect(pipe, SOON) as client:

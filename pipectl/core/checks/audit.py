@@ -23,14 +23,14 @@ from .audit_rules import Facts, Finding, Server, Who, check
 from .doctor_facts import TO_LOOK, LookedAt
 
 _LANMAN = r"SYSTEM\CurrentControlSet\Services\LanmanServer\Parameters"
-# Seconds between two looks at the directory of pipes.
+# The polling interval of the directory of pipes, in seconds.
 _INTERVAL = 0.05
-# Of each pipe, at most so many ends are asked: one may be closed by then, or not answer.
+# The maximum number of ends of a pipe to query: some may be closed by then, or not respond.
 _TRIES = 3
 
 
 class Gathered(NamedTuple):
-    """The facts of the pipes that match; `by_handles` says that others may exist, which the walk did not see."""
+    """The facts of the matching pipes; with `by_handles`, there may be others that the walk did not find."""
 
     pipes: Sequence[Facts]
     unseen: int = 0
@@ -53,7 +53,7 @@ class Report(NamedTuple):
 
     @property
     def pipes(self) -> int:
-        """How many pipes there are."""
+        """The number of pipes."""
         return len(self.servers)
 
     @property
@@ -68,7 +68,7 @@ class Report(NamedTuple):
 
 
 def judged(gathered: Gathered, who: Who | None = None) -> Report:
-    """Apply all rules to what was gathered; `who` is whose access is judged, unless it is everybody's."""
+    """Apply all rules to the gathered facts; `who` is whose access is judged (None = users in general)."""
     findings = [finding for facts in gathered.pipes for finding in check(facts, who)]
     not_judged, partly = [], []
     for facts in gathered.pipes:
@@ -87,7 +87,7 @@ def judged(gathered: Gathered, who: Who | None = None) -> Report:
 
 
 def watch_names(pattern: str, seconds: float) -> dict[str, float]:
-    """Watch pipes for some time; return how long each name was free that came back."""
+    """Watch pipes for a number of seconds; return how long each name that was created again had been free."""
     gaps: dict[str, float] = {}
     try:
         for record in Watch(pattern).changes(_INTERVAL, seconds):
@@ -106,10 +106,10 @@ def gather(
     opens: bool = False,
     gaps: Mapping[str, float] | None = None,
 ) -> Gathered:
-    """Return what is known of the pipes that match; `gaps` is what `watch_names` returned.
+    """Return the facts about the matching pipes; `gaps` is the result of `watch_names`.
 
-    No pipe is opened, unless `opens` allows it for those whose ACL cannot be read otherwise. Raises PipeNotFoundError
-    if no pipe matches, and what `walk` raises.
+    Opens no pipe, unless `opens` allows it for those whose ACL cannot be read otherwise. Raises PipeNotFoundError if no
+    pipe matches, and the errors of `walk`.
     """
     deadline = Deadline(timeout)
     walked = walk(deadline)
@@ -128,9 +128,9 @@ def gather(
 
 
 def _look(pipes: Sequence[Holders], deadline: Deadline) -> dict[str, LookedAt]:
-    """Ask about each pipe by a duplicate of one of its ends, a server's first."""
+    """Query each pipe through a duplicate of one of its ends, preferably a server's."""
     looked: dict[str, LookedAt] = {}
-    # As `by_pipe` spells it: another end may spell it otherwise.
+    # The spelling of `by_pipe`: ends of the same pipe may differ in case.
     spelled = {upper(holders.pipe): holders.pipe for holders in pipes}
     candidates = {holders.pipe: _candidates(holders) for holders in pipes}
     for turn in range(_TRIES):
@@ -169,7 +169,7 @@ def _servers(servers: Mapping[str, Sequence[int]], walked: Walk, deadline: Deadl
 
 
 def _names(looked: Iterable[LookedAt], deadline: Deadline) -> dict[str, str | None]:
-    """Return the names of the accounts in descriptors; none if the system does not know them all in time."""
+    """Return the names of the accounts in security descriptors, or none if the lookup times out."""
     descriptors = [found.descriptor for found in looked if found.descriptor]
     accounts = {entry.account for one in descriptors if one.dacl for entry in one.dacl.entries}
     accounts |= {one.owner for one in descriptors if one.owner}

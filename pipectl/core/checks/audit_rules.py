@@ -1,7 +1,7 @@
 """The rules of `audit` as functions of facts: what is wrong with a pipe. Runs on any system.
 
-Whose access is judged: by default users in general, as tokens with the groups that everybody has. What depends on a
-condition in an entry, or on a group that is not looked up, is not a finding.
+By default, the access of users in general is judged: tokens with the groups that every user has. Access that depends on
+a condition in an entry, or on a group that is not looked up, is not a finding.
 """
 
 import re
@@ -39,7 +39,7 @@ class Server(NamedTuple):
 
     @property
     def is_privileged(self) -> bool | None:
-        """Whether it runs as a service account, as SYSTEM or elevated; None if that is not known."""
+        """Whether it runs as a service account, as SYSTEM or elevated; None if unknown."""
         if self.token is None:
             return True if self.process.services and self.process.session == 0 else None
         user = self.token.user or ""
@@ -48,9 +48,9 @@ class Server(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What is known of one pipe; None is not known."""
+    """The facts about one pipe; None means unknown."""
 
-    # As it stands in the directory of pipes.
+    # The name in the directory of pipes.
     pipe: str
     descriptor: Descriptor | None = None
     servers: tuple[Server, ...] = ()
@@ -59,11 +59,11 @@ class Facts(NamedTuple):
     rejects_remote: bool | None = None
     # None: unlimited, or not known.
     max_instances: int | None = None
-    # Whether the registry lets anonymous users of other computers open it.
+    # Whether the registry allows anonymous users of other computers to open it.
     is_null_session: bool = False
     # The names of the accounts in the descriptor by their SIDs; None for those that have no name.
     accounts: Mapping[str, str | None] = MappingProxyType({})
-    # How long the name was free while it was watched, in seconds.
+    # How long, in seconds, the name was free while pipes were watched.
     gap: float | None = None
 
     @property
@@ -78,30 +78,30 @@ class Facts(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """Something that is wrong with a pipe."""
+    """A problem of a pipe."""
 
     rule: str
     severity: Severity
     pipe: str
     why: str
-    # The SID in the entry that causes it, its place in the ACL, from 0, and the rights that it grants.
+    # The SID in the ACL entry that causes it, the entry's index (from 0), and the rights that it grants.
     account: str | None = None
     entry: int | None = None
     rights: Access = Access.NONE
 
 
 class Who(NamedTuple):
-    """Whose access is judged: tokens by the kind of user that each of them is."""
+    """Whose access is judged: tokens, grouped by kind of user."""
 
     users: tuple[Token, ...] = ()
     over_network: tuple[Token, ...] = ()
-    # Without a logon, and guests.
+    # Anonymous logons, and guests.
     anonymous: tuple[Token, ...] = ()
     sandboxed: tuple[Token, ...] = ()
 
     @classmethod
     def of(cls, token: Token) -> "Who":
-        """Return one token in its place."""
+        """Return one token, as the kind of user that it is."""
         one = (token,)
         if token.user == sids.ANONYMOUS or _GUESTS in token.groups:
             return cls(anonymous=(token._replace(integrity=None),))  # as in EVERYBODY
@@ -134,7 +134,7 @@ _LOGGED_ON = frozenset((sids.EVERYONE, sids.AUTHENTICATED_USERS, sids.USERS))
 # Domain Users as SDDL spells it; `_granted` adds its SID.
 _USER: Token = _NOBODY._replace(groups=_LOGGED_ON | {sids.INTERACTIVE, "DU"})
 _LOW: Token = _USER._replace(integrity=Integrity.LOW)
-# Without the level Untrusted, which may stop their writes: an entry for them shows that the server wants them.
+# Without the integrity level Untrusted, which may deny writes: an entry for them shows that the server wants them.
 _ANONYMOUS: Token = _NOBODY._replace(user=sids.ANONYMOUS, integrity=None)
 EVERYBODY = Who(
     users=(_USER,),
@@ -145,7 +145,7 @@ EVERYBODY = Who(
 
 
 class _Grant(NamedTuple):
-    """A right that somebody has, and the entry that grants it."""
+    """Rights of an account, and the ACL entry that grants them."""
 
     account: str | None
     entry: int | None
@@ -158,7 +158,7 @@ class _Grants:
     def __init__(self, descriptor: Descriptor, who: Who) -> None:
         self._descriptor = _for_everybody(descriptor) if who is EVERYBODY else descriptor
         self._who = who
-        # By the identity of a token, whose hash would take longer than many a judgement.
+        # By the identity of a token: hashing it would often take longer than judging it.
         self._judged: dict[int, tuple[Reason, ...]] = {}
 
     def users(self, rights: Access) -> list[_Grant]:
@@ -188,7 +188,7 @@ class _Grants:
 
 
 def _for_everybody(descriptor: Descriptor) -> Descriptor:
-    """Return a descriptor whose entries for special accounts of a domain, such as DA, count for nobody."""
+    """Return a descriptor whose entries for special domain accounts, such as DA, grant and deny nothing."""
     if descriptor.dacl is None:
         return descriptor
     entries = tuple(
@@ -204,7 +204,7 @@ def _granted(descriptor: Descriptor, token: Token) -> tuple[Reason, ...]:
     for alias, sid in _LOCAL.items():
         if alias in token.groups:
             accounts = {entry.account for entry in descriptor.dacl.entries if sid.fullmatch(entry.account)}
-            # Under Wine it is the primary group that owns what an elevated server makes, so that `serve` lets it in.
+            # Under Wine, the primary group owns what an elevated server creates, and `serve` grants the owner access.
             token = token._replace(groups=token.groups | accounts - {descriptor.owner})
     reasons = judge(descriptor, token).reasons
     return tuple(reason for reason in reasons if reason.decider in (Decider.ALLOW, Decider.OWNER, Decider.NO_LIST))
@@ -214,7 +214,7 @@ def _granted(descriptor: Descriptor, token: Token) -> tuple[Reason, ...]:
 
 _CONTROL = Access.WRITE_DAC | Access.WRITE_OWNER | Access.DELETE
 _CONNECT = Access.FILE_READ_DATA | Access.FILE_WRITE_DATA
-# So few instances that one program can take them all in no time.
+# Up to this many instances, one program can easily take them all.
 _FEW = 4
 
 
@@ -229,7 +229,7 @@ def _found(
 def _by_grant(
     facts: Facts, rule: str, severity: Severity, grants: Iterable[_Grant], does: str = ""
 ) -> Iterator[Finding]:
-    """Yield a finding for each entry of the ACL that grants something; that there is no ACL is P001's business."""
+    """Yield a finding for each ACL entry that grants something; P001 reports pipes without an ACL."""
     for grant in grants:
         if grant.account is not None:
             what = does or rights_in_words(grant.rights).partition(" (only")[0]
@@ -263,7 +263,7 @@ def _instances(facts: Facts, grants: _Grants) -> Iterator[Finding]:
 
 
 def _no_logon(facts: Facts, grants: _Grants) -> Iterator[Finding]:
-    # That Everyone, who includes guests, may write is another matter.
+    # Everyone includes guests, but write access for Everyone is another finding.
     writers = [
         grant
         for grant in grants.anonymous(Access.FILE_WRITE_DATA)
@@ -287,7 +287,7 @@ def _remote(facts: Facts, grants: _Grants) -> Iterator[Finding]:
 
 
 def _denies_network(descriptor: Descriptor | None) -> bool:
-    """Return whether the ACL begins with a denial for all who come over the network."""
+    """Return whether the ACL begins with a denial for network logons."""
     for entry in descriptor.dacl.effective if descriptor and descriptor.dacl else ():
         if entry.kind is not Kind.DENY:
             return False
@@ -351,7 +351,7 @@ _SYSTEM_PIPES = {
 
 
 def _is_program(image: str, expected: str) -> bool:
-    """Return whether a program is the expected one, which is in the folder of the system if it is a part of it."""
+    """Return whether a program is the expected one; a part of Windows must be in the system folder."""
     is_in_place = expected == _SQL or image == expected or image.endswith(f"\\SYSTEM32\\{expected}")
     return basename(image) == expected and is_in_place
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Rule(NamedTuple):
-    """A rule; `severity` says in words what its findings have, `references` are ids of CWE or ATT&CK."""
+    """A rule; `severity` describes the severity of its findings, `references` are CWE or ATT&CK IDs."""
 
     id: str
     title: str
@@ -171,7 +171,7 @@ _TITLES = {
 
 
 def explained(rule: Rule) -> list[str]:
-    """Return a rule as paragraphs for a person."""
+    """Return the explanation of a rule as paragraphs."""
     paragraphs = [f"{rule.id}  {rule.title}", f"Severity: {rule.severity}.", rule.why, f"Fix: {rule.fix}"]
     return [*paragraphs, *(f"{title(reference)}: {link(reference)}" for reference in rule.references)]
 
@@ -182,7 +182,7 @@ def title(reference: str) -> str:
 
 
 def link(reference: str) -> str:
-    """Return the address of the page about a CWE or a technique of ATT&CK."""
+    """Return the URL of the page about a CWE or an ATT&CK technique."""
     kind, _, number = reference.partition("-")
     if kind == "CWE":
         return f"https://cwe.mitre.org/data/definitions/{number}.html"

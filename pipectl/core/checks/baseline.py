@@ -1,4 +1,4 @@
-"""Baselines of an audit: known findings, by names that stay the same after a restart. Runs on any system."""
+"""Baselines of an audit: known findings, with names that stay the same after a restart. Runs on any system."""
 
 import json
 import re
@@ -13,7 +13,7 @@ _CHANGING = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[a-f]*\d
 
 
 class Known(NamedTuple):
-    """A finding without what changes from one start of a program to the next."""
+    """A finding without the parts that change each time a program starts."""
 
     rule: str
     pipe: str
@@ -24,17 +24,17 @@ class Known(NamedTuple):
 
 
 def steady(name: str) -> str:
-    """Return a pipe's name with `*` for what a program may choose anew each time it starts."""
+    """Return a pipe's name with `*` for the parts that may change each time a program starts."""
     return _CHANGING.sub("*", name).lower()
 
 
 def known(finding: Finding) -> Known:
-    """Return what identifies a finding in a baseline."""
+    """Return the entry for a finding in a baseline."""
     return Known(finding.rule, steady(finding.pipe), finding.account or "")
 
 
 def parse(text: str) -> frozenset[Known]:
-    """Read a baseline; raises ValueError for a text that is none."""
+    """Parse a baseline; raises ValueError if the text is not one."""
     try:
         content = json.loads(text)
         schema, found = content["schema"], content["findings"]
@@ -46,7 +46,7 @@ def parse(text: str) -> frozenset[Known]:
 
 
 def text_of(findings: Iterable[Finding]) -> str:
-    """Return a baseline with these findings, sorted, one a line, so that two of them can be compared."""
+    """Return a baseline with these findings, sorted and one per line, so that baselines can be compared."""
     lines = ",\n".join(json.dumps(one._asdict()) for one in sorted(set(map(known, findings))))
     return f'{{"schema": {_SCHEMA}, "findings": [\n{lines}\n]}}\n'
 
@@ -59,10 +59,10 @@ def absent(
     *,
     is_all: bool,
 ) -> list[Known]:
-    """Return what a baseline has and is gone, as far as these rules and pipes tell.
+    """Return the findings of a baseline that no longer occur, as far as these rules and pipes show.
 
-    `judged` says for each pipe whether it could be judged. `is_all` says that there are no others, so that what the
-    baseline has about another pipe is gone too.
+    `judged` maps each pipe to whether it could be judged. `is_all` means that there are no other pipes, so that a
+    finding about another pipe no longer occurs.
     """
     sure: dict[str, bool] = {}
     for pipe, is_judged in judged.items():

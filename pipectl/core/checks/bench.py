@@ -1,7 +1,7 @@
-"""`Bench`: exchanges with a server over some connections at once, in one thread over one completion port.
+"""`Bench`: exchanges with a server over several connections at once, in one thread over one completion port.
 
-A connection that is lost is opened again as part of the next exchange on it. A local pipe is opened by the loop itself,
-without a change of threads; where that can block, because the pipe is busy or remote, the loop's helper threads do it.
+A lost connection is opened again as part of its next exchange. The loop's thread opens a local pipe itself, without a
+thread switch; if that can block, because the pipe is busy or remote, a helper thread of the loop opens it.
 """
 
 import sys
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from pipectl.core.pipe.connection import Expectation
     from pipectl.core.pipe.frames import Framing
 
-# How soon, in seconds, the loop gets the interpreter back from a thread that shows the progress; by default 5 ms.
+# The interpreter's switch interval, in seconds, so that a thread that shows progress delays the loop less than 5 ms.
 _SWITCH = 0.0002
-# How long, in seconds, a connection rests that could not be opened.
+# The pause, in seconds, after a connection could not be opened.
 _REST = 0.1
-# Seconds between two looks at what has taken too long, and the longest that a thread waits for a busy pipe at once.
+# The interval of the check for timeouts, and the longest single wait of a thread for a busy pipe, in seconds.
 _GLANCE, _SLICE = 0.05, 0.25
 
 
 class Target(NamedTuple):
     """The server, and what is exchanged with it; `wait`, `sqos` and `expect` are those of `connect`.
 
-    `timeout` is that of each exchange, in seconds. `until` is where a reply ends: None is one whole message, and rules
-    that end by silence are not possible.
+    `timeout` limits each exchange, in seconds. `until` is the framing rule of the replies (None = one whole message);
+    rules that end after silence are not supported.
     """
 
     pipe: str
@@ -52,7 +52,7 @@ class Target(NamedTuple):
     wait: Wait = Wait.FREE
     sqos: Sqos = Sqos.IDENTIFICATION
     expect: "Expectation | None" = None
-    # Each exchange opens a connection of its own, and its latency includes that.
+    # Each exchange opens a new connection, which counts in its latency.
     new_connection: bool = False
 
     def connect(self, timeout: float | Deadline | None, wait: Wait | None = None) -> Connection:
@@ -72,7 +72,7 @@ class Target(NamedTuple):
 
 
 class _Line:
-    """One of the connections at once, whether open or not, and the exchange that it has under way."""
+    """One of the parallel connections, open or not, and its current exchange."""
 
     __slots__ = ("attempt", "due", "expires", "is_busy", "link", "refused")
 
@@ -81,14 +81,14 @@ class _Line:
         self.is_busy = False
         # When the exchange was due, and when it times out.
         self.due = self.expires = 0.0
-        # The number of the exchange, so that a connection that comes too late is not taken for the next one's.
+        # The number of the exchange, so that a connection that is opened too late is not used for the next one.
         self.attempt = 0
-        # Why it could not be opened last.
+        # The last error of opening it.
         self.refused: PipeError | None = None
 
 
 class Bench(Closing):
-    """Measures a server: `open`, `start`, `wait` until it returns True, and look at `score` and `schedule`."""
+    """Measures a server: call `open`, `start`, `wait` until it returns True, and read `score` and `schedule`."""
 
     def __init__(self, target: Target, plan: Plan) -> None:
         self.target = target
@@ -98,7 +98,7 @@ class Bench(Closing):
         # Of the first connection.
         self.is_message = True
         self.server: Process | None = None
-        # Whether it gave up, because all exchanges failed; or was closed before it was over.
+        # Whether it gave up because all exchanges failed, and whether it was closed before its end.
         self.has_given_up = self.is_interrupted = False
         self._lines = [_Line() for _ in range(plan.connections)]
         self._idle: deque[_Line] = deque()
@@ -109,11 +109,11 @@ class Bench(Closing):
         self._timer: Timer | None = None
         self._has_fine_timers = False
         self._switch_interval: float | None = None
-        # Since when every exchange has failed.
+        # The time since which every exchange has failed.
         self._failing_since: float | None = None
         self._is_over = False
 
-    # For the program's thread
+    # In the program's thread
 
     def open(self) -> None:
         """Open the connections, or one if each exchange opens its own, and try one exchange.
@@ -128,7 +128,7 @@ class Bench(Closing):
             first.ask(self.target.request, self.target.until, timeout)
             if self.target.new_connection:
                 return
-            check_free(first)  # what comes after a reply belongs to no request
+            check_free(first)  # data after a reply belongs to no request
             stack.pop_all()
         self._lines[0].link = self._linked(self._lines[0], first)
         deadline = Deadline(timeout)
@@ -141,7 +141,7 @@ class Bench(Closing):
                 raise
 
     def start(self) -> None:
-        """Begin with the warm-up."""
+        """Start the warm-up and then the measurement."""
         if self.plan.rate is not None:
             self._has_fine_timers = True
             fine_timers()
@@ -154,11 +154,11 @@ class Bench(Closing):
         self._loop.post(self._glance)
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until everything is measured, and return whether it is; Ctrl+C ends the wait."""
+        """Wait for the end of the measurement, and return whether it has ended; Ctrl+C ends the wait."""
         return self._loop.wait(seconds)
 
     def close(self) -> None:
-        """Stop, and close all connections; does nothing the second time. What was measured stays."""
+        """Stop, and close all connections. The results stay available. Closing it again does nothing."""
         if not self._is_over:
             self.is_interrupted = True
             self.schedule.close()
@@ -180,28 +180,28 @@ class Bench(Closing):
 
     @property
     def is_saturated(self) -> bool:
-        """Whether more requests were due and not sent, when the time was up, than a moment's delay explains."""
+        """Whether too many requests were due but not sent when the time was up, more than a short delay explains."""
         behind = self.schedule.backlog
         return behind > max(len(self._lines), (self.score.succeeded_count + self.score.failed_count) / 100)
 
     @property
     def seconds(self) -> float:
-        """How long was measured."""
+        """The length of the measurement in seconds."""
         return self.schedule.seconds(self.score.until)
 
     @property
     def per_second(self) -> float:
-        """The exchanges that got a reply, per second."""
+        """The number of exchanges with a reply, per second."""
         seconds = self.seconds
         return self.score.succeeded_count / seconds if seconds else 0.0
 
     @property
     def ended_by(self) -> str:
-        """Return what ended it: `plan`, `failures` if it gave up, or `interrupt`."""
+        """The reason for its end: `plan`, `failures` if it gave up, or `interrupt`."""
         return "interrupt" if self.is_interrupted else "failures" if self.has_given_up else "plan"
 
     def as_record(self) -> dict[str, Any]:
-        """Return what was measured as a record; times are in seconds."""
+        """Return the results as a record; times are in seconds."""
         score, plan, target = self.score, self.plan, self.target
         return {
             "pipe": target.pipe,
@@ -227,7 +227,7 @@ class Bench(Closing):
         }
 
     def _keeping_up(self) -> dict[str, Any]:
-        """Return how an open loop kept its rate."""
+        """Return how well an open loop kept its rate."""
         late = self.score.lateness
         return {
             "saturated": self.is_saturated,
@@ -263,7 +263,7 @@ class Bench(Closing):
             self._open(line)
 
     def _set_timer(self, now: float) -> None:
-        """Have the idle connections send what is due next."""
+        """Set the timer for the next request of an idle connection."""
         pause = self.schedule.wait(now)
         self._timer = None if pause is None else self._loop.after(pause, self._send_due)
 
@@ -280,7 +280,7 @@ class Bench(Closing):
             self._begin(self._idle.popleft(), due, now)
 
     def _done(self, line: _Line, received: int, error: PipeError | None) -> None:
-        """Count an exchange that has ended, and go on with the next."""
+        """Count an exchange that has ended, and begin the next."""
         if error is not None:
             self._failed(line, error)
             return
@@ -293,7 +293,7 @@ class Bench(Closing):
         self._free(line)
 
     def _failed(self, line: _Line, error: PipeError, *, rest: float = 0.0) -> None:
-        """Count an exchange that has failed, and go on, after a rest, without its connection."""
+        """Count an exchange that has failed, close its connection, and begin the next after `rest` seconds."""
         now = perf_counter()
         if self.schedule.is_measured(line.due):
             self.score.failed(now, error)
@@ -307,7 +307,7 @@ class Bench(Closing):
         self._loop.after(rest, partial(self._free, line))
 
     def _give_up_if_hopeless(self, now: float) -> None:
-        """Send nothing more if a number of exchanges would take long, because each has failed for the timeout."""
+        """Stop a bench of a fixed number of exchanges if all have failed for as long as the timeout."""
         self._failing_since = self._failing_since or now
         timeout = self.target.timeout
         if self.plan.exchanges and timeout is not None and now - self._failing_since >= timeout:
@@ -328,7 +328,7 @@ class Bench(Closing):
             self._opened(line, line.attempt, connection)
 
     def _open_elsewhere(self, line: _Line) -> None:
-        """Have a thread open a connection; where that can wait, in slices, so that each line gets its turn."""
+        """Open a connection in a helper thread; waits for a busy pipe are short, so that each line gets its turn."""
         left = line.expires - perf_counter()
         seconds = left if is_remote(self.target.pipe) else min(left, _SLICE)
         timeout = None if seconds == float("inf") else max(0.0, seconds)
@@ -360,10 +360,10 @@ class Bench(Closing):
     def _linked(self, line: _Line, connection: Connection) -> Link:
         return Link(self._loop, connection, self._manner, partial(self._done, line))
 
-    # What takes too long, and the end
+    # Timeouts, and the end
 
     def _glance(self) -> None:
-        """Give up exchanges that take too long."""
+        """End exchanges that have timed out."""
         now = perf_counter()
         for line in self._lines:
             if line.is_busy and now >= line.expires:

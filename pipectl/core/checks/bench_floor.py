@@ -1,4 +1,4 @@
-"""What a bench needs without the server that it measures: the same exchanges with an echo of its own."""
+"""The overhead of a bench without the measured server: the same exchanges with an echo server of its own."""
 
 import os
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from .bench import Bench, Target
 from .bench_plan import Plan
 from .fixture import Fixture, NotTried
 
-# Seconds: for the other process to start, for an exchange, and for the measurement.
+# In seconds: the time limits for the start of the echo server and for an exchange, and the length of the measurement.
 _START, _TIMEOUT = 15.0, 5.0
 _DURATION, _WARMUP = 0.4, 0.1
 
 
 class Floor(NamedTuple):
-    """The exchanges per second with an echo of its own, and their median latency in seconds."""
+    """The exchanges per second with the echo server, and their median latency in seconds."""
 
     per_second: float
     p50: float
@@ -35,8 +35,8 @@ class Floor(NamedTuple):
 def measure_floor(bench: Bench, role_arguments: Sequence[str]) -> Floor | None:
     """Measure the same exchanges as a bench, in a closed loop, with an echo server in another process.
 
-    The server is this program, started with `role_arguments` and a role; it costs more than one written in C. Returns
-    None if it cannot be started. Takes about a second, and Ctrl+C ends it.
+    The server is this program, started with `role_arguments` and a role; it is slower than a server in C. Returns None
+    if it cannot be started. Takes about a second; Ctrl+C interrupts it.
     """
     target, plan = bench.target, bench.plan
     own = Target(

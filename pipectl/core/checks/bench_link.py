@@ -1,8 +1,8 @@
-"""`Link`: one connection of a bench, which sends a request again and again, and counts the bytes of each reply.
+"""`Link`: one connection of a bench, which sends the same request repeatedly and counts the bytes of each reply.
 
-A request to a message pipe is a transaction, as in `call`: one operation. A byte pipe, a rule for the end of the reply,
-or a request that is too long for a transaction needs two: a read, which begins first, and a write. So a server that
-replies before it has read everything blocks nobody, and a read that ends at once has found data of no request.
+A request to a message pipe is a transaction, as in `call`: one operation. A byte pipe, a framing rule for the reply, or
+a request that is too long for a transaction needs two: a read, which begins first, and a write. So a server that
+replies before it has read the whole request does not block, and a read that ends at once has found unexpected data.
 """
 
 import ctypes
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
     from pipectl.core.pipe.connection import Connection
     from pipectl.core.pipe.frames import Framing
 
-# Windows guarantees a transaction no more than this.
+# The largest transaction that Windows guarantees, in bytes.
 _MAX_TRANSACTION = 65536
 _FIRST_BUFFER, _LARGEST_KEPT_BUFFER = 4096, 1 << 20
 
 
 class Manner(NamedTuple):
-    """What is sent, where its reply ends (None: at the end of a message), and the largest reply in bytes."""
+    """The request, the framing rule of its reply (None = one message), and the maximum size of a reply in bytes."""
 
     request: bytes
     until: "Framing | None"
     max_message: int
 
 
-# What an exchange ended with: the bytes of the reply, or an error, after which the link is to be closed.
+# Receives the result of an exchange: the size of the reply, or an error, after which the link must be closed.
 Done = Callable[[int, PipeError | None], None]
 
 
 class Link:
-    """A connection whose operations end in a loop; all its methods are for the loop's thread.
+    """A connection whose operations complete in a loop; call all its methods in the loop's thread.
 
-    `done` is called once for each `ask`, also if that fails at once, and not after `close`.
+    `done` is called once for each `ask`, even if it fails at once, but not after `close`.
     """
 
     __slots__ = (
@@ -72,7 +72,7 @@ class Link:
         self._manner = manner
         self._done = done
         self._is_closed = False
-        # Of the current reply: the number of its bytes; with a rule also the bytes, of which it has searched some.
+        # The current reply: the number of its bytes and, with a framing rule, its bytes and how many were searched.
         self._count = 0
         self._until: Framing | None = None
         self._received = bytearray()
@@ -89,7 +89,7 @@ class Link:
         loop.watch(connection.handle)
 
     def ask(self) -> None:
-        """Send the request, and have `done` called when the reply is whole."""
+        """Send the request; `done` is called when the reply is complete."""
         self._count = 0
         if self._transact_call is not None:
             status = self._transact_call()
@@ -118,11 +118,11 @@ class Link:
             for operation in (self._reading, self._writing):
                 operation.cancel(self._connection.handle)
                 if not operation.is_pending:
-                    operation.ended = _nothing  # breaks a cycle, of which each new connection would leave one
+                    operation.ended = _nothing  # breaks a reference cycle, which each new connection would leave behind
             self._connection.close()
 
     def _begin_read(self) -> int:
-        """Begin to read, and return the status; if it is one of BEGUN, a packet comes, even if the read has ended."""
+        """Start a read and return the status; with a status in BEGUN, a packet follows, even if the read has ended."""
         status = self._read_call()
         if status in BEGUN:
             self._reading.begun(self._buffer)
@@ -139,7 +139,7 @@ class Link:
             self._writing.begun()
             return
         error = winapi.native_error(status, winapi.NtWriteFile, self._connection.handle)
-        if not isinstance(error, PipeClosedError):  # what the server sent before it closed is still to be read
+        if not isinstance(error, PipeClosedError):  # what the server sent before it closed can still be read
             self._fail_by(error)
 
     def _transacted(self, status: int, count: int) -> None:
@@ -165,10 +165,10 @@ class Link:
             self._end_if_written()
 
     def _read_rest(self) -> None:
-        """Read the rest of a message into a buffer that the next one fits into."""
+        """Read the rest of a message into a buffer that is large enough for the next message."""
         try:
             left = calls.peek_named_pipe(self._connection.handle).left_in_message
-        except PipeClosedError as error:  # the rest is lost if the server's process was ended
+        except PipeClosedError as error:  # the rest is lost if the server's process was terminated
             self._fail_by(error)
             return
         size = self._count + left
@@ -222,14 +222,14 @@ class Link:
             self._fail_by(error)
 
     def _end_if_written(self) -> None:
-        """End the exchange; if the server has replied before it has read the whole request, `_written` does that."""
+        """End the exchange if the request is written; otherwise, `_written` ends it."""
         if not self._writing.is_pending:
             self._done(self._count, None)
 
     def _fail(self, status: int, function: Callable[..., int]) -> None:
         error = winapi.native_error(status, function, self._connection.handle)
         if isinstance(error, PipeStateError) and error.code != WinError.PIPE_BUSY:
-            # All else about its state was right before: the server has closed it.
+            # Its state was valid before, so the server must have closed it.
             error = PipeClosedError(error.reason, code=error.code, function=error.function, pipe=error.pipe)
         self._fail_by(error)
 
@@ -245,7 +245,7 @@ class Link:
         )
 
     def _keep_buffer(self, size: int, *, transacts: bool) -> None:
-        """Make a buffer for reads; transactions use it too, unless it is so large that only this reply needs it."""
+        """Create a buffer for reads; transactions use it too, unless it is too large to keep for other replies."""
         buffer: Any = (ctypes.c_char * size)()
         handle, read, request = self._connection.handle.pointer, self._reading.reference, self._manner.request
         begin = (handle, None, None, read, read)

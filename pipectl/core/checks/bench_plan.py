@@ -1,8 +1,8 @@
-"""When the requests of a bench are due, what came of them, and the limits that they are held to. Runs on any system.
+"""The schedule of a bench's requests, their results, and the limits for latencies. Runs on any system.
 
-A closed loop sends a request when the reply to the one before has come. A server that stalls delays the requests that
-would have met the stall, so that few of them measure it: this is called coordinated omission. An open loop sends at a
-fixed rate, as users do who do not wait for one another, and each latency begins when its request was due. Times are
+A closed loop sends a request when the reply to the one before has arrived. While the server stalls, no requests are
+sent that would have measured the stall: this is called coordinated omission. An open loop sends at a fixed rate, like
+users who do not wait for one another, and each latency is measured from the time when its request was due. Times are
 those of one clock, in seconds; each method gets the current time as an argument.
 """
 
@@ -17,9 +17,9 @@ from pipectl.core.errors import CheckFailedError, PartialResultError, PipeError
 
 from .histogram import Histogram
 
-# For how many seconds after its end an open loop sends what was due before.
+# How many seconds after its end an open loop still sends requests that were due before.
 _CATCH_UP = 1.0
-# Of the latencies.
+# The reported quantiles of the latencies.
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 
 _KINDS: dict[type[PipeError], str] = {
@@ -50,20 +50,20 @@ class Plan(NamedTuple):
 
 
 class Schedule:
-    """Hands out the requests, each at the time when it is due; a request of the warm-up is due before `measured_from`.
+    """Hands out each request when it is due; a request of the warm-up is due before `measured_from`.
 
-    Of an open loop that is to run for some time, what was due in that time is handed out a moment later at most.
+    An open loop with a duration hands out its last requests at most one second late.
     """
 
     def __init__(self, plan: Plan, begun: float) -> None:
         self.measured_from = begun + plan.warmup
         self.end = self.measured_from + plan.duration
         self.is_closed = False
-        # How many requests of an open loop were due and not handed out when the time was up.
+        # How many requests of an open loop were due but not handed out when the time was up.
         self.backlog = 0
         self._plan = plan
         self._left = plan.exchanges
-        # For an open loop: how many requests were handed out, how many the warm-up has, and all together.
+        # For an open loop: the number of requests handed out, of those in the warm-up, and of all.
         self._taken = self._warming = self._total = 0
         self._is_past_end = False
         if plan.rate is not None:
@@ -72,7 +72,7 @@ class Schedule:
             self.end = self._due(self._total)
 
     def take(self, now: float) -> float | None:
-        """Return the time at which the next request was due, if that has come; None if not, or if there is none."""
+        """Return when the next request was due, or None if it is not due yet or there is none."""
         if self.is_over(now):
             return None
         if self._plan.rate is not None:
@@ -86,7 +86,7 @@ class Schedule:
         return now
 
     def is_measured(self, due: float) -> bool:
-        """Return whether a request counts, by when it was due."""
+        """Return whether a request with this due time counts."""
         return due >= self.measured_from
 
     def wait(self, now: float) -> float | None:
@@ -95,7 +95,7 @@ class Schedule:
         return max(0.0, self._due(self._taken) - now) if is_waiting else None
 
     def is_over(self, now: float) -> bool:
-        """Return whether no more requests are to be sent."""
+        """Return whether there are no more requests to send."""
         if self.is_closed:
             return True
         if self._plan.rate is None:
@@ -105,28 +105,28 @@ class Schedule:
         return not self.unsent or (self._plan.exchanges is None and now >= self.end + _CATCH_UP)
 
     def close(self) -> None:
-        """Hand out nothing more."""
+        """Hand out no more requests."""
         self.is_closed = True
 
     @property
     def unsent(self) -> int:
-        """How many requests of an open loop were not handed out."""
+        """The number of requests of an open loop that were not handed out."""
         return self._total - self._taken
 
     def seconds(self, until: float) -> float:
-        """Return how long was measured if the last exchange ended at a time, or the bench was ended then."""
+        """Return the length of the measurement, if the last exchange or the bench ended at `until`."""
         is_whole = not self.is_closed and (self._plan.rate is not None or self._left is None)
         return max(0.0, (max(until, self.end) if is_whole else until) - self.measured_from)
 
     def progress(self, now: float) -> float:
-        """Return how much of the time has passed, or how many of the requests were handed out: from 0 to 1."""
+        """Return the part of the time that has passed, or of the requests that were handed out: from 0 to 1."""
         if self._plan.exchanges and self._plan.rate is None:
             return 1 - (self._left or 0) / self._plan.exchanges
         begun = self.measured_from - self._plan.warmup
         return min(1.0, (now - begun) / (self.end - begun))
 
     def _due(self, number: int) -> float:
-        """Return when a request of an open loop is due; a whole number of intervals from the end of the warm-up."""
+        """Return when a request of an open loop is due: a whole number of intervals from the end of the warm-up."""
         return self.measured_from + (number - self._warming) / (self._plan.rate or 1)
 
 
@@ -138,27 +138,27 @@ class Failures(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What kind of error it was, in a word or two."""
+        """The kind of error in a word or two."""
         if self.error.code == WinError.PIPE_BUSY and isinstance(self.error, errors.PipeStateError):
             return "unread data"
         return next(_KINDS[kind] for kind in type(self.error).__mro__ if kind in _KINDS)
 
 
 class Score:
-    """What came of the exchanges that were measured."""
+    """The results of the measured exchanges."""
 
     def __init__(self, sent_each: int) -> None:
         self.latencies = Histogram()
-        # How late an open loop sent requests for which a connection was free: this program's share.
+        # How late an open loop sent requests although a connection was free: the delay that this program causes.
         self.lateness = Histogram()
         self.bytes_received = 0
-        # When the last of them ended.
+        # When the last exchange ended.
         self.until = 0.0
         self._sent_each = sent_each
         self._failures: dict[tuple[type[PipeError], int], Failures] = {}
 
     def succeeded(self, due: float, now: float, received: int) -> None:
-        """Count an exchange that was due at a time, and has got its reply of some bytes."""
+        """Count an exchange that was due at `due` and got a reply of `received` bytes."""
         self.latencies.record(now - due)
         self.bytes_received += received
         self.until = now
@@ -172,17 +172,17 @@ class Score:
 
     @property
     def succeeded_count(self) -> int:
-        """How many exchanges got a reply."""
+        """The number of exchanges with a reply."""
         return self.latencies.count
 
     @property
     def failed_count(self) -> int:
-        """How many exchanges failed."""
+        """The number of exchanges that failed."""
         return sum(failures.exchanges for failures in self._failures.values())
 
     @property
     def failures(self) -> list[Failures]:
-        """How exchanges failed, the most frequent first."""
+        """The kinds of failures, the most frequent first."""
         return sorted(self._failures.values(), key=lambda failures: -failures.exchanges)
 
     @property
@@ -191,7 +191,7 @@ class Score:
         return self.succeeded_count * self._sent_each
 
     def times(self) -> dict[str, float]:
-        """Return the latencies in seconds: the least, some quantiles, the longest, and the mean; {} without any."""
+        """Return the minimum, some quantiles, the maximum and the mean of the latencies in seconds; {} if none."""
         latencies = self.latencies
         if not latencies.count:
             return {}
@@ -201,7 +201,7 @@ class Score:
 
 
 class Limit(NamedTuple):
-    """The most that a latency may be, in seconds: `part` is the quantile from 0 to 1, and 1 is the longest."""
+    """A limit for a latency, in seconds; `part` is the quantile, from 0 to 1 (1 = the maximum)."""
 
     name: str
     part: float
@@ -209,7 +209,7 @@ class Limit(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Limit":
-        """Read a limit such as `p99=5ms`, `p50=200us` or `max=1`; raises ValueError."""
+        """Parse a limit such as `p99=5ms`, `p50=200us` or `max=1`; raises ValueError."""
         name, _, duration = text.strip().lower().partition("=")
         match = re.fullmatch(r"p(\d{1,2}(?:\.\d{1,4})?|100)|max", name)
         seconds = _seconds(duration) if match else None
@@ -219,7 +219,7 @@ class Limit(NamedTuple):
 
 
 def _seconds(text: str) -> float | None:
-    """Return the seconds of a duration, which may be in microseconds; None if there is none. Raises ValueError."""
+    """Parse a duration, which may be in microseconds, and return it in seconds; None for none. Raises ValueError."""
     from pipectl.core.deadline import parse_duration
 
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:us|µs)", text)
@@ -231,7 +231,8 @@ def _seconds(text: str) -> float | None:
 def verify(score: Score, limits: Iterable[Limit]) -> None:
     """Raise PartialResultError if exchanges failed, and CheckFailedError if a latency is above its limit.
 
-    The first has the facts of the most frequent error. Its latencies are not those of all exchanges, so it comes first.
+    PartialResultError has the facts of the most frequent error. It has priority, because failed exchanges have no
+    latency.
     """
     if failures := score.failures:
         error = PartialResultError.after(failures[0].error)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Need(StrEnum):
-    """What a claim needs that is not there by itself: an option, and for `ADMIN` a token that is elevated too."""
+    """A precondition of a claim: an option of `selftest` and, for `ADMIN`, also an elevated token."""
 
     ADMIN = "admin"
     NETWORK = "network"
@@ -15,8 +15,8 @@ class Claim(NamedTuple):
     """A sentence about Windows, how it is checked, and the expected observation.
 
     `ask` is the function that checks it, as `FILE.NAME` without the `ask_` of the file. `rules` are the numbered rules
-    of NT that the tests' models of Windows enforce; `rests` says what in pipectl depends on the claim if there is
-    neither a rule nor a test that only Windows can run. `bound` is in seconds.
+    of NT that the tests' models of Windows enforce; `rests` describes what in pipectl depends on the claim if there is
+    neither a rule nor a test that only runs on Windows. `bound` is the time limit in seconds.
     """
 
     id: str
@@ -31,5 +31,5 @@ class Claim(NamedTuple):
 
 
 FIRST_INSTANCE = "FIRST_PIPE_INSTANCE"
-# The bound of a claim that starts a child, which takes its time on a busy machine.
+# The time limit, in seconds, of a claim that starts a child, which can be slow on a busy machine.
 CHILD = 15.0

@@ -13,7 +13,7 @@ from .claims_using import USING
 
 CLAIMS: tuple[Claim, ...] = (*OPENING, *USING)
 
-# What is known to differ under Wine 8, and why; measured there, and nothing is promised of other versions.
+# The claims that are known to differ under Wine, and why. Measured with Wine 8; other versions may differ.
 WINE_VERSION = "8"
 WINE = {
     "W01": "its server does not check ACLs",
@@ -53,9 +53,9 @@ WINE = {
     "W67": "a reset is reported as a close",
     "W68": "the default security descriptor of a pipe cannot be queried",
 }
-# Of these, what holds on a server of Wine that keeps NT's rules, such as that of `dev.py test --strict`.
+# Those of them that hold on a Wine server that enforces NT's rules, such as that of `dev.py test --strict`.
 STRICT = frozenset(("W01", "W09", "W31", "W32", "W33", "W35", "W36", "W37", "W49", "W50"))
-# What cannot be asked under Wine, and why.
+# The claims that cannot be checked under Wine, and why.
 NOT_ON_WINE = {
     "W07": "it does not implement this query",
     "W26": "it has no aliases",
@@ -73,7 +73,7 @@ def chosen(wanted: Collection[str] = ()) -> list[Claim]:
 
 
 def described(claim: Claim) -> dict[str, Any]:
-    """Return what is known of a claim before it is checked, as a record."""
+    """Return a claim as a record, before it is checked."""
     return {
         "id": claim.id,
         "claim": claim.sentence,

@@ -1,4 +1,4 @@
-"""Claims about what goes through pipes, about waits, and about handles and processes."""
+"""Claims about data in pipes, waits, handles and processes."""
 
 from .claim import CHILD, Claim, Need
 

@@ -1,4 +1,4 @@
-"""The child process of a check: pipectl, started again in a role. It writes lines, and exits at the end of stdin."""
+"""The child process of a check: pipectl, started in a role. It writes lines to stdout, and exits when stdin ends."""
 
 import os
 import signal
@@ -16,14 +16,14 @@ from pipectl.core.win32.calls import create_event, create_file, create_named_pip
 from pipectl.core.win32.handle import wait
 from pipectl.core.win32.queries import get_named_pipe_server_process_id
 
-# What bounds everything here, in seconds, should the parent hang.
+# The time limit of everything here, in seconds, in case the parent hangs.
 _LIFE = 30.0
-# After how many seconds a wait gets Ctrl+C, and how many it may go on.
+# The delay before a wait gets Ctrl+C, and the time limit for its end after that, in seconds.
 _BEFORE_CTRL_C, _PROMPT = 0.2, 1.0
 
 
 def play(role: str, pipe: str) -> None:
-    """Write the id of this process, and play a role to its end; raises KeyError for an unknown one."""
+    """Write the ID of this process, and run a role to its end; raises KeyError for an unknown role."""
     _say(os.getpid())
     _ROLES[role](pipe)
 
@@ -37,14 +37,14 @@ def _until_stdin_ends() -> None:
 
 
 def _serve(pipe: str) -> None:
-    """Create an instance, say the number of its handle, and keep it."""
+    """Create an instance, write the number of its handle, and keep it open."""
     with create_named_pipe(pipe) as server:
         _say(server.value)
         _until_stdin_ends()
 
 
 def _connect(pipe: str) -> None:
-    """Connect, say the server's process, and stay connected."""
+    """Connect, write the server's process ID, and stay connected."""
     with create_file(pipe) as client:
         _say(get_named_pipe_server_process_id(client))
         _until_stdin_ends()
@@ -60,7 +60,7 @@ def _echo(pipe: str, *, is_message: bool = True) -> None:
 
 
 def _close_stdin(_pipe: str) -> None:
-    """Close stdin, say so, and live on."""
+    """Close stdin, write a line, and keep running."""
     os.close(0)
     _say("closed")
     with create_event() as never:
@@ -68,8 +68,8 @@ def _close_stdin(_pipe: str) -> None:
 
 
 def _interrupt(pipe: str) -> None:
-    """Wait in three ways, each ended by SIGINT, and say how each ended."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # the command line's own ignores all after the first
+    """Wait in three ways, each interrupted by SIGINT, and write how each wait ended."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the command line's handler ignores repeated signals
     with create_named_pipe(pipe, in_buffer_size=0), connect(pipe) as client:
         _say(_end_of(lambda: client.receive(_LIFE)))
         _say(_end_of(lambda: client.send(bytes(1 << 20), _LIFE)))
@@ -89,7 +89,7 @@ def _end_of(waiting: Callable[[], object]) -> str:
 
 
 def _console(_pipe: str) -> None:
-    """Say which processes are on this one's console."""
+    """Write which processes share this process's console."""
     pids = (DWORD * 1024)()
     _say(*pids[: winapi.GetConsoleProcessList(pids, len(pids))])
     _until_stdin_ends()

@@ -70,7 +70,7 @@ def diagnose(facts: Facts) -> Diagnosis:
 
 
 def would_tell(diagnosis: Diagnosis) -> bool:
-    """Return whether opening the pipe would add information: not if a known problem remains after opening it."""
+    """Return whether opening the pipe would add information; False if it cannot change a known problem."""
     return all(check.problem is None or check.id in _TELLING for check in diagnosis.checks)
 
 
@@ -254,7 +254,7 @@ def _told_server(facts: Facts) -> Check:
     )
 
 
-# Whether it has room, and whether it reads
+# Whether an instance is free, and whether the server reads
 
 
 def _room(facts: Facts) -> Check:
@@ -283,7 +283,7 @@ def _room(facts: Facts) -> Check:
 
 
 def _takers(facts: Facts) -> tuple[list[str], str | None]:
-    """Return the clients in words, those with the most connections first, and the process id of the first."""
+    """Return the clients in words, those with the most connections first, and the process ID of the first."""
     clients = [end for end in facts.ends(is_server=False) if end.state != "closing"]
     counts = Counter(end.pid for end in clients)
     lines = [

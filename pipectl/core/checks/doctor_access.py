@@ -30,7 +30,7 @@ from pipectl.core.security.sids import ADMINISTRATORS, ALL_PACKAGES, AUTHENTICAT
 from .doctor_model import Cause, Check, Facts, Mode, Outcome, Status, problem
 
 _ID = "access"
-# How many changes to an access list are tried, one reason after another, until it grants access.
+# The maximum number of changes to an ACL that are tried, one reason after another, until it grants access.
 _MOST_CHANGES = 4
 
 # The reasons for a denial. Only the first is reported, because the next one shows only after it is removed.
@@ -44,7 +44,7 @@ _CAUSES = (
 
 
 def check_access(facts: Facts) -> Check:
-    """Judge by the access list, the integrity label and the direction whether the pipe may be opened."""
+    """Check by the ACL, the integrity label and the direction whether the pipe may be opened."""
     check = _by_list(facts, _judgement(facts, client_rights(facts.mode.access)))
     if check.problem and facts.is_open and facts.who is None:
         return Check(_ID, Status.NOTE, f"by the access list {check.text}, but it was opened anyway", check.details)
@@ -52,7 +52,7 @@ def check_access(facts: Facts) -> Check:
 
 
 def check_instance_right(facts: Facts) -> Check:
-    """Judge whether the access list of the first instance lets a server add another."""
+    """Check whether the ACL of the first instance allows a server to create another."""
     judgement = _judgement(facts, server_rights())
     if judgement is None:
         return Check(_ID, Status.UNKNOWN, _unseen_list(facts))
@@ -118,7 +118,7 @@ def _unseen_list(facts: Facts) -> str:
 
 
 def _by_direction(facts: Facts) -> Check | None:
-    """Return what is wrong if the pipe has one direction, and that is not the wanted one."""
+    """Return the problem of a one-way pipe if its direction is not the requested one."""
     if facts.local is None or facts.local.configuration == "duplex":
         return None
     # `configuration` is from the server's point of view.
@@ -181,7 +181,7 @@ def _doubt(judgement: Judgement) -> str:
 
 
 def _entries(facts: Facts) -> tuple[str, ...]:
-    """Return the entries of the list in words, each with its number and whether it applies."""
+    """Return the entries of the ACL in words, each with its number and whether it applies."""
     descriptor, token = facts.descriptor, facts.token
     if descriptor is None or descriptor.dacl is None or token is None:
         return ()
@@ -206,7 +206,7 @@ def _counts(entry: AccessEntry, token: Token) -> str:
 
 
 def _cause(facts: Facts, judgement: Judgement) -> tuple[Cause, str, str]:
-    """Return the cause of a denial, why in words, and the rule in a few words."""
+    """Return the cause of a denial, an explanation, and the rule in a few words."""
     desired = client_rights(facts.mode.access)
     elevated = _elevated(facts)
     if elevated and facts.descriptor and judge(facts.descriptor, elevated, desired).is_allowed:
@@ -223,7 +223,7 @@ def _cause(facts: Facts, judgement: Judgement) -> tuple[Cause, str, str]:
 
 
 def _elevated(facts: Facts) -> Token | None:
-    """Return the elevated token of the same user; None if this one is elevated, or the user is not an administrator."""
+    """Return the elevated token of the same user; None if this one is elevated or the user is no administrator."""
     token = facts.token
     if token is None or token.is_appcontainer or ADMINISTRATORS in token.allowed_sids:
         return None
@@ -255,7 +255,7 @@ def _rule(reason: Reason) -> str:
 
 
 def remedied(facts: Facts, desired: Access) -> str | None:
-    """Return the access list and the label with the smallest change that grants the access, or None if none does."""
+    """Return the ACL and the label with the smallest change that grants access, or None if no change does."""
     descriptor, token = facts.descriptor, facts.token
     if descriptor is None or descriptor.dacl is None or token is None:
         return None

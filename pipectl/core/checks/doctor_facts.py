@@ -1,6 +1,6 @@
-"""Gathers what a diagnosis is made from: without opening the pipe, and then, unless that is not wanted, by opening it.
+"""Gathers the facts for a diagnosis: first without opening the pipe, and then by opening it, unless that is disabled.
 
-Each question has a second at most, and all together have the time limit. What the system refuses to tell is None.
+Each query takes at most one second, and all of them together take at most the time limit. Unavailable facts are None.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ from .doctor import Diagnosis, diagnose, would_tell
 from .doctor_model import Facts, Mode, Opening, Remote
 from .doctor_names import known_pipe
 
-# Seconds that one question may take, and after which unread bytes are looked at again.
+# The time limit of one query, and the delay before unread bytes are checked again, in seconds.
 _AT_MOST = 1.0
 _A_WHILE = 0.5
 # The port of SMB.
@@ -41,10 +41,10 @@ _SMB = 445
 
 
 class Question(NamedTuple):
-    """What is asked about a pipe, given by its full name.
+    """The input of a diagnosis; `pipe` is a full name.
 
-    `who` is whose `token` it is, unless that is this process's: then the pipe is not opened. `serves` asks whether the
-    pipe can be made, `is_message` is the type that is needed, `data` is sent and a reply waited for.
+    `who` names the owner of `token` if that is not this process; then the pipe is not opened. With `serves`, the
+    diagnosis is whether the pipe can be created. `is_message` is the required type. `data` is a request to send.
     """
 
     pipe: str
@@ -58,9 +58,9 @@ class Question(NamedTuple):
 
 
 def examine(question: Question, timeout: Timeout = 5.0) -> Diagnosis:
-    """Tell why a pipe cannot be opened, or made, within a time limit.
+    """Diagnose within a time limit why a pipe cannot be opened or created.
 
-    It is opened once if that is allowed, would tell more, and is what this process itself would do.
+    Opens the pipe once if that is allowed, adds information, and the question is about this process as a client.
     """
     deadline = deadline_of(timeout)
     facts = gather(question, deadline)
@@ -71,7 +71,7 @@ def examine(question: Question, timeout: Timeout = 5.0) -> Diagnosis:
 
 
 def gather(question: Question, timeout: Timeout = 5.0) -> Facts:
-    """Return what can be known of a pipe without opening it."""
+    """Return the facts about a pipe that are available without opening it."""
     deadline = deadline_of(timeout)
     token = question.token or if_allowed(tokens.current)
     facts = Facts(
@@ -124,7 +124,7 @@ def _services(pipe: str) -> Mapping[str, int] | None:
 
 
 def _unread_later(holders: Holders | None, deadline: Deadline) -> Mapping[tuple[int, int], int] | None:
-    """Return, after a while, what servers have not read that had something to read before; None without time."""
+    """Check again, after a delay, how much the servers with unread data have not read; None if there is no time."""
     waiting = (
         [end for end in holders.ends if end.is_server and end.unread and end.state == "connected"] if holders else []
     )
@@ -145,7 +145,7 @@ TO_LOOK = Access.FILE_READ_ATTRIBUTES | Access.READ_CONTROL
 
 
 class LookedAt(NamedTuple):
-    """What a handle on one of the ends tells of a pipe."""
+    """The facts about a pipe that a handle of one of its ends provides."""
 
     local: LocalInfo | None = None
     descriptor: Descriptor | None = None
@@ -156,7 +156,7 @@ class LookedAt(NamedTuple):
 
 
 def _looked_at(facts: Facts, found: LookedAt, deadline: Deadline) -> Facts:
-    """Add what a handle tells, where it was not known before."""
+    """Add the facts from a handle that were not known before."""
     descriptor = facts.descriptor or found.descriptor
     sids = {entry.account for entry in descriptor.dacl.entries} if descriptor and descriptor.dacl else set()
     user = facts.token.user if facts.token else None
@@ -168,7 +168,7 @@ def _looked_at(facts: Facts, found: LookedAt, deadline: Deadline) -> Facts:
 
 
 def _accounts(sids: set[str], deadline: Deadline) -> Mapping[str, str]:
-    """Return the names of accounts; those that take too long are as the SID says."""
+    """Return the names of accounts; if the lookup times out, names that the SIDs alone provide."""
 
     def look_up() -> dict[str, str]:
         return {sid: name_of(sid, account_name) for sid in sids}
@@ -187,7 +187,7 @@ def _soon(deadline: Deadline) -> Deadline:
 
 
 def open_for(facts: Facts, data: bytes | None, timeout: Timeout) -> Facts:
-    """Open the pipe as a client would, once and without waiting for an instance; ask it something if there is data."""
+    """Open the pipe as a client, once and without waiting for an instance; send a request if there is data."""
     deadline = deadline_of(timeout)
     # Another computer may need more than a second to refuse.
     limit = deadline if facts.remote else _soon(deadline)
@@ -236,7 +236,7 @@ def _in_time(question: Callable[[], bool], deadline: Deadline) -> bool | None:
 
 
 def _resolves(host: str) -> bool:
-    from pipectl.core.win32.winsock import addresses_of  # loads two DLLs, and is seldom needed
+    from pipectl.core.win32.winsock import addresses_of  # loads two DLLs, and is rarely needed
 
     with suppress(PipeError):
         return bool(addresses_of(host, _SMB))

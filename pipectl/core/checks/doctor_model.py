@@ -1,4 +1,4 @@
-"""What a diagnosis is made from, and what it is made of: facts, checks and one problem. Plain values."""
+"""The input and the result of a diagnosis: facts, checks and one problem. Plain values."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -27,7 +27,7 @@ from pipectl.core.security.sddl import Descriptor
 
 
 class Mode(StrEnum):
-    """What a client opens a pipe for, or a server makes it for."""
+    """The access for which a client opens a pipe or a server creates it."""
 
     READ = "read"
     WRITE = "write"
@@ -35,30 +35,30 @@ class Mode(StrEnum):
 
     @property
     def access(self) -> Access:
-        """The rights that a client asks for."""
+        """The access rights that a client requests."""
         return {Mode.READ: Access.GENERIC_READ, Mode.WRITE: Access.GENERIC_WRITE, Mode.DUPLEX: Access.DUPLEX}[self]
 
     @property
     def in_words(self) -> str:
-        """What is done, such as `read and write`."""
+        """The verbs, such as `read and write`."""
         return {Mode.READ: "read", Mode.WRITE: "write", Mode.DUPLEX: "read and write"}[self]
 
 
 class Status(StrEnum):
-    """What came of a check."""
+    """The result of a check."""
 
     OK = "ok"
     PROBLEM = "problem"
-    # Worth knowing, and no reason why the pipe could not be opened.
+    # Worth knowing, but does not prevent opening the pipe.
     NOTE = "note"
-    # It could not be looked at.
+    # It could not be checked.
     UNKNOWN = "unknown"
-    # It was not to be looked at, or there was nothing to look at.
+    # It was not requested, or there was nothing to check.
     SKIPPED = "skipped"
 
 
 class Outcome(StrEnum):
-    """What a diagnosis comes to."""
+    """The overall result of a diagnosis."""
 
     OK = "ok"
     NAME = "name"
@@ -75,7 +75,7 @@ class Outcome(StrEnum):
 
     @property
     def error(self) -> type[PipeError] | None:
-        """The error that opening the pipe, or talking over it, ends in; None for none."""
+        """The error that opening or using the pipe raises, or None."""
         return _ERRORS.get(self)
 
 
@@ -95,7 +95,7 @@ _ERRORS: dict[Outcome, type[PipeError]] = {
 
 
 def outcome_of(error: PipeError) -> Outcome:
-    """Return what an error comes to."""
+    """Return the outcome that corresponds to an error."""
     for outcome, kind in _ERRORS.items():
         if isinstance(error, kind):
             return outcome
@@ -103,7 +103,7 @@ def outcome_of(error: PipeError) -> Outcome:
 
 
 class Cause(StrEnum):
-    """Why a pipe cannot be opened, or made; for each there is something to try."""
+    """Why a pipe cannot be opened or created; each cause has a remedy to try."""
 
     NAME_TOO_LONG = "name-too-long"
     ABSENT = "absent"
@@ -137,7 +137,7 @@ class Cause(StrEnum):
     UNKNOWN_HOST = "unknown-host"
     NO_SMB = "no-smb"
     REMOTE = "remote"
-    # To make a pipe.
+    # Creating a pipe.
     TAKEN = "taken"
     NO_INSTANCE_RIGHT = "no-instance-right"
     MOST_INSTANCES = "most-instances"
@@ -146,21 +146,21 @@ class Cause(StrEnum):
 
 
 class Problem(NamedTuple):
-    """What is wrong, in a sentence, and what a remedy needs to know."""
+    """What is wrong, in a sentence, and the values for a remedy."""
 
     outcome: Outcome
     cause: Cause
     summary: str
-    # A name, a service, processes or a direction that the remedy names.
+    # A name, service, processes or direction in the remedy.
     value: str | None = None
-    # An access list with which it would work.
+    # An ACL that would grant access.
     sddl: str | None = None
-    # The Win32 code, where the remedy depends on it.
+    # The Win32 code, if the remedy depends on it.
     code: int = 0
 
 
 class Check(NamedTuple):
-    """What one check found; `details` are lines for a person who wants to know more."""
+    """The finding of one check; `details` are lines with more information."""
 
     id: str
     status: Status
@@ -183,13 +183,13 @@ def problem(
     sddl: str | None = None,
     code: int = 0,
 ) -> Check:
-    """Return a check that has found something wrong; `text` is what it says instead of the summary."""
+    """Return a check that has found a problem; `text` replaces the summary."""
     found = Problem(outcome, cause, summary, value, sddl, code)
     return Check(check, Status.PROBLEM, text or summary, tuple(details), found, judgement)
 
 
 class Opening(NamedTuple):
-    """What came of opening the pipe: a Win32 code, 0 if it was opened, and which process served it."""
+    """The result of opening the pipe: a Win32 code, 0 if it was opened, and the ID of the server's process."""
 
     code: int = 0
     error: PipeError | None = None
@@ -197,7 +197,7 @@ class Opening(NamedTuple):
 
 
 class Remote(NamedTuple):
-    """What is known of another computer; None is not known."""
+    """The facts about another computer; None means unknown."""
 
     host: str
     is_known: bool | None = None
@@ -205,37 +205,37 @@ class Remote(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """All that is known of a pipe and of whoever wants to open it; None is what this user may not know."""
+    """The facts about a pipe and the user who wants to open it; None means unknown to this user."""
 
     pipe: str
     mode: Mode = Mode.DUPLEX
-    # Whom `token` belongs to, unless it is this process: then only theory can tell what it may do.
+    # The owner of `token` if that is not this process: then access can only be predicted.
     who: str | None = None
     token: Token | None = None
     # The elevated token of this user.
     elevated: Token | None = None
-    # Whether the pipe is to be made, and not opened.
+    # Whether to create the pipe instead of opening it.
     serves: bool = False
-    # Whether a message pipe is needed (True), or a byte pipe (False).
+    # Whether a message pipe (True) or a byte pipe (False) is required.
     is_message: bool | None = None
     # The names of the pipes of this computer.
     names: Sequence[str] | None = None
     is_there: bool | None = None
     is_free: bool | None = None
     holders: Holders | None = None
-    # What of the walk is missing: processes that could not be inspected, handles without an answer.
+    # What the walk could not inspect: processes, and handles that did not respond.
     unseen: int = 0
     unanswered: int = 0
     processes: Mapping[int, Process] = MappingProxyType({})
     running: Mapping[int, ListedProcess] = MappingProxyType({})
     suspended: frozenset[int] = frozenset()
-    # The running services with these names.
+    # The process IDs of the running services, by upper-case name.
     services: Mapping[str, int] | None = None
     local: LocalInfo | None = None
     descriptor: Descriptor | None = None
-    # The names of the accounts in it, by their SIDs.
+    # The names of the accounts in the descriptor, by SID.
     accounts: Mapping[str, str] = MappingProxyType({})
-    # The unread bytes of servers' ends, after a while, by process and handle.
+    # The unread bytes of servers' ends after a delay, by process and handle.
     unread_later: Mapping[tuple[int, int], int] | None = None
     opens: bool = True
     opening: Opening | None = None
@@ -245,7 +245,7 @@ class Facts(NamedTuple):
 
     @property
     def subject(self) -> str:
-        """Who wants to open it, in words."""
+        """The user or process that wants to open it, in words."""
         return "you" if self.who is None else f"`{self.who}`"
 
     @property
@@ -258,7 +258,7 @@ class Facts(NamedTuple):
         return [end for end in self.holders.ends if end.is_server is is_server] if self.holders else []
 
     def program(self, pid: int) -> str:
-        """Return a process in words: its number, program, services and user."""
+        """Return a process in words: its ID, program, services and user."""
         process = self.processes.get(pid, Process(pid))
         services = f"service {', '.join(process.services)}" if process.services else None
         return ", ".join(filter(None, [f"process {pid}", process.program, services, process.user]))

@@ -1,4 +1,4 @@
-"""What the name of a pipe tells where there is no such pipe: which program makes it, and which pipes are like it."""
+"""What the name of an absent pipe reveals: which program creates the pipe, and which pipes have similar names."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,13 +8,13 @@ from pipectl.core.names import short, upper
 
 
 class KnownPipe(NamedTuple):
-    """A pipe that a well-known program makes; `service` is the Windows service that does, where it is one."""
+    """A pipe that a well-known program creates; `service` is its Windows service, if it is one."""
 
     maker: str
     service: str | None = None
 
 
-# By upper case. An instance of SQL Server is a service of the same name.
+# By upper-case name. An instance of SQL Server is a service of the same name.
 _KNOWN = {
     "DOCKER_ENGINE": KnownPipe("Docker Desktop, or the service of Docker Engine", "docker"),
     "DOCKERDESKTOPLINUXENGINE": KnownPipe("Docker Desktop"),
@@ -28,12 +28,12 @@ _KNOWN = {
     "DISCORD-IPC-0": KnownPipe("Discord"),
 }
 _SQL_INSTANCE = re.compile(r"(MSSQL\$[^\\]+)\\SQL\\QUERY")
-# GUIDs, long hexadecimal numbers, and any digits: what differs each time a program starts.
+# GUIDs, long hexadecimal numbers, and any digits: the parts that differ each time a program starts.
 _CHANGING = re.compile(r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}|[0-9A-F]{8,}|\d+")
 
 
 def known_pipe(pipe: str) -> KnownPipe | None:
-    """Return what makes a pipe of this full name, if that is well known."""
+    """Return the well-known pipe with this full name, or None."""
     name = upper(short(pipe))
     if match := _SQL_INSTANCE.fullmatch(name):
         return KnownPipe("a named instance of SQL Server", match[1])
@@ -50,6 +50,6 @@ def like(pipe: str, names: Iterable[str]) -> list[str]:
 
 
 def in_the_way(pipe: str, names: Sequence[str]) -> str | None:
-    """Return the pipe whose name is the beginning of this one, up to a backslash: NT finds no other below it."""
+    """Return the pipe whose name is this one up to a backslash: on NT it hides all names below it."""
     name = upper(short(pipe))
     return next((other for other in names if name.startswith(upper(other) + "\\")), None)

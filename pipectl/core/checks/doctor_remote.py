@@ -1,12 +1,12 @@
-"""Checks of a pipe on another computer, of which little can be seen from here: its name, its port, and one code."""
+"""Checks of a pipe on another computer, about which little is known: its host name, SMB port, and one error code."""
 
 from pipectl.core.constants import WinError, symbol_of
 from pipectl.core.errors import error_for
 
 from .doctor_model import Cause, Check, Facts, Outcome, Remote, Status, outcome_of, problem
 
-# What a code means when a pipe of another computer is opened. From Microsoft's "System Error Codes", and what the SMB
-# client gives for each; not yet run on Windows.
+# The meaning of each error code of opening a pipe on another computer. From Microsoft's "System Error Codes" and the
+# codes that the SMB client returns; not yet tested on Windows.
 MEANINGS: dict[int, str] = {
     WinError.FILE_NOT_FOUND: "the computer responds, but has no such pipe",
     WinError.ACCESS_DENIED: "the computer refuses: the pipe lets no clients of other computers in, its access list "
@@ -31,12 +31,12 @@ MEANINGS: dict[int, str] = {
 }
 
 
-# Codes that only a computer which was reached gives.
+# Codes that show that the computer was reached.
 _REACHED = (0, 2, 5, 64, 71, 231, 1272, 1326, 1327, 1385, 1396)
 
 
 def check_remote(facts: Facts) -> list[Check]:
-    """Check the computer, its SMB port, and what came of opening its pipe."""
+    """Check the computer, its SMB port, and the result of opening its pipe."""
     remote = facts.remote
     if remote is None:
         return []

@@ -1,7 +1,7 @@
 """Histograms of times, from 1 µs to 100 s with three significant digits, in constant memory. Runs on any system.
 
-The layout is that of HdrHistogram. The unit is 100 ns, as of the clock of Windows. Times up to 2,047 units have a count
-each. Above, each power of two is divided into 1,024 counts, so a count covers less than a thousandth of its time.
+The layout is that of HdrHistogram. The unit is 100 ns, as in Windows' clock. Each time up to 2,047 units has its own
+count. Above that, each power of two is divided into 1,024 counts, so a count covers less than a thousandth of its time.
 """
 
 from array import array
@@ -9,7 +9,7 @@ from math import ceil
 
 _UNITS_PER_SECOND = 10_000_000
 _LONGEST = 100 * _UNITS_PER_SECOND
-_BITS = 11  # of the numbers of units that have a count each
+_BITS = 11  # in the numbers of units that have their own count
 _HALF = 1 << (_BITS - 1)
 
 
@@ -28,9 +28,9 @@ def _end(index: int) -> int:
 
 
 class Histogram:
-    """Counts times in seconds; `least`, `most` and `mean` are exact, and 0 if there are none.
+    """Counts times in seconds; `least`, `most` and `mean` are exact, and 0 if there are no times.
 
-    A time above 100 s is counted as 100 s, except in `most` and `mean`. A negative one is counted as 0.
+    A time above 100 s is counted as 100 s, except in `most` and `mean`. A negative time is counted as 0.
     """
 
     __slots__ = ("_counts", "_sum", "count", "least", "most")
@@ -58,9 +58,9 @@ class Histogram:
         return self._sum / self.count if self.count else 0.0
 
     def quantile(self, part: float) -> float:
-        """Return the time that a part of all times, from 0 to 1, does not exceed.
+        """Return the time that a part (from 0 to 1) of all times does not exceed.
 
-        It is never too short, and at most a thousandth or 100 ns too long.
+        The result is never too short, and at most a thousandth or 100 ns too long.
         """
         rank = max(1, ceil(round(part * self.count, 6)))
         if rank >= self.count:

@@ -12,9 +12,9 @@ _UNRESERVED = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = ("note", "warning", "warning", "error", "error")
-# What GitHub sorts findings by, 0 to 10, for each severity.
+# The score from 0 to 10 by which GitHub sorts findings, for each severity.
 _SCORES = ("1.0", "3.0", "5.0", "7.5", "9.0")
-# The severity of a rule begins with the word for its highest.
+# The severity of a rule begins with the word for its highest severity.
 _WORDS = {severity.name.lower(): severity for severity in Severity}
 
 
@@ -30,7 +30,7 @@ def document(
 ) -> _Object:
     """Return the document of one audit.
 
-    `baseline` are the findings that were known before, and `missing` those of them that were not found now.
+    `baseline` contains the findings that were known before, and `missing` those of them that were not found.
     """
     rules = {rule.id: index for index, rule in enumerate(RULES)}
     results = [_result(finding, rules, baseline) for finding in findings]
@@ -93,8 +93,8 @@ def _fingerprints(one: Known) -> _Object:
 
 
 def _location(pipe: str) -> _Object:
-    # GitHub shows only results that have a file and a line. The name is the same after a restart, so that a finding
-    # stays one.
+    # GitHub shows only results with a file and a line. The name stays the same after a restart, so that GitHub
+    # recognizes the finding.
     return {
         "physicalLocation": {
             "artifactLocation": {"uri": f"pipes/{_quoted(steady(pipe))}"},
@@ -105,7 +105,7 @@ def _location(pipe: str) -> _Object:
 
 
 def _quoted(name: str) -> str:
-    """Return a name as a part of a URI; `urllib` would bring more modules than this is worth."""
+    """Return a name quoted for a URI; importing `urllib` would load too many modules."""
     return "".join(
         chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in name.encode("utf-8", "surrogatepass")
     )

@@ -27,7 +27,7 @@ _FILES = {
 
 
 class Verdict(StrEnum):
-    """What came of a claim."""
+    """The verdict on a claim."""
 
     HOLDS = "holds"
     DIFFERS = "differs"
@@ -35,10 +35,10 @@ class Verdict(StrEnum):
 
 
 class Result(NamedTuple):
-    """What came of a claim: its verdict, what was observed, why it was not tried, a note, and the seconds it took.
+    """The result of a claim: its verdict, the observation, a note, and the seconds it took.
 
-    The note says why it was not tried, why it is known to differ, or else what is worth knowing. `is_known` is of what
-    is known to differ under Wine. No text names a user, a computer, a path, a SID, or a pipe of another program.
+    The note says why the claim was not tried, why it is known to differ, or what else is worth knowing. `is_known`
+    means that it is known to differ under Wine. No text names users, computers, paths, SIDs, or other programs' pipes.
     """
 
     claim: Claim
@@ -50,14 +50,14 @@ class Result(NamedTuple):
 
 
 class Summary:
-    """The results so far, and what they come to."""
+    """The results so far, and their totals."""
 
     def __init__(self) -> None:
         self.results: list[Result] = []
         self._watch = Stopwatch()
 
     def add(self, result: Result) -> None:
-        """Count a result."""
+        """Add a result."""
         self.results.append(result)
 
     @property
@@ -66,7 +66,7 @@ class Summary:
         return self._ids(Verdict.DIFFERS)
 
     def counts(self) -> dict[str, Any]:
-        """Return how many claims have which verdict, and the seconds that it took."""
+        """Return the number of claims with each verdict, and the elapsed seconds."""
         return {
             "claims": len(self.results),
             "holds": len(self._ids(Verdict.HOLDS)),
@@ -104,10 +104,10 @@ def recorded(result: Result) -> dict[str, Any]:
 
 
 def run(claims: Sequence[Claim], role_arguments: Sequence[str], offered: Sequence[str] = ()) -> Iterator[Result]:
-    """Check one claim after the other, and yield each result at once; no claim can end the others.
+    """Check the claims in order, and yield each result at once; an error in one claim does not stop the others.
 
-    `role_arguments` are the arguments of this program that come before a role of `companion` and the name of a pipe.
-    `offered` are the needs that may be met.
+    `role_arguments` are the arguments of this program before a role of `companion` and the name of a pipe. `offered`
+    are the needs that are met.
     """
     known = WINE if wine_version() else {}
     for claim in claims:
@@ -127,7 +127,7 @@ def _ask(claim: Claim, role_arguments: Sequence[str], offered: Sequence[str]) ->
         _check_needs(claim, offered)
         with suppress(PipeTimeoutError), Fixture(role_arguments) as fixture:
             found = run_blocking(lambda: _caught(question, fixture), deadline)
-            if not deadline.passed:  # else it is what became of a call that was cancelled
+            if not deadline.passed:  # otherwise, it is the result of a canceled call
                 answer = found
     except NotTried as reason:
         answer = reason
@@ -141,7 +141,7 @@ def _ask(claim: Claim, role_arguments: Sequence[str], offered: Sequence[str]) ->
 
 
 def _caught(question: Callable[[Fixture], Observed | str], fixture: Fixture) -> Observed | NotTried | str:
-    """Return what was observed, or why nothing was; an error never names its subject."""
+    """Return the observation, or the reason why there is none; an error never names its subject."""
     try:
         return question(fixture)
     except NotTried as reason:

@@ -24,7 +24,7 @@ Facts = dict[str, Any]
 
 
 def facts() -> Facts:
-    """Return what is known of the system; what is not known, or not to this user, is absent."""
+    """Return the facts about the system; facts that are unknown to this user are absent."""
     found: Facts = {
         "pipectl": __version__,
         "runs_as": "exe" if getattr(sys, "frozen", False) else "module",
@@ -55,7 +55,7 @@ def wine_version() -> str | None:
 
 
 def _windows() -> Facts:
-    """Return product, version and build, as the registry has them: the functions of Win32 tell what a manifest asks."""
+    """Return product, version and build from the registry: the results of Win32 functions depend on the manifest."""
     import winreg
 
     found: Facts = {}
@@ -76,7 +76,7 @@ def _machine() -> str | None:
 
 
 def _terminal() -> str:
-    """Return what kind of terminal there is, of which its variables tell no more than that they are there."""
+    """Return the kind of terminal, by which environment variables exist, without their values."""
     kinds = {"WT_SESSION": "Windows Terminal", "ConEmuPID": "ConEmu", "SSH_CONNECTION": "ssh"}
     kind = next((kinds[name] for name in kinds if name in os.environ), "console")
     return kind if winapi.GetConsoleOutputCP() else "none"
@@ -90,7 +90,7 @@ def _timer() -> float:
 
 
 def _token() -> Facts:
-    """Return how this process is logged on."""
+    """Return the facts about the token of this process."""
     with tokens.own_token() as token:
         kind = if_allowed(tokens.number_in, token, TokenInformation.ELEVATION_TYPE)
         container = if_allowed(tokens.number_in, token, TokenInformation.IS_APP_CONTAINER)

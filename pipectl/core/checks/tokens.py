@@ -13,7 +13,7 @@ from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.processes import TokenAccess, TokenInformation
 
 LOW_INTEGRITY = "S-1-16-4096"
-# Of a package that does not exist, and needs not to.
+# The SID of an AppContainer package; it does not have to exist.
 _PACKAGE = "S-1-15-2-1-2-3-4-5-6-7"
 
 _DISABLE_MAX_PRIVILEGE = 0x1
@@ -33,7 +33,7 @@ def own_token(access: TokenAccess = TokenAccess.QUERY | TokenAccess.DUPLICATE) -
 
 @contextmanager
 def without_group(sid: str) -> Iterator[Handle]:
-    """Return a copy of the own token in which a group counts for denials only."""
+    """Yield a copy of this process's token in which a group is only used to deny access."""
     group = ctypes.create_string_buffer(sids.to_bytes(sid))
     disabled = winapi.SID_AND_ATTRIBUTES(ctypes.addressof(group), 0)
     token = HANDLE()
@@ -45,7 +45,7 @@ def without_group(sid: str) -> Iterator[Handle]:
 
 @contextmanager
 def at_low_integrity() -> Iterator[Handle]:
-    """Return a copy of the own token at low integrity."""
+    """Yield a copy of this process's token at low integrity."""
     level = ctypes.create_string_buffer(sids.to_bytes(LOW_INTEGRITY))
     label = winapi.SID_AND_ATTRIBUTES(ctypes.addressof(level), _SE_GROUP_INTEGRITY)
     with own_token(TokenAccess.ALL) as own, impersonation_copy(own) as token:
@@ -57,7 +57,7 @@ def at_low_integrity() -> Iterator[Handle]:
 
 @contextmanager
 def of_app_container() -> Iterator[Handle]:
-    """Return a copy of the own token in an AppContainer without capabilities."""
+    """Yield a copy of this process's token in an AppContainer without capabilities."""
     package = ctypes.create_string_buffer(sids.to_bytes(_PACKAGE))
     token = HANDLE()
     with own_token(TokenAccess.ALL) as own:
@@ -70,7 +70,7 @@ def of_app_container() -> Iterator[Handle]:
 
 @contextmanager
 def impersonation_copy(token: Handle) -> Iterator[Handle]:
-    """Return a copy of a token that a thread can have, and AccessCheck takes."""
+    """Yield an impersonation copy of a token, for a thread or for AccessCheck."""
     copy = HANDLE()
     winapi.DuplicateTokenEx(token, TokenAccess.ALL, None, _SECURITY_IMPERSONATION, _TOKEN_IMPERSONATION, byref(copy))
     with Handle(copy.value) as owner:
@@ -79,7 +79,7 @@ def impersonation_copy(token: Handle) -> Iterator[Handle]:
 
 @contextmanager
 def as_token(token: Handle) -> Iterator[None]:
-    """Run a block with another token than the process's, in this thread alone."""
+    """Run a block with another token, in this thread only."""
     with ExitStack() as stack:
         copy = stack.enter_context(impersonation_copy(token))
         winapi.SetThreadToken(None, copy)
@@ -89,7 +89,7 @@ def as_token(token: Handle) -> Iterator[None]:
 
 @contextmanager
 def as_client(pipe: Handle) -> Iterator[None]:
-    """Run a block as the client of a server's end, in this thread alone."""
+    """Run a block as the client of a server's end, in this thread only."""
     winapi.ImpersonateNamedPipeClient(pipe)
     try:
         yield
@@ -98,15 +98,15 @@ def as_client(pipe: Handle) -> Iterator[None]:
 
 
 def number_in(token: Handle, what: TokenInformation) -> int:
-    """Return what a token has as one number."""
+    """Return a number from the information about a token."""
     number = DWORD()
     winapi.GetTokenInformation(token, what, byref(number), ctypes.sizeof(number), byref(DWORD()))
     return number.value
 
 
 def integrity() -> int:
-    """Return the integrity level of the own token, such as 8192 for medium."""
-    memory = winapi.TOKEN_USER()  # which TOKEN_MANDATORY_LABEL is alike
+    """Return the integrity level of this process's token, such as 8192 for medium."""
+    memory = winapi.TOKEN_USER()  # TOKEN_MANDATORY_LABEL has the same layout
     with own_token() as token:
         winapi.GetTokenInformation(
             token, TokenInformation.INTEGRITY_LEVEL, byref(memory), ctypes.sizeof(memory), byref(DWORD())
@@ -121,5 +121,5 @@ def is_elevated() -> bool:
 
 
 def has_group(sid: str) -> bool:
-    """Return whether the own token has a group that counts."""
+    """Return whether this process's token has a group, and the group is enabled."""
     return sid in current().groups
