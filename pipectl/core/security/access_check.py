@@ -1,11 +1,11 @@
 """Access checks: what a token may do with a pipe by its security descriptor, and which rule decides each right.
 
-It is the check that Windows makes when a pipe is opened, as a function of plain values that asks no system. The order
-is that of [MS-DTYP] 2.5.3.2 and 2.5.3.3, and what these leave open follows the kernel as Forshaw's "Windows Security
-Internals" describes it (chapter 7). Not yet compared with AccessCheck on Windows: labels, AppContainers, restricting
-SIDs.
+This is the check that Windows performs when a pipe is opened, as a function of plain values without system calls. The
+order is that of [MS-DTYP] 2.5.3.2 and 2.5.3.3. Where these are not specific, it follows the kernel as described in
+Forshaw's "Windows Security Internals" (chapter 7). Not yet compared with AccessCheck on Windows: labels, AppContainers,
+restricting SIDs.
 
-A client is asked for `client_rights`, a server that adds an instance for `server_rights`.
+A client needs `client_rights`, and a server that adds an instance needs `server_rights`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,11 +17,11 @@ from pipectl.core.constants import Access
 from .sddl import AccessEntry, AceFlags, Dacl, Descriptor, Kind, Label, LabelPolicy, rights_in_words, specific
 from .sids import ALL_PACKAGES, ALL_RESTRICTED_PACKAGES, EVERYONE, OWNER_RIGHTS
 
-# Who asks
+# The token
 
 
 class Integrity(IntEnum):
-    """Integrity levels; a token or a label can have numbers between them too."""
+    """Integrity levels; a token or a label can also have a number between two of them."""
 
     UNTRUSTED = 0x0000
     LOW = 0x1000
@@ -31,7 +31,7 @@ class Integrity(IntEnum):
 
 
 class Privilege(IntEnum):
-    """Privileges that matter for pipes, as the numbers (LUIDs) that they have on every Windows."""
+    """Privileges that matter for pipes, with their LUIDs, which are the same on every Windows."""
 
     SECURITY = 8
     TAKE_OWNERSHIP = 9
@@ -41,14 +41,14 @@ class Privilege(IntEnum):
 
 
 class TokenPolicy(IntFlag):
-    """What a token's integrity level keeps it from; without NO_WRITE_UP the level has no effect."""
+    """The mandatory policy of a token; without NO_WRITE_UP, its integrity level has no effect."""
 
     NO_WRITE_UP = 0x1
     NEW_PROCESS_MIN = 0x2
 
 
 class Elevation(IntEnum):
-    """Whether a token is one of the two halves of an administrator."""
+    """The elevation type of a token: whether it is one of an administrator's two linked tokens."""
 
     DEFAULT = 1
     FULL = 2
@@ -61,8 +61,8 @@ class Token(NamedTuple):
     user: str | None = None
     # The SIDs of enabled groups.
     groups: frozenset[str] = frozenset()
-    # Groups that only deny, as Administrators in the token of an administrator's program that is not elevated. The user
-    # can be among them.
+    # Groups that only deny, such as Administrators in an administrator's token that is not elevated. The user's SID can
+    # be one of them.
     deny_only: frozenset[str] = frozenset()
     # The restricting SIDs; a token without any is not restricted.
     restricted: frozenset[str] | None = None
@@ -73,20 +73,20 @@ class Token(NamedTuple):
     # The SID of the AppContainer's package.
     package: str | None = None
     capabilities: frozenset[str] | None = None
-    # Whether it is a less privileged AppContainer (LPAC), which entries for ALL APPLICATION PACKAGES do not let in.
+    # Whether it is a less privileged AppContainer (LPAC), to which entries for ALL APPLICATION PACKAGES grant nothing.
     is_lpac: bool | None = None
-    # Those that are enabled.
+    # The enabled privileges.
     privileges: frozenset[int] | None = None
     elevation: Elevation | None = None
     session: int | None = None
-    # The SIDs of its logon session, which are among the groups too.
+    # The SIDs of its logon session, which are also in the groups.
     logon: frozenset[str] | None = None
-    # False: it may belong to more groups of its computer or domain, so that what depends on them is unknown.
+    # False: it may have more groups of its computer or domain, so that access that depends on them is unknown.
     has_all_groups: bool = True
 
     @property
     def allowed_sids(self) -> frozenset[str]:
-        """The SIDs for which entries that allow something count."""
+        """The SIDs to which entries that allow apply."""
         return (self.groups | {self.user} if self.user else self.groups) - self.deny_only
 
     def has(self, privilege: Privilege) -> bool:
@@ -94,7 +94,7 @@ class Token(NamedTuple):
         return self.privileges is not None and privilege in self.privileges
 
 
-# What is answered
+# The result
 
 
 class Decider(StrEnum):
@@ -110,8 +110,8 @@ class Decider(StrEnum):
     # The restricting SIDs of the token, or its AppContainer, would need an entry too.
     RESTRICTED = "restricted"
     APPCONTAINER = "appcontainer"
-    # A condition, an account such as `DA` that only a domain knows, a group that nobody has looked up, or a descriptor
-    # without a list.
+    # A condition, an account such as `DA` that only a domain can resolve, a group that was not looked up, or a
+    # descriptor without an ACL.
     UNKNOWN = "unknown"
 
 
@@ -120,31 +120,31 @@ class Reason(NamedTuple):
 
     decider: Decider
     rights: Access
-    # The place of the entry in the list, from 0.
+    # The index of the ACL entry, from 0.
     entry: int | None = None
     # The SID in the entry, or of the owner or the label.
     account: str | None = None
-    # The SID in the token that makes the entry count, where it is another one: the owner's, or a package's.
+    # The SID in the token that makes the entry apply, if it is a different one: the owner's, or a package's.
     via: str | None = None
 
 
 class Judgement(NamedTuple):
-    """The outcome of an access check; every right that was asked about is in one of the reasons."""
+    """The result of an access check; every requested right is in one of the reasons."""
 
     desired: Access
     granted: Access
-    # Rights that may be granted, depending on what cannot be known here.
+    # Rights that may be granted, depending on unknown facts.
     unknown: Access
     reasons: tuple[Reason, ...]
 
     @property
     def missing(self) -> Access:
-        """Rights that were asked for by name and are not surely granted."""
+        """Rights that were requested by name and are not certainly granted."""
         return self.desired & ~self.granted & ~Access.MAXIMUM_ALLOWED
 
     @property
     def is_allowed(self) -> bool:
-        """Whether the request surely succeeds."""
+        """Whether the request certainly succeeds."""
         return not self.missing and bool(self.granted or not self.desired)
 
     @property
@@ -153,30 +153,30 @@ class Judgement(NamedTuple):
         return not self.missing & ~self.unknown and bool(self.granted | self.unknown or not self.desired)
 
     def in_words(self) -> str:
-        """Return what is granted, such as `read and write`, and what perhaps is."""
+        """Return what is granted, such as `read and write`, and what may be granted."""
         surely, perhaps = rights_in_words(self.granted), rights_in_words(self.granted | self.unknown)
         return f"{surely} (perhaps {perhaps})" if self.unknown else surely
 
 
 def client_rights(access: Access) -> Access:
-    """Return the rights that a client's CreateFile asks for: what it names, and two that Win32 adds.
+    """Return the rights that a client's CreateFile requests: those in `access`, and two that Win32 adds.
 
-    FILE_CREATE_PIPE_INSTANCE is not among them: it is one bit of GENERIC_WRITE, and the pipe file system leaves it out
-    for clients (so ReactOS' npfs does it).
+    FILE_CREATE_PIPE_INSTANCE is not among them: it is a bit of GENERIC_WRITE, but the pipe file system removes it for
+    clients (as in ReactOS' npfs).
     """
     asked = specific(access) | Access.SYNCHRONIZE | Access.FILE_READ_ATTRIBUTES
     return asked & ~Access.FILE_CREATE_PIPE_INSTANCE
 
 
 def server_rights(access: Access = Access.NONE) -> Access:
-    """Return the rights that CreateNamedPipe asks the first instance's list for, to add an instance."""
+    """Return the rights that CreateNamedPipe needs in the first instance's ACL to add an instance."""
     return specific(access) | Access.SYNCHRONIZE | Access.FILE_CREATE_PIPE_INSTANCE
 
 
 def judge(descriptor: Descriptor, token: Token, desired: Access = Access.FILE_ALL_ACCESS) -> Judgement:
-    """Judge each right in `desired`, in which generic rights stand for those of a pipe.
+    """Check each right in `desired`; generic rights are mapped to those of a pipe.
 
-    MAXIMUM_ALLOWED asks about all rights, and misses none. What a privilege would give, only a request by name gets.
+    MAXIMUM_ALLOWED checks all rights, and none of them is missing. A privilege grants only rights requested by name.
     """
     desired = specific(desired)
     named = desired & ~Access.MAXIMUM_ALLOWED
@@ -186,24 +186,24 @@ def judge(descriptor: Descriptor, token: Token, desired: Access = Access.FILE_AL
 
 
 def allowed(dacl: Dacl, sids: Collection[str], owner: str | None = None) -> Access:
-    """Return what a user surely may do with a pipe whose list this is, integrity levels and privileges aside.
+    """Return the rights that an ACL certainly grants to a user, without integrity levels and privileges.
 
-    `sids` are the user's and those of the enabled groups.
+    `sids` contains the SIDs of the user and of the enabled groups.
     """
     return judge(Descriptor(owner=owner, dacl=dacl), Token(groups=frozenset(sids))).granted
 
 
 def is_open_to_everyone(dacl: Dacl) -> bool:
-    """Return whether anyone at all may write to the pipe, which is worth a warning."""
+    """Return whether everyone may write to the pipe, which is worth a warning."""
     return bool(allowed(dacl, (EVERYONE,)) & Access.FILE_WRITE_DATA)
 
 
-# How it is found: each check returns reasons that together speak of every right that it was asked about, and once.
+# The checks: the reasons that a check returns cover each right that it was given exactly once.
 
 _EVERYTHING = Access(0xFFFF_FFFF)
 _READING = Access.FILE_GENERIC_READ | Access.READ_CONTROL
 _EXECUTING = Access.FILE_GENERIC_EXECUTE & ~Access.FILE_GENERIC_READ | Access.SYNCHRONIZE
-# What a write-restricted token needs its restricting SIDs for.
+# The rights for which a write-restricted token needs its restricting SIDs.
 _WRITING = (
     Access.FILE_GENERIC_WRITE & ~(Access.FILE_GENERIC_READ | Access.FILE_GENERIC_EXECUTE)
     | Access.DELETE
@@ -215,7 +215,7 @@ _OWNERS = Access.READ_CONTROL | Access.WRITE_DAC
 _GRANTING = frozenset((Decider.ALLOW, Decider.NO_LIST, Decider.OWNER, Decider.PRIVILEGE))
 _DOUBTFUL = frozenset((Decider.UNKNOWN,))
 
-# The entries of a list that have an effect, each with its place in it.
+# The effective entries of an ACL, each with its index.
 _Entries = Sequence[tuple[int, AccessEntry]]
 
 
@@ -241,7 +241,7 @@ def _reason(
 
 
 def _part(reasons: Iterable[Reason], rights: Access) -> Iterator[Reason]:
-    """Yield the part of some reasons that speaks of these rights."""
+    """Yield the reasons that concern these rights, limited to them."""
     for reason in reasons:
         if reason.rights & rights:
             yield reason._replace(rights=reason.rights & rights)
@@ -256,14 +256,14 @@ def _rights(reasons: Iterable[Reason], deciders: Collection[Decider]) -> Access:
 
 
 def _within(label: Label | None, token: Token) -> Access:
-    """Return the rights that the integrity levels leave. A pipe without a label is of medium integrity."""
+    """Return the rights that the integrity levels allow. A pipe without a label has medium integrity."""
     if token.integrity is None or (token.policy is not None and not token.policy & TokenPolicy.NO_WRITE_UP):
         return _EVERYTHING
     level = level_of(label.level) if label else Integrity.MEDIUM
-    # An AppContainer is of low integrity, and still gets what entries for it allow on what is of medium.
+    # An AppContainer has low integrity, but gets what entries for it allow on a pipe of medium integrity.
     if token.integrity >= level or (token.is_appcontainer and level <= Integrity.MEDIUM):
         return _EVERYTHING
-    # Nobody writes up: that is the policy of the token, whatever the label's is.
+    # The token's policy always denies writing up, whatever the label's policy is.
     policy = label.policy if label else LabelPolicy.NO_WRITE_UP
     reading = Access.NONE if policy & LabelPolicy.NO_READ_UP else _READING
     executing = Access.NONE if policy & LabelPolicy.NO_EXECUTE_UP else _EXECUTING
@@ -276,18 +276,18 @@ def level_of(sid: str) -> int:
 
 
 def _of_others(entries: _Entries, token: Token) -> tuple[int, str] | None:
-    """Return the entry for a package, which keeps out every program of low integrity that is no AppContainer."""
+    """Return the entry for a package, which denies access to low-integrity programs outside an AppContainer."""
     if token.is_appcontainer or token.integrity is None or token.integrity >= Integrity.MEDIUM:
         return None
     for place, entry in entries:
-        # The SID of a package is longer than those that stand for all packages.
+        # The SID of a package is longer than those for all packages.
         if entry.kind is Kind.ALLOW and entry.account.startswith("S-1-15-2-") and entry.account.count("-") > 4:
             return place, entry.account
     return None
 
 
 class _Holder(NamedTuple):
-    """Whose entries are looked for in a list; None is what cannot be known."""
+    """The SIDs whose ACL entries apply; None means unknown."""
 
     allow: Collection[str]
     deny: Collection[str]
@@ -343,7 +343,7 @@ def _by_privilege(token: Token, wanted: Access) -> list[Reason]:
 
 
 def _by_package(entries: _Entries, token: Token, wanted: Access) -> list[Reason]:
-    """Look for entries that let an AppContainer in; what denies something to one has no effect."""
+    """Check the ACL entries for an AppContainer's package; entries that deny have no effect on it."""
     packages = {ALL_RESTRICTED_PACKAGES, *(token.capabilities or ()), *([token.package] if token.package else [])}
     if not token.is_lpac:
         packages.add(ALL_PACKAGES)
@@ -352,10 +352,10 @@ def _by_package(entries: _Entries, token: Token, wanted: Access) -> list[Reason]
 
 
 def _walk(entries: _Entries, wanted: Access, holder: _Holder, doubted: Sequence[Reason]) -> Iterator[Reason]:
-    """Read a list from its first entry to its last: the first that speaks of a right decides about it.
+    """Check ACL entries in order: the first entry with a right decides about it.
 
-    An entry that may not count, because of its condition or its account, decides nothing, and makes a later one's
-    opposite decision doubtful. `doubted` are such reasons to allow something that come before the first entry.
+    An entry that may not apply, because of its condition or its account, decides nothing, but makes an opposite
+    decision of a later entry uncertain. `doubted` contains such reasons to allow rights, from before the first entry.
     """
     left, doubtful, doubts = wanted, Access.NONE, list(doubted)
     may_allow, may_deny = _rights(doubts, _DOUBTFUL), Access.NONE
@@ -382,7 +382,7 @@ def _walk(entries: _Entries, wanted: Access, holder: _Holder, doubted: Sequence[
 
 
 def _both(first: Iterable[Reason], second: Sequence[Reason], decider: Decider) -> list[Reason]:
-    """Return the reasons where two checks must grant a right; `decider` is the second, where it does not."""
+    """Combine two checks that must both grant a right; `decider` is the reason if only the second one does not."""
     found: list[Reason] = []
     granted, possible = _rights(second, _GRANTING), Access.NONE
     for reason in first:

@@ -14,11 +14,11 @@ from pipectl.core.win32.processes import TokenAccess, TokenInformation
 
 from . import sids
 
-# Longer than any account's or domain's name: UNLEN and DNS names end at 256 and 255.
+# Longer than any account's or domain's name: UNLEN is 256, and DNS names have at most 255 characters.
 _MAX_NAME = 512
-# Of SID_NAME_USE: users, groups, aliases and well-known groups, and not domains or computers, can open a pipe.
+# From SID_NAME_USE: users, groups, aliases and well-known groups can open a pipe; domains and computers cannot.
 _CAN_OPEN = (1, 2, 4, 5)
-# How long, in seconds, a SID without a name is taken to have none, and how many SIDs are remembered.
+# How long, in seconds, a failed lookup is cached, and the maximum number of cached SIDs.
 _NAMELESS_FOR = 60
 _MOST_NAMES = 10_000
 # By SID: its name, and when it was looked up.
@@ -26,20 +26,19 @@ _names: dict[str, tuple[str | None, float]] = {}
 
 
 def current_user_sid() -> str:
-    """Return the SID of the user that this process runs as, such as `S-1-5-21-…-1001`."""
+    """Return the SID of this process's user, such as `S-1-5-21-…-1001`."""
     return user_sid(winapi.GetCurrentProcess())
 
 
 def current_owner_sid() -> str:
-    """Return the SID that owns what this process makes: its user, or Administrators where it is elevated."""
+    """Return the SID that owns the objects this process creates: its user, or Administrators if it is elevated."""
     return _sid_in(winapi.GetCurrentProcess(), TokenInformation.OWNER)
 
 
 def account_name(sid: str) -> str | None:
-    """Return the name of an account, `DOMAIN\\name`, or None where no name is known for the SID.
+    """Return the name of an account, `DOMAIN\\name`, or None if no name is known for the SID.
 
-    A domain controller that has to be asked, and does not answer, takes seconds; so a name is looked up once, and that
-    there is none is believed for a minute.
+    If a domain controller does not respond, a lookup takes seconds; so names are cached, and failures for a minute.
     """
     name, when = _names.get(sid, (None, 0.0))
     if name is None and (sid not in _names or time.monotonic() >= when + _NAMELESS_FOR):
@@ -51,17 +50,17 @@ def account_name(sid: str) -> str | None:
 
 
 def look_up(sid: str) -> str | None:
-    """Return the name of an account as `account_name` does, and ask the system in any case."""
+    """Return the name of an account like `account_name`, but without the cache."""
     name, domain = ctypes.create_unicode_buffer(_MAX_NAME), ctypes.create_unicode_buffer(_MAX_NAME)
     sizes = byref(DWORD(_MAX_NAME)), byref(DWORD(_MAX_NAME))
-    # That a domain cannot be reached is as good as a name that nobody knows.
+    # An unreachable domain counts as an unknown name.
     with _sid(sid) as binary, suppress(PipeError):
         winapi.LookupAccountSidW(None, binary, name, sizes[0], domain, sizes[1], byref(DWORD()))
     return "\\".join(part for part in (domain.value, name.value) if part) or None
 
 
 def account_sid(name: str) -> str | None:
-    """Find the SID of a user or group, `NAME` or `DOMAIN\\NAME`; None where there is no such account."""
+    """Return the SID of a user or group, `NAME` or `DOMAIN\\NAME`, or None if there is no such account."""
     sid = ctypes.create_string_buffer(sids.MAX_BYTES)
     domain = ctypes.create_unicode_buffer(_MAX_NAME)
     sizes = byref(DWORD(sids.MAX_BYTES)), byref(DWORD(_MAX_NAME))
@@ -76,7 +75,7 @@ def user_sid(process: Handle | int) -> str:
 
 
 def _sid_in(process: Handle | int, which: TokenInformation) -> str:
-    """Return the SID at the start of what a token says of its user or owner."""
+    """Return the SID at the start of a token's information about its user or owner."""
     memory = winapi.TOKEN_USER()
     with token_of(process) as token:
         winapi.GetTokenInformation(token, which, byref(memory), ctypes.sizeof(memory), byref(DWORD()))
@@ -85,7 +84,7 @@ def _sid_in(process: Handle | int, which: TokenInformation) -> str:
 
 @contextmanager
 def token_of(process: Handle | int) -> Iterator[Handle]:
-    """Open the token of a process, to be asked and closed."""
+    """Open the token of a process for queries, and close it at the end."""
     token = HANDLE()
     winapi.OpenProcessToken(process, TokenAccess.QUERY, byref(token))
     with Handle(token.value) as owner:
@@ -93,7 +92,7 @@ def token_of(process: Handle | int) -> Iterator[Handle]:
 
 
 def sid_text(sid: int) -> str:
-    """Return the text of the SID at an address."""
+    """Return the text form of the SID at an address."""
     text = c_void_p()
     winapi.ConvertSidToStringSidW(sid, byref(text))
     try:

@@ -1,7 +1,6 @@
 """The security descriptors of pipes: set for a new pipe, read from an open one, with the accounts in them.
 
-`sddl` and `access_check` have what can be said without asking the system: access lists, their words, and what they
-allow.
+`sddl` and `access_check` have the parts without system calls: ACLs, their description, and the access that they grant.
 """
 
 import ctypes
@@ -23,13 +22,13 @@ from .sddl import Dacl, Descriptor, Label
 
 _SDDL_REVISION_1 = 1
 _SE_KERNEL_OBJECT = 6
-# Owner, group, access list and label: all that a handle with READ_CONTROL may read.
+# Owner, group, DACL and label: all that a handle with READ_CONTROL can read.
 _SECURITY_INFORMATION = 0x1 | 0x2 | 0x4 | 0x10
 _OWNER_SECURITY_INFORMATION = 0x1
 
 
 class SecurityInfo(NamedTuple):
-    """The contents of a pipe's security descriptor; None for what the system does not report, as under Wine."""
+    """The contents of a pipe's security descriptor; None for parts that the system does not report, as under Wine."""
 
     sddl: str
     owner: str | None
@@ -41,7 +40,7 @@ class SecurityInfo(NamedTuple):
 
 
 class SecurityAttributes(winapi.SECURITY_ATTRIBUTES):
-    """The security of pipes to be created; holds the memory of its descriptor, and lets no child inherit the handle."""
+    """The security attributes of new pipes. They own the memory of the descriptor; handles are not inheritable."""
 
     def __init__(self, descriptor: bytes) -> None:
         self.descriptor = ctypes.create_string_buffer(descriptor, len(descriptor))
@@ -51,7 +50,7 @@ class SecurityAttributes(winapi.SECURITY_ATTRIBUTES):
 def security_attributes(text: str) -> SecurityAttributes:
     """Return security attributes for new pipes from SDDL; raises ValueError for a text that the system rejects."""
     descriptor, size = c_void_p(), DWORD()
-    if "\0" in text:  # Win32 would see only what stands before it
+    if "\0" in text:  # Win32 would ignore everything after it
         raise ValueError("a security descriptor cannot contain NUL")
     try:
         winapi.ConvertStringSecurityDescriptorToSecurityDescriptorW(
@@ -69,7 +68,7 @@ def sddl_for(allow: Sequence[str] = ()) -> str:
 
 
 class PipeSecurity(NamedTuple):
-    """The security of a pipe to be created; None for the access list is the default one."""
+    """The security of a new pipe; if the ACL is None, the pipe gets the default ACL."""
 
     sddl: str
     attributes: SecurityAttributes
@@ -98,8 +97,8 @@ class PipeSecurity(NamedTuple):
 def pipe_security(allow: Sequence[str] = ()) -> PipeSecurity:
     """Return the security for a pipe of this user that grants access to `allow`; see `sddl.for_server`.
 
-    Raises ValueError for an unknown account, for a descriptor that the system rejects, and for one that
-    would let this process make the pipe's first instance and no other: it would serve one client at a time.
+    Raises ValueError for an unknown account, for a descriptor that the system rejects, and for one that allows this
+    process to create only the pipe's first instance: it could serve only one client at a time.
     """
     text = sddl_for(allow)
     security, attributes = sddl.parse(text), security_attributes(text)
@@ -113,27 +112,27 @@ def pipe_security(allow: Sequence[str] = ()) -> PipeSecurity:
 
 def _lets_us_serve(security: Descriptor) -> bool:
     us = tokens.current()
-    # By the list alone: what keeps an app or a program of low integrity out is not to be mended by an entry.
+    # By the ACL only: an entry could not grant access to an app or a low-integrity program.
     by_list = Token(us.user, us.groups, us.deny_only)
     owned = security._replace(owner=security.owner or current_owner_sid())
     return judge(owned, by_list, Access.FILE_CREATE_PIPE_INSTANCE).is_possible
 
 
 def get_owner(pipe: Handle) -> str | None:
-    """Return the SID of the owner of a pipe; None if the system does not report it, as Wine for a default descriptor.
+    """Return the SID of a pipe's owner; None if the system does not report it, as Wine for a default descriptor.
 
-    On Windows it is one that the token of the process that made the pipe had, so that no other user can forge it.
+    On Windows, the owner must be a SID in the token of the process that created the pipe, so it cannot be forged.
     """
     return sddl.parse(_descriptor_text(pipe, _OWNER_SECURITY_INFORMATION)).owner
 
 
 def get_descriptor(pipe: Handle) -> Descriptor:
-    """Read the security descriptor of a pipe, without a look-up of names that could take time."""
+    """Read the security descriptor of a pipe, without looking up names, which can be slow."""
     return sddl.parse(_descriptor_text(pipe))
 
 
 def get_security(pipe: Handle) -> SecurityInfo:
-    """Read the security descriptor of a pipe; either end will do, if the handle has READ_CONTROL."""
+    """Read the security descriptor of a pipe through a handle of either end with READ_CONTROL."""
     text = _descriptor_text(pipe)
     descriptor = sddl.parse(text)
     return SecurityInfo(
@@ -162,7 +161,7 @@ def _descriptor_text(pipe: Handle, what: int = _SECURITY_INFORMATION) -> str:
 
 @contextmanager
 def _local_memory(pointer: c_void_p) -> Iterator[int]:
-    """Free what a function has allocated for its caller."""
+    """Yield the address of memory that a function has allocated for its caller, and free it."""
     try:
         yield pointer.value or 0
     finally:

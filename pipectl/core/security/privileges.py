@@ -17,9 +17,9 @@ _SE_PRIVILEGE_ENABLED = 0x2
 
 @contextmanager
 def debugging() -> Iterator[None]:
-    """Let this process open those of other users, if it is an administrator's and elevated; otherwise do nothing.
+    """Enable SeDebugPrivilege, to open other users' processes; does nothing if this process is not elevated.
 
-    The privilege is the whole process's, and is given back at the end unless it was enabled before.
+    The privilege applies to the whole process, and is disabled at the end unless it was enabled before.
     """
     before = winapi.TOKEN_PRIVILEGE()
     token = HANDLE()
@@ -34,7 +34,7 @@ def debugging() -> Iterator[None]:
         with suppress(PipeError):
             wanted = winapi.TOKEN_PRIVILEGE(PrivilegeCount=1, Attributes=_SE_PRIVILEGE_ENABLED)
             winapi.LookupPrivilegeValueW(None, _DEBUG, byref(wanted.Luid))
-            # It succeeds too where the token does not have the privilege, and then nothing has changed.
+            # It also succeeds, without any effect, if the token does not have the privilege.
             winapi.AdjustTokenPrivileges(
                 owner, False, byref(wanted), ctypes.sizeof(before), byref(before), byref(DWORD())
             )

@@ -1,13 +1,13 @@
 """Parses security descriptors (SDDL), describes them in words and writes them, without calling the system.
 
 The grammar is that of [MS-DTYP] 2.5.1: `O:owner G:group D:flags(entry)… S:flags(entry)…`, where an entry is
-`type;flags;rights;object;inherited object;account`, and perhaps `;condition`. What it means on a pipe:
+`type;flags;rights;object;inherited object;account`, with an optional `;condition`. The meaning for a pipe:
 
-* An access list is read from its first entry to its last, and the first that speaks of a right decides about it.
-* No list at all (a NULL DACL) lets everyone do everything; a list without entries lets nobody do anything.
-* The owner may always read and change the list, unless an entry for Owner Rights says otherwise.
-* A client that opens with GENERIC_WRITE asks for FILE_CREATE_PIPE_INSTANCE too, which is one bit of it; the pipe file
-  system leaves that bit out for clients (so ReactOS' npfs does it), and `Access.PIPE_CLIENT` is enough for them.
+* An ACL is read from the first entry to the last, and the first entry with a right decides about it.
+* A missing ACL (NULL DACL) grants everyone full access; an ACL without entries grants no access.
+* The owner may always read and change the ACL, unless there is an entry for Owner Rights.
+* A client that opens with GENERIC_WRITE also requests FILE_CREATE_PIPE_INSTANCE, which is a bit of it. The pipe file
+  system removes that bit for clients (as in ReactOS' npfs), so `Access.PIPE_CLIENT` is enough for them.
 """
 
 import re
@@ -21,14 +21,14 @@ from .sids import SYSTEM, Lookup, canonical, name_of, short
 
 
 class Kind(StrEnum):
-    """What an entry of an access list does with its rights."""
+    """The kind of an ACL entry: whether it allows or denies its rights."""
 
     ALLOW = "allow"
     DENY = "deny"
 
 
 class AceFlags(IntFlag):
-    """`AceFlags` of an entry: whom it is inherited by. A pipe has no children, so INHERIT_ONLY is without effect."""
+    """`AceFlags` of an entry: which objects inherit it. An entry with INHERIT_ONLY has no effect on a pipe."""
 
     NONE = 0x0
     OBJECT_INHERIT = 0x1
@@ -42,7 +42,7 @@ class AceFlags(IntFlag):
 
 
 class LabelPolicy(IntFlag):
-    """What a mandatory label keeps programs of a lower integrity level from."""
+    """The access that a mandatory label denies to programs of a lower integrity level."""
 
     NO_WRITE_UP = 0x1
     NO_READ_UP = 0x2
@@ -50,19 +50,19 @@ class LabelPolicy(IntFlag):
 
 
 class AccessEntry(NamedTuple):
-    """An entry of an access list; generic rights in it are replaced by those that they stand for on a pipe."""
+    """An ACL entry; its generic rights are mapped to those of a pipe."""
 
     kind: Kind
-    # A SID; or two letters, such as DA, for an account whose SID depends on the domain.
+    # A SID, or two letters, such as DA, for an account whose SID depends on the domain.
     account: str
     mask: Access
     flags: AceFlags = AceFlags.NONE
-    # Of a conditional entry, as it is written.
+    # The condition of a conditional entry, in SDDL.
     condition: str = ""
 
 
 class Dacl(NamedTuple):
-    """An access list; `is_null` is the one that is not there, so that everyone may do everything."""
+    """An access control list; `is_null` means that there is none (a NULL DACL), so that everyone has full access."""
 
     entries: tuple[AccessEntry, ...] = ()
     is_null: bool = False
@@ -74,14 +74,14 @@ class Dacl(NamedTuple):
 
 
 class Label(NamedTuple):
-    """A mandatory label: an integrity level, as its SID, and what programs below it may not do."""
+    """A mandatory label: an integrity level as a SID, and the access denied to programs below it."""
 
     level: str
     policy: LabelPolicy
 
 
 class Descriptor(NamedTuple):
-    """A security descriptor; None for what it does not contain."""
+    """A security descriptor; None for parts that it does not contain."""
 
     owner: str | None = None
     group: str | None = None
@@ -89,11 +89,11 @@ class Descriptor(NamedTuple):
     label: Label | None = None
 
 
-# Reading
+# Parsing
 
 
 def parse(text: str) -> Descriptor:
-    """Read a security descriptor; raises ValueError for a text that is none."""
+    """Parse a security descriptor; raises ValueError if the text is invalid."""
     parts = _parts(text)
     for letter in "OG":
         if letter in parts and parts[letter].entries:
@@ -173,7 +173,7 @@ def _access_entry(text: str) -> AccessEntry:
 
 
 def _label(part: _Part) -> Label | None:
-    """Find the mandatory label among the entries of a system list; those about audits are passed over."""
+    """Return the mandatory label among the entries of a SACL; audit entries are skipped."""
     _check_list_flags(part.head)
     for text in part.entries:
         kind, _, policy, account, _ = _fields(text)
@@ -188,7 +188,7 @@ def _check_list_flags(text: str) -> None:
 
 
 def _fields(text: str) -> tuple[str, str, str, str, str]:
-    """Split an entry into kind, flags, rights, account and condition; object types mean nothing on a pipe."""
+    """Split an entry into kind, flags, rights, account and condition; object types are meaningless for a pipe."""
     fields = [field.strip() for field in text.split(";", 6)]
     if len(fields) < 6:
         raise ValueError(f"`({text})` is not an entry: it has {len(fields)} fields instead of 6")
@@ -196,7 +196,7 @@ def _fields(text: str) -> tuple[str, str, str, str, str]:
 
 
 def _bits(text: str, codes: dict[str, int]) -> int:
-    """Read a number, or a chain of two-letter codes, as bits."""
+    """Parse a number, or a sequence of two-letter codes, as bits."""
     if _NUMBER.fullmatch(text):
         number = int(text, 16 if text[1:2] in ("x", "X") else 10)
         if number < 1 << 32:
@@ -211,14 +211,14 @@ def _bits(text: str, codes: dict[str, int]) -> int:
 
 
 def specific(mask: Access) -> Access:
-    """Replace generic rights by those that they stand for on a pipe."""
+    """Map generic rights to those of a pipe."""
     for generic, specific in _GENERIC.items():
         if mask & generic:
             mask = mask & ~generic | specific
     return mask
 
 
-# Telling
+# Descriptions
 
 
 def dacl_in_words(dacl: Dacl, lookup: Lookup | None = None) -> list[str]:
@@ -230,7 +230,7 @@ def dacl_in_words(dacl: Dacl, lookup: Lookup | None = None) -> list[str]:
 
 
 def entry_in_words(entry: AccessEntry, lookup: Lookup | None = None) -> str:
-    """Return who may or may not do what, such as `Authenticated Users: read and write`."""
+    """Return an entry in words, such as `Authenticated Users: read and write`."""
     rights = _denied(entry.mask) if entry.kind is Kind.DENY else rights_in_words(entry.mask)
     condition = f", if {entry.condition}" if entry.condition else ""
     return f"{name_of(entry.account, lookup)}: {rights}{condition}"
@@ -244,12 +244,12 @@ def label_in_words(label: Label) -> str:
 
 
 def rights_in_words(mask: Access) -> str:
-    """Return what rights let one do, such as `read and write`."""
+    """Return rights in words, such as `read and write`."""
     if not mask:
         return "nothing"
     if mask & Access.FILE_ALL_ACCESS == Access.FILE_ALL_ACCESS:
         return "full control"
-    # Who may write data and not attributes, for example, cannot open with GENERIC_WRITE.
+    # For example, the right to write data without the right to write attributes is not enough for GENERIC_WRITE.
     is_whole = all(mask & whole == whole for right, whole, _ in _VERBS if mask & right)
     return _join(_verbs(mask), "and") + ("" if is_whole else f" (only 0x{mask:x})")
 
@@ -273,7 +273,7 @@ def _join(words: Sequence[str], last: str) -> str:
 
 
 def text_of(dacl: Dacl, label: Label | None = None) -> str:
-    """Write an access list that no other is inherited into, and a label, as `parse` reads them."""
+    """Return a protected ACL and a label as SDDL."""
     entries = "NO_ACCESS_CONTROL" if dacl.is_null else "".join(map(_entry_text, dacl.entries))
     policy = label and "".join(code for code, bit in _POLICIES.items() if label.policy & bit)
     return f"D:P{entries}" + (f"S:(ML;;{policy};;;{short(label.level)})" if label else "")
@@ -288,27 +288,27 @@ def _entry_text(entry: AccessEntry) -> str:
 
 
 def for_server(allow: Sequence[str], user: str, account_sid: Lookup, *, owner: str | None = None) -> str:
-    """Return the descriptor of a pipe that `user` serves and that those in `allow` may use as clients.
+    """Return the SDDL for a pipe that `user` serves and that the accounts in `allow` may use as clients.
 
-    Each is `me`, `admins`, `users`, `everyone`, `appcontainer`, a SID, a name that `account_sid` knows, or, alone,
-    `sddl:` and the whole descriptor. The server and SYSTEM have full control, and so have Administrators, who could
-    take it anyway, unless only `me` is allowed. Raises ValueError for anything else.
+    Each is `me`, `admins`, `users`, `everyone`, `appcontainer`, a SID, a name that `account_sid` finds, or, as the only
+    one, `sddl:` and a complete descriptor. The server and SYSTEM get full control. Administrators get it too, because
+    they could take it anyway, unless only `me` is allowed. Raises ValueError for anything else.
 
-    `owner` is who owns what the server makes, where that is not the user: Administrators, as a rule, for an elevated
-    server. Then it has full control in the user's place, and the user, whose programs that are not elevated have the
-    same SID, is an ordinary client.
+    `owner` is the owner of the objects that the server creates, if that is not the user: usually Administrators, for an
+    elevated server. Then the owner gets full control instead of the user, and the user is an ordinary client, because
+    programs of the same user that are not elevated have the same SID.
 
-    Clients from other computers are REJECT_REMOTE_CLIENTS' business: a program of this computer has the SID for
-    the network too, if its user has logged on over ssh or WinRM.
+    Denying the NETWORK SID is not an alternative to REJECT_REMOTE_CLIENTS: programs on this computer have it, too, if
+    their user has logged on over ssh or WinRM.
     """
     wanted = list(dict.fromkeys(_preset(text) for text in allow))
     if any(text.startswith(_VERBATIM) for text in wanted):
         if len(wanted) > 1:
             raise ValueError(f"`{_VERBATIM}…` is a whole ACL and cannot be combined with other values")
         text = wanted[0].removeprefix(_VERBATIM)
-        parse(text)  # what cannot be read could not be told in words either
+        parse(text)  # raises ValueError for text that could not be described in words
         return text
-    # SYSTEM owns as Administrators, too, and has no programs that are not elevated.
+    # For SYSTEM, the owner is Administrators, too, but it has no programs that are not elevated.
     master = user if owner is None or canonical(user) == SYSTEM else owner
     everybody = [master, "SY"] if wanted == ["me"] else [master, "SY", "BA"]
     masters = {canonical(account): account for account in everybody}
@@ -342,10 +342,10 @@ def _client(text: str, account_sid: Lookup) -> str:
 
 # Tables
 
-# An AppContainer has low integrity, and a pipe without a label is of medium, which what is low may not write to.
-# Microsoft's own examples for apps set this label; another source has it that an entry for the app's package is enough.
-# Until that was tried on Windows, the label is there. It also lets other programs of low integrity write, if the access
-# list does.
+# An AppContainer has low integrity, and a pipe without a label has medium integrity, which denies writes from below.
+# Microsoft's examples for apps set this label; according to another source, an entry for the app's package is enough.
+# The label stays until that is tested on Windows. It also allows other low-integrity programs to write, if the ACL
+# grants that.
 _LOW_LABEL = "S:(ML;;NW;;;LW)"
 
 _VERBATIM = "sddl:"
@@ -354,10 +354,10 @@ _PRESETS = ("me", "admins", *_CLIENTS)
 
 _HEAD = re.compile(r"([OGDS]):", re.IGNORECASE)
 _LIST_FLAGS = re.compile(r"(?:P|AR|AI|NO_ACCESS_CONTROL)*", re.IGNORECASE)
-# A number with a leading zero is octal to Windows, and refused here rather than misread.
+# Windows reads a number with a leading zero as octal; it is rejected here.
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,8}|0|[1-9][0-9]{0,9}")
 
-# Object entries (OA, OD) count as plain ones where no object types are asked about, and so on pipes.
+# Object entries (OA, OD) count as plain ones if no object types are requested, as for pipes.
 _KINDS = {
     "A": Kind.ALLOW,
     "OA": Kind.ALLOW,
@@ -386,7 +386,7 @@ _POLICIES: dict[str, int] = {
 }
 _POLICY_WORDS = {LabelPolicy.NO_READ_UP: "read", LabelPolicy.NO_WRITE_UP: "write"}
 
-# What the codes mean is the same for every kind of object: SDDL is spelled for directories and registry keys too.
+# The codes have the same meaning for every kind of object, including those for directories and registry keys.
 _RIGHTS: dict[str, int] = {
     "GA": Access.GENERIC_ALL,
     "GR": Access.GENERIC_READ,
@@ -422,7 +422,7 @@ _GENERIC = {
     Access.GENERIC_EXECUTE: Access.FILE_GENERIC_EXECUTE,
 }
 
-# A right, all that must go with it to be of use, and what it lets one do.
+# A right, all rights that it needs to be useful, and its verb.
 _VERBS = (
     (Access.FILE_READ_DATA, Access.FILE_GENERIC_READ, "read"),
     (Access.FILE_WRITE_DATA, Access.FILE_GENERIC_WRITE & ~Access.FILE_CREATE_PIPE_INSTANCE, "write"),

@@ -1,6 +1,6 @@
 """Security identifiers (SIDs): their canonical spelling, and English names for the well-known ones.
 
-Nothing here asks the system, which has other names for them in each of its languages.
+Nothing here calls the system, whose names depend on its language.
 """
 
 import re
@@ -19,7 +19,7 @@ LOCAL_SERVICE = "S-1-5-19"
 NETWORK_SERVICE = "S-1-5-20"
 ADMINISTRATORS = "S-1-5-32-544"
 USERS = "S-1-5-32-545"
-# All AppContainers, and those that are less privileged (LPAC) too.
+# All AppContainers, without and with less privileged ones (LPAC).
 ALL_PACKAGES = "S-1-15-2-1"
 ALL_RESTRICTED_PACKAGES = "S-1-15-2-2"
 
@@ -27,14 +27,14 @@ ALL_RESTRICTED_PACKAGES = "S-1-15-2-2"
 _MAX_NUMBERS = 15
 MAX_BYTES = 8 + 4 * _MAX_NUMBERS
 
-# Gives the name of a SID, or the SID of a name; None where the system knows none.
+# Returns the name of a SID, or the SID of a name; None if there is none.
 Lookup = Callable[[str], str | None]
 
 
 def canonical(text: str) -> str:
-    """Return the SID of a text, which is a SID or the two letters of SDDL; raises ValueError.
+    """Return the SID for a text, which is a SID or a two-letter SDDL code; raises ValueError.
 
-    Letters whose SID depends on the domain, such as DA, and such as only a newer Windows knows, stay as they are.
+    Codes whose SID depends on the domain, such as DA, and codes of newer Windows versions are returned unchanged.
     """
     sid = text.strip().upper()
     if _LETTERS.fullmatch(sid):
@@ -53,7 +53,7 @@ def to_bytes(sid: str) -> bytes:
 
 
 def from_bytes(binary: bytes) -> str:
-    """Return the text of the SID at the beginning of some memory."""
+    """Return the text form of the SID at the beginning of some bytes."""
     numbers = struct.unpack_from(f"<{binary[1]}I", binary, 8)
     authority = int.from_bytes(binary[2:8], "big")
     # Windows writes the authority in hexadecimal once it needs more than 32 bits.
@@ -62,7 +62,7 @@ def from_bytes(binary: bytes) -> str:
 
 
 def name_of(sid: str, lookup: Lookup | None = None) -> str:
-    """Return the English name of a well-known SID; else the name that `lookup` finds, or the SID itself."""
+    """Return the English name of a well-known SID; otherwise the name that `lookup` finds, or the SID itself."""
     if sid in _NAMES:
         return _NAMES[sid]
     if sid.startswith(_LOGON_SESSION):
@@ -71,7 +71,7 @@ def name_of(sid: str, lookup: Lookup | None = None) -> str:
 
 
 def short(sid: str) -> str:
-    """Give the two letters that SDDL has for a SID, or the SID."""
+    """Return the two-letter SDDL code for a SID, or the SID."""
     return _LETTERS_OF.get(sid, sid)
 
 
@@ -79,8 +79,8 @@ _LOGON_SESSION = "S-1-5-5-"
 _LETTERS = re.compile(r"[A-Z]{2}")
 _SID = re.compile(r"S-1-(?:0X[0-9A-F]{1,12}|[0-9]{1,15})(?:-(?:0X[0-9A-F]{1,8}|[0-9]{1,10}))*")
 
-# The letters that SDDL has for it, the SID unless a domain numbers it, and the English name; from
-# [MS-DTYP] 2.4.2.4 and 2.5.1.1, and Microsoft's "SID strings".
+# The SDDL code, the SID unless it depends on the domain, and the English name; from [MS-DTYP] 2.4.2.4 and 2.5.1.1, and
+# Microsoft's "SID strings".
 _WELL_KNOWN = """
 -- S-1-0-0        Nobody
 WD S-1-1-0        Everyone

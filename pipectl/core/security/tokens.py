@@ -1,6 +1,6 @@
 """Access tokens: of this process, of other processes, the elevated token of an administrator, and constructed ones.
 
-What the system does not report is None, and never guessed. Wine does not report restricting SIDs, capabilities and
+Facts that the system does not report are None, never guessed. Wine does not report restricting SIDs, capabilities and
 policies.
 """
 
@@ -35,7 +35,7 @@ def current() -> Token:
 
 
 def of_process(pid: int) -> Token:
-    """Return the token of a process; raises PipeAccessError for most processes of other users and for elevated ones."""
+    """Return the token of a process; raises PipeAccessError for elevated and for most other users' processes."""
     with (
         Handle(winapi.OpenProcess(ProcessAccess.QUERY_LIMITED_INFORMATION, False, pid)) as process,
         token_of(process) as token,
@@ -67,7 +67,7 @@ def of_handle(token: Handle) -> Token:
 
 
 def linked() -> Token | None:
-    """Return the other half of an administrator's token, elevated where this process is not; None if there is none."""
+    """Return the linked token of an administrator, which is elevated if this process is not; None if there is none."""
     with token_of(winapi.GetCurrentProcess()) as token:
         handle = if_allowed(_linked, token)
     if handle is None:
@@ -77,10 +77,10 @@ def linked() -> Token | None:
 
 
 def by_name(who: str) -> Token:
-    """Return the token that is meant by `elevated`, by `pid:N`, or by what `constructed` takes.
+    """Return the token for `elevated`, `pid:N`, or a name that `constructed` accepts.
 
-    Raises ValueError for an unknown name, what `of_process` raises, and UnsupportedError for `elevated` if this user
-    has no elevated token, or the system does not show it.
+    Raises ValueError for an unknown name, the errors of `of_process`, and UnsupportedError for `elevated` if this user
+    has no elevated token or the system does not report it.
     """
     if who.lower() == "elevated":
         return _elevated()
@@ -104,14 +104,14 @@ def constructed(who: str) -> Token:
     """Return a constructed token; raises ValueError for an unknown name.
 
     * `low`: a program of this user at low integrity.
-    * `appcontainer`: an app of this user. Entries for all packages let it in, those for one package or capability do
-      not.
-    * `network`: this user, logged on over the network. Whether that token is elevated depends on the account and the
-      server, and stays as it is here.
+    * `appcontainer`: an app of this user. ACL entries for all packages apply to it; entries for one package or
+      capability do not.
+    * `network`: this user, logged on over the network. Whether such a token is elevated depends on the account and the
+      server; here it is the same as for this process.
     * `anonymous`: a user who has not logged on.
-    * `users`: an ordinary user, no administrator, who is logged on here.
-    * A SID or a name: an ordinary user with that SID, as its own or as that of a group. Which other groups it
-      belongs to is not looked up: what depends on them is unknown.
+    * `users`: an ordinary user, not an administrator, who is logged on to this computer.
+    * A SID or a name: an ordinary user with that SID or in that group. Its other groups are not looked up, so access
+      that depends on them is unknown.
     """
     preset = _PRESETS.get(who.lower())
     if preset:
@@ -186,10 +186,10 @@ def _privileges(token: Handle) -> frozenset[int]:
 
 
 def _items(token: Handle, which: TokenInformation, item: type[_Item]) -> list[_Item]:
-    """Return the array that follows a count and begins where its items are aligned."""
+    """Return the array after a count; it begins at the alignment of its items."""
     buffer = _ask(token, which)
     count = DWORD.from_buffer(buffer).value
-    # An empty one may end before that place.
+    # The buffer of an empty array may end before that.
     return list((item * count).from_buffer(buffer, ctypes.alignment(item))) if count else []
 
 
@@ -225,7 +225,7 @@ def _number(token: Handle, which: TokenInformation) -> int:
 
 
 def _ask(token: Handle, which: TokenInformation) -> "ctypes.Array[ctypes.c_char]":
-    """Return information of variable length; addresses in it point into the same memory, which must stay alive."""
+    """Return information of variable length; it contains addresses in its own memory, which must stay alive."""
     size = DWORD()
     winapi.GetTokenInformation(token, which, None, 0, byref(size))
     buffer = ctypes.create_string_buffer(size.value)
