@@ -1,13 +1,13 @@
-"""A replacement for pywin32's module `win32pipe`, and for what a pipe program uses from other pywin32 modules.
+"""A replacement for pywin32's module `win32pipe`, and for the parts of other pywin32 modules that pipe programs use.
 
-A program written against pywin32 changes its imports and nothing else:
+A program written for pywin32 only changes its imports:
 
     import pipectl.core.win32pipe as win32pipe
     import pipectl.core.win32pipe as win32file   # and win32event, win32con, win32security, winerror, pywintypes
 
-Names, order of arguments, results and errors are pywin32's: arguments have no keywords, codes such as ERROR_IO_PENDING
-and ERROR_MORE_DATA are returned where pywin32 returns them, numbers are signed where it signs them, and failures raise
-`error`. docs/win32.md lists what differs. New programs are better served by `pipectl.connect` and `pipectl.PipeServer`.
+Names, argument order, results and errors are those of pywin32: arguments are positional-only, codes such as
+ERROR_IO_PENDING and ERROR_MORE_DATA are returned where pywin32 returns them, numbers have the same sign, and failures
+raise `error`. docs/win32.md lists the differences. New programs should use `pipectl.connect` and `pipectl.PipeServer`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from .security import *
     from .standin import *
 
-# The modules with all other names. They are imported when one of these is asked for that no module before has: a
-# program that only moves data needs none of them.
+# The modules with all other names, imported in this order until one has the requested name. Programs that only transfer
+# data need none of them.
 _LATER = ("descriptors", "acls", "api", "processes", "security", "standin")
 _POPEN = ("popen", "popen2", "popen3", "popen4")
 
 
-if not TYPE_CHECKING:  # for which the names above are all that there are
+if not TYPE_CHECKING:  # type checkers only see the names above
 
     def __getattr__(name: str) -> Any:
         if name == "__all__":

@@ -1,6 +1,6 @@
-"""The types of pywin32's `pywintypes` for who may do what: SID and ACL.
+"""The types SID and ACL of pywin32's `pywintypes`, for access control.
 
-Where a function takes one of these it takes pywin32's own too, and copies it.
+A function that accepts one of these also accepts pywin32's own type, and copies it.
 """
 
 import struct
@@ -21,12 +21,12 @@ __all__ = ["ACL", "SID", "ACLType", "SIDType"]
 
 
 def memory_of(data: bytes) -> Any:
-    """Return a copy of some bytes, which ctypes passes by its address."""
+    """Return a copy of data that ctypes passes by address."""
     return (c_char * len(data)).from_buffer_copy(data)
 
 
 def is_pywin32s(value: object, kind: str) -> bool:
-    """Return whether an object is pywin32's own of a type; `kind` is its name without `Type`."""
+    """Return whether an object has pywin32's own type; `kind` is the type's name without `Type`."""
     types = pywin32_types()
     return types is not None and type(value) is getattr(types, f"{kind}Type")
 
@@ -35,7 +35,7 @@ _MOST = 68  # SECURITY_MAX_SID_SIZE
 
 
 class SID(PyObject):
-    """Who: a user, a group or a computer. Made of a size, of bytes, or of an authority and what is below it."""
+    """A security identifier, created from a size, from bytes, or from an authority and sub-authorities."""
 
     __slots__ = ("_memory",)
     __hash__ = None  # type: ignore[assignment]
@@ -51,20 +51,20 @@ class SID(PyObject):
             first += b"".join(struct.pack("<L", to_long(number) & 0xFFFF_FFFF) for number in sub_authorities)
         elif isinstance(first, str | tuple | list):
             raise TypeError("a bytes-like object is required, or an authority and sub authorities")
-        # With room for the longest SID, so that no call reads beyond it. A number is that many zeros.
+        # Large enough for the longest SID, so that no call reads beyond it. A number means that many zeros.
         self._memory = memory_of(bytes(first).ljust(_MOST, b"\0"))
 
     def Initialize(self, idAuthority: Sequence[int], numSubauths: int, /) -> None:
-        """Set the authority and the number of what is below it."""
+        """Set the authority and the number of sub-authorities."""
         data = bytes([1, numSubauths]) + _authority(idAuthority)
         self._memory[: len(data)] = data
 
     def IsValid(self) -> bool:
-        """Return whether it has the form of a SID."""
+        """Return whether it is a valid SID."""
         return self._memory.raw[0] & 0xF == 1 and self.GetLength() <= _MOST
 
     def GetLength(self) -> int:
-        """Return the number of its bytes."""
+        """Return its size in bytes."""
         return 8 + 4 * self.GetSubAuthorityCount()
 
     def GetSubAuthorityCount(self) -> int:
@@ -143,7 +143,7 @@ _INHERITED_ACE = 0x10
 
 
 class ACL(PyObject):
-    """An access list: entries that allow, and before them entries that deny. It grows as it must."""
+    """An access control list; entries that deny come before entries that allow. It grows as needed."""
 
     __slots__ = ("_memory",)
 
@@ -156,11 +156,11 @@ class ACL(PyObject):
         native.InitializeAcl(self._memory, self.GetAclSize(), self.GetAclRevision())
 
     def IsValid(self) -> int:
-        """Return whether it has the form of an access list."""
+        """Return whether it is a valid ACL."""
         return int(native.IsValidAcl(self._memory))
 
     def GetAclSize(self) -> int:
-        """Return the number of its bytes, those that are not used yet included."""
+        """Return its size in bytes, including unused bytes."""
         return len(self._memory)
 
     def GetAclRevision(self) -> int:
@@ -172,7 +172,7 @@ class ACL(PyObject):
         return int(_ACL.unpack_from(self._memory)[3])
 
     def GetAce(self, index: int, /) -> tuple[tuple[int, int], int, SID]:
-        """Return type and flags, rights, and whose they are, of the entry at a place."""
+        """Return the type and flags, the rights and the SID of the entry at an index."""
         entry = self._entries("GetAce", index)[index]
         kind, flags, _, mask = _ACE.unpack_from(entry)
         if kind not in (_ALLOWED, _DENIED, _AUDIT, _LABEL):
@@ -180,25 +180,25 @@ class ACL(PyObject):
         return (kind, flags), mask if mask < 1 << 31 else mask - (1 << 32), SID(entry[_ACE.size :])
 
     def DeleteAce(self, index: int, /) -> None:
-        """Remove the entry at a place."""
+        """Remove the entry at an index."""
         entries = self._entries("DeleteAce", index)
         del entries[index]
         self._fill(entries)
 
     def AddAccessAllowedAce(self, *arguments: Any) -> None:
-        """Allow rights: revision, rights and whose; the revision may be left out."""
+        """Allow rights; the arguments are revision (optional), rights and SID."""
         self._add(native.AddAccessAllowedAce, *_with_revision(*arguments))
 
     def AddAccessDeniedAce(self, *arguments: Any) -> None:
-        """Deny rights: revision, rights and whose; the revision may be left out."""
+        """Deny rights; the arguments are revision (optional), rights and SID."""
         self._add(native.AddAccessDeniedAce, *_with_revision(*arguments))
 
     def AddAccessAllowedAceEx(self, revision: int, aceflags: int, access: int, sid: SID, /) -> None:
-        """Allow rights; the flags say what inherits the entry."""
+        """Allow rights; the flags control which objects inherit the entry."""
         self._add(native.AddAccessAllowedAceEx, revision, aceflags, access, sid)
 
     def AddAccessDeniedAceEx(self, revision: int, aceflags: int, access: int, sid: SID, /) -> None:
-        """Deny rights; the flags say what inherits the entry."""
+        """Deny rights; the flags control which objects inherit the entry."""
         self._add(native.AddAccessDeniedAceEx, revision, aceflags, access, sid)
 
     def AddMandatoryAce(self, AceRevision: int, AceFlags: int, MandatoryPolicy: int, LabelSid: SID, /) -> None:
@@ -206,7 +206,7 @@ class ACL(PyObject):
         self._add(native.AddMandatoryAce, AceRevision, AceFlags, MandatoryPolicy, LabelSid, is_ordered=False)
 
     def AddAuditAccessAce(self, revision: int, access: int, sid: SID, success: int, failure: int, /) -> None:
-        """Have uses of rights logged, those that succeed, those that fail, or both."""
+        """Audit the use of rights: successful uses, failed ones, or both."""
         after = to_long(success), to_long(failure)
         self._add(native.AddAuditAccessAce, revision, access, sid, after=after, is_ordered=False)
 
@@ -219,7 +219,7 @@ class ACL(PyObject):
         except error_type() as error:
             if error.winerror != ERROR_ALLOTTED_SPACE_EXCEEDED:
                 raise
-            # pywin32 too adds a word more, which ACCESS_ALLOWED_ACE has of the SID.
+            # Like pywin32, add one more word: the part of the SID that ACCESS_ALLOWED_ACE includes.
             self._grow(_ACE.size + 4 + 8 + 4 * memory_of_sid.raw[1], function, given)
         if is_ordered and self.GetAceCount() > 1:
             self._fill(sorted(self._entries(), key=_rank))
@@ -235,7 +235,7 @@ class ACL(PyObject):
         self._memory = memory
 
     def _entries(self, function: str = "", place: int = 0) -> list[bytes]:
-        """Return its entries; raise pywin32's error if there is none at a place that a function was given."""
+        """Return its entries; raise pywin32's error if a function was given an index without an entry."""
         count, data, start, entries = self.GetAceCount(), self._memory.raw, _ACL.size, []
         if function and not 0 <= to_long(place) < count:
             raise api_error(ERROR_INVALID_PARAMETER, function)
@@ -260,7 +260,7 @@ def _with_revision(*arguments: Any) -> tuple[Any, ...]:
 
 
 def _rank(entry: bytes) -> int:
-    """Return where an entry belongs: what is denied first, then what is allowed, and last what is inherited."""
+    """Return the rank of an entry in canonical order: deny entries, allow entries, inherited entries."""
     kind, flags = entry[0], entry[1]
     if flags & _INHERITED_ACE:
         return len(_ORDER)
@@ -270,17 +270,17 @@ def _rank(entry: bytes) -> int:
 
 
 def acl_of(data: bytes) -> ACL:
-    """Return an access list of its bytes."""
+    """Return an ACL from its bytes."""
     acl = ACL.__new__(ACL)
     acl._memory = memory_of(data)
     return acl
 
 
 def acl_at(address: int | None) -> ACL | None:
-    """Return a copy of the access list at an address."""
+    """Return a copy of the ACL at an address."""
     return acl_of(string_at(address, _ACL.unpack(string_at(address, _ACL.size))[2])) if address else None
 
 
-# As pywin32 calls the types, where its other names are functions that make one.
+# pywin32's names of the types; its other names are functions that create objects.
 ACLType = ACL
 SIDType = SID

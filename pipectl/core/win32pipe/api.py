@@ -1,4 +1,4 @@
-"""pywin32's `win32api`, and of `win32event` and `win32file` what is not about pipes, as far as pipe programs use it."""
+"""The functions of pywin32's `win32api`, `win32event` and `win32file` that pipe programs use and that need no pipe."""
 
 import ctypes
 import threading
@@ -46,7 +46,7 @@ _OpenProcess = raising(winapi.OpenProcess)
 _SetHandleInformation = raising(winapi.SetHandleInformation)
 
 _FROM_SYSTEM_WITHOUT_INSERTS = 0x1200
-_MOST = 4096  # characters of a system's text
+_MOST = 4096  # characters in an error message of the system
 _LONGEST_PATH = 32_768
 
 
@@ -54,7 +54,7 @@ _LONGEST_PATH = 32_768
 
 
 def GetLastError() -> int:
-    """Return the code that this thread's last call of a function here left, as ctypes keeps it for each thread."""
+    """Return the error code of this thread's last call of a function in this package, which ctypes keeps per thread."""
     return ctypes.get_last_error()
 
 
@@ -64,7 +64,7 @@ def SetLastError(errorCode: int, /) -> None:
 
 
 def FormatMessage(errCode: Integer = 0, /) -> str:
-    """Return the system's text for a code, with its line end; of 0, for the last error."""
+    """Return the system's message for a code, with its line ending; 0 means the last error."""
     code = index(errCode) or GetLastError()
     text = create_unicode_buffer(_MOST)
     native.FormatMessage(_FROM_SYSTEM_WITHOUT_INSERTS, None, code, 0, text, _MOST, None)
@@ -75,22 +75,22 @@ FormatMessageW = FormatMessage
 
 
 def Sleep(time: Integer, bAlterable: Integer = 0, /) -> int:
-    """Wait some milliseconds."""
+    """Wait for a number of milliseconds."""
     return int(native.SleepEx(index(time), to_long(bAlterable)))
 
 
 def GetCurrentThread() -> int:
-    """Return what stands for this thread: no handle, and not to be closed."""
+    """Return the pseudo handle of this thread, which must not be closed."""
     return handle_value(winapi.GetCurrentThread())
 
 
 def GetCurrentThreadId() -> int:
-    """Return the number of this thread."""
+    """Return the ID of this thread."""
     return threading.get_native_id()
 
 
 def OpenProcess(reqdAccess: Integer, bInherit: Integer, pid: Integer, /) -> HANDLE:
-    """Open a process by its number."""
+    """Open a process by its ID."""
     return HANDLE(_OpenProcess(index(reqdAccess), to_long(bInherit), index(pid)))
 
 
@@ -103,7 +103,7 @@ def DuplicateHandle(
     options: Integer,
     /,
 ) -> HANDLE:
-    """Return a second handle to what a handle is for, with the same rights if `options` is DUPLICATE_SAME_ACCESS."""
+    """Duplicate a handle, with the same access rights if `options` is DUPLICATE_SAME_ACCESS."""
     duplicate = _HANDLE()
     source, handle, target = map(handle_value, (hSourceProcess, hSource, hTargetProcess))
     access, inherit = index(desiredAccess), to_long(bInheritHandle)
@@ -117,12 +117,12 @@ def GetHandleInformation(Object: HandleLike, /) -> int:
 
 
 def SetHandleInformation(Object: HandleLike, Mask: Integer, Flags: Integer, /) -> None:
-    """Set those of a handle's flags that are in the mask."""
+    """Set the flags of a handle that are in the mask."""
     _SetHandleInformation(handle_value(Object), index(Mask), index(Flags))
 
 
 def GetStdHandle(StdHandle: Integer, /) -> int:
-    """Return the number of a standard handle, such as STD_OUTPUT_HANDLE."""
+    """Return the value of a standard handle, such as STD_OUTPUT_HANDLE."""
     return handle_value(winapi.GetStdHandle(index(StdHandle)))
 
 
@@ -144,7 +144,7 @@ def GetUserName() -> str:
 
 
 def GetModuleFileName(hModule: HandleLike, /) -> str:
-    """Return the path of a DLL; of 0 or None, that of the program."""
+    """Return the path of a DLL, or of the program for 0 or None."""
     path = create_unicode_buffer(_LONGEST_PATH)
     native.GetModuleFileName(handle_value(hModule), path, _LONGEST_PATH)
     return path.value
@@ -154,7 +154,7 @@ def GetModuleFileName(hModule: HandleLike, /) -> str:
 
 
 def CreateMutex(MutexAttributes: Any, bInitialOwner: Integer, Name: str | None, /) -> HANDLE:
-    """Create a mutex, or open the one of that name."""
+    """Create a mutex, or open the existing one with that name."""
     name = None if Name is None else to_text(Name)
     return HANDLE(native.CreateMutex(to_security(MutexAttributes), to_long(bInitialOwner), name))
 
@@ -170,7 +170,7 @@ def OpenEvent(desiredAccess: Integer, bInheritHandle: Integer, name: str, /) -> 
 
 
 def ReleaseMutex(hEvent: HandleLike, /) -> None:
-    """Give a mutex up."""
+    """Release a mutex."""
     native.ReleaseMutex(handle_value(hEvent))
 
 
@@ -178,14 +178,14 @@ def ReleaseMutex(hEvent: HandleLike, /) -> None:
 
 
 def GetFileSize(handle: HandleLike, /) -> int:
-    """Return the bytes of a file."""
+    """Return the size of a file in bytes."""
     size = c_int64()
     native.GetFileSize(handle_value(handle), size)
     return size.value
 
 
 def SetFilePointer(handle: HandleLike, offset: Integer, moveMethod: Integer, /) -> int:
-    """Set where a file is read or written next; return its distance from the file's start."""
+    """Set the file pointer; return its offset from the start of the file."""
     position = c_int64()
     native.SetFilePointer(handle_value(handle), index(offset), position, index(moveMethod))
     return position.value

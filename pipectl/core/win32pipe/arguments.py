@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 HandleLike = SupportsInt | None
 Integer = SupportsIndex
-# `bytes`, or an array of c_char, whose slices are bytes though its type hints say that they are lists.
+# `bytes`, or an array of c_char, whose slices are bytes although its type hints say lists.
 Memory = Any
 
 
 def to_text(text: str) -> str:
-    """Return a name as far as Win32 reads it, which is to a NUL."""
+    """Return a text up to its first NUL, where Win32 stops reading."""
     if text is None:
         raise TypeError("None is not a valid string in this context")
     if not isinstance(text, str):
@@ -29,7 +29,7 @@ def to_text(text: str) -> str:
 
 
 def to_long(number: Integer) -> int:
-    """Check a number that goes through a C long: 0xFFFF_FFFF does not fit, and has to be written -1."""
+    """Check that a number fits in a C long: 0xFFFF_FFFF does not, and must be passed as -1."""
     value = index(number)
     if not -0x8000_0000 <= value <= 0x7FFF_FFFF:
         raise OverflowError("Python int too large to convert to C long")
@@ -37,7 +37,7 @@ def to_long(number: Integer) -> int:
 
 
 def to_longs(*numbers: Integer) -> list[int]:
-    """Check several numbers at once, as `to_long` does one."""
+    """Check several numbers like `to_long`."""
     values = [*map(index, numbers)]
     if min(values) < -0x8000_0000 or max(values) > 0x7FFF_FFFF:
         raise OverflowError("Python int too large to convert to C long")
@@ -45,7 +45,7 @@ def to_longs(*numbers: Integer) -> list[int]:
 
 
 def to_signed(number: DWORD) -> int:
-    """Return a number as a C long has it."""
+    """Return a number as a signed C long."""
     return (number.value ^ 0x8000_0000) - 0x8000_0000
 
 
@@ -65,7 +65,7 @@ def ask_number(function: Callable[..., int], handle: HandleLike) -> int:
 
 
 def to_data(data: "ReadableBuffer") -> Memory:
-    """Return the memory of what is written, as ctypes takes it."""
+    """Return the memory of data to write, in a form that ctypes accepts."""
     if type(data) is not bytes:
         view = _view(data)
         if not view.c_contiguous:
@@ -81,7 +81,7 @@ def _is_size(buffer: Any) -> bool:
 
 
 def to_memory(buffer: "Integer | WriteableBuffer") -> Memory:
-    """Return memory to read into: new memory of a size, or the caller's own."""
+    """Return memory to read into: new memory of a given size, or the caller's buffer."""
     if _is_size(buffer):
         return (c_char * _size(buffer))()
     view = _view(buffer)
@@ -91,7 +91,7 @@ def to_memory(buffer: "Integer | WriteableBuffer") -> Memory:
 
 
 def to_lasting_memory(buffer: "Integer | WriteableBuffer") -> tuple[Any, Any, int]:
-    """Return an object that the caller looks at when the read has ended, a pointer that keeps its memory, its size."""
+    """Return an object for the data of a read, a pointer that keeps its memory alive, and its size."""
     answer: Any = buffer
     if _is_size(buffer):
         size = _size(buffer)

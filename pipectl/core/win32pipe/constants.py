@@ -1,7 +1,7 @@
 """pywin32's constants for pipe programs, with its names and values: plain ints, signed where pywin32's are.
 
-They come from win32pipe, win32file, win32event, win32con, win32security, pywintypes and winerror. What `constants`
-names too is taken from there.
+They are from win32pipe, win32file, win32event, win32con, win32security, pywintypes and winerror. Values that are also
+in `pipectl.core.constants` are taken from there.
 """
 
 from pipectl.core import constants as _constants
@@ -295,7 +295,7 @@ ERROR_BUFFER_OVERFLOW = 111
 ) = range(1, 29)  # fmt: skip
 TokenPrimary, TokenImpersonation = 1, 2
 
-# The kinds of accounts, and the SIDs that are the same everywhere
+# The kinds of accounts, and the well-known SIDs
 (
     SidTypeUser, SidTypeGroup, SidTypeDomain, SidTypeAlias, SidTypeWellKnownGroup, SidTypeDeletedAccount,
     SidTypeInvalid, SidTypeUnknown, SidTypeComputer,

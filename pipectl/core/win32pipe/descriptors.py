@@ -1,6 +1,6 @@
-"""The types of pywin32's `pywintypes` for the access to something new: SECURITY_DESCRIPTOR and SECURITY_ATTRIBUTES.
+"""The types SECURITY_DESCRIPTOR and SECURITY_ATTRIBUTES of pywin32's `pywintypes`, for the security of new objects.
 
-Where a function takes one of these it takes pywin32's own too, and copies it.
+A function that accepts one of these also accepts pywin32's own type, and copies it.
 """
 
 import struct
@@ -23,14 +23,14 @@ __all__ = ["SECURITY_ATTRIBUTES", "SECURITY_DESCRIPTOR", "SECURITY_ATTRIBUTESTyp
 
 
 def acl_bytes(acl: Any) -> bytes | None:
-    """Return the bytes of an access list, also of one of pywin32's, or None for None."""
+    """Return the bytes of an ACL, ours or pywin32's; None for None."""
     if acl is None:
         return None
     if isinstance(acl, ACL):
         return bytes(acl._memory.raw)
     if not is_pywin32s(acl, "ACL"):
         refuse("ACL")
-    # pywin32's has no bytes; a descriptor with it has.
+    # pywin32's ACL does not expose its bytes, but a descriptor that contains it does.
     types = pywin32_types()
     assert types is not None
     theirs = types.SECURITY_DESCRIPTOR()
@@ -38,23 +38,23 @@ def acl_bytes(acl: Any) -> bytes | None:
     return SECURITY_DESCRIPTOR(bytes(theirs))._part(_DACL)
 
 
-# SECURITY_DESCRIPTOR_RELATIVE: revision, nothing, control; offsets of owner, group, system and access list.
+# SECURITY_DESCRIPTOR_RELATIVE: revision, padding, control; offsets of owner, group, SACL and DACL.
 _HEADER = struct.Struct("<BBHLLLL")
 _OWNER, _GROUP, _SACL, _DACL = range(4)
 _PRESENT = {_SACL: 0x0010, _DACL: 0x0004}
 _DEFAULTED = {_OWNER: 0x0001, _GROUP: 0x0002, _SACL: 0x0020, _DACL: 0x0008}
 _SELF_RELATIVE = 0x8000
-# What SetSecurityDescriptorControl may change: what is inherited, and what is protected from that.
+# The control bits that SetSecurityDescriptorControl may change: those about inheritance and protection from it.
 _SETTABLE = 0x3F00
 _BLANK = _HEADER.pack(1, 0, _SELF_RELATIVE, 0, 0, 0, 0)
-_LEAST = 8  # bytes of the smallest SID, and of an empty access list
+_LEAST = 8  # size in bytes of the smallest SID, and of an empty ACL
 
 
 def _is_whole(data: bytes) -> bool:
-    """Return whether a self-relative descriptor and all that it points to are within these bytes.
+    """Return whether a self-relative descriptor and all its parts are within these bytes.
 
-    IsValidSecurityDescriptor does not know where they end. RtlValidRelativeSecurityDescriptor does, but Wine 10's
-    refuses every descriptor that is valid, and Wine 8's looks at no offset.
+    IsValidSecurityDescriptor does not know where they end. RtlValidRelativeSecurityDescriptor does, but in Wine 10 it
+    rejects every valid descriptor, and in Wine 8 it checks no offsets.
     """
     if len(data) < _HEADER.size:
         return False
@@ -78,7 +78,7 @@ def _acl_size(data: bytes, offset: int) -> int:
 
 
 class SECURITY_DESCRIPTOR(PyObject):
-    """Who may do what, self-relative: a blank one, or a copy of the bytes of another."""
+    """A self-relative security descriptor, created empty or from bytes."""
 
     __slots__ = ("_memory",)
 
@@ -93,15 +93,15 @@ class SECURITY_DESCRIPTOR(PyObject):
         _HEADER.pack_into(self._memory, 0, *_HEADER.unpack(_BLANK))
 
     def IsValid(self) -> bool:
-        """Return whether it has the form of a security descriptor."""
+        """Return whether it is a valid security descriptor."""
         return bool(winapi.IsValidSecurityDescriptor(self._memory))
 
     def IsSelfRelative(self) -> int:
-        """Return whether it is in one piece, which it is."""
+        """Return whether it is self-relative, which is always the case."""
         return 1
 
     def GetLength(self) -> int:
-        """Return the number of its bytes."""
+        """Return its size in bytes."""
         return int(winapi.GetSecurityDescriptorLength(self._memory))
 
     def GetSecurityDescriptorControl(self) -> tuple[int, int]:
@@ -110,7 +110,7 @@ class SECURITY_DESCRIPTOR(PyObject):
         return control, revision
 
     def SetSecurityDescriptorControl(self, ControlBitsOfInterest: int, ControlBitsToSet: int, /) -> None:
-        """Change control bits: those that say what is inherited."""
+        """Change control bits: only those about inheritance."""
         mask, bits = to_long(ControlBitsOfInterest), to_long(ControlBitsToSet)
         if (mask | bits) & ~_SETTABLE:
             raise api_error(ERROR_INVALID_PARAMETER, "SetSecurityDescriptorControl")
@@ -118,12 +118,12 @@ class SECURITY_DESCRIPTOR(PyObject):
         struct.pack_into("<H", self._memory, 2, control)
 
     def GetSecurityDescriptorDacl(self) -> ACL | None:
-        """Return the access list; None is no list, or one that lets everyone do everything."""
+        """Return the DACL; None if there is none, or if it is a NULL DACL."""
         data = self._part(_DACL)
         return None if data is None else acl_of(data)
 
     def GetSecurityDescriptorSacl(self) -> ACL | None:
-        """Return the list of what is logged, and the integrity level."""
+        """Return the SACL, which has audit entries and the integrity label."""
         data = self._part(_SACL)
         return None if data is None else acl_of(data)
 
@@ -133,19 +133,19 @@ class SECURITY_DESCRIPTOR(PyObject):
         return None if data is None else SID(data)
 
     def GetSecurityDescriptorGroup(self) -> SID | None:
-        """Return the owner's group."""
+        """Return the primary group."""
         data = self._part(_GROUP)
         return None if data is None else SID(data)
 
     def SetSecurityDescriptorDacl(self, bDaclPresent: int, DACL: Any, bDaclDefaulted: int, /) -> None:
-        """Replace the access list: by another, by None, which lets everyone do everything, or by the system's default.
+        """Replace the DACL; None is a NULL DACL, which grants everyone full access.
 
-        `bDaclPresent` 0 is the system's default.
+        `bDaclPresent` 0 removes the DACL, so that the system's default applies.
         """
         self._set_list(_DACL, index(bDaclPresent), acl_bytes(DACL), index(bDaclDefaulted))
 
     def SetSecurityDescriptorSacl(self, bSaclPresent: int, SACL: Any, bSaclDefaulted: int, /) -> None:
-        """Replace the list of what is logged."""
+        """Replace the SACL."""
         self._set_list(_SACL, index(bSaclPresent), acl_bytes(SACL), index(bSaclDefaulted))
 
     def SetSecurityDescriptorOwner(self, sid: Any, bOwnerDefaulted: int, /) -> None:
@@ -153,7 +153,7 @@ class SECURITY_DESCRIPTOR(PyObject):
         self._set_sid(_OWNER, sid, index(bOwnerDefaulted))
 
     def SetSecurityDescriptorGroup(self, sid: Any, bOwnerDefaulted: int, /) -> None:
-        """Set the owner's group; None removes it."""
+        """Set the primary group; None removes it."""
         self._set_sid(_GROUP, sid, index(bOwnerDefaulted))
 
     SetDacl = SetSecurityDescriptorDacl
@@ -202,12 +202,12 @@ class SECURITY_DESCRIPTOR(PyObject):
         return memoryview(bytes(self))
 
 
-# Alias: inside SECURITY_ATTRIBUTES the name is a property.
+# An alias, because in SECURITY_ATTRIBUTES the name is a property.
 _Descriptor = SECURITY_DESCRIPTOR
 
 
 def to_descriptor(descriptor: Any) -> SECURITY_DESCRIPTOR | None:
-    """Return a descriptor as it is, and a copy of one of pywin32's."""
+    """Return a descriptor unchanged, or a copy of one of pywin32's."""
     if descriptor is None or isinstance(descriptor, SECURITY_DESCRIPTOR):
         return descriptor
     if not is_pywin32s(descriptor, "SECURITY_DESCRIPTOR"):
@@ -216,9 +216,9 @@ def to_descriptor(descriptor: Any) -> SECURITY_DESCRIPTOR | None:
 
 
 class SECURITY_ATTRIBUTES(PyObject):
-    """The access list of something new, and whether children inherit its handle: yes, unless told otherwise.
+    """The security of a new object, and whether child processes inherit its handle (by default, they do).
 
-    The methods of its SECURITY_DESCRIPTOR can be called on it.
+    The methods of its SECURITY_DESCRIPTOR can be called on it, too.
     """
 
     __slots__ = ("_descriptor", "_struct")
@@ -229,7 +229,7 @@ class SECURITY_ATTRIBUTES(PyObject):
 
     @property
     def bInheritHandle(self) -> int:
-        """Whether children inherit the handle."""
+        """Whether child processes inherit the handle."""
         return self._struct.bInheritHandle  # type: ignore[no-any-return]
 
     @bInheritHandle.setter
@@ -238,7 +238,7 @@ class SECURITY_ATTRIBUTES(PyObject):
 
     @property
     def SECURITY_DESCRIPTOR(self) -> "_Descriptor | None":
-        """The descriptor; None for the system's default."""
+        """The security descriptor; None means the system's default."""
         return self._descriptor
 
     @SECURITY_DESCRIPTOR.setter
@@ -252,7 +252,7 @@ class SECURITY_ATTRIBUTES(PyObject):
 
 
 def structure_of(attributes: Any) -> winapi.SECURITY_ATTRIBUTES:
-    """Return the structure of security attributes, which keeps the descriptor that it points to."""
+    """Return the structure of security attributes, which keeps its descriptor alive."""
     if not isinstance(attributes, SECURITY_ATTRIBUTES):
         if not is_pywin32s(attributes, "SECURITY_ATTRIBUTES"):
             refuse("SECURITY_ATTRIBUTES")
@@ -261,11 +261,11 @@ def structure_of(attributes: Any) -> winapi.SECURITY_ATTRIBUTES:
     structure: winapi.SECURITY_ATTRIBUTES = attributes._struct
     descriptor = attributes._descriptor
     memory = descriptor and descriptor._memory
-    structure.descriptor = memory  # kept, because the structure has its address alone
+    structure.descriptor = memory  # keeps it alive, because the structure only contains its address
     structure.lpSecurityDescriptor = addressof(memory) if memory else None
     return structure
 
 
-# As pywin32 calls the types, where its other names are functions that make one.
+# pywin32's names of the types; its other names are functions that create objects.
 SECURITY_ATTRIBUTESType = SECURITY_ATTRIBUTES
 SECURITY_DESCRIPTORType = SECURITY_DESCRIPTOR

@@ -1,8 +1,8 @@
-"""`error`, which is pywin32's own where pywin32 is installed, and pywin32's own `pywintypes` beside this module.
+"""`error`, which is pywin32's own class if pywin32 is installed, and access to pywin32's own modules.
 
-A program catches `pywintypes.error`, and it is the class that counts, not its name. So there must be only one:
-pywin32's if it is there, so that each catches the errors of the other. It is looked for when the first call fails, or
-when somebody asks for `error`, which most programs do in an `except` that is not reached.
+A program that catches `pywintypes.error` catches a class, whatever its name. So there must be only one class: pywin32's
+if it is installed, so that the program catches the errors of both. pywin32 is looked up when the first call fails or
+when the program uses `error`, usually in an `except` clause that is never reached.
 """
 
 import sys
@@ -17,16 +17,16 @@ from typing import Any
 
 from pipectl.core.win32 import winapi
 
-# What ctypes says of a code that the system has no text for.
+# ctypes' message for a code for which the system has none.
 _NO_TEXT = "<no description>"
 
 _loading = RLock()
 
 
 class error(Exception):
-    """A Win32 call that failed: `args` are the code, the function's name and the system's text for the code.
+    """A Win32 call that failed: `args` are the code, the function's name and the system's message for the code.
 
-    CallNamedPipe, when it fails with ERROR_MORE_DATA, adds what was read as `data`.
+    If CallNamedPipe fails with ERROR_MORE_DATA, `data` is the part that was read.
     """
 
     winerror: int
@@ -42,24 +42,24 @@ class error(Exception):
         return _error, self.args, self.__dict__
 
 
-# As pywin32's is called where nobody catches it.
+# The module that tracebacks show for pywin32's class.
 error.__module__ = "pywintypes"
 
 
 def _error(*args: Any) -> Exception:
-    """Make an error that was pickled, perhaps by a process that has pywin32."""
+    """Create an error that was pickled, possibly by a process with pywin32."""
     return error_type()(*args)
 
 
 @cache
 def error_type() -> type[error]:
-    """Return the class that failures raise: pywin32's, or the one above where there is no pywin32."""
+    """Return the class that failures raise: pywin32's, or `error` of this module without pywin32."""
     types = pywin32_types()
     return error if types is None else types.error
 
 
 def api_error(code: int, function: str, _arguments: tuple[Any, ...] = ()) -> error:
-    """Return the error for a code that a Win32 function gave; pywin32 calls the function by its name without W."""
+    """Return the error for a code of a Win32 function; like pywin32, use the function's name without W."""
     text = winapi.format_error(code)
     signed = code if code < 0x8000_0000 else code - 0x1_0000_0000
     return error_type()(
@@ -68,12 +68,12 @@ def api_error(code: int, function: str, _arguments: tuple[Any, ...] = ()) -> err
 
 
 def raising(function: Callable[..., Any]) -> Callable[..., int]:
-    """Return a function of `winapi` that raises `error` where that one raises a PipeError."""
+    """Return a function of `winapi` that raises `error` instead of PipeError."""
     return winapi.raising(api_error, function)
 
 
 def failed(function: str, *results: int) -> int:
-    """Return the code of a call that has just failed if it is one of its results, and raise `error` otherwise."""
+    """Return the error code of the last call if it is one of `results`; otherwise raise `error`."""
     code = get_last_error()
     if code in results:
         return code
@@ -81,8 +81,8 @@ def failed(function: str, *results: int) -> int:
 
 
 def pywin32_module(name: str) -> ModuleType | None:
-    """Return pywin32's own module, even where another one is registered under its name; None without pywin32."""
-    with _loading:  # while one is loaded, another thread would find it registered, and without its names
+    """Return pywin32's own module, even if another is registered under its name; None without pywin32."""
+    with _loading:  # otherwise, another thread could find the registered module before it is complete
         return _pywin32_module(name)
 
 
@@ -97,7 +97,7 @@ def _pywin32_module(name: str) -> ModuleType | None:
     module = sys.modules[name] = module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except ImportError:  # installed for another Python, or not whole
+    except ImportError:  # installed for another Python version, or incomplete
         module = None  # type: ignore[assignment]
     if registered is not None or module is None:
         sys.modules.pop(name, None)
@@ -112,7 +112,7 @@ def pywin32_types() -> ModuleType | None:
 
 
 def import_system_module(name: str, names: dict[str, Any]) -> None:
-    """Do what pywin32's modules ask of `pywintypes` to load a DLL of theirs: have pywin32's own do it."""
+    """Load a DLL of pywin32: its modules call this function of `pywintypes`, and pywin32's own does the work."""
     types = pywin32_types()
     if types is None:
         raise ImportError(f"No system module {name!r}: it is pywin32's, which is not installed")

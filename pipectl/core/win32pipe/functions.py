@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from .descriptors import SECURITY_ATTRIBUTES
 
-# Memory of the caller's own.
+# The caller's own memory.
 _Own = TypeVar("_Own", bound="bytearray | memoryview | WriteableBuffer")
 
 __all__ = [
@@ -73,7 +73,7 @@ __all__ = [
     "WriteFile",
 ]
 
-# The functions of winapi: those that programs call most as they are in the DLL, the others raising `error`.
+# The functions of winapi: those that programs call most are bare DLL functions, and the others raise `error`.
 _CallNamedPipe = raising(winapi.CallNamedPipeW)
 _CancelIo = bare(winapi.CancelIo)
 _CloseHandle = bare(winapi.CloseHandle)
@@ -103,11 +103,11 @@ _WaitNamedPipe = raising(winapi.WaitNamedPipeW)
 _WriteFile = bare(winapi.WriteFile)
 
 
-_ALL = 0xFFFF_FFFF  # an unsigned number of 32 bits, which pywin32 cuts to that
+_ALL = 0xFFFF_FFFF  # pywin32 truncates these numbers to 32 bits, unsigned
 
 
 def to_security(attributes: "SECURITY_ATTRIBUTES | None") -> Any:
-    """Return a pointer to security attributes; their module is only imported for some."""
+    """Return a pointer to security attributes; their module is only imported if there are any."""
     if attributes is None:
         return None
     from .descriptors import structure_of
@@ -116,7 +116,7 @@ def to_security(attributes: "SECURITY_ATTRIBUTES | None") -> Any:
 
 
 def _opened(number: int | None, function: str) -> HANDLE:
-    """Return the owner of the handle that a function gave, unless it failed, which NULL means, or -1."""
+    """Return the owner of a handle that a function returned; NULL or -1 means that the function failed."""
     if number is None or number == winapi.INVALID_HANDLE_VALUE:
         failed(function)
     handle = HANDLE.__new__(HANDLE)  # without the checks of __init__
@@ -124,7 +124,7 @@ def _opened(number: int | None, function: str) -> HANDLE:
     return handle
 
 
-# win32pipe: making pipes
+# win32pipe: creating pipes
 
 
 def CreateNamedPipe(
@@ -152,7 +152,7 @@ def CreatePipe(sa: "SECURITY_ATTRIBUTES | None", nSize: Integer, /) -> tuple[HAN
 
 
 def FdCreatePipe(sa: "SECURITY_ATTRIBUTES | None", nSize: Integer, mode: Integer, /) -> tuple[int, int]:
-    """Create an anonymous pipe; return its ends as descriptors of the C run-time, which own the handles."""
+    """Create an anonymous pipe; return its ends as C run-time file descriptors, which own the handles."""
     flags = to_long(mode)
     if flags not in (os.O_TEXT, os.O_BINARY):
         raise ValueError("mode must be O_TEXT or O_BINARY")
@@ -175,7 +175,7 @@ def _descriptor(handle: HANDLE, flags: int) -> int:
 
 
 def ConnectNamedPipe(hPipe: HandleLike, overlapped: OVERLAPPED | None = None, /) -> int:
-    """Wait for a client; return 0, ERROR_PIPE_CONNECTED if one was there already, or ERROR_IO_PENDING."""
+    """Wait for a client; return 0, ERROR_PIPE_CONNECTED if one is already connected, or ERROR_IO_PENDING."""
     if overlapped is None:
         is_done = _ConnectNamedPipe(to_handle(hPipe), None)
         return 0 if is_done else failed("ConnectNamedPipe", ERROR_PIPE_CONNECTED, ERROR_IO_PENDING)
@@ -183,17 +183,17 @@ def ConnectNamedPipe(hPipe: HandleLike, overlapped: OVERLAPPED | None = None, /)
 
 
 def DisconnectNamedPipe(hFile: HandleLike, /) -> None:
-    """Throw the client off a server end; data that it has not read is lost."""
+    """Disconnect the client of a server end; data that it has not read is lost."""
     if not _DisconnectNamedPipe(to_handle(hFile)):
         failed("DisconnectNamedPipe")
 
 
 def WaitNamedPipe(pipeName: str, timeout: Integer, /) -> None:
-    """Wait some milliseconds until an instance is free; 0 is the server's default, and -1 for ever."""
+    """Wait until an instance is free; the timeout is in milliseconds (0 = the server's default, -1 = no limit)."""
     _WaitNamedPipe(to_text(pipeName), to_long(timeout))
 
 
-# win32pipe: moving data
+# win32pipe: transferring data
 
 
 @overload
@@ -215,7 +215,7 @@ def TransactNamedPipe(
     overlapped: OVERLAPPED | None = None,
     /,
 ) -> tuple[int, Any]:
-    """Write a message to a handle and read the answer; the result is that of ReadFile."""
+    """Write a message to a handle and read the reply; the result is that of ReadFile."""
     handle, data = to_handle(pipeName), to_data(writeData)
     if overlapped is None:
         memory, count = to_memory(buffer), DWORD()
@@ -228,9 +228,9 @@ def TransactNamedPipe(
 
 
 def CallNamedPipe(pipeName: str, data: "ReadableBuffer", bufSize: Integer, timeOut: Integer, /) -> bytes:
-    """Open a message pipe, send a message, read the answer, close; the timeout is that of WaitNamedPipe.
+    """Open a message pipe, send a message, read the reply and close; the timeout is that of WaitNamedPipe.
 
-    The `error` of an answer longer than `bufSize` has in its `data` the part that was read.
+    If the reply is longer than `bufSize`, the `data` of the raised `error` is the part that was read.
     """
     size, timeout, message, count = to_long(bufSize), to_long(timeOut), to_data(data), DWORD()
     memory: Memory = (c_char * size)()
@@ -244,7 +244,7 @@ def CallNamedPipe(pipeName: str, data: "ReadableBuffer", bufSize: Integer, timeO
 
 
 def PeekNamedPipe(hPipe: HandleLike, size: Integer, /) -> tuple[bytes, int, int]:
-    """Look at up to `size` bytes without taking them; return them, all that waits, and the rest of the message."""
+    """Peek at up to `size` bytes; return them, the number of unread bytes, and the number left in the message."""
     length = to_long(size)
     if length < 0:
         raise MemoryError
@@ -256,16 +256,16 @@ def PeekNamedPipe(hPipe: HandleLike, size: Integer, /) -> tuple[bytes, int, int]
 
 
 def GetOverlappedResult(hFile: HandleLike, overlapped: OVERLAPPED, bWait: Integer, /) -> int:
-    """Return the bytes that an operation transferred; while it is under way wait, or raise ERROR_IO_INCOMPLETE."""
+    """Return the number of bytes transferred; for a pending operation, wait or raise ERROR_IO_INCOMPLETE."""
     wait = 1 if bWait is True else to_long(bWait)
     return finish(overlapped, _GetOverlappedResult, to_handle(hFile), wait)
 
 
-# win32pipe: asking and setting
+# win32pipe: queries and settings
 
 
 def GetNamedPipeInfo(hNamedPipe: HandleLike, /) -> list[int]:
-    """Return flags, size of the out buffer, size of the in buffer, and most instances."""
+    """Return the flags, the sizes of the out and in buffers, and the maximum number of instances."""
     numbers = DWORD(), DWORD(), DWORD(), DWORD()
     _GetNamedPipeInfo(handle_value(hNamedPipe), *numbers)
     return [to_signed(number) for number in numbers]
@@ -274,7 +274,7 @@ def GetNamedPipeInfo(hNamedPipe: HandleLike, /) -> list[int]:
 def GetNamedPipeHandleState(
     hPipe: HandleLike, bGetCollectionData: Integer = 0, bGetUserName: Integer = 0, /
 ) -> tuple[int, int, int | None, int | None, str]:
-    """Return state, instances, and what was asked for: collection count and timeout or None, user name or ''."""
+    """Return state, instances, collection count and timeout (None unless requested), and user name (else '')."""
     state, instances = DWORD(), DWORD()
     count, timeout = (DWORD(), DWORD()) if to_long(bGetCollectionData) else (None, None)
     name = ctypes.create_unicode_buffer(512 if to_long(bGetUserName) else 1)
@@ -304,22 +304,22 @@ def SetNamedPipeHandleState(
 
 
 def GetNamedPipeClientProcessId(hPipe: HandleLike, /) -> int:
-    """Return the process of the client."""
+    """Return the process ID of the client."""
     return ask_number(_GetNamedPipeClientProcessId, hPipe)
 
 
 def GetNamedPipeServerProcessId(hPipe: HandleLike, /) -> int:
-    """Return the process of the server."""
+    """Return the process ID of the server."""
     return ask_number(_GetNamedPipeServerProcessId, hPipe)
 
 
 def GetNamedPipeClientSessionId(hPipe: HandleLike, /) -> int:
-    """Return the logon session of the client."""
+    """Return the session ID of the client."""
     return ask_number(_GetNamedPipeClientSessionId, hPipe)
 
 
 def GetNamedPipeServerSessionId(hPipe: HandleLike, /) -> int:
-    """Return the logon session of the server."""
+    """Return the session ID of the server."""
     return ask_number(_GetNamedPipeServerSessionId, hPipe)
 
 
@@ -368,9 +368,9 @@ def ReadFile(hFile: HandleLike, buffer: _Own, overlapped: OVERLAPPED, /) -> tupl
 def ReadFile(
     hFile: HandleLike, buffer: "Integer | WriteableBuffer", overlapped: OVERLAPPED | None = None, /
 ) -> tuple[int, Any]:
-    """Read; return 0, ERROR_MORE_DATA or ERROR_IO_PENDING, and what was read.
+    """Read; return 0, ERROR_MORE_DATA or ERROR_IO_PENDING, and the data.
 
-    Without OVERLAPPED that is new bytes; with one it is the whole buffer, or new memory if a size was given.
+    Without OVERLAPPED, the data is new bytes; with it, the whole buffer, or new memory if a size was given.
     """
     handle = to_handle(hFile)
     try:
@@ -389,7 +389,7 @@ def ReadFile(
 
 
 def WriteFile(hFile: HandleLike, data: "ReadableBuffer", ol: OVERLAPPED | None = None, /) -> tuple[int, int]:
-    """Write; return 0 or ERROR_IO_PENDING, and how many bytes were taken by now."""
+    """Write; return 0 or ERROR_IO_PENDING, and the number of bytes written so far."""
     handle, memory, count = to_handle(hFile), to_data(data), DWORD()
     if ol is not None:
         code = start(ol, "WriteFile", _WriteFile, handle, memory, len(memory), byref(count))
@@ -407,18 +407,18 @@ def FlushFileBuffers(hFile: HandleLike, /) -> None:
 
 
 def CancelIo(handle: HandleLike, /) -> None:
-    """Ask for the end of the operations that this thread started on a handle."""
+    """Cancel the operations that this thread started on a handle."""
     if not _CancelIo(to_handle(handle)):
         failed("CancelIo")
 
 
 def GetFileType(hFile: HandleLike, /) -> int:
-    """Return what is behind a handle: FILE_TYPE_PIPE for a pipe."""
+    """Return the type of a handle's file: FILE_TYPE_PIPE for a pipe."""
     return int(winapi.GetFileType(handle_value(hFile)))
 
 
 def CloseHandle(handle: HandleLike, /) -> None:
-    """Close a handle; one that has an owner is closed by it, so that it knows."""
+    """Close a handle; an owner with a `close` method closes it itself."""
     close = getattr(handle, "close", None)
     if close is not None:
         close()
@@ -436,7 +436,7 @@ def CreateEvent(
     Name: str | None,
     /,
 ) -> HANDLE:
-    """Create an event, or open the one of that name."""
+    """Create an event, or open the existing one with that name."""
     name = None if Name is None else to_text(Name)
     number = _CreateEvent(to_security(EventAttributes), to_long(bManualReset), to_long(bInitialState), name)
     return _opened(number, "CreateEvent")
@@ -449,7 +449,7 @@ def SetEvent(hEvent: HandleLike, /) -> None:
 
 
 def ResetEvent(hEvent: HandleLike, /) -> None:
-    """Take an event's signal back."""
+    """Reset an event."""
     if not _ResetEvent(to_handle(hEvent)):
         failed("ResetEvent")
 
@@ -461,7 +461,7 @@ def WaitForSingleObject(hHandle: HandleLike, milliseconds: Integer, /) -> int:
 
 
 def WaitForMultipleObjects(handleList: Sequence[HandleLike], bWaitAll: Integer, milliseconds: Integer, /) -> int:
-    """Wait for one or all of some handles; return WAIT_OBJECT_0 and the first one's place, or WAIT_TIMEOUT."""
+    """Wait for one or all handles; return WAIT_OBJECT_0 plus the index of the first signaled one, or WAIT_TIMEOUT."""
     try:
         handles = (_HANDLE * len(handleList))(*map(handle_value, handleList))
     except TypeError:

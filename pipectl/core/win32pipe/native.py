@@ -1,4 +1,4 @@
-"""The declarations of Win32's functions that only this room needs; they raise `error`."""
+"""The declarations of Win32 functions that only this package needs; they raise `error`."""
 
 from collections.abc import Callable
 from ctypes import POINTER, Structure, c_int64, c_void_p
@@ -43,7 +43,7 @@ class PROCESS_INFORMATION(Structure):
 def _declare(
     dll: Any, name: str, result: Any, *arguments: Any, check: Any, told_as: str | None = None
 ) -> Callable[..., Any]:
-    """Declare a function; `told_as` is what its errors call it, where pywin32 calls another of the same effect."""
+    """Declare a function; `told_as` is its name in errors if pywin32 calls a different, equivalent function."""
     function: Any = winapi.declare(dll, name, result, *arguments, check=check)
     function.error = api_error
     function.__name__ = told_as or name
@@ -56,7 +56,7 @@ def _not_all_ones(result: int, function: Any, arguments: tuple[Any, ...]) -> int
 
 
 def _not_zero(result: int, function: Any, arguments: tuple[Any, ...]) -> int:
-    """Check a function that fails with 0, and has another number as its result."""
+    """Check a function that returns 0 on failure, and a number otherwise."""
     return result or winapi.check_ok()(0, function, arguments)
 
 
@@ -72,7 +72,7 @@ ResumeThread          = _declare(_KERNEL32, "ResumeThread", DWORD, HANDLE, check
 SuspendThread         = _declare(_KERNEL32, "SuspendThread", DWORD, HANDLE, check=_not_all_ones)
 GetProcessId          = _declare(_KERNEL32, "GetProcessId", DWORD, HANDLE, check=_not_zero)
 
-# The computer, this program, and what handles are for
+# The computer, this program, and handles
 GetComputerName       = _declare(_KERNEL32, "GetComputerNameW", BOOL, LPWSTR, winapi.LPDWORD, check=_OK)
 GetUserName           = _declare(_ADVAPI32, "GetUserNameW", BOOL, LPWSTR, winapi.LPDWORD, check=_OK)
 GetModuleFileName     = _declare(_KERNEL32, "GetModuleFileNameW", DWORD, HANDLE, LPWSTR, DWORD, check=_not_zero)
@@ -87,7 +87,7 @@ GetFileSize           = _declare(_KERNEL32, "GetFileSizeEx", BOOL, HANDLE, POINT
 SetFilePointer        = _declare(_KERNEL32, "SetFilePointerEx", BOOL, HANDLE, c_int64, POINTER(LARGE_INTEGER), DWORD, check=_OK, told_as="SetFilePointer")
 GetFileAttributes     = _declare(_KERNEL32, "GetFileAttributesW", DWORD, LPCWSTR, check=winapi.check_nothing)
 
-# Who somebody is
+# Accounts
 CreateWellKnownSid    = _declare(_ADVAPI32, "CreateWellKnownSid", BOOL, DWORD, c_void_p, c_void_p, winapi.LPDWORD, check=_OK)
 SetSecurityInfo       = _declare(_ADVAPI32, "SetSecurityInfo", DWORD, HANDLE, DWORD, DWORD, c_void_p, c_void_p, c_void_p, c_void_p, check=winapi.check_code)
 

@@ -1,15 +1,15 @@
-"""The types of pywin32's `pywintypes` for what is under way: HANDLE and OVERLAPPED.
+"""The types HANDLE and OVERLAPPED of pywin32's `pywintypes`.
 
-They look and behave as pywin32's do, with one thing added. An overlapped operation is a loan: until it has ended, the
-kernel writes to the OVERLAPPED structure and to the caller's memory. pywin32 leaves it to the program to keep both
-alive; here the OVERLAPPED keeps the memory, from the call that starts the operation until
+They look and behave like pywin32's, with one addition. The kernel borrows the memory of an overlapped operation: until
+it has ended, the kernel writes to the OVERLAPPED structure and to the caller's memory. With pywin32, the program must
+keep both alive. Here, the OVERLAPPED keeps the memory from the call that starts the operation until
 
-* GetOverlappedResult tells its end,
-* the OVERLAPPED is used again after it has ended, or
-* the OVERLAPPED is collected. If the operation is still under way then, structure and memory move to a place of their
-  own, where they stay until the kernel has written the operation's end into the structure.
+* GetOverlappedResult reports its end,
+* the OVERLAPPED is used again after the operation has ended, or
+* the OVERLAPPED is collected. If the operation is still pending then, a table keeps the structure and the memory until
+  the kernel has written the end of the operation into the structure.
 
-That end is in `Internal`: STATUS_PENDING until the very last, when every byte is where it belongs.
+The end is visible in `Internal`: it is STATUS_PENDING until all data is in place.
 """
 
 from collections.abc import Callable
@@ -29,12 +29,12 @@ __all__ = ["HANDLE", "OVERLAPPED", "HANDLEType", "OVERLAPPEDType"]
 
 _CloseHandle = winapi.bare(winapi.CloseHandle)
 
-# What a call that starts an operation may answer instead of success.
+# The codes other than success that a call that starts an operation may return.
 _STARTED = (ERROR_IO_PENDING, ERROR_MORE_DATA, ERROR_PIPE_CONNECTED)
 
 
 class PyObject:
-    """What has one owner, or memory that the kernel knows: it cannot be copied or pickled, just as pywin32's."""
+    """An object with a handle or with memory that the kernel uses; like pywin32's, it cannot be copied or pickled."""
 
     __slots__ = ()
 
@@ -43,9 +43,9 @@ class PyObject:
 
 
 class HANDLE(PyObject, _SimpleCData):  # type: ignore[type-arg]
-    """Owns a Win32 handle: closes it at the latest when it is collected, and is 0 from then on.
+    """Owns a Win32 handle; closes it when it is collected, if not before. Its value is 0 after that.
 
-    It is a pointer of ctypes, so that no call has to convert it. c_void_p itself would let anybody add attributes.
+    It is a ctypes pointer, so that calls do not have to convert it. c_void_p itself would allow new attributes.
     """
 
     __slots__ = ()
@@ -56,12 +56,12 @@ class HANDLE(PyObject, _SimpleCData):  # type: ignore[type-arg]
 
     @property
     def handle(self) -> int:
-        """The handle's number, signed; 0 after `Close` and `Detach`."""
+        """The handle's value, signed; 0 after `Close` and `Detach`."""
         value = self.value or 0
         return value if value < 1 << 63 else value - (1 << 64)
 
     def Close(self) -> None:
-        """Close the handle; does nothing the second time."""
+        """Close the handle; a second call does nothing."""
         value, self.value = self.value, None
         if value and not _CloseHandle(c_void_p(value)):
             failed("CloseHandle")
@@ -82,10 +82,10 @@ class HANDLE(PyObject, _SimpleCData):  # type: ignore[type-arg]
     def __eq__(self, other: object) -> bool:
         return self.handle == int(other) if isinstance(other, HANDLE | int) else NotImplemented
 
-    # Otherwise `float` would take the number's bytes for text.
+    # Otherwise, `float` would parse the value's bytes as text.
     __float__ = None
 
-    # Its value changes when it is closed, so that only the object itself can be a key.
+    # Its value changes when it is closed, so the hash is that of the object.
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:
@@ -93,14 +93,14 @@ class HANDLE(PyObject, _SimpleCData):  # type: ignore[type-arg]
 
     def __del__(self) -> None:
         if self.value:
-            with suppress(Exception):  # it was closed behind its back, perhaps while the interpreter ends
+            with suppress(Exception):  # the handle was closed elsewhere, or the interpreter is exiting
                 self.Close()
 
 
 def handle_value(handle: SupportsInt | None) -> int:
-    """Return the number of a handle, signed as pywin32 does: of a HANDLE, a number, or any object that `int` takes.
+    """Return the value of a handle, signed as in pywin32; accepts a HANDLE, a number, or any object that `int` accepts.
 
-    Text is no handle, though `int` takes it.
+    Text is not a handle, although `int` accepts it.
     """
     if type(handle) is HANDLE:
         return handle.handle
@@ -118,7 +118,7 @@ def handle_value(handle: SupportsInt | None) -> int:
 
 
 def to_handle(handle: SupportsInt | None) -> "HANDLE | c_void_p":
-    """Return a handle as ctypes takes it for a bare function."""
+    """Return a handle in a form that ctypes accepts for a bare function."""
     return handle if type(handle) is HANDLE else c_void_p(handle_value(handle))
 
 
@@ -127,9 +127,9 @@ class _Overlapped(winapi.OVERLAPPED):
 
 
 class _Block(Structure):
-    """An OVERLAPPED behind what pywin32 looks at if one comes out of its completion port: a count of references.
+    """An OVERLAPPED after the reference count that pywin32 checks for each packet of its completion port.
 
-    It finds that there are none, and raises RuntimeError; without the zeros it would take what it finds for an object.
+    The count is 0, so pywin32 raises RuntimeError; without the zeros, it would use arbitrary memory as an object.
     """
 
     _fields_ = (("references", c_void_p * 3), ("overlapped", _Overlapped))
@@ -137,7 +137,7 @@ class _Block(Structure):
 
 @cache
 def _offset(make: Callable[[], Any]) -> int:
-    """Return where pywin32 has the structure in an OVERLAPPED of its own, which no function tells: by looking."""
+    """Return the offset of the structure in pywin32's OVERLAPPED, by searching for a mark: no function reports it."""
     probe, mark = make(), 0x0123_4567_89AB_CDEF
     probe.Internal = mark
     offset = string_at(id(probe), type(probe).__basicsize__).find(mark.to_bytes(sizeof(c_void_p), "little"))
@@ -147,7 +147,7 @@ def _offset(make: Callable[[], Any]) -> int:
 
 
 def _field(name: str) -> Any:
-    """A number of an OVERLAPPED's structure, as an attribute."""
+    """Return a property for a number in an OVERLAPPED's structure."""
 
     def get(overlapped: "OVERLAPPED") -> int:
         return getattr(overlapped._struct, name)  # type: ignore[no-any-return]
@@ -159,18 +159,18 @@ def _field(name: str) -> Any:
 
 
 class OVERLAPPED(PyObject):
-    """An operation that may go on after the call that starts it; keeps the memory that it uses."""
+    """An operation that may continue after the call that starts it; keeps the memory that it uses."""
 
     __slots__ = ("_event", "_loans", "_owner", "_reference", "_struct", "object")
 
-    # Those of operations whose OVERLAPPED is gone, by the address of the structure.
+    # The structures and memory of pending operations whose OVERLAPPED was collected, by the address of the structure.
     _orphans: ClassVar[dict[int, tuple[winapi.OVERLAPPED, list[Any]]]] = {}
 
     Internal = _field("Internal")
     InternalHigh = _field("InternalHigh")
     Offset = _field("Offset")
     OffsetHigh = _field("OffsetHigh")
-    # For the program to use, as `object` is.
+    # For use by the program, like `object`.
     dword = _field("dword")
 
     def __init__(self) -> None:
@@ -180,15 +180,15 @@ class OVERLAPPED(PyObject):
         self._struct = structure
         self._reference = byref(structure)
         self._event: Any = 0
-        # What the operations under way use, oldest first. One at a time is the rule, which nothing enforces.
+        # The memory of the pending operations, oldest first. There should be only one, but nothing enforces that.
         self._loans: list[Any] = []
-        # The object of pywin32 that the structure is in.
+        # The pywin32 object that contains the structure.
         self._owner: Any = None
         self.object: Any = None
 
     @property
     def hEvent(self) -> Any:
-        """The event that is set when the operation has ended; its owner is kept alive."""
+        """The event that is signaled when the operation has ended; its owner is kept alive."""
         return self._event
 
     @hEvent.setter
@@ -210,7 +210,7 @@ class OVERLAPPED(PyObject):
 
 
 def _own(overlapped: Any) -> OVERLAPPED:
-    """Return an OVERLAPPED of pywin32 as one of ours that uses its memory and keeps it."""
+    """Wrap pywin32's OVERLAPPED in one of ours that uses its memory and keeps it alive."""
     types = pywin32_types()
     if types is None or type(overlapped) is not types.OVERLAPPEDType:
         refuse("OVERLAPPED")
@@ -218,16 +218,16 @@ def _own(overlapped: Any) -> OVERLAPPED:
     address = id(overlapped) + _offset(types.OVERLAPPED)
     ours._use(_Overlapped.from_address(address))
     ours._owner = overlapped
-    _, ours._loans = OVERLAPPED._orphans.pop(address, (None, []))  # of an operation that was started before
+    _, ours._loans = OVERLAPPED._orphans.pop(address, (None, []))  # of an earlier operation
     return ours
 
 
 def start(
     overlapped: Any, name: str, function: Callable[..., int], handle: "HANDLE | c_void_p", *arguments: Any
 ) -> int:
-    """Call a function with an OVERLAPPED as its last argument, and keep the others while its operation is under way.
+    """Call a function with an OVERLAPPED as its last argument, and keep the other arguments while it is pending.
 
-    All but the handle: a pipe may be closed while an operation is under way, and ends it.
+    The handle is not kept: closing a pipe during an operation is allowed, and ends the operation.
     """
     if type(overlapped) is not OVERLAPPED:
         overlapped = _own(overlapped)
@@ -236,12 +236,12 @@ def start(
     loans, structure = overlapped._loans, overlapped._struct
     if loans and structure.Internal != STATUS_PENDING:
         loans.clear()
-    # So does Windows itself, and Wine but for TransactNamedPipe; a 0 would be an operation that has ended.
+    # Windows does the same, and so does Wine except for TransactNamedPipe; 0 would mean that the operation has ended.
     structure.Internal = STATUS_PENDING
     loans.append((arguments, overlapped._owner))
     try:
         code = 0 if function(handle, *arguments, overlapped._reference) else failed(name, *_STARTED)
-    except Exception:  # it never started, of which a KeyboardInterrupt is no sign
+    except Exception:  # it never started; a KeyboardInterrupt would not mean that
         loans.pop()
         raise
     if code != ERROR_IO_PENDING:
@@ -250,7 +250,7 @@ def start(
 
 
 def finish(overlapped: Any, function: Callable[..., int], handle: "HANDLE | c_void_p", wait: int) -> int:
-    """Ask GetOverlappedResult for the bytes transferred, and give back what the operation used if it has ended."""
+    """Return the bytes transferred from GetOverlappedResult, and release the operation's memory if it has ended."""
     if type(overlapped) is not OVERLAPPED:
         overlapped = _own(overlapped)
     count = DWORD()
@@ -264,17 +264,17 @@ def finish(overlapped: Any, function: Callable[..., int], handle: "HANDLE | c_vo
 
 
 def release_orphans() -> None:
-    """Give back the memory of operations that have ended and whose OVERLAPPED is gone."""
+    """Release the memory of ended operations whose OVERLAPPED was collected."""
     for address, (structure, _) in list(OVERLAPPED._orphans.items()):
         if structure.Internal != STATUS_PENDING:
             OVERLAPPED._orphans.pop(address, None)
 
 
 def refuse(kind: str) -> NoReturn:
-    """Raise what pywin32 raises for an object of another type."""
+    """Raise the error that pywin32 raises for an object of a wrong type."""
     raise TypeError(f"The object is not a Py{kind} object")
 
 
-# As pywin32 calls the types, where its other names are functions that make one.
+# pywin32's names of the types; its other names are functions that create objects.
 HANDLEType = HANDLE
 OVERLAPPEDType = OVERLAPPED

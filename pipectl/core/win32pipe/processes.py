@@ -1,4 +1,4 @@
-"""pywin32's `win32process`, as far as programs use it round a pipe: to start a child, wait for its end, and end it."""
+"""The functions of pywin32's `win32process` that pipe programs use to start, wait for and terminate processes."""
 
 import os
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ _CREATE_UNICODE_ENVIRONMENT = 0x400
 
 
 def _number(name: str) -> Any:
-    """A number of a STARTUPINFO's structure, as an attribute; signed if it is a DWORD."""
+    """Return a property for a number in a STARTUPINFO's structure; a DWORD is signed."""
     is_signed = name.startswith("dw")
 
     def get(info: "STARTUPINFO") -> int:
@@ -60,13 +60,13 @@ def _handle(name: str) -> Any:
 
     def set(info: "STARTUPINFO", handle: SupportsInt | None) -> None:  # noqa: A001
         setattr(info._struct, name, handle_value(handle))
-        info._handles[name] = None if isinstance(handle, int) else handle  # the owner is kept
+        info._handles[name] = None if isinstance(handle, int) else handle  # keeps the owner alive
 
     return property(get, set)
 
 
 class STARTUPINFO(PyObject):
-    """What a new process begins with: its streams if `dwFlags` has STARTF_USESTDHANDLES, and its window."""
+    """The startup parameters of a process: its window, and its streams if `dwFlags` has STARTF_USESTDHANDLES."""
 
     __slots__ = ("_handles", "_struct")
 
@@ -82,14 +82,14 @@ class STARTUPINFO(PyObject):
 
 
 def GetStartupInfo() -> STARTUPINFO:
-    """Return what this process began with."""
+    """Return the startup parameters of this process."""
     info = STARTUPINFO()
     native.GetStartupInfo(info._struct)
     return info
 
 
 def _block(environment: Mapping[Any, Any] | None) -> tuple[Any, int]:
-    """Return the block of an environment, and the flag for how it is written: all of it text, or all bytes."""
+    """Return an environment block and its creation flag; the items must be all text or all bytes."""
     if environment is None:
         return None, 0
     if not isinstance(environment, Mapping):
@@ -99,7 +99,7 @@ def _block(environment: Mapping[Any, Any] | None) -> tuple[Any, int]:
         raise TypeError("dictionary must have keys and values as strings or unicode objects.")
     if len(kinds) == 2:
         raise TypeError("All dictionary items must be strings, or all must be unicode")
-    # Each variable ends with a NUL, and all of them with one more, which the buffers add; an empty block has two too.
+    # Each variable ends with NUL, and the block with one more, which the buffers add; an empty block also needs two.
     if kinds == {bytes}:
         return create_string_buffer(b"".join(b"%b=%b\0" % pair for pair in environment.items())), 0
     text = "".join(f"{name}={value}\0" for name, value in environment.items()) or "\0"
@@ -118,7 +118,7 @@ def CreateProcess(
     startupinfo: STARTUPINFO,
     /,
 ) -> tuple[HANDLE, HANDLE, int, int]:
-    """Start a program; return its process, its first thread, and the numbers of both."""
+    """Start a program; return the handles of its process and its first thread, and the IDs of both."""
     application, line, folder = (
         None if text is None else to_text(text) for text in (appName, commandLine, currentDirectory)
     )
@@ -129,7 +129,7 @@ def CreateProcess(
     block, encoding = _block(newEnvironment)
     found, info = native.PROCESS_INFORMATION(), startupinfo._struct
     info.cb = sizeof(info)
-    # Windows writes into the command line.
+    # CreateProcessW may modify the command line.
     writable = None if line is None else create_unicode_buffer(line)
     native.CreateProcess(
         application, writable, process, thread, bool(inherit), flags | encoding, block, folder, info, found
@@ -138,12 +138,12 @@ def CreateProcess(
 
 
 def GetCurrentProcess() -> int:
-    """Return what stands for this process: no handle, and not to be closed."""
+    """Return the pseudo handle of this process, which must not be closed."""
     return handle_value(winapi.GetCurrentProcess())
 
 
 def GetCurrentProcessId() -> int:
-    """Return the number of this process."""
+    """Return the ID of this process."""
     return os.getpid()
 
 
@@ -153,20 +153,20 @@ def GetExitCodeProcess(handle: HandleLike, /) -> int:
 
 
 def TerminateProcess(handle: HandleLike, exitCode: Integer, /) -> None:
-    """End a process at once, with an exit code."""
+    """Terminate a process at once, with an exit code."""
     native.TerminateProcess(handle_value(handle), index(exitCode) & 0xFFFF_FFFF)
 
 
 def GetProcessId(Process: HandleLike, /) -> int:
-    """Return the number of a process."""
+    """Return the ID of a process."""
     return int(native.GetProcessId(handle_value(Process)))
 
 
 def ResumeThread(handle: HandleLike, /) -> int:
-    """Let a suspended thread go on; return how often it was suspended."""
+    """Resume a suspended thread; return its previous suspend count."""
     return int(native.ResumeThread(handle_value(handle)))
 
 
 def SuspendThread(handle: HandleLike, /) -> int:
-    """Stop a thread; return how often it was suspended before."""
+    """Suspend a thread; return its previous suspend count."""
     return int(native.SuspendThread(handle_value(handle)))

@@ -1,4 +1,4 @@
-"""pywin32's `win32security`, as far as pipes need it."""
+"""The functions of pywin32's `win32security` that pipe programs use."""
 
 import ctypes
 from collections.abc import Callable
@@ -49,7 +49,7 @@ _RevertToSelf = raising(winapi.RevertToSelf)
 
 
 def _freed(address: c_void_p, read: Callable[[Any], Any]) -> Any:
-    """Return what is read at an address, and free its memory."""
+    """Read a value at an address, free its memory, and return the value."""
     try:
         return read(address)
     finally:
@@ -79,7 +79,7 @@ def ConvertStringSecurityDescriptorToSecurityDescriptor(
 def ConvertSecurityDescriptorToStringSecurityDescriptor(
     SecurityDescriptor: Any, RequestedStringSDRevision: Integer, SecurityInformation: Integer, /
 ) -> str:
-    """Return the SDDL of those parts of a descriptor that are asked for."""
+    """Return the SDDL of the requested parts of a descriptor."""
     descriptor, text = to_descriptor(SecurityDescriptor), c_void_p()
     memory = None if descriptor is None else descriptor._memory
     _ConvertToSddl(memory, index(RequestedStringSDRevision), index(SecurityInformation), text, None)
@@ -87,14 +87,14 @@ def ConvertSecurityDescriptorToStringSecurityDescriptor(
 
 
 def ConvertStringSidToSid(StringSid: str, /) -> SID:
-    """Return the SID of its text, such as S-1-5-18."""
+    """Return the SID for a text such as S-1-5-18."""
     sid = c_void_p()
     _ConvertSid(to_text(StringSid), sid)
     return _freed(sid, sid_at)  # type: ignore[no-any-return]
 
 
 def ConvertSidToStringSid(Sid: Any, /) -> str:
-    """Return the text of a SID."""
+    """Return the text form of a SID."""
     text = c_void_p()
     _ConvertToSid(to_sid(Sid), text)
     return _freed(text, _text_at)  # type: ignore[no-any-return]
@@ -104,7 +104,7 @@ def ConvertSidToStringSid(Sid: Any, /) -> str:
 
 
 def CreateWellKnownSid(WellKnownSidType: Integer, DomainSid: Any = None, /) -> SID:
-    """Return a SID that is the same everywhere, or in each domain; the types are Win*Sid."""
+    """Return a well-known SID, of a domain if needed; the types are Win*Sid."""
     memory, size = ctypes.create_string_buffer(68), DWORD(68)
     native.CreateWellKnownSid(index(WellKnownSidType), None if DomainSid is None else to_sid(DomainSid), memory, size)
     return SID(memory.raw[: size.value])
@@ -145,7 +145,7 @@ def OpenProcessToken(ProcessHandle: HandleLike, DesiredAccess: Integer, /) -> HA
 
 
 def OpenThreadToken(ThreadHandle: HandleLike, DesiredAccess: Integer, OpenAsSelf: Integer, /) -> HANDLE:
-    """Open the token of a thread that acts as somebody else; with `OpenAsSelf`, by the rights of the process."""
+    """Open the token of an impersonating thread; with `OpenAsSelf`, with the access rights of the process."""
     token = _HANDLE()
     _OpenThreadToken(handle_value(ThreadHandle), index(DesiredAccess), to_long(OpenAsSelf), token)
     return HANDLE(token.value)
@@ -177,7 +177,7 @@ def _acl_in(memory: Any) -> ACL | None:
     return acl_at(c_void_p.from_buffer(memory).value)
 
 
-# How the answer for each class of information is read. Structures that no pipe program asks for are left out.
+# The reader for each information class. Structures that pipe programs do not use are left out.
 _READERS: dict[int, Callable[[Any], Any]] = {
     constants.TokenUser: _one_sid,
     constants.TokenGroups: _sids_in,
@@ -195,7 +195,7 @@ _READERS: dict[int, Callable[[Any], Any]] = {
 
 
 def GetTokenInformation(TokenHandle: HandleLike, TokenInformationClass: Integer, /) -> Any:
-    """Return what a token says of somebody: TokenUser a SID and its attributes, TokenGroups several of these, ..."""
+    """Return information about a token: for TokenUser, a SID and its attributes; for TokenGroups, several of these."""
     kind = index(TokenInformationClass)
     handle, size = handle_value(TokenHandle), DWORD()
     _GetTokenInformation(handle, kind, None, 0, size)
@@ -207,12 +207,12 @@ def GetTokenInformation(TokenHandle: HandleLike, TokenInformationClass: Integer,
 
 
 def ImpersonateNamedPipeClient(handle: HandleLike, /) -> None:
-    """Let this thread act as the client of a server end."""
+    """Impersonate the client of a server end in this thread."""
     _ImpersonateNamedPipeClient(handle_value(handle))
 
 
 def RevertToSelf() -> None:
-    """Let this thread be itself again."""
+    """End the impersonation in this thread."""
     _RevertToSelf()
 
 
@@ -220,7 +220,7 @@ def RevertToSelf() -> None:
 
 
 def GetSecurityInfo(handle: HandleLike, ObjectType: Integer, SecurityInfo: Integer, /) -> SECURITY_DESCRIPTOR:
-    """Return those parts of the descriptor of what a handle is for that are asked for."""
+    """Return the requested parts of the security descriptor of a handle's object."""
     descriptor = c_void_p()
     number = handle_value(handle)
     _GetSecurityInfo(number, index(ObjectType), index(SecurityInfo), None, None, None, None, descriptor)
@@ -237,7 +237,7 @@ def SetSecurityInfo(
     Sacl: Any,
     /,
 ) -> None:
-    """Set parts of the descriptor of what a handle is for."""
+    """Set parts of the security descriptor of a handle's object."""
     owner, group = (None if sid is None else to_sid(sid) for sid in (Owner, Group))
     dacl, sacl = map(acl_bytes, (Dacl, Sacl))
     native.SetSecurityInfo(handle_value(handle), index(ObjectType), index(SecurityInfo), owner, group, dacl, sacl)

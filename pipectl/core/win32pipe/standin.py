@@ -1,4 +1,4 @@
-"""Registers the stand-in under the names of pywin32's modules, so that programs run on it as they are."""
+"""Registers the stand-in under the names of pywin32's modules, so that programs use it without changes."""
 
 import sys
 from importlib.machinery import ModuleSpec
@@ -9,7 +9,7 @@ from .errors import pywin32_module
 
 __all__ = ["install"]
 
-# This package, which is there already: it imports this module when somebody asks for `install`.
+# This package, which is already loaded: it imports this module when `install` is first used.
 _OURS: Any = sys.modules[__name__.rpartition(".")[0]]
 _MODULES = (
     "ntsecuritycon",
@@ -23,7 +23,7 @@ _MODULES = (
     "win32security",
     "winerror",
 )
-# Of two that pywin32 has by one name, the stand-in has the other one.
+# Names that mean something different in two pywin32 modules; the stand-in has the other module's.
 _OTHERS = {("win32api", "GetFileAttributes"), ("ntsecuritycon", "TOKEN_ALL_ACCESS")}
 
 
@@ -32,7 +32,7 @@ class _StandIn(ModuleType):
 
     def __init__(self, name: str) -> None:
         super().__init__(name, f"pipectl.win32pipe in the place of pywin32's {name}.")
-        # `find_spec` needs the one, and a failing `from ... import` tells the other.
+        # `find_spec` needs `__spec__`, and the error of a failing `from ... import` shows `__file__`.
         self.__spec__ = ModuleSpec(name, None, origin=_OURS.__file__)
         self.__file__ = _OURS.__file__
 
@@ -61,10 +61,10 @@ class _StandIn(ModuleType):
 
 
 def install() -> None:
-    """Let `import win32file`, and its like, import this stand-in from now on, wherever in the program they are.
+    """Make `import win32file` and the like import this stand-in from now on, in the whole program.
 
-    Names that the stand-in does not have are pywin32's own if it is installed; otherwise asking for one raises an
-    AttributeError that says so. Call it before the program imports pywin32: what it has imported it keeps.
+    Names that the stand-in does not have are pywin32's own if it is installed; otherwise, using one raises an
+    AttributeError with an explanation. Call it before the program imports pywin32, because it keeps imported modules.
     """
     for name in _MODULES:
         if not isinstance(sys.modules.get(name), _StandIn):
