@@ -1,4 +1,4 @@
-"""What the pipe behind a relay is like, and whom the relay lets in who could not open that pipe."""
+"""The properties of the pipe behind a relay, and which users the relay accepts who could not open that pipe."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -19,13 +19,13 @@ from .directory import list_pipes
 from .processes import glimpse
 
 _BOTH = Access.FILE_READ_DATA | Access.FILE_WRITE_DATA
-# Who may do as they like in any case, or is the system itself.
+# Administrators, who can get any access, and the system's own accounts.
 _SYSTEM = frozenset((sids.SYSTEM, sids.ADMINISTRATORS, sids.LOCAL_SERVICE, sids.NETWORK_SERVICE))
 _SERVICES = "S-1-5-80-"  # NT SERVICE\…
 
 
 class Behind(NamedTuple):
-    """The pipe behind a relay; None is what is not known. `stranger` is its server's user, if that is a surprise."""
+    """The pipe behind a relay; None means unknown. `stranger` is its server's user, if that one is unexpected."""
 
     is_message: bool | None = None
     security: SecurityInfo | None = None
@@ -33,9 +33,9 @@ class Behind(NamedTuple):
 
 
 def look_behind(pipe: str) -> Behind:
-    """Open a pipe for a moment and tell what it is like; nothing is known of one that is absent, busy or closed to us.
+    """Open a pipe briefly and return its properties; they are unknown if it is absent, busy, or access is denied.
 
-    One that has a single instance is not opened: that may use it up, as with the serial port of a virtual machine.
+    A pipe with a single instance is not opened, because that may use it up, as with a virtual machine's serial port.
     """
     if _has_one_instance(pipe):
         return Behind()
@@ -49,7 +49,7 @@ def look_behind(pipe: str) -> Behind:
 
 
 def beyond(listen: PipeSecurity, target: SecurityInfo) -> str | None:
-    """Return in words who may open the one pipe and not the other; None if nobody, or if it is not known."""
+    """Return in words which accounts may open `listen` but not `target`; None if there are none, or if unknown."""
     if listen.dacl is None or target.dacl is None:
         return None
     more = list(dict.fromkeys(_names(listen.dacl, target.dacl)))
@@ -73,7 +73,7 @@ def _names(listen: Dacl, target: Dacl) -> Iterator[str]:
 
 
 def _lets_in(dacl: Dacl, account: str) -> bool:
-    """Return whether a list lets an account in, which is taken to be an ordinary one of this computer."""
+    """Return whether an ACL grants read and write access to an account, assuming an ordinary local account."""
     groups = {account, sids.EVERYONE}
     if account != sids.EVERYONE:
         groups.add(sids.AUTHENTICATED_USERS)
@@ -98,7 +98,7 @@ def _is_message(handle: Handle) -> bool:
 
 
 def _stranger(handle: Handle, security: SecurityInfo | None) -> str | None:
-    """Return who has made a pipe, if that is neither this user nor the system nor one of its services."""
+    """Return who created a pipe, if it is not this user, the system or one of its services."""
     owner = security.owner if security else None
     if owner is None and not (handle.name and is_remote(handle.name)):
         owner = if_allowed(lambda: glimpse(get_named_pipe_server_process_id(handle)).user_sid)

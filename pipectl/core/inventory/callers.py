@@ -1,4 +1,4 @@
-"""Who has connected by TCP, and whether an access list would let them in: an address has none of its own."""
+"""Which process has connected by TCP, and whether an ACL would grant it access: a TCP port has no ACL."""
 
 from functools import cached_property
 
@@ -15,7 +15,7 @@ from .processes import describe
 
 
 class TcpClient:
-    """A client by TCP. Its process is the one that has its end of the connection; 0 where the system names none."""
+    """A TCP client. Its process is the one that has its end of the connection; `pid` is 0 if that is unknown."""
 
     computer: str | None = None
 
@@ -24,15 +24,15 @@ class TcpClient:
 
     @cached_property
     def process(self) -> Process:
-        """The client's process, as far as this user may know it; may take seconds."""
+        """The client's process, with the facts available to this user; may take seconds."""
         return describe(self.pid) if self.pid else Process(0)
 
 
 class Admission:
-    """Lets in whom an access list lets open a pipe for both directions, by the token of the connection's process.
+    """Accepts clients to which an ACL grants read and write access, by the token of the connection's process.
 
-    What cannot be looked up is refused, unless the list is open to everyone. The number of a process is no proof: it
-    may have given its socket to another, or have ended since.
+    A client whose token cannot be read is rejected, unless the ACL is open to everyone. A process ID is no proof: the
+    process may have passed its socket to another one, or have ended since.
     """
 
     def __init__(self, security: PipeSecurity) -> None:
@@ -40,7 +40,7 @@ class Admission:
         self._is_open = security.lets_everyone_in()
 
     def __call__(self, socket: Socket) -> TcpClient:
-        """Return who is at the other end of a connection; raises PipeAccessError for who is not to be let in."""
+        """Return the client at the other end of a connection; raises PipeAccessError if it must be rejected."""
         remote = socket.remote
         pid = tcptable.process_of(remote, socket.local)
         if self._is_open:

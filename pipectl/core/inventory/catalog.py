@@ -29,7 +29,7 @@ class Catalog(NamedTuple):
     by_handles: int | None
 
     def record(self, entry: PipeEntry) -> Record:
-        """Return what is known of a pipe, for people and programs."""
+        """Return the facts about a pipe."""
         source = None if self.by_handles is None else "handles"
         servers = tuple(self.servers.get(upper(entry.name), ()))
         return {**listing(entry), "servers": servers, "source": source}
@@ -38,8 +38,8 @@ class Catalog(NamedTuple):
 def catalog(timeout: float, *, pid: int | None = None, exe: str | None = None) -> Catalog:
     """Return the pipes of this computer, or those that a process serves; none of them is opened.
 
-    `timeout` limits the search for servers: one that is not found in time is left out. A process is given by its
-    number, or by its program's file name or path. Raises what `list_pipes` does if pipes cannot be listed in any way,
+    `timeout` limits the search for servers; servers that are not found in time are left out. Specify a process by its
+    ID, or by its program's file name or path. Raises the errors of `list_pipes` if pipes cannot be listed in any way,
     and PipeNotFoundError for a process that does not exist.
     """
     walked = if_allowed(walk, Deadline(timeout)) or Walk(())
@@ -64,7 +64,7 @@ def _entries(walked: Walk) -> tuple[list[PipeEntry], int | None]:
 
 
 def server_record(pid: int, walked: Walk) -> Record:
-    """Return a process that serves a pipe, with its program where that is known."""
+    """Return a process that serves a pipe, with its program if known."""
     listed = walked.running.get(pid)
     image = glimpse(pid).image or (listed and listed.program)
     return {"pid": pid, "image": image} if image else {"pid": pid}

@@ -27,7 +27,7 @@ Record = dict[str, Any]
 
 
 def inspect(pipe: Handle) -> Record:
-    """Return a pipe's type and limits, its state, its server, who may open it, and what this process may do with it."""
+    """Return a pipe's type, limits, state and server, its access control, and the access of this process."""
     made = get_named_pipe_info(pipe)
     local = if_allowed(lambda: get_local_info(pipe)._asdict()) or {}
     record: Record = {
@@ -56,7 +56,7 @@ def inspect(pipe: Handle) -> Record:
 
 
 def glance(pipe: str) -> Record:
-    """Return what is known about a pipe without opening it; raises PipeNotFoundError."""
+    """Return the facts about a pipe that are available without opening it; raises PipeNotFoundError."""
     state = probe(pipe)
     if state is Availability.ABSENT:
         raise error_for(WinError.FILE_NOT_FOUND, "pipe not found", "WaitNamedPipeW", pipe)
@@ -78,7 +78,7 @@ def listing(entry: PipeEntry) -> Record:
 
 
 def handle_state(pipe: Handle) -> Record:
-    """Return a handle's read and wait mode; collection settings and the user's name only where Windows has them."""
+    """Return a handle's read and wait mode, and collection settings and the user's name if Windows reports them."""
     state = get_named_pipe_handle_state(pipe)
     collection = if_allowed(get_named_pipe_handle_state, pipe, collection_data=True)
     user = if_allowed(get_named_pipe_handle_state, pipe, user_name=True)
@@ -126,12 +126,12 @@ def _security(info: SecurityInfo) -> Record:
 
 
 def _you_may(info: SecurityInfo) -> str | None:
-    """Return what the access list and the label let this process do; None without a list to judge by."""
+    """Return the access that the ACL and the label grant to this process; None if there is no ACL to check."""
     if info.dacl is None:
         return None
     return judge(Descriptor(info.owner, info.group, info.dacl, info.label), tokens.current()).in_words()
 
 
 def limit(instances: int | None) -> Record:
-    """Return the most instances that a pipe may have, or that there is no limit, as records have it."""
+    """Return a record of the maximum number of instances, or of the fact that there is no limit."""
     return {"unlimited": True} if instances is None else {"max_instances": instances}

@@ -1,9 +1,9 @@
 r"""Lists pipes by reading the directory of pipes, without opening any pipe.
 
-Opening a pipe takes one of its instances, and a server that has only that one may end when it is left again. So no
-program should ask for a pipe with `os.path.exists`, which opens it. The directory, `\\.\pipe\` with its last backslash,
-can be opened and read like any other. It has each name, and in the fields for sizes how many instances there are and
-may be. It is no snapshot.
+Opening a pipe takes one of its instances, and a server with a single instance may exit when that client disconnects. So
+no program should check for a pipe with `os.path.exists`, which opens it. The directory, `\\.\pipe\` with the trailing
+backslash, can be opened and read like any other. It contains each name and, in the fields for sizes, the current and
+the maximum number of instances. It is not a snapshot.
 """
 
 import fnmatch
@@ -18,7 +18,7 @@ from pipectl.core.names import LOCAL_PREFIX, display, from_directory, full_name,
 
 _FILE_DIRECTORY_INFORMATION = 1
 _STATUS_NO_MORE_FILES = 0x8000_0006
-# How long, in seconds, what only makes a suggestion may look for pipes.
+# The time limit, in seconds, for a search for pipes that is only used for suggestions.
 _BRIEFLY = 0.2
 
 # FILE_DIRECTORY_INFORMATION up to the name: NextEntryOffset, EndOfFile, AllocationSize and FileNameLength, without the
@@ -30,26 +30,26 @@ _ENTRY = struct.Struct("<I36xI4xI8xI")
 
 
 def list_pipes() -> list[PipeEntry]:
-    """Read the directory of pipes; names are as they stand there, without a prefix.
+    """Return the entries of the directory of pipes; names have no prefix.
 
-    A pipe that comes or goes meanwhile may be missing. Raises UnsupportedError where there is no such directory.
+    A pipe that appears or disappears meanwhile may be missing. Raises UnsupportedError if there is no such directory.
     """
     entries = (entry for buffer in _read_directory() for entry in parse_directory(buffer))
-    # As it is no snapshot, a name can come twice.
+    # The directory is not a snapshot, so a name can appear twice.
     return list({entry.name: entry for entry in entries}.values())
 
 
 def known_pipes(timeout: float = _BRIEFLY) -> list[PipeEntry]:
-    """Return the pipes of the directory; where it cannot be read, those that the handles of processes show in time.
+    """Return the pipes in the directory or, if it cannot be read, those that the handles of processes show in time.
 
-    An empty list where neither can be had.
+    The list is empty if neither is available.
     """
     entries = if_allowed(list_pipes)
     return (if_allowed(_by_handles, timeout) or []) if entries is None else entries
 
 
 def _by_handles(timeout: float) -> list[PipeEntry]:
-    # Off Windows this import raises UnsupportedError, which is a refusal like any other.
+    # On other systems this import raises UnsupportedError, which `if_allowed` handles.
     from .holders import entries_of
     from .walk import walk
 
@@ -57,7 +57,7 @@ def _by_handles(timeout: float) -> list[PipeEntry]:
 
 
 def parse_directory(buffer: bytes) -> list[PipeEntry]:
-    """Read what NtQueryDirectoryFile wrote into a buffer; raises ValueError for what it cannot have written."""
+    """Parse a buffer that NtQueryDirectoryFile has filled; raises ValueError for invalid data."""
     entries = []
     offset = 0
     step = len(buffer)
@@ -75,10 +75,10 @@ def parse_directory(buffer: bytes) -> list[PipeEntry]:
 
 
 def matching(glob: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
-    """Return the pipes whose names match, in any case: `*` is any text, `?` a character, `[ab]` one of some.
+    """Return the pipes whose names match, ignoring case: `*` is any text, `?` one character, `[ab]` one of several.
 
-    The glob may be written like any pipe's name; a bare word matches anywhere in a name. Raises InvalidPipeNameError
-    for what cannot be one.
+    The glob can have any form of a pipe name; a plain word matches anywhere in a name. Raises InvalidPipeNameError for
+    an invalid name.
     """
     pipe = full_name(glob)
     if is_remote(pipe):
@@ -90,7 +90,7 @@ def matching(glob: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
 
 
 def some_matching(glob: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
-    """Return the same as `matching`; raises PipeNotFoundError if a pattern for some pipes finds none."""
+    """Return the same as `matching`; raises PipeNotFoundError if a specific pattern matches no pipe."""
     found = matching(glob, entries)
     if not found and glob != "*":
         raise PipeNotFoundError("no pipe matches", subject=glob, topic="pattern")
@@ -98,7 +98,7 @@ def some_matching(glob: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
 
 
 def sorted_by(order: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
-    """Put pipes in the order of their `name`, or of their `instances` with the most first."""
+    """Return pipes sorted by `name`, or by `instances` in descending order."""
     by_name = sorted(entries, key=lambda entry: upper(entry.name))
     return by_name if order == "name" else sorted(by_name, key=lambda entry: -entry.instances)
 
@@ -106,7 +106,7 @@ def sorted_by(order: str, entries: Iterable[PipeEntry]) -> list[PipeEntry]:
 def did_you_mean(pipe: str) -> list[str]:
     """Return the names of pipes that are similar to a name, best first; none if the directory cannot be read.
 
-    They are as `names.display` shows them.
+    The names are in the form of `names.display`.
     """
     return [] if is_remote(pipe) else [display(name) for name in near(pipe, _known_names())]
 
@@ -119,7 +119,7 @@ def names_beginning(text: str) -> list[str]:
 
 
 def pid_hint(name: str) -> int | None:
-    """Return the process id that a name contains by a convention of its program; only a hint: names are arbitrary."""
+    """Return the process ID that a name contains by a convention of its program; only a hint: names are arbitrary."""
     for pattern, base in _HABITS:
         if match := pattern.fullmatch(name):
             return int(match[1], base)
@@ -168,11 +168,11 @@ def _read_directory() -> Iterator[bytes]:
             from_start = False
 
 
-# How some programs put their process id into the names of their pipes, and the base of the number.
+# How some programs include their process ID in the names of their pipes, and the base of the number.
 _HABITS = [
     (re.compile(pattern, re.IGNORECASE | re.ASCII), base)
     for pattern, base in (
-        (r"mojo\.(\d{1,10})\.\d+\.\d+", 10),  # Chromium and what is built on it
+        (r"mojo\.(\d{1,10})\.\d+\.\d+", 10),  # Chromium and programs based on it
         (r"crashpad_(\d{1,10})_\w+", 10),
         (r"gecko-crash-server-pipe\.(\d{1,10})", 10),  # Firefox
         (r"dotnet-diagnostic-(\d{1,10})", 10),

@@ -1,7 +1,7 @@
 """Parses the system's table of all handles of all processes.
 
-The table is old as soon as it is there: a process may have closed a handle, and used its number for another file. So it
-says where to look, and only a duplicate of the handle says what it is.
+The table is outdated at once: a process may have closed a handle and reused its value for another file. So the table
+only shows which handles to check, and a duplicate of a handle shows what it refers to.
 """
 
 import struct
@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 _OBJ_INHERIT = 0x2
 
-# SYSTEM_HANDLE_TABLE_ENTRY_INFO_EX by the size of a pointer: object, process, handle, access, index of a trace, index
-# of the type, attributes, reserved. Before the first come the number of entries and a reserved one.
+# SYSTEM_HANDLE_TABLE_ENTRY_INFO_EX by the size of a pointer: object, process, handle, access, trace index, type index,
+# attributes, reserved. The entries follow their count and a reserved word.
 _ENTRIES = {8: struct.Struct("<QQQIHHII"), 4: struct.Struct("<IIIIHHII")}
 _POINTER = struct.calcsize("P")
-# From the end of an entry back to the index of the type.
+# The distance from the end of an entry back to the type index.
 _TYPE_FROM_END = 10
 
 
 class OpenHandle(NamedTuple):
-    """A handle of a process: its number there, and the rights that were granted with it."""
+    """A handle of a process: its value in that process, and its access rights."""
 
     pid: int
     handle: int
@@ -28,13 +28,13 @@ class OpenHandle(NamedTuple):
 
 
 def parse_handles(table: memoryview, kind: int, pointer: int = _POINTER) -> Iterator[OpenHandle]:
-    """Read the entries of one type in what class 64 of NtQuerySystemInformation wrote, for pointers of so many bytes.
+    """Yield the entries of one type in a table of class 64 of NtQuerySystemInformation, for a pointer size in bytes.
 
-    Raises ValueError for what it cannot have written.
+    Raises ValueError for invalid data.
     """
     entry = _ENTRIES[pointer]
     begin, count = _extent(table, entry, pointer)
-    # The type is an index. Searching only for its lower byte runs in C, and takes a tenth of the time.
+    # Searching for the lower byte of the type index runs in C, in a tenth of the time.
     types = bytes(table[begin + entry.size - _TYPE_FROM_END : begin + entry.size * count : entry.size])
     wanted = bytes((kind & 0xFF,))
     index = types.find(wanted)
@@ -46,7 +46,7 @@ def parse_handles(table: memoryview, kind: int, pointer: int = _POINTER) -> Iter
 
 
 def type_of(table: memoryview, pid: int, handle: int, pointer: int = _POINTER) -> int | None:
-    """Return the index of the type that a handle of a process has; None if it is not in the table."""
+    """Return the type index of a process's handle; None if the handle is not in the table."""
     entry = _ENTRIES[pointer]
     begin, count = _extent(table, entry, pointer)
     data = bytes(table[begin : begin + entry.size * count])
@@ -61,7 +61,7 @@ def type_of(table: memoryview, pid: int, handle: int, pointer: int = _POINTER) -
 
 
 def _extent(table: memoryview, entry: struct.Struct, pointer: int) -> tuple[int, int]:
-    """Return where the first entry begins, and how many there are."""
+    """Return the offset of the first entry, and the number of entries."""
     begin = 2 * pointer
     if len(table) < begin:
         raise ValueError(f"the table of handles has {len(table)} bytes")

@@ -7,16 +7,17 @@ from typing import NamedTuple
 from pipectl.core.models import PipeEntry
 from pipectl.core.names import upper
 
-# The directory of pipes is no snapshot: a name may be missing once. So it is gone when it was missing this often.
+# The directory of pipes is not a snapshot, so an existing name may be missing once. It counts as gone after this many
+# times.
 _GONE_AFTER = 2
-# How many names that are gone are remembered, so that a gap is noticed when one comes back.
+# The maximum number of gone names that are remembered, so that the gap is known if a name appears again.
 _MOST_GONE = 10_000
 
 
 class Happening(StrEnum):
-    """What has happened to a pipe."""
+    """The kind of a change of a pipe."""
 
-    # There it was when the watch began.
+    # It existed when the watch began.
     PRESENT = "present"
     APPEARED = "appeared"
     GONE = "gone"
@@ -24,13 +25,13 @@ class Happening(StrEnum):
 
 
 class Change(NamedTuple):
-    """A change of one pipe; times in seconds, as exact as the looks are close together."""
+    """A change of one pipe; times are in seconds, with the precision of the polling interval."""
 
     event: Happening
     entry: PipeEntry
-    # How many instances there were before.
+    # The previous number of instances.
     was: int | None = None
-    # How long a pipe that is gone was there, if it appeared during the watch.
+    # How long a gone pipe existed, if it appeared during the watch.
     lived: float | None = None
     # How long the name was free before it appeared again.
     gap: float | None = None
@@ -38,27 +39,27 @@ class Change(NamedTuple):
 
 class _Life(NamedTuple):
     entry: PipeEntry
-    # When it was seen first, unless the watch began with it, and last.
+    # When it was first seen (None if it existed when the watch began), and when it was last seen.
     since: float | None
     last: float
     missed: int = 0
 
 
 class History:
-    """The lives of pipes, by what is seen of them from time to time."""
+    """The lifetimes of pipes, from repeated snapshots."""
 
     def __init__(self) -> None:
         self._lives: dict[str, _Life] = {}
-        # When names that are gone were seen last.
+        # When gone names were last seen.
         self._gone: dict[str, float] = {}
         self._has_begun = False
 
     def update(
         self, entries: Iterable[PipeEntry], now: float, is_gone: Callable[[str], bool] = lambda _name: True
     ) -> list[Change]:
-        """Take what is seen now, at a time in seconds; return what has changed since the last time.
+        """Add a snapshot, taken at `now` in seconds, and return the changes since the last one.
 
-        `is_gone` is asked about a name that is missing, before it is taken to be gone.
+        `is_gone` is called to confirm that a missing name is gone.
         """
         seen = {upper(entry.name): entry for entry in entries}
         changes = [change for name, entry in seen.items() if (change := self._see(name, entry, now)) is not None]

@@ -71,7 +71,7 @@ class Walk(NamedTuple):
     unseen: Sequence[int] = ()
     # The number of handles that were not reached in time.
     unasked: int = 0
-    # All processes at the start of the walk, by process id.
+    # All processes at the start of the walk, by process ID.
     running: Mapping[int, ListedProcess] = MappingProxyType({})
 
 
@@ -87,7 +87,7 @@ class Holders(NamedTuple):
 
     @property
     def servers(self) -> list[int]:
-        """The ids of the processes that created the instances, sorted, without duplicates."""
+        """The IDs of the processes that created the instances, sorted, without duplicates."""
         return sorted({end.opened_by for end in self.ends if end.is_server and end.opened_by is not None})
 
     def kept(self, running: Container[int]) -> dict[int, list[int]]:
@@ -114,7 +114,7 @@ def by_pipe(walk: Walk, directory: Iterable[PipeEntry] = ()) -> list[Holders]:
 def entries_of(walk: Walk) -> list[PipeEntry]:
     """Return the pipes that were found, as the directory of pipes would list them.
 
-    A name of which only a client end is left may have no instances any more; it is left out.
+    A name of which only a client end is left may no longer have instances; it is left out.
     """
     return [
         PipeEntry(holders.pipe, holders.instances or holders.found, holders.max_instances)

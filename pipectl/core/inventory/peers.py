@@ -1,8 +1,8 @@
 """Identifies the process and user at the other end of a pipe, and compares them with the expected ones.
 
-What the system reports of processes was recorded when the end was opened, and another process may have that number by
-now: good enough to tell a person, and to catch a mistake. It is no proof against an attacker. The owner of a pipe is
-better: it is a user or group of whoever made the pipe.
+The process IDs that the system reports were recorded when the end was opened, and another process may have the same ID
+by now. That is good enough to inform a person and to catch a mistake, but it is no proof against an attacker. The owner
+of a pipe is better: it is a user or group of the process that created the pipe.
 """
 
 from collections.abc import Callable
@@ -29,16 +29,16 @@ from .processes import Glimpse, describe, glimpse, identify
 
 
 def server_of(pipe: Handle) -> Process:
-    """Return the server process of the pipe behind a client's handle; of a remote one, only the process id."""
+    """Return the server process of the pipe behind a client's handle; for a remote pipe, only the process ID."""
     pid = get_named_pipe_server_process_id(pipe)
     return Process(pid) if pipe.name and is_remote(pipe.name) else describe(pid)
 
 
 class ClientProcess:
-    """Who is connected to a server's handle; `computer` is None for this computer, and where it is not known.
+    """The process connected to a server's handle; `computer` is None for this computer, or if it is unknown.
 
-    What would be gone with the client is asked at once, and the names only when `process` is read, which may take
-    seconds: not in a thread that others wait for.
+    Facts that are lost when the client exits are queried at once. Names are looked up when `process` is read, which may
+    take seconds; do not read it in a thread that others wait for.
     """
 
     def __init__(self, pipe: Handle) -> None:
@@ -49,21 +49,22 @@ class ClientProcess:
 
     @property
     def image(self) -> str | None:
-        """The path of the client's program, as far as it is known at once."""
+        """The path of the client's program, or None if it is not known at once."""
         return self._seen and self._seen.image
 
     @cached_property
     def process(self) -> Process:
-        """The client's process; of one on another computer only the id is known here."""
+        """The client's process; for a client on another computer, only its ID is known."""
         return Process(self.pid) if self._seen is None else identify(self._seen)
 
 
 class Expected(NamedTuple):
     """The server that a program expects; None accepts anyone. Pass one to `connect` as `expect`.
 
-    A program is given by its file name or its full path, a user as a name, as `DOMAIN\\name` or as a SID; case does not
-    matter. The user is the owner of the pipe, which can be known of any process and cannot be forged. Only if that is
-    Administrators, who own what an elevated program makes, or is not told, it is the user of the process.
+    A program is given by its file name or its full path; a user by its name, by `DOMAIN\\name` or by its SID; case does
+    not matter. The user is compared with the owner of the pipe, which is known for any process and cannot be forged. If
+    the owner is unknown, or Administrators, who own what an elevated program creates, the user of the process counts,
+    too.
     """
 
     pid: int | None = None
@@ -73,7 +74,7 @@ class Expected(NamedTuple):
     def check(self, pipe: Handle, timeout: Timeout = 5.0) -> None:
         """Raise PeerMismatchError unless the server behind a client's handle is the expected one.
 
-        What cannot be known does not match. Raises PipeTimeoutError if the name of a user is not known in time.
+        Unknown facts do not match. Raises PipeTimeoutError if the name of a user is not found in time.
         """
         deadline = deadline_of(timeout)
         pid = get_named_pipe_server_process_id(pipe)
@@ -105,7 +106,7 @@ def _is_user(expected: str, owner: str | None, user: str | None, deadline: Deadl
 
 
 def _in_words(sid: str | None, deadline: Deadline) -> str:
-    """Return the name of a user for an error, or the SID of one whose name is not known in time."""
+    """Return the name of a user for an error, or the SID if the name is not found in time."""
     if sid is None:
         return "an unknown user"
     try:

@@ -1,7 +1,7 @@
 """Describes a process: its program, user and session, and the services it hosts.
 
-What this user may not know is absent, and never guessed. A process id is a number that the system reports, and no proof
-of identity: the process may have ended since, and another may have its number.
+Facts that this user may not know are absent, never guessed. A process ID that the system reports is no proof of
+identity: the process may have ended since, and another process may have its ID.
 """
 
 import ctypes
@@ -23,15 +23,15 @@ from pipectl.core.win32.blocking import run_brief
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.processes import ProcessAccess, ServiceManagerAccess, ServiceState, ServiceType
 
-# The longest path that Windows has, in characters.
+# The longest path in Windows, in characters.
 _MAX_PATH = 32768
-# The most that EnumServicesStatusEx takes, in bytes.
+# The largest buffer that EnumServicesStatusEx accepts, in bytes.
 _MAX_SERVICES = 256 << 10
 _SC_ENUM_PROCESS_INFO = 0
 
 
 class Glimpse(NamedTuple):
-    """What the system knows of a process without looking anything up, so that it takes no time worth mentioning."""
+    """The facts about a process that the system reports at once, without looking up names."""
 
     pid: int
     image: str | None = None
@@ -40,7 +40,7 @@ class Glimpse(NamedTuple):
 
 
 def glimpse(pid: int) -> Glimpse:
-    """Return what this user may know of a process at once: its program, the SID of its user, and its session."""
+    """Return the facts that this user can query at once: a process's program, the SID of its user, and its session."""
     image = sid = None
     with (
         suppress(PipeError),
@@ -52,19 +52,19 @@ def glimpse(pid: int) -> Glimpse:
 
 
 def identify(seen: Glimpse) -> Process:
-    """Add the name of a process's user, and its services; a domain controller that does not answer takes seconds."""
+    """Add the name of a process's user, and its services; takes seconds if a domain controller does not respond."""
     user = seen.user_sid and (if_allowed(account_name, seen.user_sid) or seen.user_sid)
     services = if_allowed(_services_in, int(time.monotonic())) or {}
     return Process(seen.pid, seen.image, user, seen.session, services.get(seen.pid, ()))
 
 
 def describe(pid: int) -> Process:
-    """Return what this user may know of a process: its program, user, session and services."""
+    """Return the facts about a process that this user may query: its program, user, session and services."""
     return identify(glimpse(pid))
 
 
 def describe_all(pids: Iterable[int], deadline: Deadline) -> dict[int, Process]:
-    """Return what this user may know of processes; users whose names are not known in time are SIDs."""
+    """Return the facts about processes that this user may query; a user whose name is not found in time is a SID."""
     seen = {pid: glimpse(pid) for pid in pids}
     try:
         return run_brief(lambda: {pid: identify(found) for pid, found in seen.items()}, deadline)
@@ -73,7 +73,7 @@ def describe_all(pids: Iterable[int], deadline: Deadline) -> dict[int, Process]:
 
 
 def running_services() -> dict[int, tuple[str, ...]]:
-    """Return the names of the running services, by process id."""
+    """Return the names of the running services, by process ID."""
     services: dict[int, tuple[str, ...]] = {}
     buffer = ctypes.create_string_buffer(_MAX_SERVICES)
     needed, count, resume = DWORD(), DWORD(), DWORD()
@@ -99,12 +99,12 @@ def running_services() -> dict[int, tuple[str, ...]]:
 
 @lru_cache(maxsize=1)
 def _services_in(_second: int) -> dict[int, tuple[str, ...]]:
-    # Once a second at most: to ask takes ten times as long as all else about a client, and many may come at once.
+    # At most once a second: this query takes ten times as long as all others for a client, and many may connect.
     return running_services()
 
 
 def parse_services(buffer: "ctypes.Array[ctypes.c_char]", count: int) -> Iterator[tuple[int, str]]:
-    """Read what EnumServicesStatusEx has written: the process and the name of each service."""
+    """Yield the process ID and the name of each service in a buffer that EnumServicesStatusEx has filled."""
     for entry in (winapi.ENUM_SERVICE_STATUS_PROCESSW * count).from_buffer(buffer):
         yield entry.ServiceStatusProcess.dwProcessId, entry.lpServiceName
 

@@ -4,19 +4,19 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-# SYSTEM_PROCESS_INFORMATION, by the size of a pointer: the offset of the next, when it began, the length of its
-# program's name and where that stands, its number and its parent's, its session.
+# SYSTEM_PROCESS_INFORMATION, by the size of a pointer: the offset of the next entry, the start time, the length and the
+# address of the program's name, the IDs of the process and its parent, the session.
 _ENTRIES = {8: struct.Struct("<I28xq16xH6xQ8xQQ4xI"), 4: struct.Struct("<I28xq16xH2xI4xII4xI")}
 _POINTER = struct.calcsize("P")
-# By the same: where the SYSTEM_THREAD_INFORMATIONs follow, whose number is after the offset of the next process; and of
-# each its state and what it waits for.
+# By the size of a pointer: the offset of the SYSTEM_THREAD_INFORMATION entries, whose number follows the offset of the
+# next process, and in each entry the state and the wait reason.
 _THREADS = {8: (256, struct.Struct("<68xII4x")), 4: (184, struct.Struct("<52xII4x"))}
 _WAITING = 5
 _SUSPENDED = 5
 
 
 class ListedProcess(NamedTuple):
-    """A process in the list of all; `program` is the name of its file, and empty for the idle process."""
+    """A process in the table; `program` is the file name of its program, which is empty for the idle process."""
 
     pid: int
     parent: int
@@ -27,7 +27,7 @@ class ListedProcess(NamedTuple):
 
 
 def suspended(table: memoryview, pointer: int = _POINTER) -> frozenset[int]:
-    """Return the processes of which every thread is suspended, in what class 5 of NtQuerySystemInformation wrote."""
+    """Return the processes with only suspended threads, from a table of class 5 of NtQuerySystemInformation."""
     return frozenset(pid for pid, threads in _threads(table, pointer) if threads and set(threads) == {_ASLEEP})
 
 
@@ -35,7 +35,7 @@ _ASLEEP = (_WAITING, _SUSPENDED)
 
 
 def _threads(table: memoryview, pointer: int) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    """Yield the number of each process, with the state and the reason to wait of each of its threads."""
+    """Yield the ID of each process, with the state and the wait reason of each of its threads."""
     entry, (place, thread) = _ENTRIES[pointer], _THREADS[pointer]
     offset, step = 0, 1
     while step and offset + entry.size <= len(table):
@@ -48,7 +48,7 @@ def _threads(table: memoryview, pointer: int) -> Iterator[tuple[int, list[tuple[
 
 
 def parse_processes(table: memoryview, address: int, pointer: int = _POINTER) -> list[ListedProcess]:
-    """Read what class 5 of NtQuerySystemInformation wrote to an address; raises ValueError for what it cannot be."""
+    """Parse a table of class 5 of NtQuerySystemInformation at an address; raises ValueError for invalid data."""
     entry = _ENTRIES[pointer]
     processes = []
     offset, step = 0, 1

@@ -87,7 +87,7 @@ def ask_ends(
 ) -> list[tuple[End, _T]]:
     """Query the ends that a walk has found, through duplicates of their handles with this access, or with less.
 
-    Ends without an answer in time, and ends that are gone by now, are left out.
+    Ends that do not respond in time or that are already closed are left out.
     """
     by_handle = {_handle_of(end): end for end in ends if end.handle is not None}
 
@@ -115,7 +115,7 @@ def file_handles() -> list[OpenHandle]:
     Raises PipeAccessError if this process may not list handles, as in an AppContainer, and UnsupportedError if the
     system cannot list them.
     """
-    # The number of the type `File` differs between versions of Windows; a file of our own shows it.
+    # The index of the type `File` differs between versions of Windows; the handle of an own file reveals it.
     with create_file("NUL", Access.NONE, share=ShareMode.READ | ShareMode.WRITE) as ours:
         table = query_system(SystemInformation.EXTENDED_HANDLES)
         kind = type_of(table.data, os.getpid(), ours.value)
@@ -125,7 +125,7 @@ def file_handles() -> list[OpenHandle]:
 
 
 def list_processes() -> dict[int, ListedProcess]:
-    """Return all processes by process id."""
+    """Return all processes by process ID."""
     table = query_system(SystemInformation.PROCESSES)
     return {process.pid: process for process in parse_processes(table.data, table.address)}
 
@@ -141,7 +141,7 @@ def _left_alone(pids: Iterable[int], running: Mapping[int, ListedProcess]) -> se
 
 
 def _open(pids: Iterable[int], stack: ExitStack) -> dict[int, Handle | int]:
-    """Open the processes that this user may open; this process needs no opening."""
+    """Open the processes that this user may open; for this process, use its pseudo handle."""
     opened: dict[int, Handle | int] = {}
     for pid in pids:
         if pid == os.getpid():

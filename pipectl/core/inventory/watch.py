@@ -1,8 +1,8 @@
 """Reports pipes as they appear and disappear, by polling, without opening a pipe.
 
-The directory of pipes is read where it can be. Elsewhere, as under Wine, each look is a walk through the handles of
-processes, which costs more, so that it takes at most a fifth of the time. What lives shorter than the time between two
-looks may be missed.
+Each poll reads the directory of pipes. If it cannot be read, as under Wine, each poll walks through the handles of all
+processes. That is slower, so walks are limited to a fifth of the time. A pipe that exists for less than the interval
+may be missed.
 """
 
 import time
@@ -22,24 +22,24 @@ from .history import Change, Happening, History
 from .holders import Walk, entries_of, servers_by_pipe
 from .walk import walk
 
-# Seconds that a walk may take.
+# The time limit of a walk, in seconds.
 _PATIENCE = 2.0
-# Of all time, walks take at most one part in so many.
+# Walks take at most one part in this many of the time.
 _SHARE = 5
 
 
 class Watch:
     """A watch over the pipes that match a pattern; `by_handles` says that the directory of pipes cannot be read.
 
-    Raises InvalidPipeNameError for a pattern that no name can match, and the errors of `list_pipes` if pipes can be
-    listed in no way.
+    Raises InvalidPipeNameError for a pattern that no name can match, and the errors of `list_pipes` if pipes cannot be
+    listed in any way.
     """
 
     def __init__(self, pattern: str = "*", *, with_servers: bool = False) -> None:
         self._pattern = pattern
         self._with_servers = with_servers
         self._walk: Walk | None = None
-        # What the last walk took, and when it ended, of perf_counter.
+        # The duration of the last walk, and the time when it ended, from perf_counter.
         self._cost = 0.0
         self._walked_at = 0.0
         self._history = History()
@@ -54,9 +54,9 @@ class Watch:
                 raise
 
     def changes(self, interval: float, timeout: float | None = None) -> Iterator[Record]:
-        """Yield a record for each change, at first for each pipe that is there; raises PipeTimeoutError at the end.
+        """Yield a record for each change, and first for each existing pipe; raises PipeTimeoutError at the end.
 
-        `interval` is the time between two looks, in seconds.
+        `interval` is the polling interval in seconds.
         """
         deadline = Deadline(timeout)
         while True:
@@ -68,14 +68,14 @@ class Watch:
             time.sleep(deadline.at_most(pause))
 
     def _look(self) -> list[Change]:
-        """Look at the pipes; return what has changed."""
+        """Poll the pipes; return the changes."""
         if self.by_handles:
             found = entries_of(self._walk) if self._look_by_handles() and self._walk is not None else None
         else:
             found = if_allowed(directory.list_pipes)
-        if found is None:  # not all was seen, so nothing is known to be gone
+        if found is None:  # the result is incomplete, so a missing pipe may still exist
             return []
-        # By a walk a pipe is missing too if its handles gave no answer.
+        # A walk also misses a pipe if its handles did not respond.
         is_gone = _is_absent if self.by_handles else lambda _name: True
         changes = self._history.update(directory.matching(self._pattern, found), time.perf_counter(), is_gone)
         if self._with_servers and not self.by_handles and any(_wants_servers(change) for change in changes):
@@ -83,7 +83,7 @@ class Watch:
         return changes
 
     def _look_by_handles(self) -> bool:
-        """Walk; return whether every handle was asked."""
+        """Walk through the handles; return whether every handle was queried."""
         begun = time.perf_counter()
         self._walk = if_allowed(walk, _PATIENCE)
         self._walked_at = time.perf_counter()

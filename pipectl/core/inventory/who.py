@@ -34,10 +34,10 @@ _FILETIME_BEGIN = datetime(1601, 1, 1, tzinfo=UTC)
 
 
 class Wanted(NamedTuple):
-    """Which pipes and ends are wanted; None is any.
+    """A filter for pipes and ends; None means any.
 
-    A process is given by its number, by its program's file name or path, or by its user, `NAME` or `DOMAIN\\NAME`; a
-    pipe is wanted if one of its ends is that process's.
+    A process is given by its ID, by its program's file name or path, or by its user, `NAME` or `DOMAIN\\NAME`; a pipe
+    matches if that process has one of its ends open.
     """
 
     pattern: str = "*"
@@ -48,20 +48,20 @@ class Wanted(NamedTuple):
 
     @property
     def is_any_process(self) -> bool:
-        """Whether no process is asked for."""
+        """Whether the filter accepts any process."""
         return (self.pid, self.exe, self.user) == (None, None, None)
 
     def is_pipe(self, holders: Holders, processes: Mapping[int, Process]) -> bool:
-        """Return whether a pipe is wanted, by the processes that have its ends."""
+        """Return whether a pipe matches, by the processes that have its ends open."""
         ends = filter(self.is_end, holders.ends)
         return self.is_any_process or any(self.is_process(processes[end.pid]) for end in ends)
 
     def is_end(self, end: End) -> bool:
-        """Return whether an end is one that was asked for; one that may be either is."""
+        """Return whether an end matches; an end of unknown side does."""
         return self.is_server is None or end.is_server in (None, self.is_server)
 
     def is_process(self, process: Process) -> bool:
-        """Return whether a process is one that was asked for; what is not known does not match."""
+        """Return whether a process matches; unknown facts do not match."""
         return (
             self.pid in (None, process.pid)
             and _is(self.exe, process.image, basename)
@@ -70,16 +70,16 @@ class Wanted(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A record for each pipe; `shortfall` is the error to end with where something is missing."""
+    """A record for each pipe; `shortfall` is the error to raise at the end if the result is incomplete."""
 
     records: list[Record]
     shortfall: PipeError | None
 
 
 def who(wanted: Wanted, timeout: float | None = 5.0, *, opens: bool = False, every_process: bool = False) -> Found:
-    """Find who holds pipes, without opening one, unless `opens` allows it for those whose server is not found.
+    """Find the processes that have pipes open, without opening a pipe, unless `opens` allows it to find a server.
 
-    Raises PipeNotFoundError if there is no such pipe, or no such process. Else raises what `walk` raises.
+    Raises PipeNotFoundError if there is no such pipe or no such process, and the errors of `walk`.
     """
     deadline = Deadline(timeout)
     walked = walk(deadline, every_process=every_process)
@@ -100,9 +100,9 @@ def who(wanted: Wanted, timeout: float | None = 5.0, *, opens: bool = False, eve
 
 
 def _matching(pattern: str, walked: Walk) -> list[Holders]:
-    """Return who holds the pipes that match, also those of which nobody is known to hold an end.
+    """Return the holders of the matching pipes, including pipes without any known end.
 
-    A word that is the whole name of a pipe means that pipe, though it stands in other names too.
+    A word that is the full name of a pipe only matches that pipe, although other names may contain it.
     """
     pipes = by_pipe(walked, if_allowed(directory.list_pipes) or ())
     entries = [PipeEntry(holders.pipe, holders.instances or 0, holders.max_instances) for holders in pipes]
@@ -114,7 +114,7 @@ def _matching(pattern: str, walked: Walk) -> list[Holders]:
 
 
 def _hidden(pipe: str) -> list[Holders]:
-    """Return a pipe that exists, although neither an end of it is found nor a directory that would name it."""
+    """Return an existing pipe of which no end was found, if the directory of pipes cannot be read."""
     name = short(pipe)
     if is_remote(pipe) or any(character in name for character in "*?["):
         return []
@@ -165,7 +165,7 @@ def _is(wanted: str | None, actual: str | None, shorten: Any) -> bool:
 def describe_listed(
     pids: Iterable[int], running: Mapping[int, ListedProcess], deadline: Deadline
 ) -> dict[int, Process]:
-    """Describe processes; of one that may not be opened, the list of all has the program and the session."""
+    """Describe processes; if one may not be opened, its program and session are from the list of all processes."""
     described = describe_all(pids, deadline)
     for pid, process in described.items():
         if (listed := running.get(pid)) is not None:
@@ -261,7 +261,7 @@ def _shortfall(pipes: list[Holders], walked: Walk, deadline: Deadline) -> PipeEr
 
 
 def _missing(walked: Walk) -> str:
-    """Return as text what could not be inspected; "" if everything was."""
+    """Return a description of what could not be inspected, or "" if nothing is missing."""
     parts = (
         (len(walked.unseen), "{} could not be inspected", "process", "processes"),
         (len(walked.busy), "{} did not answer", "handle", "handles"),
