@@ -1,4 +1,4 @@
 """The interface to Windows: DLLs, handles, waits, overlapped operations, and the functions that pipes need.
 
-Importing a module of this room anywhere but on Windows raises UnsupportedError.
+Importing a module of this package on another system raises UnsupportedError.
 """

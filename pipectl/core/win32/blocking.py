@@ -1,9 +1,9 @@
 """Runs a blocking Win32 call so that a deadline or Ctrl+C still ends it.
 
-CallNamedPipe and FlushFileBuffers are not overlapped, and nothing but the other end of the pipe ends them; to open or
-to wait for a pipe of another computer takes as long as the network does. So they run in a thread of their own, whose
-I/O is canceled from outside with CancelSynchronousIo. That reaches only what is in the kernel at that moment, so it is
-asked again until the thread has ended; one that does not end is left behind.
+CallNamedPipe and FlushFileBuffers are not overlapped, and only the other end of the pipe ends them. Opening or waiting
+for a pipe on another computer takes as long as the network does. So these calls run in a separate thread, whose I/O is
+canceled from outside with CancelSynchronousIo. That only affects a call that is in the kernel at that moment, so it is
+repeated until the thread has ended; a thread that does not end is abandoned.
 """
 
 import time
@@ -24,10 +24,10 @@ _T = TypeVar("_T")
 
 # THREAD_TERMINATE, which CancelSynchronousIo requires.
 _TERMINATE = 1
-# Between two tries to cancel, and for all of them, in seconds.
+# The interval between attempts to cancel, and the time limit for all of them, in seconds.
 _RETRY = 0.01
 _PATIENCE = 0.1
-# What a call has that waits for nothing but the answer, in seconds.
+# The time limit, in seconds, of a call that must not wait for anything but its response.
 _BRIEF = 5.0
 
 
@@ -40,8 +40,8 @@ def run_blocking(
 ) -> _T:
     """Call a function in a thread and return what it returns, or raise what it raises.
 
-    Raises PipeTimeoutError once the deadline has passed. `undo` is given what the function returns after the caller
-    has given it up: a handle that arrives late has to be closed by somebody.
+    Raises PipeTimeoutError once the deadline has passed. `undo` is called with the result if the function returns after
+    that, for example to close a handle.
     """
     with _Call(function, undo) as call:
         return call.outcome(deadline, pipe)
@@ -54,22 +54,22 @@ def run_brief(
     *,
     undo: Callable[[_T], object] | None = None,
 ) -> _T:
-    """Call a function that takes long only where something is wrong, as when a computer does not answer.
+    """Call a function that only takes long if something is wrong, such as a computer that does not respond.
 
-    It is `run_blocking`, but a deadline of 0 seconds, by which one waits for nobody, leaves it 5 seconds.
+    Like `run_blocking`, but with a deadline of 0 seconds (do not wait for others) the function still gets 5 seconds.
     """
     return run_blocking(function, deadline if deadline.timeout != 0 else Deadline(_BRIEF), pipe, undo=undo)
 
 
 class _Call(Closing, Generic[_T]):
-    """A call in a thread of its own, and what becomes of it; who closes it gives the call up."""
+    """A call in a separate thread, and its result; `close` abandons the call."""
 
     def __init__(self, function: Callable[[], _T], undo: Callable[[_T], object] | None) -> None:
         self._function = function
         self._undo = undo
         self._ended = Handle(winapi.CreateEventW(None, True, False, None))
         self._thread = Thread(target=self._run, daemon=True)
-        # What the two threads share, held by the lock.
+        # Shared by the two threads, protected by the lock.
         self._lock = Lock()
         self._values: list[_T] = []
         self._failure: BaseException | None = None
@@ -77,7 +77,7 @@ class _Call(Closing, Generic[_T]):
         self._is_given_up = False
 
     def outcome(self, deadline: Deadline, pipe: str | None) -> _T:
-        """Make the call, and return what it returns or raise what it raises, or PipeTimeoutError."""
+        """Make the call, and return its result or raise its error; raises PipeTimeoutError."""
         self._thread.start()
         try:
             in_time = wait(self._ended, deadline)
@@ -88,7 +88,7 @@ class _Call(Closing, Generic[_T]):
             self._cancel()
         with self._lock:
             if self._values:
-                return self._values.pop()  # also if it won the race against the cancel
+                return self._values.pop()  # even if it completed before the cancel took effect
         if in_time and self._failure is not None:
             raise self._failure
         raise timed_out(deadline.timeout, pipe)
@@ -110,7 +110,7 @@ class _Call(Closing, Generic[_T]):
             with self._lock:
                 if self._is_given_up:
                     return
-                # A handle made here, because by its number another thread could be found once this one has ended.
+                # A handle, because after this thread has ended, another thread could get its ID.
                 self._handle = _this_thread()
             self._keep(self._function())
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
@@ -132,7 +132,7 @@ class _Call(Closing, Generic[_T]):
             self._undo(value)
 
     def _cancel(self) -> None:
-        """End what the thread does in the kernel, and do it again until it has ended or patience has."""
+        """Cancel the thread's I/O repeatedly until the thread has ended or the time limit has passed."""
         patience = time.perf_counter() + _PATIENCE
         while self._thread.is_alive() and time.perf_counter() < patience:
             with self._lock:

@@ -1,9 +1,9 @@
 """The Win32 pipe functions, and the file functions that a pipe program needs: one typed Python function for each.
 
-Names are those of Win32 in snake_case. A pipe is named in full (`\\\\.\\pipe\\NAME`): `names.full_name` makes that of
-any spelling. Times are seconds, None is for ever. Functions that can wait work on any handle, but only on one that was
-opened with OVERLAPPED can a timeout or Ctrl+C end the wait; each is one operation, which has ended when the function
-returns. All raise the errors of `errors`.
+Names are those of Win32 in snake_case. Pipes are given by full name (`\\\\.\\pipe\\NAME`), which `names.full_name`
+returns for any spelling. Times are in seconds; None means no limit. Functions that can wait work on any handle, but a
+timeout or Ctrl+C can only end the wait on a handle that was opened with OVERLAPPED. Each function is one operation,
+which has ended when the function returns. All raise the errors of `errors`.
 """
 
 import ctypes
@@ -32,11 +32,11 @@ from . import winapi
 from .handle import Handle
 from .overlapped import Buffer, address_of
 
-# What they tell has a module of its own, which one that only moves data does without.
+# Result types are in a separate module, which programs that only transfer data do not import.
 if TYPE_CHECKING:
     from pipectl.core.models import Peek
 
-# Making pipes
+# Creating pipes
 
 
 def create_named_pipe(
@@ -52,9 +52,9 @@ def create_named_pipe(
 ) -> Handle:
     """Create an instance of a named pipe; it listens from the start.
 
-    `default_timeout` is what a client waits that leaves the time to the server; 0 makes it Windows' 50 ms. Without
-    `security` the pipe gets the default access list, which lets everyone read. Raises InvalidPipeNameError for a name
-    on another computer, and for one of more than 256 characters.
+    `default_timeout` is how long a client waits that leaves the timeout to the server; 0 means Windows' default, 50 ms.
+    Without `security`, the pipe gets the default ACL, which grants everyone read access. Raises InvalidPipeNameError
+    for a name on another computer, and for a name of more than 256 characters.
     """
     check_new(pipe)
     value = winapi.CreateNamedPipeW(
@@ -80,7 +80,7 @@ def create_pipe(size: int = 0, security: winapi.SECURITY_ATTRIBUTES | None = Non
 def fd_create_pipe(
     size: int = 0, security: winapi.SECURITY_ATTRIBUTES | None = None, *, text: bool = False
 ) -> tuple[int, int]:
-    """Create an anonymous pipe and return its ends as descriptors of the C run-time: close them with `os.close`."""
+    """Create an anonymous pipe and return its ends as C run-time file descriptors; close them with `os.close`."""
     import msvcrt
     import os
 
@@ -102,16 +102,16 @@ def fd_create_pipe(
 
 
 def wait_named_pipe(pipe: str, timeout: float | Nmpwait | None = None) -> None:
-    """Wait until an instance of a pipe is free, without opening it; another client may still be quicker.
+    """Wait until an instance of a pipe is free, without opening it; another client may still take it first.
 
-    Raises PipeTimeoutError, and PipeNotFoundError at once if there is no such pipe. A timeout of 0 asks and does not
-    wait; `Nmpwait.USE_DEFAULT_WAIT` leaves the time to the server. Ctrl+C does not end this wait. Raises
-    InvalidPipeNameError for a name that Windows cannot wait for, as `names.for_waiting` does.
+    Raises PipeTimeoutError, and PipeNotFoundError at once if there is no such pipe. With a timeout of 0, it checks
+    without waiting; `Nmpwait.USE_DEFAULT_WAIT` leaves the timeout to the server. Ctrl+C does not end this wait. Raises
+    InvalidPipeNameError for a name that Windows cannot wait for, like `names.for_waiting`.
     """
     try:
         winapi.WaitNamedPipeW(pipe, _nmpwait(timeout))
     except InvalidPipeNameError as error:
-        # Windows refuses the form that hinders it to normalize a name; Wine needs it, because it does normalize others.
+        # Windows rejects the form that prevents normalizing. Wine needs it, because it normalizes other forms.
         if error.code != WinError.BAD_PATHNAME or (plain := for_waiting(pipe)) == pipe:
             raise
         winapi.WaitNamedPipeW(plain, _nmpwait(timeout))
@@ -129,19 +129,19 @@ def create_file(
 ) -> Handle:
     """Open the client end of a pipe, in byte read mode; raises PipeBusyError, PipeNotFoundError or PipeAccessError.
 
-    `sqos` is what the server may do in the client's name: by default learn who it is, and not act as it.
+    `sqos` is the impersonation level: by default, the server may identify the client, but not act as it.
     """
     return Handle(winapi.CreateFileW(name, access, share, security, disposition, flags | sqos, None), name)
 
 
-# Moving data
+# Transferring data
 
 
 def call_named_pipe(pipe: str, data: Buffer, size: int, timeout: float | Nmpwait | None = None) -> bytes:
-    """Open a message pipe, send a message, read the answer, close.
+    """Open a message pipe, send a message, read the reply and close.
 
-    The timeout bounds only the wait for a free instance; the answer is waited for without end, and Ctrl+C does not
-    end it. An answer longer than `size` raises MessageTooLongError, whose `data` is what was read: the rest is lost.
+    The timeout only limits the wait for a free instance; the wait for the reply has no limit, and Ctrl+C does not end
+    it. A reply longer than `size` raises MessageTooLongError, whose `data` is the part that was read; the rest is lost.
     """
     memory = address_of(data)
     buffer = ctypes.create_string_buffer(size)
@@ -156,19 +156,19 @@ def call_named_pipe(pipe: str, data: Buffer, size: int, timeout: float | Nmpwait
 
 
 def peek_named_pipe(pipe: Handle, size: int = 0) -> "Peek":
-    """Look at up to `size` bytes that wait to be read, and leave them there.
+    """Return up to `size` bytes of unread data without consuming it.
 
-    Raises PipeClosedError once the other end is closed and everything is read, PipeStateError on a server end that has
-    no client.
+    Raises PipeClosedError once the other end is closed and everything is read, and PipeStateError on a server end
+    without a client.
     """
     from pipectl.core.models import Peek
 
-    if size > BUFFER_SIZE:  # no memory is made for what is not there
+    if size > BUFFER_SIZE:  # do not allocate memory for data that is not there
         size = min(size, max(BUFFER_SIZE, peek_named_pipe(pipe).available))
     buffer = ctypes.create_string_buffer(size)
     read, available, left = DWORD(), DWORD(), DWORD()
     winapi.PeekNamedPipe(pipe, buffer if size else None, size, byref(read), byref(available), byref(left))
-    # Windows, and Wine, count what was read against a message that a byte pipe does not have: -4 for 4 bytes.
+    # On a byte pipe, Windows and Wine subtract the bytes read from a message of length 0: -4 for 4 bytes.
     rest = left.value if left.value <= available.value else 0
     return Peek(buffer.raw[: read.value], available.value, rest)
 
@@ -186,7 +186,7 @@ def set_event(event: Handle) -> None:
     winapi.SetEvent(event)
 
 
-# What the functions share
+# Shared helpers
 
 
 def _nmpwait(timeout: float | Nmpwait | None) -> int:
@@ -194,5 +194,5 @@ def _nmpwait(timeout: float | Nmpwait | None) -> int:
         return Nmpwait.WAIT_FOREVER
     if isinstance(timeout, Nmpwait):
         return timeout
-    # 0 would mean the server's default, so that the shortest wait is 1, which is NMPWAIT_NOWAIT.
+    # 0 would mean the server's default, so the shortest wait is 1, which is NMPWAIT_NOWAIT.
     return max(Nmpwait.NOWAIT, milliseconds(timeout))

@@ -13,29 +13,29 @@ from . import winapi
 
 _FILE_NAME_INFO = 2
 _ENABLE_VIRTUAL_TERMINAL_PROCESSING = 4
-# ENABLE_PROCESSED_INPUT, by which Ctrl+C is no key; ENABLE_LINE_INPUT; ENABLE_ECHO_INPUT.
+# ENABLE_PROCESSED_INPUT (the system handles Ctrl+C), ENABLE_LINE_INPUT, ENABLE_ECHO_INPUT.
 _COOKED = 1 | 2 | 4
-# By which arrows and function keys are escape sequences.
+# Makes arrow and function keys escape sequences.
 _ENABLE_VIRTUAL_TERMINAL_INPUT = 0x200
 _MOST_KEYS = 1024
-# The pipe behind a terminal of Cygwin's library, which MSYS2 and Git Bash have too.
+# The pipe behind a terminal of Cygwin's library, which MSYS2 and Git Bash also use.
 _MSYS = re.compile(r"\\(?:cygwin|msys)-[0-9a-f]+-pty\d+-(?:from|to)-master(?:-nat)?", re.IGNORECASE)
 
 
 def is_msys_terminal(stream: IO[str]) -> bool:
     """Return whether a stream is a pipe to a window of Git Bash, MSYS2 or Cygwin, by its name.
 
-    A synchronous handle answers no question while an operation of another process is pending on it. But Python has
-    asked each standard stream one before this.
+    A query of a synchronous handle blocks while an operation of another process is pending on it. But Python has
+    already queried each standard stream before this.
     """
     try:
         return is_msys_name(_name_of(msvcrt.get_osfhandle(stream.fileno())))
-    except (OSError, ValueError):  # no file behind it, or the system does not tell its name
+    except (OSError, ValueError):  # there is no file, or its name is not available
         return False
 
 
 def is_msys_name(name: str) -> bool:
-    """Return whether a pipe of this name, as FileNameInfo has it, leads to a terminal of Cygwin's library."""
+    """Return whether a pipe with this name, from FileNameInfo, leads to a terminal of Cygwin's library."""
     return _MSYS.fullmatch(name) is not None
 
 
@@ -53,13 +53,13 @@ def obey_escapes(stream: IO[str]) -> bool:
 
 @contextmanager
 def raw_keys(stdin: IO[str], stdout: IO[str]) -> Iterator[Callable[[], str]]:
-    """Have the console pass each key at once, Ctrl+C too, and obey escape sequences; restore its modes at the end.
+    """Make the console pass each key at once, including Ctrl+C, and process escape sequences; restore its modes after.
 
-    Yields a function that waits for keys and returns them; nothing but a key ends its wait. Raises PipeError if one of
-    the streams is not a console.
+    Yields a function that waits for keys and returns them; only a key ends its wait. Raises PipeError if one of the
+    streams is not a console.
     """
     handle = msvcrt.get_osfhandle(stdin.fileno())
-    decoder = codecs.getincrementaldecoder("utf-16-le")("replace")  # a character may come in two reads
+    decoder = codecs.getincrementaldecoder("utf-16-le")("replace")  # a character may be split over two reads
     buffer, count = create_string_buffer(2 * _MOST_KEYS), DWORD()
 
     def read() -> str:
@@ -75,7 +75,7 @@ def raw_keys(stdin: IO[str], stdout: IO[str]) -> Iterator[Callable[[], str]]:
 
 @contextmanager
 def _mode(handle: int, *, on: int, off: int = 0) -> Iterator[None]:
-    """Change the mode of a console, as far as this Windows can, and restore it."""
+    """Change the mode of a console, as far as this version of Windows supports it, and restore it."""
     mode = DWORD()
     winapi.GetConsoleMode(handle, byref(mode))
     try:
@@ -89,7 +89,7 @@ def _mode(handle: int, *, on: int, off: int = 0) -> Iterator[None]:
 
 def cursor_column(stream: IO[str]) -> int | None:
     """Return the column of the cursor of the console behind a stream, from 0; None if it is not a console."""
-    info = (c_short * 11)()  # CONSOLE_SCREEN_BUFFER_INFO: the size of the buffer, the place of the cursor, and more
+    info = (c_short * 11)()  # CONSOLE_SCREEN_BUFFER_INFO: the size of the buffer, the cursor position, and more
     try:
         winapi.GetConsoleScreenBufferInfo(msvcrt.get_osfhandle(stream.fileno()), info)
     except (OSError, ValueError):

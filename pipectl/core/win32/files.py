@@ -1,4 +1,4 @@
-"""Reads the content of a path, which may be a file, a console, a device or a pipe; and makes files that are private."""
+"""Reads the content of a path, which may be a file, a console, a device or a pipe, and creates private files."""
 
 import errno
 import io
@@ -17,10 +17,10 @@ _ERROR_FILE_EXISTS = 80
 
 
 def read_whole(path: str, timeout: float | None = None) -> bytes:
-    """Return all that a file holds, or that comes until a pipe or a device ends.
+    """Return the content of a file, or all data until the end of a pipe or a device.
 
-    Whoever serves a pipe of that name learns who reads, and cannot act as them. Raises PipeTimeoutError when the time
-    is up, and PipeError or OSError for what cannot be opened or read.
+    The server of a pipe can identify the reader, but not impersonate it. Raises PipeTimeoutError on a timeout, and
+    PipeError or OSError if the path cannot be opened or read.
     """
     try:
         return run_brief(lambda: _read(path), Deadline(timeout))
@@ -31,7 +31,7 @@ def read_whole(path: str, timeout: float | None = None) -> bytes:
 def _read(path: str) -> bytes:
     import msvcrt
 
-    # For a file the limit on impersonation means nothing; but a link may lead to a pipe, whatever its name.
+    # The limit on impersonation has no effect on a file, but any name can be a link to a pipe.
     share = ShareMode.READ | ShareMode.WRITE | ShareMode.DELETE
     with create_file(path, Access.GENERIC_READ, share=share, flags=FileFlags.NONE) as handle:
         descriptor = msvcrt.open_osfhandle(handle.value, os.O_RDONLY | os.O_BINARY)
@@ -41,10 +41,10 @@ def _read(path: str) -> bytes:
 
 
 def create_private(path: str, security: winapi.SECURITY_ATTRIBUTES, *, appends: bool = False) -> io.FileIO:
-    """Make a file with a security descriptor, or with `appends` open one that may exist; others may read it meanwhile.
+    """Create a file with a security descriptor, or with `appends` also open an existing one; others may read it.
 
-    Nothing is written through a link: a path that is one, of whatever kind, is refused, and so are pipes and devices.
-    Raises FileExistsError without `appends`, and OSError.
+    Does not write through a link: links of any kind, pipes and devices are rejected. Raises FileExistsError without
+    `appends`, and OSError.
     """
     import msvcrt
 

@@ -13,15 +13,15 @@ from . import winapi
 from .handle import Closing, Handle, kernel_time
 
 _BATCH = 64
-# A FILE_IO_COMPLETION_INFORMATION: key, operation, status, bytes. Taken apart all at once, because each access to a
-# field of ctypes takes as long as a call.
+# FILE_IO_COMPLETION_INFORMATION: key, operation, status, bytes. Unpacked at once, because each access to a ctypes field
+# takes as long as a call.
 _PACKET = Struct("PPIP")
 
 Packet = tuple[int, int, int, int]
 
 
 class CompletionPort(Closing):
-    """Gets a packet for each operation on its handles that was started without an error, when it has ended."""
+    """Receives a packet when an operation on one of its handles ends, if the operation was started without an error."""
 
     def __init__(self, name: str) -> None:
         self._handle = Handle(winapi.CreateIoCompletionPort(winapi.INVALID_HANDLE_VALUE, None, 0, 0), name)
@@ -36,11 +36,11 @@ class CompletionPort(Closing):
         winapi.CreateIoCompletionPort(handle, self._handle, key, 0)
 
     def post(self, key: int, operation: int | None = None) -> None:
-        """Put a packet into the port, as if an operation had succeeded; from any thread."""
+        """Queue a packet as if an operation had succeeded; can be called from any thread."""
         winapi.PostQueuedCompletionStatus(self._handle, 0, key, operation)
 
     def take(self, seconds: float | None, most: int = _BATCH) -> Iterable[Packet] | None:
-        """Wait for packets, and return key, address of the OVERLAPPED, status and bytes of each; None if none came."""
+        """Wait for packets; return key, address of the OVERLAPPED, status and bytes of each, or None on a timeout."""
         status = self._remove_call(min(_BATCH, most), self._count_reference, kernel_time(seconds), False)
         if status == WinError.WAIT_TIMEOUT:
             return None
@@ -49,5 +49,5 @@ class CompletionPort(Closing):
         return _PACKET.iter_unpack(self._memory[: self._count.value * _PACKET.size])
 
     def close(self) -> None:
-        """Close the port; does nothing the second time."""
+        """Close the port; a second call does nothing."""
         self._handle.close()

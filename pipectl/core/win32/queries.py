@@ -1,6 +1,6 @@
 """The Win32 functions that query an open pipe, or set its state: one typed Python function for each.
 
-Names are those of Win32 in snake_case, times are seconds. All raise the errors of `errors`.
+Names are those of Win32 in snake_case; times are in seconds. All raise the errors of `errors`.
 """
 
 import ctypes
@@ -26,18 +26,18 @@ _OBJECT_BASIC_INFORMATION = 0
 _OBJECT_NAME_INFORMATION = 1
 _OBJECT_TYPE_INFORMATION = 2
 
-# FILE_DEVICE_NAMED_PIPE, and how many characters of a name there is room for at first and at most.
+# FILE_DEVICE_NAMED_PIPE, and the first and the largest buffer size for a name.
 _NAMED_PIPE = 0x11
 _NAME_SIZES = (1024, 66 << 10)
 
 
 def is_file(handle: int | None) -> bool:
-    """Return whether a handle is open, and one of a file, which is what pipes, consoles and devices are too.
+    """Return whether a handle is open and refers to a file, which includes pipes, consoles and devices.
 
-    The kernel answers from the handle alone. GetFileType asks the file, and so waits as long as any thread or process
-    is in a read or write of a file that was opened without OVERLAPPED.
+    The kernel only needs the handle for this. GetFileType queries the file, and so blocks while any thread or process
+    reads or writes it, if the file was opened without OVERLAPPED.
     """
-    # OBJECT_TYPE_INFORMATION begins with the name of the type, whose text follows it: far less than this.
+    # OBJECT_TYPE_INFORMATION begins with the type name, whose text follows the structure; this is far more than enough.
     answer = ctypes.create_string_buffer(1024)
     with suppress(PipeError):
         winapi.NtQueryObject(handle, _OBJECT_TYPE_INFORMATION, answer, len(answer), None)
@@ -47,7 +47,7 @@ def is_file(handle: int | None) -> bool:
 
 
 def is_pipe(file: Handle) -> bool:
-    """Return whether the file behind a handle is a pipe, named or anonymous; no right on it is needed."""
+    """Return whether the file behind a handle is a pipe, named or anonymous; requires no access right."""
     answer = (DWORD * 2)()  # FILE_FS_DEVICE_INFORMATION: the type of the device, its characteristics
     winapi.NtQueryVolumeInformationFile(
         file, byref(winapi.IO_STATUS_BLOCK()), answer, ctypes.sizeof(answer), _FILE_FS_DEVICE_INFORMATION
@@ -56,10 +56,7 @@ def is_pipe(file: Handle) -> bool:
 
 
 def get_object_name(file: Handle) -> str:
-    """Return the name of the file behind a handle as the kernel has it: `\\Device\\NamedPipe\\NAME` of a pipe.
-
-    It is empty where there is none.
-    """
+    """Return the kernel's name of the file behind a handle, such as `\\Device\\NamedPipe\\NAME`; "" if it has none."""
     for size in _NAME_SIZES:
         answer = ctypes.create_string_buffer(size)
         try:
@@ -74,14 +71,14 @@ def get_object_name(file: Handle) -> str:
 
 
 def get_handle_count(file: Handle) -> int:
-    """Return how many handles all processes together have on the file behind a handle, this one included."""
-    answer = (DWORD * 14)()  # OBJECT_BASIC_INFORMATION, whose third number it is
+    """Return how many handles all processes have on the file behind a handle, including this one."""
+    answer = (DWORD * 14)()  # OBJECT_BASIC_INFORMATION, whose third number is the handle count
     winapi.NtQueryObject(file, _OBJECT_BASIC_INFORMATION, answer, ctypes.sizeof(answer), None)
     return int(answer[2])
 
 
 def get_named_pipe_info(pipe: Handle) -> "PipeInfo":
-    """Return how a pipe was created; works on anonymous pipes too."""
+    """Return the properties with which a pipe was created; works on anonymous pipes, too."""
     from pipectl.core.models import PipeInfo
 
     flags, out_size, in_size, instances = DWORD(), DWORD(), DWORD(), DWORD()
@@ -100,8 +97,8 @@ def get_named_pipe_handle_state(
 ) -> "HandleState":
     """Return a handle's read and wait mode, and the current number of instances of its pipe.
 
-    `collection_data` may be asked for only at the client end of a remote pipe, `user_name` only at a server end:
-    PipeStateError otherwise.
+    `collection_data` is only available at the client end of a remote pipe, and `user_name` only at a server end;
+    otherwise it raises PipeStateError.
     """
     from pipectl.core.models import HandleState
 
@@ -146,17 +143,17 @@ def set_named_pipe_handle_state(
 
 
 def get_named_pipe_client_process_id(pipe: Handle) -> int:
-    """Return the process that opened the client end; reported by the system, but no proof of identity."""
+    """Return the ID of the process that opened the client end, as reported by the system; not a proof of identity."""
     return _number(winapi.GetNamedPipeClientProcessId, pipe)
 
 
 def get_named_pipe_server_process_id(pipe: Handle) -> int:
-    """Return the process that created this instance; reported by the system, but no proof of identity."""
+    """Return the ID of the process that created this instance, as reported by the system; not a proof of identity."""
     return _number(winapi.GetNamedPipeServerProcessId, pipe)
 
 
 def get_named_pipe_client_computer_name(pipe: Handle) -> str | None:
-    """Return the computer of the client of this server end; None for this computer."""
+    """Return the computer name of this server end's client; None for this computer."""
     name = ctypes.create_unicode_buffer(256)
     code = winapi.GetNamedPipeClientComputerNameW(pipe, name, ctypes.sizeof(name))
     return None if code == WinError.PIPE_LOCAL else name.value

@@ -10,7 +10,7 @@ from pipectl.core.errors import UnsupportedError, error_for
 from . import winapi
 
 _STATUS_INFO_LENGTH_MISMATCH = 0xC000_0004
-# Bytes; a computer has 100,000 to 300,000 handles of 40 bytes.
+# In bytes; a typical computer has 100,000 to 300,000 handles of 40 bytes.
 _FIRST_SIZE = 1 << 20
 _LARGEST_SIZE = 512 << 20
 
@@ -23,16 +23,16 @@ class SystemInformation(IntEnum):
 
 
 class Table:
-    """What the system wrote, and where it lies, which pointers in it refer to."""
+    """The data that the system wrote, and its address, because it contains pointers into itself."""
 
     def __init__(self, size: int) -> None:
-        # Kept, because the view does not own it.
+        # Kept alive, because the view does not own it.
         self._memory = ctypes.create_string_buffer(size)
         self.address = ctypes.addressof(self._memory)
         self.data = memoryview(self._memory).cast("B")
 
     def fill(self, what: SystemInformation) -> tuple[int, int]:
-        """Ask the system; return the status, and how many bytes the answer has or needs."""
+        """Query the system; return the status, and the number of bytes that the data has or needs."""
         needed = ULONG()
         status = winapi.NtQuerySystemInformation(what, self._memory, len(self.data), ctypes.byref(needed))
         return status & 0xFFFF_FFFF, needed.value
@@ -41,14 +41,14 @@ class Table:
 def query_system(what: SystemInformation) -> Table:
     """Return one of the system's tables.
 
-    Raises PipeAccessError where this process may not see it, as in an AppContainer, and UnsupportedError where there is
-    no such table.
+    Raises PipeAccessError if this process may not read it, as in an AppContainer, and UnsupportedError if there is no
+    such table.
     """
     size = _FIRST_SIZE
     while True:
         table = Table(size)
         status, needed = table.fill(what)
-        # More than is needed now, since there may be more the next time.
+        # More than is needed now, because the table may have grown by the next call.
         size = max(2 * size, needed * 5 // 4)
         if status != _STATUS_INFO_LENGTH_MISMATCH or size > _LARGEST_SIZE:
             break

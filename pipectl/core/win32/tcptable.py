@@ -1,4 +1,4 @@
-"""Which process has the other end of a TCP connection of this computer: the system's table of connections."""
+"""Finds the process at the other end of a local TCP connection, in the system's table of connections."""
 
 import ctypes
 from ctypes import byref, c_void_p
@@ -12,9 +12,9 @@ from .winsock import Address
 
 _INET, _INET6 = 2, 23
 _TCP_TABLE_OWNER_PID_CONNECTIONS = 4
-# MIB_TCPROW_OWNER_PID: state, local address and port, remote ones, process. Ports are in the network's order.
+# MIB_TCPROW_OWNER_PID: state, local address and port, the same for remote, process. Ports are in network byte order.
 _ROW = Struct("<4x4sH2x4sH2xI")
-# MIB_TCP6ROW_OWNER_PID: local address, scope and port, remote ones, state, process.
+# MIB_TCP6ROW_OWNER_PID: local address, scope and port, the same for remote, state, process.
 _ROW_6 = Struct("<16s4xH2x16s4xH2x4xI")
 _FIRST_SIZE = 64 << 10
 
@@ -35,12 +35,12 @@ _GetExtendedTcpTable = winapi.declare(
 
 
 def process_of(local: Address, remote: Address) -> int | None:
-    """Return the process that has the end `local` of a connection to `remote`; None where the system names none."""
+    """Return the ID of the process that has the end `local` of a connection to `remote`, or None if unknown."""
     return find(_table(local.is_ipv6), local, remote)
 
 
 def find(table: bytes, local: Address, remote: Address) -> int | None:
-    """Look a connection up in a table as the system writes it: a count, and the rows."""
+    """Return the process ID for a connection in the system's table, which consists of a count and rows."""
     row = _ROW_6 if local.is_ipv6 else _ROW
     count = int.from_bytes(table[:4], "little")
     for local_ip, local_port, remote_ip, remote_port, pid in row.iter_unpack(table[4 : 4 + count * row.size]):

@@ -1,4 +1,4 @@
-"""How exactly a wait of this process ends on time: Windows rounds it up to 15.6 ms, or to 1 ms if it is asked."""
+"""The timer resolution for waits of this process: Windows rounds them up to 15.6 ms, or to 1 ms on request."""
 
 from . import winapi
 
@@ -6,10 +6,10 @@ _MILLISECONDS = 1
 
 
 def fine_timers() -> None:
-    """Have waits end within about 1 ms of their time, which takes more power; call `coarse_timers` afterwards."""
+    """Make waits accurate to about 1 ms, which uses more power; call `coarse_timers` afterwards."""
     winapi.library("winmm").timeBeginPeriod(_MILLISECONDS)
 
 
 def coarse_timers() -> None:
-    """Undo one `fine_timers`."""
+    """Undo one call of `fine_timers`."""
     winapi.library("winmm").timeEndPeriod(_MILLISECONDS)

@@ -1,11 +1,11 @@
 """The declarations of Win32: structures, functions and their error checks. The only module that loads a DLL.
 
-Each function is declared once, together with how it fails. A function that answers with BOOL gives, through its check,
-an error code instead: 0 for success, or one of the codes that its declaration lists because they are results and not
-failures. Everything else is raised as a PipeError, with the pipe's name if the first argument knows it: a `str`, or an
-owner with a `name` such as `Handle`.
+Each function is declared once, together with how it fails. The check of a BOOL function converts its result to an error
+code: 0 for success, or one of the codes that the declaration lists because they are results and not failures. All other
+codes raise a PipeError, with the pipe's name if the first argument has it: a `str`, or an owner with a `name`, such as
+`Handle`.
 
-Names and spelling are Microsoft's. Importing this module anywhere but on Windows raises UnsupportedError.
+Names and spelling are Microsoft's. Importing this module on another system raises UnsupportedError.
 """
 
 import ctypes
@@ -107,7 +107,7 @@ class TOKEN_USER(Structure):
 
 
 class TOKEN_PRIVILEGE(Structure):
-    """TOKEN_PRIVILEGES with one."""
+    """TOKEN_PRIVILEGES with one privilege."""
 
     _fields_ = (("PrivilegeCount", DWORD), ("Luid", DWORD * 2), ("Attributes", DWORD))
 
@@ -181,12 +181,12 @@ _NTDLL = ctypes.WinDLL("ntdll")
 _Check = Callable[[Any, Any, tuple[Any, ...]], Any]
 
 
-# Whose first argument is the name of a pipe, and not another text.
+# The functions whose first argument, if it is a text, is the name of a pipe.
 _NAME_A_PIPE = frozenset(("CreateNamedPipeW", "CallNamedPipeW", "WaitNamedPipeW", "CreateFileW"))
 
 
 def format_error(code: int) -> str:
-    """Return the system's own text for a Win32 error code, without its line end."""
+    """Return the system's message for a Win32 error code, without its line ending."""
     return ctypes.FormatError(code).strip()
 
 
@@ -205,7 +205,7 @@ def _fail(code: int, function: Any, arguments: tuple[Any, ...]) -> Any:
 
 
 def _ok(*results: WinError) -> _Check:
-    """Check a BOOL: success is 0, the codes of `results` are given back, any other is raised."""
+    """Check a BOOL: return 0 for success, return an error code in `results`, and raise any other."""
     codes = frozenset(map(int, results))
 
     def check(succeeded: int, function: Any, arguments: tuple[Any, ...]) -> int:
@@ -218,24 +218,24 @@ def _ok(*results: WinError) -> _Check:
 
 
 def _handle(value: int | None, function: Any, arguments: tuple[Any, ...]) -> int:
-    """Check a handle: NULL and INVALID_HANDLE_VALUE are both failures, whichever of them the function uses."""
+    """Check a handle: both NULL and INVALID_HANDLE_VALUE are failures, whichever the function uses."""
     if value is None or value == INVALID_HANDLE_VALUE:
         _fail(ctypes.get_last_error(), function, arguments)
     return value  # type: ignore[return-value]
 
 
 def _code(code: int, function: Any, arguments: tuple[Any, ...]) -> int:
-    """Check a function that answers with its error code itself."""
+    """Check a function that returns its error code."""
     return code if code == 0 else _fail(code, function, arguments)
 
 
 def _status(status: int, function: Any, arguments: tuple[Any, ...]) -> int:
-    """Check a function that answers with an NTSTATUS: success is 0, and a negative one is a failure."""
+    """Check a function that returns an NTSTATUS: 0 is success, and a negative status is a failure."""
     return status if status >= 0 else cast("int", _fail(RtlNtStatusToDosError(status), function, arguments))
 
 
 def _zero(result: int, function: Any, arguments: tuple[Any, ...]) -> int:
-    """Check a function of sockets: success is 0, and the code of a failure is the thread's last error."""
+    """Check a socket function: 0 is success; the error code of a failure is the thread's last error."""
     return result if result == 0 else cast("int", _fail(ctypes.get_last_error(), function, arguments))
 
 
@@ -245,7 +245,7 @@ def _wait(result: int, function: Any, arguments: tuple[Any, ...]) -> int:
 
 
 def _plain(result: Any, _function: Any, _arguments: tuple[Any, ...]) -> Any:
-    """Check nothing: every result is an answer."""
+    """Check nothing: every result is valid."""
     return result
 
 
@@ -263,9 +263,9 @@ def _declare(dll: ctypes.CDLL, name: str, result: Any, *arguments: Any, check: _
 
 
 def raising(error: Callable[[int, str, tuple[Any, ...]], Exception], function: Any) -> Callable[..., Any]:
-    """Declare a function of the table, which has a check, once more: it fails when that one does, with another error.
+    """Declare a function of the table a second time, with the same check, but another error.
 
-    `error` makes it of the code, the function's name and its arguments.
+    `error` creates it from the code, the function's name and its arguments.
     """
     if not hasattr(function, "errcheck"):  # missing here
         return cast("Callable[..., Any]", function)
@@ -275,7 +275,7 @@ def raising(error: Callable[[int, str, tuple[Any, ...]], Exception], function: A
 
 
 def bare(function: Any) -> Any:
-    """Declare a function of the table once more as it is in its DLL, without conversions and checks: as `_native` does."""
+    """Declare a function of the table a second time, without conversions and checks, like `_native`."""
     if not hasattr(function, "errcheck"):  # missing here
         return function
     twin: Any = type(function)(ctypes.cast(function, c_void_p).value)
@@ -284,11 +284,11 @@ def bare(function: Any) -> Any:
 
 
 def _native(name: str, stands_for: str) -> Callable[..., int]:
-    """Declare a function of the kernel's own that Win32's is made of, for where every microsecond counts.
+    """Declare the native NT function behind a Win32 function, for code where every microsecond counts.
 
-    It answers with an NTSTATUS, unsigned. Its arguments are given as ctypes passes them on, because to convert and
-    check them takes as long as the rest of the call: c_void_p for a handle, `byref`, arrays, `bytes`, None, and int
-    only for 32 bits. `native_error` makes the error of a status, in the name of the Win32 function.
+    It returns an unsigned NTSTATUS. Its arguments must have the types that ctypes passes without conversion, because
+    converting and checking them takes as long as the rest of the call: c_void_p for a handle, `byref`, arrays, `bytes`,
+    None, and int only for 32 bits. `native_error` returns the error for a status, with the Win32 function's name.
     """
     function: Any = _NTDLL[name]
     function.restype = ULONG
@@ -297,15 +297,15 @@ def _native(name: str, stands_for: str) -> Callable[..., int]:
 
 
 def library(name: str) -> ctypes.CDLL:
-    """Load a DLL of Windows that few programs need, whose functions are declared where they are used.
+    """Load a DLL of Windows that few programs need; its functions are declared where they are used.
 
-    Only from System32: a file of that name beside the program, such as in a folder of downloads, is not taken for it.
+    It is only loaded from System32, never from the program's folder, such as a folder of downloads.
     """
     return ctypes.WinDLL(name, use_last_error=True, winmode=_LOAD_LIBRARY_SEARCH_SYSTEM32)
 
 
 def native_error(status: int, function: Callable[..., int], owner: Any) -> Exception:
-    """Return the error for an NTSTATUS that a native function gave; `owner` has the pipe's name."""
+    """Return the error for the NTSTATUS of a native function; `owner` has the pipe's name."""
     return _pipe_error(RtlNtStatusToDosError(status), function.__name__, (owner,))
 
 
@@ -355,7 +355,7 @@ SetHandleInformation         = _declare(_KERNEL32, "SetHandleInformation", BOOL,
 GetFileInformationByHandleEx = _declare(_KERNEL32, "GetFileInformationByHandleEx", BOOL, HANDLE, DWORD, c_void_p, DWORD, check=_ok())
 GetFileType                  = _declare(_KERNEL32, "GetFileType", DWORD, HANDLE, check=_plain)
 
-# The same once more, without Win32's layer, which gives a place in the file too
+# The native functions behind them; they need a file offset, too
 NO_OFFSET                    = ctypes.byref(c_int64(0))
 NtReadFile                   = _native("NtReadFile", "ReadFile")
 NtWriteFile                  = _native("NtWriteFile", "WriteFile")
@@ -374,7 +374,7 @@ SetFileCompletionNotificationModes = _declare(_KERNEL32, "SetFileCompletionNotif
 CreateIoCompletionPort       = _declare(_KERNEL32, "CreateIoCompletionPort", HANDLE, HANDLE, HANDLE, c_size_t, DWORD, check=_handle)
 PostQueuedCompletionStatus   = _declare(_KERNEL32, "PostQueuedCompletionStatus", BOOL, HANDLE, DWORD, c_size_t, c_void_p, check=_ok())
 
-# What the kernel knows of handles, of an open pipe, and of the directory of pipes
+# The kernel's queries about handles, open pipes, and the directory of pipes
 NtQueryObject                = _declare(_NTDLL, "NtQueryObject", c_int32, HANDLE, ULONG, c_void_p, ULONG, _PDWORD, check=_status)
 NtQueryInformationFile       = _declare(_NTDLL, "NtQueryInformationFile", c_int32, HANDLE, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, check=_status)
 NtQueryVolumeInformationFile = _declare(_NTDLL, "NtQueryVolumeInformationFile", c_int32, HANDLE, POINTER(IO_STATUS_BLOCK), c_void_p, ULONG, ULONG, check=_status)

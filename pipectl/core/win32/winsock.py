@@ -1,7 +1,7 @@
 """TCP sockets as overlapped handles: Winsock's functions, declared here because few commands need them.
 
-Importing this module loads two DLLs. Microsoft documents that ReadFile and WriteFile serve for sockets too; so what
-moves data through pipes moves it through these.
+Importing this module loads two DLLs. Microsoft documents that ReadFile and WriteFile also work with sockets, so sockets
+use the same code as pipes to transfer data.
 """
 
 import ctypes
@@ -33,12 +33,12 @@ _SD_SEND = 1
 _SIO_GET_EXTENSION_FUNCTION_POINTER = 0xC800_0006
 _WSAID_CONNECTEX = bytes.fromhex("b907a225f3dd60468ee976e58c74063e")
 _BACKLOG = 200
-# What AcceptEx writes for each of the two addresses: the longest, and 16 bytes more.
+# The buffer that AcceptEx needs for each of the two addresses: the longest address, and 16 bytes.
 _ADDRESS_ROOM = 28 + 16
 
 
 class _SockAddr(Structure):
-    """SOCKADDR_IN6, whose beginning is that of SOCKADDR_IN: family, port; and then an IPv4 address in `flow`."""
+    """SOCKADDR_IN6, which begins like SOCKADDR_IN with family and port; `flow` has the place of an IPv4 address."""
 
     _fields_ = (
         ("family", c_ushort),
@@ -86,14 +86,14 @@ _AcceptEx     = winapi.declare(_MSWSOCK, "AcceptEx", BOOL, HANDLE, HANDLE, c_voi
 
 
 class Address(NamedTuple):
-    """An address of TCP: the 4 or 16 bytes of an IP address, and a port."""
+    """A TCP address: the 4 or 16 bytes of an IP address, and a port."""
 
     ip: bytes
     port: int
 
     @property
     def is_ipv6(self) -> bool:
-        """Whether it is an address of IPv6."""
+        """Whether it is an IPv6 address."""
         return len(self.ip) == 16
 
     def __str__(self) -> str:
@@ -115,10 +115,7 @@ class Address(NamedTuple):
 
 
 class Socket(Handle):
-    """The one owner of a socket of TCP, made for a completion port; data goes out at once (TCP_NODELAY).
-
-    Errors call it what `name` says.
-    """
+    """The one owner of an overlapped TCP socket, which sends data at once (TCP_NODELAY); `name` is its name in errors."""
 
     __slots__ = ("_is_ipv6",)
 
@@ -133,27 +130,27 @@ class Socket(Handle):
         _setsockopt(self, level, option, byref(value), ctypes.sizeof(value))
 
     def listen(self, address: Address) -> None:
-        """Take an address for this process alone, and listen there; PipeAccessError if another program has it."""
+        """Bind exclusively to an address, and listen; raises PipeAccessError if another program uses it."""
         self._set(_SOL_SOCKET, _SO_EXCLUSIVEADDRUSE, c_int(1))
         _bind(self, byref(address._packed()), _size(address.is_ipv6))
         _listen(self, _BACKLOG)
 
     def accept(self, socket: "Socket", room: Any, overlapped: Any) -> None:
-        """Begin to wait for a client, who is to have `socket`; `room` is ACCEPT_ROOM bytes of memory."""
+        """Start to accept a client on `socket`; `room` is a buffer of ACCEPT_ROOM bytes."""
         _AcceptEx(self, socket, room, 0, _ADDRESS_ROOM, _ADDRESS_ROOM, byref(DWORD()), overlapped)
 
     def accepted_by(self, listener: "Socket") -> None:
-        """Make the socket of a client that has come a whole one."""
+        """Complete the socket of an accepted client with SO_UPDATE_ACCEPT_CONTEXT."""
         self._set(_SOL_SOCKET, _SO_UPDATE_ACCEPT_CONTEXT, c_void_p(listener.value))
 
     def connect(self, address: Address, overlapped: Any) -> Any:
-        """Begin to connect; return the memory that must live until that has ended."""
+        """Start to connect; return memory that must stay alive until the operation has ended."""
         packed = self._bound(address)
         _connect_ex(self)(self, byref(packed), _size(address.is_ipv6), None, 0, None, overlapped)
         return packed
 
     def connect_within(self, address: Address, timeout: Timeout) -> None:
-        """Connect; raises PipeTimeoutError, or the error of the attempt."""
+        """Connect; raises PipeTimeoutError or the error of the attempt."""
         packed = self._bound(address)
         with Overlapped(self) as operation:
             operation.start(_connect_ex(self), byref(packed), _size(address.is_ipv6), None, 0, None)
@@ -161,7 +158,7 @@ class Socket(Handle):
         self.connected()
 
     def accept_within(self, socket: "Socket", timeout: Timeout) -> None:
-        """Wait for a client, who is to have `socket`; raises PipeTimeoutError."""
+        """Accept a client on `socket`; raises PipeTimeoutError."""
         room = ctypes.create_string_buffer(ACCEPT_ROOM)
         with Overlapped(self) as operation:
             operation.start(_AcceptEx, socket, room, 0, _ADDRESS_ROOM, _ADDRESS_ROOM, byref(DWORD()))
@@ -175,11 +172,11 @@ class Socket(Handle):
         return address._packed()
 
     def connect_error(self, status: int) -> Exception:
-        """Return the error of an attempt to connect that has ended with a status."""
+        """Return the error of a connection attempt that ended with this status."""
         return winapi.native_error(status, _connect_ex(self), self)
 
     def connected(self) -> None:
-        """Make a socket that has been connected a whole one."""
+        """Complete a connected socket with SO_UPDATE_CONNECT_CONTEXT."""
         _setsockopt(self, _SOL_SOCKET, _SO_UPDATE_CONNECT_CONTEXT, None, 0)
 
     @property
@@ -198,15 +195,15 @@ class Socket(Handle):
         return Address._of(packed)
 
     def end_sending(self) -> None:
-        """Tell the other end that nothing more comes (FIN); it may go on sending."""
+        """Shut down sending (FIN); the other end may continue to send."""
         _shutdown(self, _SD_SEND)
 
     def reset(self) -> None:
-        """Have `close` throw away what was not sent, and tell the other end of an error (RST)."""
+        """Make `close` discard unsent data and reset the connection (RST)."""
         self._set(_SOL_SOCKET, _SO_LINGER, _Linger(1, 0))
 
     def close(self) -> None:
-        """Close the socket; does nothing the second time."""
+        """Close the socket; a second call does nothing."""
         if not self.closed:
             _closesocket(self.detach())
 
@@ -215,7 +212,7 @@ ACCEPT_ROOM = 2 * _ADDRESS_ROOM
 
 
 def addresses_of(host: str, port: int) -> list[Address]:
-    """Return the addresses of a computer with a port; may take seconds. Raises PipeError for an unknown name."""
+    """Resolve a host name and return its addresses with a port; may take seconds. Raises PipeError if unknown."""
     _start()
     hints, first = _AddrInfo(kind=_STREAM), c_void_p()
     _GetAddrInfoW(host, str(port), byref(hints), byref(first))
@@ -235,7 +232,7 @@ def _size(is_ipv6: bool) -> int:
 
 @cache
 def _start() -> None:
-    """Start Winsock, for as long as the process lives."""
+    """Start Winsock for the lifetime of the process."""
     _WSAStartup(_VERSION_2_2, ctypes.create_string_buffer(512))
 
 
@@ -252,7 +249,7 @@ def _connect_ex_at(address: int) -> Any:
 
 
 def _connect_ex(socket: Socket) -> Any:
-    """Find ConnectEx, which no DLL exports."""
+    """Return ConnectEx, which no DLL exports."""
     pointer = c_void_p()
     _WSAIoctl(
         socket,
