@@ -100,7 +100,7 @@ _BY_CALL: dict[str, dict[int, str]] = {
 _ELEVATE = "`powershell Start-Process powershell -Verb RunAs`"
 _OWN_LIST = "Change the ACL in the program that creates the pipe: `pipectl help access`"
 
-# What `doctor` finds: by its cause, with one command that can be pasted.
+# For the problems that `doctor` finds, by cause: a hint with one command that can be pasted.
 _BY_CAUSE: dict[str, str] = {
     "name-too-long": "Choose a shorter name: `pipectl help quoting`",
     "absent": _SEE_LIST,
@@ -188,9 +188,9 @@ def hint_for(error: PipeError) -> str | None:
 
 
 def fix_for(cause: str, pipe: str, value: str | None = None, code: int = 0) -> str:
-    """Return what to try for a cause that `doctor` has found, as one line with a command.
+    """Return a hint for a cause that `doctor` has found, as one line with a command.
 
-    `value` is what the cause is about, such as another name, and `code` the Win32 code of another computer's refusal.
+    `value` belongs to the cause, such as another name, and `code` is the Win32 error code from another computer.
     """
     text = _BY_CAUSE.get(cause) or _there(code)
     subject = pasteable(pipe)
@@ -198,7 +198,7 @@ def fix_for(cause: str, pipe: str, value: str | None = None, code: int = 0) -> s
 
 
 def _there(code: int) -> str:
-    """Return what to try where another computer refuses with a code."""
+    """Return a hint for an error code from another computer."""
     if code == WinError.ACCESS_DENIED:
         return "See what the network may do there, on that computer: `pipectl doctor NAME --as network`"
     return _BY_CODE.get(code, "Look at the pipe on that computer: `pipectl doctor NAME --as network`")

@@ -1,6 +1,6 @@
-"""`check_codec` tests whether a codec, ours or your own, keeps what `pipectl.core.codecs.base` promises.
+"""`check_codec` tests whether a codec, built-in or your own, has the guarantees of `pipectl.core.codecs.base`.
 
-It needs nothing but the standard library, and its cases come from a seed: what failed once fails again.
+It only needs the standard library. Its cases depend on a seed, so a failure can be reproduced.
 """
 
 import gc
@@ -14,21 +14,21 @@ from typing import NamedTuple, NoReturn
 from pipectl.core.codecs.base import MAX_FRAME, Codec, Frame, FrameKind, Side
 from pipectl.core.errors import CodecError
 
-# A conversation: who says what, in order. Bytes alone are a conversation of one side, and are tried as both.
+# A conversation: the data of both sides, in order. Bytes alone are a conversation of one side, and are tested for both.
 Talk = list[tuple[Side, bytes]]
 Sample = bytes | Sequence[tuple[Side, bytes]]
 
-# Four times the input may take so many times as long. Work that is linear takes 4 times, quadratic work 16 times.
+# Four times the input may take this many times as long. Linear work takes 4 times as long, quadratic work 16 times.
 _MOST_SLOWER = 7.0
-# What a codec may keep of a long conversation, in bytes, in addition to a frame.
+# How many bytes of a long conversation a codec may keep in addition to a frame.
 _MOST_KEPT = 50_000
-# What it may keep in addition to `max_frame` bytes: the beginning of something.
+# How many bytes it may keep in addition to `max_frame`: the beginning of the next frame.
 _MOST_HEADER = 16
 _PARTS = (b"\r\n", b"\n", b"\0", b"{", b"[", b'"', b"}", b"]", b":", b" ", b"0", b"1", b"9", b"a", b"\xff", b"\x80")
 
 
 class _Case(NamedTuple):
-    """What is tried, for the error that says what failed."""
+    """A test case, with the details for an error."""
 
     codec: type[Codec]
     seed: int
@@ -47,10 +47,10 @@ class _Case(NamedTuple):
 def check_codec(
     codec: type[Codec], samples: Iterable[Sample] = (), cases: int | range = 200, *, seed: int = 0, timing: bool = True
 ) -> None:
-    """Raise AssertionError, which says which promise a codec breaks and for which input.
+    """Raise AssertionError if a codec breaks a guarantee, with the guarantee and the input.
 
-    `samples` are conversations that the codec understands: without them, little but rubbish is tried. Each case is one
-    conversation, made from them with `seed`. `timing` also measures whether work is linear and memory bounded.
+    `samples` are conversations that the codec understands; without them, most inputs are random data. Each case is one
+    conversation, created from them with `seed`. `timing` also measures whether work is linear and memory is bounded.
     """
     talks = [talk for sample in samples for talk in _talks(sample)]
     numbers = range(cases) if isinstance(cases, int) else cases
@@ -87,7 +87,7 @@ def _check_case(case: _Case, random: Random) -> None:
 
 
 def _decoded(case: _Case, pieces: list[list[bytes]], *, is_message: bool = False) -> dict[Side, list[Frame]]:
-    """Return the frames of each side, checked one by one; the codec must have given back every byte."""
+    """Return the frames of each side, each of them checked; the codec must have returned every byte."""
     codec = case.codec(max_frame=case.max_frame)
     frames: dict[Side, list[Frame]] = {side: [] for side in Side}
     fed = dict.fromkeys(Side, b"")
@@ -151,7 +151,7 @@ def _check_same(case: _Case, side: Side, whole: list[Frame], in_pieces: list[Fra
 
 
 def _joined(frames: Iterable[Frame]) -> list[Frame]:
-    """Return frames with those that are raw, and follow one another, as one."""
+    """Return frames with adjacent raw frames joined."""
     joined: list[Frame] = []
     for frame in frames:
         if frame.kind is FrameKind.RAW:
@@ -170,7 +170,7 @@ def _guess(case: _Case, side: Side, first: bytes) -> int:
 
 
 def _check_wrap(case: _Case) -> None:
-    """Wrap what each frame of a sample says, and read it again."""
+    """Wrap the fields and the body of each frame of a sample, and decode the result."""
     for side, frames in _decoded(case, [[said] for _, said in case.talk]).items():
         for frame in frames:
             if frame.kind in (FrameKind.RAW, FrameKind.BAD):
@@ -187,7 +187,7 @@ def _check_wrap(case: _Case) -> None:
                 case.fail("reading what it wraps", f"{_shown(frame)} was wrapped as {_shown(data)}: {_shown(again)}")
 
 
-# ---- what is tried --------------------------------------------------------------------------------------------------
+# ---- inputs ---------------------------------------------------------------------------------------------------------
 
 
 def _talks(sample: Sample) -> Iterator[Talk]:
@@ -198,7 +198,7 @@ def _talks(sample: Sample) -> Iterator[Talk]:
 
 
 def _made(random: Random, talks: list[Talk]) -> Talk:
-    """Return a conversation: samples, perhaps damaged, and rubbish. What one side says in a row is one part."""
+    """Return a conversation of samples, possibly damaged, and random data; adjacent data of one side is one part."""
     made: Talk = []
     for _ in range(random.randrange(1, 4)):
         parts = random.choice(talks) if talks and random.randrange(8) else [(random.choice(list(Side)), b"")]
@@ -263,13 +263,13 @@ def _check_linear(codec: type[Codec], side: Side, data: bytes) -> None:
 
 
 def _is_slow(codec: type[Codec], side: Side, make: Callable[[int], bytes], piece: int) -> bool:
-    """Return whether four times the input takes too long, each time that it is measured."""
+    """Return whether four times the input takes too long in every measurement."""
     size = 4 << 10
     while (before := _seconds(codec, side, make(size), piece)) < 0.005 and size < 1 << 17:
         size *= 2
     for _ in range(4):
         after = _seconds(codec, side, make(4 * size), piece)
-        if after <= max(_MOST_SLOWER * before, 0.03):  # shorter times say nothing
+        if after <= max(_MOST_SLOWER * before, 0.03):  # shorter times are not significant
             return False
         before = max(before, _seconds(codec, side, make(size), piece))
     return True
@@ -286,7 +286,7 @@ def _seconds(codec: type[Codec], side: Side, data: bytes, piece: int) -> float:
 
 
 def _check_memory(codec: type[Codec], side: Side, data: bytes) -> None:
-    """Feed a long conversation of one side; what is kept must not grow with it."""
+    """Feed a long conversation of one side; the memory that the codec keeps must not grow with it."""
     max_frame = 4096
     for what, make in _inputs(data):
         one = codec(max_frame=max_frame)

@@ -1,5 +1,5 @@
-"""The named-pipe library: Win32's pipe functions through ctypes, and what stands on them, in rooms.
+"""The named-pipe library: Win32's pipe functions through ctypes, and the packages based on them.
 
-The vocabulary lies flat and runs on any system: `constants`, `errors`, `deadline`, `names`, `models`. Programs import
-from `pipectl` itself, or `pipectl.core.win32pipe` if they were written against pywin32.
+The modules at this level run on any system: `constants`, `errors`, `deadline`, `names`, `models`. Programs import from
+`pipectl` itself, or `pipectl.core.win32pipe` if they were written for pywin32.
 """

@@ -5,13 +5,13 @@ from enum import IntEnum, IntFlag, StrEnum
 
 
 class OpenMode(IntFlag):
-    """`dwOpenMode` of CreateNamedPipe: who may send, and how the handle works."""
+    """`dwOpenMode` of CreateNamedPipe: the direction of the pipe, and how the handle works."""
 
     INBOUND = 0x0000_0001
     OUTBOUND = 0x0000_0002
     DUPLEX = 0x0000_0003
     WRITE_DAC = 0x0004_0000
-    # The same bit is WRITE_OWNER: that right cannot be asked for without this flag.
+    # The same bit as WRITE_OWNER: that right cannot be requested without this flag.
     FIRST_PIPE_INSTANCE = 0x0008_0000
     ACCESS_SYSTEM_SECURITY = 0x0100_0000
     OVERLAPPED = 0x4000_0000
@@ -42,12 +42,12 @@ class PipeFlags(IntFlag):
 
 
 class Access(IntFlag):
-    """`dwDesiredAccess` of CreateFile, and the rights of an access-control entry."""
+    """`dwDesiredAccess` of CreateFile, and the rights of an access control entry."""
 
     NONE = 0x0
     FILE_READ_DATA = 0x0000_0001
     FILE_WRITE_DATA = 0x0000_0002
-    # What other files call FILE_APPEND_DATA: the right to add a server instance of one's own.
+    # FILE_APPEND_DATA for other files: the right to create a further server instance.
     FILE_CREATE_PIPE_INSTANCE = 0x0000_0004
     FILE_READ_EA = 0x0000_0008
     FILE_WRITE_EA = 0x0000_0010
@@ -60,7 +60,7 @@ class Access(IntFlag):
     SYNCHRONIZE = 0x0010_0000
     ACCESS_SYSTEM_SECURITY = 0x0100_0000
     MAXIMUM_ALLOWED = 0x0200_0000
-    # What the generic rights become on a pipe.
+    # What the generic rights are mapped to on a pipe.
     FILE_GENERIC_READ = 0x0012_0089
     FILE_GENERIC_WRITE = 0x0012_0116
     FILE_GENERIC_EXECUTE = 0x0012_00A0
@@ -70,7 +70,7 @@ class Access(IntFlag):
     GENERIC_WRITE = 0x4000_0000
     GENERIC_READ = 0x8000_0000
     DUPLEX = GENERIC_READ | GENERIC_WRITE
-    # Everything that a client needs, and not FILE_CREATE_PIPE_INSTANCE, which GENERIC_WRITE contains.
+    # Everything that a client needs, without FILE_CREATE_PIPE_INSTANCE, which GENERIC_WRITE contains.
     PIPE_CLIENT = 0x0012_019B
 
 
@@ -84,7 +84,7 @@ class ShareMode(IntFlag):
 
 
 class Disposition(IntEnum):
-    """`dwCreationDisposition` of CreateFile. A pipe takes only OPEN_EXISTING."""
+    """`dwCreationDisposition` of CreateFile. A pipe accepts only OPEN_EXISTING."""
 
     CREATE_NEW = 1
     CREATE_ALWAYS = 2
@@ -97,7 +97,7 @@ class FileFlags(IntFlag):
     """`dwFlagsAndAttributes` of CreateFile, without the security bits of `Sqos`."""
 
     NONE = 0x0
-    # A link itself is opened, and not what it leads to.
+    # Opens a link itself instead of its target.
     OPEN_REPARSE_POINT = 0x0020_0000
     BACKUP_SEMANTICS = 0x0200_0000
     OVERLAPPED = 0x4000_0000
@@ -112,7 +112,7 @@ class ReadMode(StrEnum):
 
 
 class WaitMode(StrEnum):
-    """What a read or write on a handle does that cannot be done at once: wait, or return."""
+    """What a read or write does if it cannot complete at once: wait, or return."""
 
     WAIT = "wait"
     NOWAIT = "nowait"
@@ -121,7 +121,7 @@ class WaitMode(StrEnum):
 class Sqos(IntFlag):
     """The security quality of service in `dwFlagsAndAttributes` of CreateFile: what a server may do as its client.
 
-    Without SECURITY_SQOS_PRESENT a server may impersonate the client.
+    Without SECURITY_SQOS_PRESENT, a server may impersonate the client.
     """
 
     ANONYMOUS = 0x0010_0000
@@ -131,7 +131,7 @@ class Sqos(IntFlag):
 
 
 class Nmpwait(IntEnum):
-    """`nTimeOut` of WaitNamedPipe and CallNamedPipe: the values that are no count of milliseconds."""
+    """`nTimeOut` of WaitNamedPipe and CallNamedPipe: the values that are not a number of milliseconds."""
 
     USE_DEFAULT_WAIT = 0
     NOWAIT = 1
@@ -159,16 +159,16 @@ class Wait(StrEnum):
     """What `connect` waits for until its deadline."""
 
     NONE = "none"
-    # A busy pipe is waited for, an absent one fails at once.
+    # Wait for a busy pipe, but fail at once if the pipe does not exist.
     FREE = "free"
-    # An absent pipe is waited for too.
+    # Also wait for a pipe that does not exist.
     EXISTS = "exists"
 
 
 class HalfClose(StrEnum):
     """What marks the end of one direction of a pipe."""
 
-    # An empty message on a message pipe; a byte pipe has no mark.
+    # An empty message on a message pipe; nothing on a byte pipe.
     AUTO = "auto"
     # The same, and a byte pipe is read until the other end closes it.
     EMPTY = "empty"
@@ -191,20 +191,20 @@ class Condition(StrEnum):
     GONE = "gone"
 
 
-# As `nMaxInstances` of CreateNamedPipe: no limit. The kernel, and Wine everywhere, report it as 0xFFFFFFFF.
+# No limit, for `nMaxInstances` of CreateNamedPipe. The kernel, and Wine everywhere, report it as 0xFFFFFFFF.
 UNLIMITED_INSTANCES = 255
 INFINITE = 0xFFFF_FFFF
 
-# Bytes for which pipes, and reads from them, have room: the default of Windows for a server's buffers is 0, by which
-# every write waits for its read.
+# The size of pipe buffers and of reads, in bytes. Windows' default for a server's buffers is 0, with which every write
+# waits for its read.
 BUFFER_SIZE = 64 << 10
-# Bytes of a stream that are written at once. NT needs memory for all of a write, and may refuse one of many MiB
-# (ERROR_NO_SYSTEM_RESOURCES); a message has no choice but to be one write.
+# The largest write of a stream, in bytes. NT needs memory for the whole write, and may reject one of many MiB
+# (ERROR_NO_SYSTEM_RESOURCES); a message is always one write.
 LARGEST_WRITE = 4 << 20
-# The longest message, in bytes, that is taken without being asked for.
+# The default limit for received messages, in bytes.
 MAX_MESSAGE = 64 << 20
 
-# NTSTATUS values as OVERLAPPED.Internal holds them, while an operation is under way and when it has ended.
+# NTSTATUS values in OVERLAPPED.Internal while an operation is pending and when it has ended.
 FSCTL_PIPE_TRANSCEIVE = 0x0011_C017
 
 STATUS_SUCCESS = 0
@@ -214,7 +214,7 @@ STATUS_END_OF_FILE = 0xC000_0011
 
 
 class WinError(IntEnum):
-    """The Win32 error codes that functions of pipes and sockets give; `symbol` is Microsoft's name of each."""
+    """The Win32 error codes that pipe and socket functions return; `symbol` is Microsoft's name of each."""
 
     SUCCESS = 0
     FILE_NOT_FOUND = 2
@@ -280,12 +280,12 @@ class WinError(IntEnum):
 
     @property
     def symbol(self) -> str:
-        """The name that Microsoft's headers give the code."""
+        """The name of the code in Microsoft's headers."""
         return self.name if self.name.startswith(("WAIT_", "WSA")) else f"ERROR_{self.name}"
 
 
 def instance_limit(number: int) -> int | None:
-    """Return how many instances a number from the system allows; None is as many as the system has room for."""
+    """Return the instance limit for a number from the system; None means no limit."""
     return None if number in (UNLIMITED_INSTANCES, 0xFFFF_FFFF) else number
 
 
@@ -298,11 +298,11 @@ def symbol_of(code: int) -> str | None:
 
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_TOO_LARGE = 1 << 32  # for a DWORD: ctypes would cut off the rest
+_TOO_LARGE = 1 << 32  # for a DWORD: ctypes would truncate it
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes of a size such as `65536`, `64k` or `1MiB`, below 4 GiB; raises ValueError."""
+    """Parse a size such as `65536`, `64k` or `1MiB`, below 4 GiB, and return it in bytes; raises ValueError."""
     match = re.fullmatch(r"(\d{1,10})\s*([bkmg]?)(?:i?b)?", text.strip().lower(), re.ASCII)
     size = int(match[1]) * _UNITS[match[2]] if match else _TOO_LARGE
     if size >= _TOO_LARGE:
@@ -311,7 +311,7 @@ def parse_size(text: str) -> int:
 
 
 def size_text(size: int) -> str:
-    """Return a size as `parse_size` reads it, in the largest unit that says it exactly: `64k`, `64m`."""
+    """Return a size in the format of `parse_size`, in the largest unit that is exact: `64k`, `64m`."""
     for unit in ("g", "m", "k"):
         if size and size % _UNITS[unit] == 0:
             return f"{size // _UNITS[unit]}{unit}"

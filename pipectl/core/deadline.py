@@ -7,13 +7,13 @@ from .constants import INFINITE
 
 
 class Deadline:
-    """The moment at which an operation gives up: `Deadline(5)` is five seconds from now, `Deadline(None)` never."""
+    """The time at which an operation times out: `Deadline(5)` is five seconds from now, `Deadline(None)` never."""
 
     __slots__ = ("at", "timeout")
 
     def __init__(self, timeout: float | None, begun: float | None = None) -> None:
         self.timeout = timeout
-        # Of perf_counter, because monotonic moves in steps of 16 ms on Windows before Python 3.13.
+        # From perf_counter, because monotonic has steps of 16 ms on Windows before Python 3.13.
         self.at = None if timeout is None else (time.perf_counter() if begun is None else begun) + timeout
 
     def remaining(self) -> float | None:
@@ -21,23 +21,23 @@ class Deadline:
         return None if self.at is None else max(0.0, self.at - time.perf_counter())
 
     def at_most(self, seconds: float) -> float:
-        """Return the remaining seconds, but at most these: one step of a wait in steps."""
+        """Return the remaining seconds, but at most `seconds`: the length of one step of a wait."""
         remaining = self.remaining()
         return seconds if remaining is None else min(seconds, remaining)
 
     def sooner(self, timeout: float) -> "Deadline":
-        """Return whichever comes first: this deadline, or one in that many seconds."""
+        """Return the earlier of this deadline and one in `timeout` seconds."""
         other = Deadline(timeout)
         return other if self.at is None or (other.at is not None and other.at < self.at) else self
 
     @property
     def passed(self) -> bool:
-        """Whether the time is up."""
+        """Whether the deadline has passed."""
         return self.at is not None and time.perf_counter() >= self.at
 
 
 class Stopwatch:
-    """Measures from when it was made."""
+    """Measures the time since its creation."""
 
     __slots__ = ("_begun",)
 
@@ -46,21 +46,21 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """The seconds that have passed, to the microsecond."""
+        """The elapsed seconds, to the microsecond."""
         return round(time.perf_counter() - self._begun, 6)
 
 
-# What all functions that can wait take: seconds, a deadline that began before, or None, for ever.
+# The timeout of all functions that can wait: seconds, an existing deadline, or None for no limit.
 Timeout = float | Deadline | None
 
 
 def deadline_of(timeout: Timeout) -> Deadline:
-    """Return the deadline that a timeout sets, from now on unless it is one already."""
+    """Return the deadline for a timeout: a new one that begins now, unless the timeout is a deadline."""
     return timeout if isinstance(timeout, Deadline) else Deadline(timeout)
 
 
 def milliseconds(seconds: float) -> int:
-    """Return a time as Win32 takes it: whole milliseconds, rounded up, and never INFINITE."""
+    """Return a time for Win32: whole milliseconds, rounded up, and never INFINITE."""
     return -int(-min(INFINITE - 1, max(0, seconds * 1000)) // 1)
 
 
@@ -70,7 +70,7 @@ _SECONDS = (3600, 60, 1, 0.001, 1)
 
 
 def parse_duration(text: str) -> float | None:
-    """Return the seconds of a duration such as `2.5`, `500ms` or `1h30m`; None for `none`. Raises ValueError."""
+    """Parse a duration such as `2.5`, `500ms` or `1h30m`, and return seconds; None for `none`. Raises ValueError."""
     spelled = text.strip().lower()
     if spelled == "none":
         return None

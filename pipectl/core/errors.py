@@ -20,7 +20,7 @@ The hierarchy; each class in parentheses is a second base class, so that `except
   + UnsupportedError                            not supported on this system
   + CheckFailedError                            a check of the system found a problem
     - MismatchError                             a conversation is not the one that was recorded
-  + RecordingError (ValueError)                 the file is not a recording that can be read
+  + RecordingError (ValueError)                 the file is not a recording that this version can read
   + RulesError (ValueError)                     the file is not a rules file, or has mistakes
 
 An error has the Win32 function that failed, the pipe or other subject, the code and its symbol. Hints on what to try
@@ -133,7 +133,7 @@ class FrameError(PipeError):
 
 
 class CodecError(PipeError):
-    """A codec has no frame for what it was to encode."""
+    """A codec cannot create a frame for the given data."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, topic="codec")
@@ -148,7 +148,7 @@ class OperationAbortedError(PipeError):
 
 
 class InvalidPipeNameError(PipeError, ValueError):
-    """The text is not a valid pipe name; `meant` are the names that may have been intended."""
+    """The text is not a valid pipe name; `meant` contains names that may have been intended."""
 
     def __init__(
         self,
@@ -189,14 +189,14 @@ class MismatchError(CheckFailedError):
 
 
 class RecordingError(PipeError, ValueError):
-    """The file is not a recording, or one of a version that is not known here."""
+    """The file is not a recording, or a recording of an unknown version."""
 
     def __init__(self, reason: str, *, subject: str | None = None) -> None:
         super().__init__(reason, subject=subject, topic="recording")
 
 
 class RulesError(PipeError, ValueError):
-    """A rules file has mistakes; `mistakes` are their lines and texts."""
+    """A rules file has mistakes; `mistakes` contains their line numbers and descriptions."""
 
     def __init__(self, name: str, mistakes: Sequence[tuple[int, str]] = ()) -> None:
         reason = "\n".join(f"{name}:{line}: {text}" for line, text in mistakes)
@@ -237,14 +237,14 @@ _BY_CODE: dict[int, type[PipeError]] = {
     WinError.SMB_GUEST_LOGON_BLOCKED: PipeAccessError,
     WinError.WRONG_TARGET_NAME: PeerMismatchError,
     WinError.ELEVATION_REQUIRED: PipeAccessError,
-    # Nothing listens at that address; or no way leads there.
+    # Nothing listens at that address, or it is unreachable.
     WinError.CONNECTION_REFUSED: PipeNotFoundError,
     WinError.WSAECONNREFUSED: PipeNotFoundError,
     WinError.NETWORK_UNREACHABLE: PipeNotFoundError,
     WinError.WSAENETUNREACH: PipeNotFoundError,
     WinError.HOST_UNREACHABLE: PipeNotFoundError,
     WinError.WSAEHOSTUNREACH: PipeNotFoundError,
-    # Another program has the port, as it has a pipe's name.
+    # Another program uses the port; the error is the same as for the name of a pipe.
     WinError.WSAEADDRINUSE: PipeAccessError,
     WinError.WSAEACCES: PipeAccessError,
     WinError.PIPE_BUSY: PipeBusyError,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class PipeInfo(NamedTuple):
-    """The result of GetNamedPipeInfo for the pipe behind a handle; sizes in bytes, 0 where the system chooses."""
+    """The result of GetNamedPipeInfo for the pipe behind a handle; sizes are in bytes (0 = the system's choice)."""
 
     is_server_end: bool
     is_message_type: bool
@@ -19,7 +19,7 @@ class HandleState(NamedTuple):
     """The result of GetNamedPipeHandleState for a handle: its read mode and wait mode.
 
     The collection values, in bytes and seconds, exist only at the client end of a remote pipe; the user's name only at
-    a server end that has read from a client that allows impersonation. Each is None where it was not asked for.
+    a server end that has read from a client that allows impersonation. Each is None unless it was requested.
     """
 
     is_message_mode: bool
@@ -31,7 +31,7 @@ class HandleState(NamedTuple):
 
 
 class LocalInfo(NamedTuple):
-    """FILE_PIPE_LOCAL_INFORMATION: what the kernel knows of one instance; quotas and available data in bytes."""
+    """FILE_PIPE_LOCAL_INFORMATION: the kernel's facts about one instance; quotas and available data in bytes."""
 
     is_message_type: bool
     rejects_remote: bool
@@ -47,17 +47,17 @@ class LocalInfo(NamedTuple):
 
 
 class Peek(NamedTuple):
-    """What waits to be read, and was not consumed; counts in bytes."""
+    """Unread data, which was not consumed; counts in bytes."""
 
     data: bytes
-    # In the pipe altogether, all messages.
+    # All unread data in the pipe, of all messages.
     available: int
-    # Of the first message beyond `data`; 0 on a byte pipe.
+    # The part of the first message after `data`; 0 on a byte pipe.
     left_in_message: int
 
 
 class Process(NamedTuple):
-    """A process at one end of a pipe; what this user may not know is None, services are those it hosts."""
+    """A process at one end of a pipe; facts that this user may not know are None. `services` are those it hosts."""
 
     pid: int
     image: str | None = None

@@ -1,14 +1,14 @@
 r"""Converts every spelling of a pipe's name to the full name that pipectl uses: `\\.\pipe\NAME` or `\\HOST\pipe\NAME`.
 
-Win32 normalizes what follows these prefixes as it does the path of a file: slashes become backslashes, several of them
-one; dots and spaces at the end go, and so does a dot at the end of another part. `full_name` gives what is left, which
-is how the pipe stands in the directory of pipes. But what follows `\\?\`, so written and not `//?/`, is taken as it is:
-a name that normalizing would change can be had in no other way, and is `\\?\pipe\NAME` or `\\?\UNC\HOST\pipe\NAME`.
+Win32 normalizes the part after these prefixes like a file path: slashes become backslashes, several backslashes become
+one, and dots and spaces at the end are removed, as is a dot at the end of another part. `full_name` returns the result,
+which is the name in the directory of pipes. But the part after `\\?\` (not `//?/`) is used unchanged. This is the only
+form for a name that normalizing would change: `\\?\pipe\NAME` or `\\?\UNC\HOST\pipe\NAME`.
 
-A name may hold anything but NUL: backslashes, control characters, halves of surrogate pairs. `display` writes what
-could disturb a terminal as `\x1b`, `\u202e` or `\U000e0001`, and `full_name` reads such an escape back, but only one
-that `display` would have written: `app\x64` is a backslash and `x64`. A real backslash in front of what looks like
-such an escape is shown as `\x5c`. So what is shown can be typed, and means the same pipe.
+A name can contain any character except NUL: backslashes, control characters, halves of surrogate pairs. `display`
+escapes characters that could disturb a terminal as `\x1b`, `\u202e` or `\U000e0001`. `full_name` reads these escapes,
+but only those that `display` writes: `app\x64` is a backslash and `x64`. A real backslash before text that looks like
+such an escape is displayed as `\x5c`. So a displayed name can be typed, and means the same pipe.
 """
 
 from collections.abc import Iterable
@@ -24,10 +24,10 @@ _REMOTE_PREFIX = "\\\\"
 _VERBATIM_REMOTE_PREFIX = "\\\\?\\UNC\\"
 _THIS_COMPUTER = "."
 
-# In lower case. With one backslash at its beginning a prefix is what a POSIX shell on Windows leaves of it.
+# In lower case. The prefixes with one leading backslash are what a POSIX shell on Windows makes of the others.
 _VERBATIM_SPELLINGS = (VERBATIM_PREFIX, "\\?\\pipe\\", "\\??\\pipe\\", "\\device\\namedpipe\\")
 _LOCAL_SPELLINGS = (LOCAL_PREFIX, "\\.\\pipe\\", *_VERBATIM_SPELLINGS)
-# What comes before HOST\pipe\; the last one is the beginning of the first.
+# The prefixes before HOST\pipe\; the last one is the beginning of the first.
 _REMOTE_SPELLINGS = ("\\\\?\\unc\\", "\\?\\unc\\", "\\??\\unc\\", _REMOTE_PREFIX)
 _URL = "npipe:"
 
@@ -38,21 +38,21 @@ _ESCAPES = {"x": 2, "u": 4, "U": 8}
 def full_name(text: str) -> str:
     r"""Return the full name of a pipe written in any accepted form, including URLs and doubled backslashes.
 
-    This is for user input: a full name with a real backslash before `x01` must go through `display` first. The name may
-    be longer than a new pipe's can be: see `check_new`. Raises InvalidPipeNameError.
+    This is for user input: pass a full name with a real backslash before `x01` through `display` first. The name may be
+    longer than that of a new pipe: see `check_new`. Raises InvalidPipeNameError.
     """
     undoubled = _undoubled(text)
     host, rest, is_verbatim = _split(undoubled or _without_scheme(text), text)
-    # A backslash that was doubled is one, and begins no escape.
+    # A doubled backslash is a real one, and does not begin an escape.
     name = _join_surrogates(rest if undoubled else _unescape(rest))
     _check_name(name, text, is_verbatim=is_verbatim)
     return _full(host, name if is_verbatim else _normalized(name))
 
 
 def check_new(name: str) -> None:
-    """Raise InvalidPipeNameError for a name that a new pipe cannot have here: remote, or too long.
+    """Raise InvalidPipeNameError for a name that a new pipe cannot have: a remote or too long one.
 
-    It may be any name that Win32 accepts: the case of its prefix does not matter, and slashes count as backslashes.
+    Accepts any name that Win32 accepts: the case of its prefix does not matter, and slashes count as backslashes.
     Windows does not enforce the length: pipes with longer names than Microsoft documents exist and can be opened.
     """
     if not name.replace("/", "\\").upper().startswith((LOCAL_PREFIX.upper(), VERBATIM_PREFIX.upper())):
@@ -66,10 +66,10 @@ def check_new(name: str) -> None:
 
 
 def for_waiting(name: str) -> str:
-    r"""Return the form of a full name that WaitNamedPipe takes on Windows, where it refuses `\\?\`.
+    r"""Return the form of a full name that WaitNamedPipe accepts on Windows, where it rejects `\\?\`.
 
-    It does not normalize what follows `\\.\pipe\` or `\\HOST\pipe\`, but takes a slash for a backslash. Raises
-    InvalidPipeNameError for a name that has one.
+    It does not normalize the part after `\\.\pipe\` or `\\HOST\pipe\`, but treats a slash as a backslash. Raises
+    InvalidPipeNameError for a name with a slash.
     """
     for prefix, plain in ((VERBATIM_PREFIX, LOCAL_PREFIX), (_VERBATIM_REMOTE_PREFIX, _REMOTE_PREFIX)):
         if name.startswith(prefix):
@@ -89,7 +89,7 @@ def from_directory(name: str) -> str:
 def display(name: str) -> str:
     """Return a name for display: on one line, safe for a terminal, and accepted by `full_name`.
 
-    A name without a prefix is one of the directory of pipes; it gets its prefix if it is not read back without.
+    A name without a prefix is from the directory of pipes; it gets a prefix if `full_name` needs it to read it back.
     """
     prefix = _prefix_of(name)
     rest = name[len(prefix) :]
@@ -101,7 +101,7 @@ def display(name: str) -> str:
 
 
 def is_remote(name: str) -> bool:
-    """Return whether a full name goes over the network; `\\\\localhost` does too, although it is this computer."""
+    """Return whether a full name uses the network; `\\\\localhost` does, too, although it is this computer."""
     return not name.startswith((LOCAL_PREFIX, VERBATIM_PREFIX))
 
 
@@ -119,9 +119,9 @@ def near(name: str, names: Iterable[str]) -> list[str]:
 
 
 def upper(text: str) -> str:
-    """Return a text in the upper case by which Windows compares the names of pipes, files and accounts.
+    """Return a text in the upper case that Windows uses to compare the names of pipes, files and accounts.
 
-    Each character becomes one character, and none outside the Basic Multilingual Plane is changed: `ß` stays as it is.
+    Each character becomes one character, so `ß` does not change, nor does any outside the Basic Multilingual Plane.
     """
     if text.isascii():
         return text.upper()
@@ -129,7 +129,7 @@ def upper(text: str) -> str:
 
 
 def _upper(character: str) -> str:
-    # The kernel's table has pairs: what another character is the lower case of, as S is of the long s, is not in it.
+    # The kernel's table only has pairs: the long s, for example, is not in it, because the lower case of S is s.
     changed = character.upper()
     return changed if len(changed) == 1 and changed.lower() == character <= "\uffff" else character
 
@@ -148,7 +148,7 @@ def _without_scheme(text: str) -> str:
 
 
 def _split(spelled: str, text: str) -> tuple[str, str, bool]:
-    """Return the computer, the part after the prefix, and whether that is verbatim; `text` is for errors."""
+    """Return the computer, the part after the prefix, and whether that part is verbatim; `text` is for errors."""
     for spelling in _LOCAL_SPELLINGS:
         if _begins(spelled, spelling):
             prefix, name = spelled[: len(spelling)], spelled[len(spelling) :]
@@ -176,7 +176,7 @@ def _split_remote(path: str, text: str) -> tuple[str, str]:
         raise _invalid(text, "this is the path of a file or a device, not of a pipe")
     if not host.strip(".") or escape(host) != host or any(character in ' ?*:"<>|' for character in host):
         raise _invalid(text, "invalid computer name")
-    # `name` has its slashes converted; the path has them as they were written.
+    # In `name`, slashes are converted; in the path, they are unchanged.
     return host, path[len(path) - len(name) :]
 
 
@@ -211,18 +211,18 @@ def _check_name(name: str, text: str, *, is_verbatim: bool) -> None:
 
 
 def _has_part_of_dots(name: str) -> bool:
-    r"""Return whether Windows may resolve a part before it looks for a pipe: `\\.\pipe\..\C:\file` is a file."""
+    r"""Return whether Windows may resolve a part before it searches for a pipe: `\\.\pipe\..\C:\file` is a file."""
     return any(part and not part.strip(" .") for part in name.replace("/", "\\").split("\\"))
 
 
 def _normalized(name: str) -> str:
-    r"""Return what Win32 makes of a name after `\\.\pipe\`; Microsoft documents it with the formats of file paths."""
+    r"""Normalize a name after `\\.\pipe\` like Win32; Microsoft documents this with the formats of file paths."""
     *parts, last = name.replace("/", "\\").split("\\")
     return "\\".join([*(part.removesuffix(".") for part in parts if part), last.rstrip(" .")])
 
 
 def _full(host: str, name: str) -> str:
-    """Put the prefix before a name under which Win32 finds just that name."""
+    """Return a name with the prefix under which Win32 finds exactly that name."""
     if _normalized(name) == name and not _has_part_of_dots(name):
         return f"{_REMOTE_PREFIX}{host}\\pipe\\{name}"
     return VERBATIM_PREFIX + name if host == _THIS_COMPUTER else f"{_VERBATIM_REMOTE_PREFIX}{host}\\pipe\\{name}"
@@ -246,7 +246,7 @@ def _is_read_as(name: str, text: str) -> bool:
 
 
 def _escape(character: str) -> str:
-    # Not printable: control, format and bidi characters, separators but the space, surrogates, what is unassigned.
+    # Not printable: control, format and bidi characters, separators except the space, surrogates, unassigned ones.
     if character.isprintable():
         return character
     code = ord(character)
@@ -256,7 +256,7 @@ def _escape(character: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Write any text for a person on one line: what is not printable as the escapes that `display` uses."""
+    """Return a text for display on one line: characters that are not printable are escaped as by `display`."""
     return text if text.isprintable() else "".join(map(_escape, text))
 
 
@@ -283,9 +283,9 @@ def _unescape(text: str) -> str:
 
 
 def _join_surrogates(text: str) -> str:
-    """Make one character of the two halves of a pair, as Windows sees them."""
+    """Join the two halves of each surrogate pair to one character."""
     if text.isascii():
-        return text  # nearly every name: the codec, which is an import, is for the others
+        return text  # nearly every name; the others need to import a codec
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
