@@ -1,6 +1,6 @@
-"""What it costs to judge the pipes of a computer: the section `audit` of run.py.
+"""Measure the rules of an audit for the pipes of a computer: the section `audit` of run.py.
 
-The facts are recorded: a thousand pipes, each with an ACL of its own.
+The facts are recorded: a thousand pipes, each with its own ACL.
 """
 
 import time
@@ -12,7 +12,7 @@ from pipectl.core.security.access_check import Integrity, Token
 from pipectl.core.security.sddl import parse
 
 PIPES = 1000
-# From what most services have to what no pipe should have.
+# A mix of ACLs, with and without findings.
 SDDL = (
     "O:SYG:SYD:P(D;;GA;;;AN)(A;;GA;;;SY)(A;;GA;;;S-1-5-80-1-2-3-4-{0})(A;;0x12019b;;;IU)(A;;GR;;;DU)S:(ML;;NW;;;LW)",
     "O:BAG:SYD:(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;S-1-5-21-1-2-3-{0})(A;;GR;;;WD)(A;;GR;;;AN)",
@@ -31,7 +31,7 @@ def recorded() -> list[Facts]:
 
 
 def measure(rounds: int) -> dict[str, float]:
-    """Print and return the median of the rounds, and the least, in milliseconds."""
+    """Print and return the median and the minimum of the rounds, in milliseconds."""
     pipes = recorded()
     times = []
     for _ in range(rounds):

@@ -1,7 +1,7 @@
-"""Size and start-up of the exe beside PyInstaller's bare `hello` and beside Python, in one run.
+"""Compare the size and the start-up time of the exe with PyInstaller's minimal `hello` and with Python, in one run.
 
-`python3 scripts/dev.py python benchmarks/exe.py [ROUNDS]` builds both as one file and as a folder, and runs all in
-turn, so that what the machine does meanwhile happens to each. Under Wine dev.py has everything on one core.
+`python3 scripts/dev.py python benchmarks/exe.py [ROUNDS]` builds both as one file and as a folder, and runs all of them
+in turn, so that other load on the machine affects each. Under Wine, dev.py runs everything on one core.
 """
 
 import os
@@ -24,7 +24,7 @@ PIPE = rf"\\.\pipe\pipectl-benchmark-{os.getpid()}"
 VERSION = ("--version",)
 CALL = ("call", PIPE, "ping")
 
-# What is measured, by what, and at most how many times its time.
+# A command, the reference command, and the maximum ratio of their times.
 GOALS = (
     ("one file, --version", "hello, one file", 1.1),
     ("one file, call", "hello, one file", 1.25),
@@ -35,7 +35,7 @@ MOST_BYTES = 5_500_000
 
 
 def build() -> None:
-    """Build pipectl and hello, each both ways."""
+    """Build pipectl and hello, each as one file and as a folder."""
     script = OUTPUT / "hello.py"
     OUTPUT.mkdir(parents=True, exist_ok=True)
     script.write_text('print("hello")\n', encoding="ascii")
@@ -47,7 +47,7 @@ def build() -> None:
 
 
 def commands() -> dict[str, tuple[str, ...]]:
-    """What is timed."""
+    """Return the commands to time."""
     one_file, folder = str(OUTPUT / "pipectl.exe"), str(OUTPUT / "pipectl" / "pipectl.exe")
     python = (sys.executable, "-m", "pipectl")
     return {
@@ -63,7 +63,7 @@ def commands() -> dict[str, tuple[str, ...]]:
 
 
 def timed(command: tuple[str, ...]) -> float:
-    """Run a program, and give the seconds that it took."""
+    """Run a program, and return the elapsed seconds."""
     begun = time.perf_counter()
     subprocess.run(command, input=b"", capture_output=True, check=True, timeout=120)
     return time.perf_counter() - begun
@@ -81,7 +81,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
 
 
 def report(results: dict[str, list[float]]) -> Iterator[str]:
-    """Write the tables."""
+    """Yield the lines of the tables."""
     size = (OUTPUT / "pipectl.exe").stat().st_size
     hello = (OUTPUT / "hello.exe").stat().st_size
     yield f"{datetime.now(UTC):%Y-%m-%d}, {platform.platform()}, CPython {platform.python_version()}"
@@ -101,7 +101,7 @@ def report(results: dict[str, list[float]]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Build, measure, tell."""
+    """Build, measure and print the results."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     build()
     with PipeServer(PIPE, lambda _client, data: data):

@@ -1,9 +1,9 @@
-"""What the stand-in for pywin32 costs: `python3 benchmarks/run.py own`, in one process and with one pipe.
+"""Measure the cost of the stand-in for pywin32 in one process: `python3 benchmarks/run.py own`.
 
-First its own cost for each call: the native function is replaced by GetCurrentProcessId, which returns at once, and
-never what would be a failure. The floor is the ctypes call alone, with arguments that are there already. Then the same
-calls through pywin32 and through the stand-in, each on a pipe of its own, in blocks that alternate: of each the second
-percentile counts, because what else the machine does only makes a block longer.
+First, its own cost for each call: the native function is replaced by GetCurrentProcessId, which returns at once and
+never fails. The floor is the ctypes call alone, with prepared arguments. Then, the same calls through pywin32 and
+through the stand-in, each on a separate pipe, in alternating blocks: the second percentile of each counts, because
+other load only makes a block longer.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from pipectl.core.win32pipe import functions
 
 SIZE = 64
 CALLS = 2000
-# What fits into the pipe while nobody reads.
+# The number of messages that fit into the pipe without a read.
 MESSAGES = 200
 GOAL_MICROSECONDS = 1.2
 
@@ -43,7 +43,7 @@ def own(rounds: int) -> dict[str, Any]:
 
 
 def at_once(function: Any) -> Any:
-    """Return a function that ctypes calls as it calls this one, and that returns at once."""
+    """Return a function that ctypes calls like this one, and that returns at once."""
     address = ctypes.cast(ctypes.WinDLL("kernel32").GetCurrentProcessId, c_void_p).value
     twin: Any = type(function)(address)
     twin.restype = function.restype
@@ -51,7 +51,7 @@ def at_once(function: Any) -> Any:
 
 
 def own_cost(rounds: int) -> dict[str, dict[str, float]]:
-    """Return the microseconds of each call, the least and the median of the rounds, and those of its floor."""
+    """Return the minimum and the median of each call in microseconds, and those of its floor."""
     event = win32pipe.CreateEvent(None, True, False, None)
     data, memory, count, overlapped = bytes(SIZE), (c_char * SIZE)(), DWORD(), win32pipe.OVERLAPPED()
     read = at_once(functions._ReadFile)
@@ -91,11 +91,11 @@ def seconds(call: Callable[[], object], calls: int) -> float:
     return time.perf_counter() - begun
 
 
-# Beside pywin32
+# Compared with pywin32
 
 
 class Names:
-    """The names of pywin32's modules in one place, as the stand-in has them."""
+    """The names of pywin32's modules in one namespace, like the stand-in's."""
 
     def __init__(self, *modules: Any) -> None:
         for module in modules:
@@ -119,7 +119,7 @@ def beside(modules: tuple[Any, ...], rounds: int) -> dict[str, float]:
 
 
 def works(api: Any) -> Iterator[tuple[str, Callable[[], float]]]:
-    """Give blocks of each work; a block returns the seconds of its calls alone."""
+    """Yield the name and the block of each work; a block returns the seconds of its calls only."""
     pipe = rf"\\.\pipe\pipectl-benchmark-own-{id(api):x}"
     server = api.CreateNamedPipe(pipe, 0x4000_0003, 6, 2, 1 << 16, 1 << 16, 0, None)
     client = api.CreateFile(pipe, -0x4000_0000, 0, None, 3, 0x4000_0000, None)

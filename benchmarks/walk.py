@@ -1,7 +1,7 @@
-"""What it costs to find who has pipes open: `python3 scripts/dev.py python benchmarks/walk.py [ROUNDS]`.
+"""Measure how long it takes to find the processes that have pipes open.
 
-The pipes are those of this process, in which they are created; all processes of the system are walked through. Prints
-the median of the rounds, and the least.
+Run `python3 scripts/dev.py python benchmarks/walk.py [ROUNDS]`. The pipes are created in this process; the walk covers
+all processes of the system. Prints the median and the minimum of the rounds.
 """
 
 import struct
@@ -22,7 +22,7 @@ FILE = 37
 
 
 def timed(rounds: int, work: Callable[[], object]) -> str:
-    """Return how long a work takes, in words."""
+    """Return the time that a function takes, as text."""
     work()
     times = []
     for _ in range(rounds):
@@ -33,7 +33,7 @@ def timed(rounds: int, work: Callable[[], object]) -> str:
 
 
 def table() -> memoryview:
-    """Return a table of handles as the system writes it, of which one in eight is a file."""
+    """Return a table of handles in the system's format; one handle in eight is a file."""
     entry = struct.Struct("<QQQIHHII")
     rows = b"".join(
         entry.pack(0, 4 * (i % 300), 4 * i, 0x12019F, 0, FILE if i % 8 == 0 else 16, 0, 0) for i in range(ENTRIES)

@@ -1,4 +1,4 @@
-"""The least that Python can do: ctypes, no deadline, nothing checked: `ctypes_client.py PIPE`."""
+"""The minimum for Python: ctypes, without deadlines and checks: `ctypes_client.py PIPE`."""
 
 import ctypes
 import sys

@@ -1,6 +1,6 @@
 """A NamedPipeClientStream of .NET, used synchronously: `dotnet_client.py PIPE`.
 
-The loops are made of .NET's expressions and compiled by .NET, so that no Python runs in them.
+The loops are built from .NET expressions and compiled by .NET, so that no Python code runs in them.
 """
 
 import sys
@@ -22,7 +22,7 @@ def number(value: int) -> Any:
 
 
 def call(stream: Any, method: str, memory: Any) -> Any:
-    """Make the call of `Read` or `Write` with the whole of an array."""
+    """Return the call of `Read` or `Write` with a whole array."""
     array = CLR.GetClrType(SYSTEM.Array[SYSTEM.Byte])
     overload = STREAM.GetMethod(method, SYSTEM.Array[SYSTEM.Type]([array, INT, INT]))
     return MAKE.Call(MAKE.Constant(stream, STREAM), overload, MAKE.Constant(memory), number(0), number(memory.Length))
@@ -38,7 +38,7 @@ def block(*steps: Any) -> Any:
 
 
 def loop(stream: Any, size: int, *, reads: bool) -> Any:
-    """Compile a function that writes so many bytes, and may read as many, as often as its argument says."""
+    """Compile a function of a count, which writes `size` bytes, and reads as many if `reads`, that many times."""
     count, left = MAKE.Parameter(INT, "count"), MAKE.Parameter(INT, "left")
     steps = [MAKE.PreDecrementAssign(count), call(stream, "Write", empty(size))]
     if reads:

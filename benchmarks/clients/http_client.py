@@ -1,4 +1,4 @@
-"""Exchanges of HTTP over one connection of pipectl's: `http_client.py PIPE`."""
+"""HTTP exchanges over one pipectl connection: `http_client.py PIPE`."""
 
 import sys
 
@@ -14,7 +14,7 @@ pipe = connect(sys.argv[1], 10, wait=Wait.EXISTS)
 
 
 def exchange() -> None:
-    """Ask, and take the whole response."""
+    """Send a request, and receive the whole response."""
     pipe.send(REQUEST, 5)
     if not pipe.receive(5).startswith(b"HTTP/1.1 200"):
         raise AssertionError

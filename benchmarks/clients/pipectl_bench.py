@@ -1,6 +1,6 @@
-"""The engine of `pipectl bench`: `pipectl_bench.py PIPE CONNECTIONS`; the seconds for each line that ends with a count.
+"""The engine of `pipectl bench`: `pipectl_bench.py PIPE CONNECTIONS` prints the seconds for each line with a count.
 
-They do not include opening the connections and a short warm-up, as those of the programs in C do not.
+Like those of the programs in C, they do not include the time to open the connections and a short warm-up.
 """
 
 import sys

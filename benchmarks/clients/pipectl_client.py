@@ -1,6 +1,6 @@
 """pipectl's Connection, with a deadline on everything: `pipectl_client.py PIPE`.
 
-`pipectl_client.py PIPE into` receives into memory of its own, as the program in C does.
+`pipectl_client.py PIPE into` receives into its own memory, like the program in C.
 """
 
 import sys

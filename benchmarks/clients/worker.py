@@ -1,4 +1,4 @@
-"""What all clients in Python share: lines of `WORK COUNT` come in, the seconds that it took go out."""
+"""Shared by all clients in Python: they read lines of `WORK COUNT`, and print the elapsed seconds."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ LARGE = bytes(1 << 20)
 
 
 def run(works: Mapping[str, Callable[[], object]]) -> None:
-    """Do works as often as standard input asks for them."""
+    """Do works as often as stdin requests."""
     run_loops({name: partial(_do, work) for name, work in works.items()})
 
 
@@ -22,7 +22,7 @@ def _do(work: Callable[[], object], count: int) -> None:
 
 
 def run_loops(loops: Mapping[str, Callable[[int], object]]) -> None:
-    """Do works as often as standard input asks for them; each is a function of how often."""
+    """Do works as often as stdin requests; each work is a function of the count."""
     for line in sys.stdin:
         name, count = line.split()
         loop = loops[name]
@@ -32,7 +32,7 @@ def run_loops(loops: Mapping[str, Callable[[int], object]]) -> None:
 
 
 def exchanges(exchange: Callable[[bytes], object]) -> dict[str, Callable[[], object]]:
-    """Name the works that send bytes and receive as many."""
+    """Return the works that send data and receive the same amount, by name."""
     return {
         "write_read_64": lambda: exchange(SMALL),
         "write_read_64k": lambda: exchange(CHUNK),

@@ -1,6 +1,6 @@
 """An echo server on .NET's NamedPipeServerStream, used asynchronously: `dotnet_server.py PIPE`.
 
-A client is echoed by `CopyToAsync`, from its pipe to its pipe, so that Python runs only when a client connects.
+`CopyToAsync` copies from a client's pipe to the same pipe, so that Python code only runs when a client connects.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Answers each message with the same response of HTTP: `http_server.py PIPE`."""
+"""Replies to each message with the same HTTP response: `http_server.py PIPE`."""
 
 import sys
 

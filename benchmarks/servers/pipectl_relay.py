@@ -1,4 +1,4 @@
-"""Relays from PIPE to TARGET, and from PIPE-sink to TARGET-sink: `pipectl_relay.py PIPE TARGET`; tells its threads."""
+"""Relays PIPE to TARGET and PIPE-sink to TARGET-sink: `pipectl_relay.py PIPE TARGET`; prints counts for each line."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""An echo server on pipectl's PipeServer: `pipectl_server.py PIPE`; tells its memory for each line that it reads."""
+"""An echo server with pipectl's PipeServer: `pipectl_server.py PIPE`; prints its memory for each line that it reads."""
 
 import ctypes
 import sys
@@ -21,7 +21,7 @@ class _MemoryCounters(ctypes.Structure):
 
 
 def private_bytes() -> int:
-    """Tell the memory that this process has for itself."""
+    """Return the private memory of this process in bytes."""
     kernel32 = ctypes.WinDLL("kernel32")
     kernel32.GetCurrentProcess.restype = HANDLE
     tell = kernel32.K32GetProcessMemoryInfo
