@@ -1,10 +1,10 @@
-"""Build the exe with the Python that runs this, on Windows or under Wine: what `dev.py build` does in the end.
+"""Build the exe with the Python that runs this script, on Windows or under Wine; `dev.py build` runs it.
 
-`build.py [--one-folder] [--output DIRECTORY] [--sign THUMBPRINT]` writes pipectl.exe, or a folder of that name and its
-zip, and beside them SHA256SUMS, the bill of materials and the licenses of what is inside. Nothing is written unless the
-exe has passed its smoke test. Two builds of the same source with the same packages are the same, byte for byte.
+`build.py [--one-folder] [--output DIRECTORY] [--sign THUMBPRINT]` writes pipectl.exe, or a folder and its zip, and
+SHA256SUMS, the bill of materials and the licenses of all components. Nothing is written unless the exe passes its smoke
+test. Two builds of the same source with the same packages are identical, byte for byte.
 
-`build.py --check PROGRAM` builds nothing: it runs the smoke test on a pipectl that is there, however it was installed.
+`build.py --check PROGRAM` builds nothing: it runs the smoke test for an existing pipectl, however it was installed.
 """
 
 import argparse
@@ -32,14 +32,14 @@ sys.path.insert(0, str(ROOT))
 from pipectl import __version__  # noqa: E402 - after the path is set
 from pipectl.commands import COMMANDS  # noqa: E402
 
-# What would differ between two builds: the time of the build in the exe's header, and the order of Python's sets.
-REPRODUCIBLE = {"SOURCE_DATE_EPOCH": "1767225600", "PYTHONHASHSEED": "0"}  # 2026-01-01; any time will do
+# These would differ between two builds: the build time in the exe's header, and the order of Python's sets.
+REPRODUCIBLE = {"SOURCE_DATE_EPOCH": "1767225600", "PYTHONHASHSEED": "0"}  # 2026-01-01; any time works
 
-TIMESTAMPS = "http://timestamp.digicert.com"  # signed time: the signature outlives the certificate
+TIMESTAMPS = "http://timestamp.digicert.com"  # so the signature outlives the certificate
 
 
 class BuildError(Exception):
-    """An error to print as an `error:` line, after the log that led to it."""
+    """An error to print as an `error:` line after its log."""
 
     def __init__(self, error: str, log: str = "") -> None:
         super().__init__(error)
@@ -47,7 +47,7 @@ class BuildError(Exception):
 
 
 def build(*, one_folder: bool, output: Path, thumbprint: str | None) -> Path:
-    """Build, sign, test and describe the exe, and give its path."""
+    """Build, sign, test and describe the exe, and return its path."""
     if thumbprint and not shutil.which("signtool"):
         raise BuildError("signtool is not found: install the Windows SDK, and run this in its developer prompt")
     exe = freeze(one_folder=one_folder)
@@ -58,7 +58,7 @@ def build(*, one_folder: bool, output: Path, thumbprint: str | None) -> Path:
 
 
 def freeze(*, one_folder: bool) -> Path:
-    """Run PyInstaller, from nothing, in a folder of its own."""
+    """Run PyInstaller for a clean build in a separate folder."""
     made = WORK / "made"
     shutil.rmtree(made, ignore_errors=True)
     paths = ("--clean", "--noconfirm", "--workpath", WORK / "pyinstaller", "--distpath", made)
@@ -67,21 +67,21 @@ def freeze(*, one_folder: bool) -> Path:
         **REPRODUCIBLE,
         **os.environ,
         "PYINSTALLER_CONFIG_DIR": str(WORK / "cache"),
-        "PYTHONPATH": sysconfig.get_path("stdlib"),  # before a zip of bytecode, whose docstrings cannot be left out
+        "PYTHONPATH": sysconfig.get_path("stdlib"),  # before a zip of bytecode, whose docstrings cannot be removed
     }
     run("PyInstaller", sys.executable, "-m", "PyInstaller", *paths, SPEC, *options, env=environment)
     return made / "pipectl" / "pipectl.exe" if one_folder else made / "pipectl.exe"
 
 
 def sign(exe: Path, thumbprint: str) -> None:
-    """Sign the exe with a certificate of the user's store, and have the time signed."""
+    """Sign the exe with a certificate from the user's store, with a timestamp."""
     how = ("/fd", "sha256", "/td", "sha256", "/tr", TIMESTAMPS, "/sha1", thumbprint)
     run("signtool", "signtool", "sign", *how, exe)
     run("signtool", "signtool", "verify", "/pa", exe)
 
 
 def smoke_test(exe: Path) -> None:
-    """See that it starts, is what it should be, and has every command."""
+    """Check that the exe starts, has the right version, and has every command."""
     version = run("the exe's --version", exe, "--version").strip()
     if version != f"pipectl {__version__}":
         raise BuildError(f"`{exe} --version` says `{version}`, and should say `pipectl {__version__}`")
@@ -90,7 +90,7 @@ def smoke_test(exe: Path) -> None:
 
 
 def run(what: str, *command: str | Path, env: dict[str, str] | None = None) -> str:
-    """Run a program and give its output; that is shown only if it fails."""
+    """Run a program and return its output, which is only shown if the program fails."""
     done = subprocess.run(
         command, input="", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
         env=env, cwd=ROOT,
@@ -101,7 +101,7 @@ def run(what: str, *command: str | Path, env: dict[str, str] | None = None) -> s
 
 
 def publish(exe: Path, *, one_folder: bool, output: Path) -> Path:
-    """Put what was built, and what describes it, where it is wanted."""
+    """Copy the build and the files that describe it to the output folder; return the path of the exe."""
     output.mkdir(parents=True, exist_ok=True)
     files = [output / "pipectl.cdx.json", output / "pipectl-licenses.txt"]
     inside = list(distributions_in(exe))
@@ -121,7 +121,7 @@ def publish(exe: Path, *, one_folder: bool, output: Path) -> Path:
 
 
 def zipped(folder: Path) -> Path:
-    """Zip a folder, always to the same bytes."""
+    """Create a reproducible zip of a folder."""
     file = folder.with_suffix(".zip")
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for path in sorted(folder.rglob("*")):
@@ -132,15 +132,15 @@ def zipped(folder: Path) -> Path:
 
 
 def sha256(file: Path) -> str:
-    """The hash by which a download is recognized."""
+    """Return the SHA-256 hash of a file."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-# ---- what is inside -------------------------------------------------------------------------------------------------
+# ---- components -----------------------------------------------------------------------------------------------------
 
 
 def distributions_in(exe: Path) -> Iterator[Distribution]:
-    """The packages of which something is in the exe, by what its archive lists, and the one that built it."""
+    """Yield the packages with files in the exe, according to its archive, and the package that built it."""
     from PyInstaller.archive.readers import CArchiveReader
 
     modules = CArchiveReader(str(exe)).open_embedded_archive("PYZ.pyz").toc
@@ -151,7 +151,7 @@ def distributions_in(exe: Path) -> Iterator[Distribution]:
 
 
 def bill_of_materials(exe: Path, inside: Iterable[Distribution]) -> dict[str, Any]:
-    """What the exe consists of, in CycloneDX's words."""
+    """Return the components of the exe in CycloneDX format."""
     components = [python_component(), *map(component, inside)]
     return {
         "bomFormat": "CycloneDX",
@@ -174,7 +174,7 @@ def bill_of_materials(exe: Path, inside: Iterable[Distribution]) -> dict[str, An
 
 
 def python_component() -> dict[str, Any]:
-    """The interpreter, with its DLLs."""
+    """Return the component for the interpreter and its DLLs."""
     reference = f"pkg:generic/python@{platform.python_version()}"
     return {
         "type": "platform",
@@ -187,7 +187,7 @@ def python_component() -> dict[str, Any]:
 
 
 def component(package: Distribution) -> dict[str, Any]:
-    """A package; of PyInstaller the exe has the bootloader and its importer."""
+    """Return the component for a package; the exe contains PyInstaller's bootloader and importer."""
     reference = f"pkg:pypi/{package.name.lower()}@{package.version}"
     terms = package.metadata.get_all("License-Expression") or package.metadata.get_all("License")
     return {
@@ -201,7 +201,7 @@ def component(package: Distribution) -> dict[str, Any]:
 
 
 def licenses(inside: Iterable[Distribution]) -> str:
-    """The licenses of pipectl and of all that is in the exe, as they ask for."""
+    """Return the licenses of pipectl and of all components of the exe, as they require."""
     texts = [(f"CPython {platform.python_version()}", python_license())]
     for package in inside:
         files = [file for file in package.files or () if file.name.upper().startswith(("LICEN", "COPYING"))]
@@ -213,7 +213,7 @@ def licenses(inside: Iterable[Distribution]) -> str:
 
 
 def python_license() -> str:
-    """The license that Python's installation has, with those of what Python has inside."""
+    """Return the license in Python's installation, which includes those of its components."""
     return (Path(sys.base_prefix) / "LICENSE.txt").read_text("utf-8")
 
 
@@ -221,7 +221,7 @@ def python_license() -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the reader of the command line."""
+    """Return the parser of the command line."""
     options = argparse.ArgumentParser(prog="build", description="Build pipectl.exe.")
     options.add_argument("--one-folder", action="store_true", help="build a folder, which starts faster, and its zip")
     options.add_argument("--output", type=Path, default=ROOT / "dist", metavar="DIRECTORY", help="instead of dist")
@@ -231,7 +231,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Do what the command line says, and tell in one line what failed."""
+    """Run the command line, and report an error in one line."""
     arguments = parser().parse_args()
     say = functools.partial(print, file=sys.stderr)
     if sys.platform != "win32" and not arguments.check:

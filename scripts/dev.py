@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Set up and run pipectl anywhere: on Windows as it is, on Linux with a Windows Python under Wine.
+"""Set up and run pipectl on any system: directly on Windows, and with a Windows Python under Wine on Linux.
 
-pipectl speaks to the Windows kernel, so what counts here always ends in a Windows process. What that process needs is
-put into `.dev/` of this checkout by small steps, each of which notices when its inputs have changed or when it was
-interrupted. Then the process gets this one's arguments, streams, signals and exit code, so that to a shell, a pipe or
-a terminal `dev.py run` is pipectl.
+pipectl calls the Windows kernel, so it always runs in a Windows process. Small steps install what that process needs in
+`.dev/` of this checkout; each step notices if its inputs have changed or if it was interrupted. The process gets this
+process's arguments, streams and signals, and returns its exit code, so that for a shell, a pipe or a terminal,
+`dev.py run` is pipectl.
 
-The commands are here, and all that they stand on is in `setup_`. Only the standard library is used, because this is
-what installs everything else.
+The commands are here; the setup is in `setup_`. Only the standard library is used, because this script installs
+everything else.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-# Python itself does not look beside the script if it was told to use safe paths, with `-P` or PYTHONSAFEPATH.
+# With `-P` or PYTHONSAFEPATH, Python does not search the script's folder.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from setup_.packages import (
@@ -40,7 +40,7 @@ from setup_.wine import PREFIX, stop_server
 
 EXE = ROOT / "dist" / "pipectl.exe"
 STRICT_OPTION = "--strict"
-# How many failed tests `check` runs again.
+# The maximum number of failed tests that `check` runs again.
 MOST_REPEATED = 5
 
 
@@ -89,7 +89,7 @@ def exe(arguments: Arguments) -> int:
 
 
 def check(arguments: Arguments) -> int:
-    """Run all that a change must pass: format, lint, types, docs, `build`, the tests without Windows, `test` twice."""
+    """Run all checks for a change: format, lint, types, docs, `build`, the tests without Windows, `test` twice."""
     refuse_arguments(arguments)
     set_up(*CHECKING)
     failed = [name for name, command in static_checks().items() if not passes(name, *command)]
@@ -117,7 +117,7 @@ def lock(arguments: Arguments) -> int:
 
 
 def stop(arguments: Arguments) -> int:
-    """End this checkout's Wine servers and all that runs on them; the next command starts what it needs again."""
+    """End this checkout's Wine servers and all programs on them; the next command starts what it needs again."""
     refuse_arguments(arguments)
     for prefix in (PREFIX, STRICT_PREFIX):
         stop_server(prefix)
@@ -158,26 +158,26 @@ Environment:
 
 
 def usage() -> str:
-    """The help, in which each command speaks for itself."""
+    """Return the help, with the docstring of each command."""
     commands = "\n".join(f"  {name:<12}  {function.__doc__}" for name, function in COMMANDS.items())
     return USAGE.format(program=invocation(), commands=commands)
 
 
 def invocation() -> str:
-    """How this program is called, for lines that can be pasted."""
+    """Return the command line of this program, for lines that can be pasted."""
     return f"{'python' if sys.platform == 'win32' else 'python3'} {sys.argv[0]}"
 
 
 def refuse_arguments(arguments: Arguments) -> None:
-    """Stop at arguments where a command takes none."""
+    """Raise an error if a command without arguments got some."""
     if arguments:
         raise DevError(f"unexpected argument `{arguments[0]}`", f"See `{invocation()} --help`", code=2)
 
 
 def static_checks() -> dict[str, Command]:
-    """What judges the source without running it."""
-    # pyproject.toml has all else checked as for Windows, and excludes these. mypy checks an excluded file only when it
-    # is named, so naming the folder would not do.
+    """Return the commands that check the source without running it."""
+    # pyproject.toml configures the checks for Windows, and excludes these files. mypy only checks an excluded file if
+    # its name is given, so the name of the folder is not enough.
     setup_files = sorted((ROOT / "scripts" / "setup_").glob("*.py"))
     for_linux: Command = ("scripts/dev.py", *setup_files, "tests/scripts/test_dev.py", "tests/scripts/test_setup.py")
     checks: dict[str, Command] = {
@@ -193,16 +193,16 @@ def static_checks() -> dict[str, Command]:
 
 
 def passes(name: str, *command: str | Path) -> bool:
-    """Run one check where all can see it."""
+    """Run one check with visible output; return whether it passed."""
     say(f"check: {name}")
     return subprocess.call(command, cwd=ROOT) == 0
 
 
 def tests_pass(name: str, cache: str, command: Command) -> bool:
-    """Run tests; a few that fail are run once more.
+    """Run tests, and run a few failed ones again; return whether all passed.
 
-    They are about processes that wait for each other, and other work on the machine may take their time. Those that
-    fail at first are named above all the same.
+    Tests of processes that wait for each other can fail on a busy machine. The output still names the tests that failed
+    the first time.
     """
     if passes(name, *command):
         return True
@@ -212,25 +212,25 @@ def tests_pass(name: str, cache: str, command: Command) -> bool:
 
 
 def last_failed(cache: str) -> list[str]:
-    """Return the tests that failed in the last run, as pytest remembers them in this folder of `.dev`."""
+    """Return the tests that failed in the last run, from pytest's cache in this folder of `.dev`."""
     with contextlib.suppress(OSError, ValueError):
         return sorted(json.loads((DEV / cache / "v" / "cache" / "lastfailed").read_text(encoding="utf-8")))
     return []
 
 
 def pytest_options(cache: str) -> Arguments:
-    """Keep what pytest and hypothesis remember in `.dev`."""
+    """Return the options that put the caches of pytest and hypothesis in `.dev`."""
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{DEV.name}/hypothesis")
     return "-o", f"cache_dir={DEV.name}/{cache}"
 
 
 def exit_code(code: int) -> int:
-    """Return what `sys.exit` takes, a C long, for a code of Windows, such as 0xC000013A of Ctrl+C."""
+    """Return a Windows exit code, such as 0xC000013A for Ctrl+C, as a C long for `sys.exit`."""
     return code - (1 << 32) if code >= 1 << 31 else code
 
 
 def main(arguments: Arguments) -> int:
-    """Do one command, and tell what fails without a traceback."""
+    """Run one command, and report errors without a traceback."""
     name, *rest = arguments or ("--help",)
     try:
         if name in ("--help", "-h", "help"):

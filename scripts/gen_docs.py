@@ -1,6 +1,6 @@
-"""Write what docs/ repeats of the code (help, exit codes, rooms, claims), and what the code repeats of docs/ (topics).
+"""Write the parts of docs/ that are from the code (help, exit codes, packages, claims), and the topics from docs/.
 
-`gen_docs.py` writes; `gen_docs.py --check` writes nothing, and fails if something would change.
+`gen_docs.py` writes; `gen_docs.py --check` writes nothing, and fails if anything would change.
 """
 
 import ast
@@ -27,7 +27,7 @@ _GENERATED = "<!-- Written by scripts/gen_docs.py: change the code instead. -->"
 
 
 def commands() -> str:
-    """Give the help of every command, as a page."""
+    """Return the help of every command as a page."""
     return "\n".join(
         [
             _GENERATED,
@@ -59,7 +59,7 @@ def _help(name: str, command: click.Command, parent: click.Context | None) -> It
 
 
 def exit_codes(*, with_errors: bool = True) -> str:
-    """Return the table of exit codes, as a page; with the errors of the library that end in them."""
+    """Return the table of exit codes as a page, with the library's errors for each."""
     heads = "| code | meaning |"
     rows = [f"| {code.value} | {MEANINGS[code]} |" for code in MEANINGS]
     if with_errors:
@@ -92,7 +92,7 @@ def _errors(code: int) -> str:
 
 
 def topic(name: str) -> str:
-    """Return the module that has a page of docs/ as plain text, in ASCII, which every code page can show."""
+    """Return a module with a page of docs/ as plain text in ASCII, which every code page supports."""
     page = exit_codes(with_errors=False) if name == "exit-codes" else _read(f"docs/{name}.md")
     text = plain_text(page).translate(_IN_ASCII)
     assert text.isascii(), f"docs/{name}.md has characters that not every console can show"
@@ -122,7 +122,7 @@ not a proof; see [CONTRIBUTING.md](../CONTRIBUTING.md).
 
 
 def windows() -> str:
-    """Give the claims about Windows and where each was shown, as a page."""
+    """Return the claims about Windows as a page, with the systems on which each holds."""
     return "\n".join(
         [
             _CLAIMS,
@@ -158,7 +158,7 @@ _RULES = "<!-- The rules: written by scripts/gen_docs.py from core/checks/audit_
 
 
 def audit() -> str:
-    """Give the page about audits, with the rules at its end as they are now."""
+    """Return the page about audits with the current rules at its end."""
     before = _read("docs/audit.md").partition(_RULES)[0]
     return "\n".join([f"{before}{_RULES}", *(line for rule in RULES for line in _rule(rule))]) + "\n"
 
@@ -175,7 +175,7 @@ _END = "<!-- End of the rooms. -->"
 
 
 def architecture() -> str:
-    """Give the page about the architecture, with the list of rooms and files in it as they are now."""
+    """Return the page about the architecture with the current list of packages and files."""
     page = _read("docs/architecture.md")
     before, _, rest = page.partition(_ROOMS)
     after = rest.partition(_END)[2]
@@ -198,7 +198,7 @@ def _first_line(path: Path) -> str:
     return docstring.partition("\n\n")[0].replace("\n", " ")
 
 
-# The topics come after the pages that they are made of, and before the list of files.
+# The topics follow the pages from which they are made, and precede the list of files.
 PAGES: dict[str, Callable[[], str]] = {
     "docs/commands.md": commands,
     "docs/exit-codes.md": exit_codes,

@@ -1,6 +1,6 @@
 """Draw scripts/exe/pipectl.ico: a pipe with a flange at each end, and a prompt in it.
 
-The icon is committed; this is how it was made, and makes it again, byte for byte.
+The icon is committed; this script creates it again, byte for byte.
 """
 
 import struct
@@ -20,7 +20,7 @@ PROMPT: Color = (255, 255, 255, 255)
 
 
 def color_at(x: float, y: float) -> Color:
-    """The drawing, in a square from 0 to 1."""
+    """Return the color at a point of the drawing, a square from 0 to 1."""
     if 0.16 < y < 0.84 and (0.02 < x < 0.2 or 0.8 < x < 0.98):
         return FLANGE
     if not (0.2 <= x <= 0.8 and 0.27 < y < 0.73):
@@ -33,7 +33,7 @@ def color_at(x: float, y: float) -> Color:
 
 
 def pixel(size: int, column: int, row: int) -> bytes:
-    """One pixel: the mean of its samples, in which clear ones have no color."""
+    """Return one pixel: the mean of its samples; transparent ones do not affect the color."""
     steps = [(index + 0.5) / SAMPLES for index in range(SAMPLES)]
     samples = [color_at((column + x) / size, (row + y) / size) for y in steps for x in steps]
     opaque = [sample for sample in samples if sample is not CLEAR]
@@ -44,7 +44,7 @@ def pixel(size: int, column: int, row: int) -> bytes:
 
 
 def png(size: int) -> bytes:
-    """The drawing as a PNG file."""
+    """Return the drawing as a PNG file."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -55,7 +55,7 @@ def png(size: int) -> bytes:
 
 
 def ico() -> bytes:
-    """All sizes as one icon file."""
+    """Return all sizes as one icon file."""
     images = [png(size) for size in SIZES]
     entries = b""
     offset = 6 + 16 * len(images)

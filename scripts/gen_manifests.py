@@ -1,8 +1,8 @@
-"""Write the manifests by which winget and Scoop install a release, from the templates in scripts/release.
+"""Write the manifests with which winget and Scoop install a release, from the templates in scripts/release.
 
-`gen_manifests.py OWNER/REPOSITORY DIRECTORY` reads pipectl-x64.zip and pipectl-arm64.zip in the directory, for their
-hashes, and writes winget's manifests and pipectl.json, Scoop's, beside them. Both install the folder, which starts
-quicker than the one file and unpacks nothing.
+`gen_manifests.py OWNER/REPOSITORY DIRECTORY` reads pipectl-x64.zip and pipectl-arm64.zip in the directory for their
+hashes, and writes winget's manifests and Scoop's pipectl.json to it. Both install the folder, which starts faster than
+the one-file exe, because nothing has to be unpacked.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from pipectl import __version__  # noqa: E402 - after the path is set
 
 
 def manifests(repository: str, released: Path) -> dict[str, str]:
-    """Give each manifest by its file name."""
+    """Return the manifests by file name."""
     files = {machine: released / f"pipectl-{machine}.zip" for machine in ("x64", "arm64")}
     facts = {machine: hashlib.sha256(file.read_bytes()).hexdigest() for machine, file in files.items()}
     facts |= {"version": __version__, "repository": repository, "owner": repository.partition("/")[0]}

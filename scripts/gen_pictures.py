@@ -1,8 +1,8 @@
-"""Draw the pictures of the documentation: what commands show on a terminal, as SVG files in docs/pictures.
+"""Draw the pictures of the documentation: the output of commands on a terminal, as SVG files in docs/pictures.
 
-Needs Windows' pipes: `python3 scripts/dev.py python scripts/gen_pictures.py`. Each command runs for real, against
-servers of its own, on a terminal of 108 columns that rich records. What differs under Wine, such as names, paths and
-the system's text for an error, is replaced by what Windows shows.
+Needs Windows' pipes: `python3 scripts/dev.py python scripts/gen_pictures.py`. Each command really runs, with its own
+servers, on a terminal of 108 columns that rich records. Output that differs under Wine, such as names, paths and error
+messages of the system, is replaced by that of Windows.
 """
 
 import io
@@ -39,13 +39,13 @@ from pipectl.core.win32.winapi import format_error  # noqa: E402
 from pipectl.output import tables  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
-# In place of the path to this machine's Python, its user, and Wine's words for an error.
+# Replacements for the path of this machine's Python, its user, and Wine's error messages.
 IMAGE, CLIENT_IMAGE = r"C:\Program Files\Svc\svc.exe", r"C:\Tools\client.exe"
 USER = r"DESKTOP\ann"
 TEXTS = {2: "The system cannot find the file specified"}
 SVC = r"\\.\pipe\svc"
 
-# The name of a picture, and the lines in it.
+# The command lines of each picture, by its name.
 _SCENES = {
     "call": ["call svc ping", "call svc --hex 0001ff41 --as hex", "call svc ping --json", "call svd ping"],
     "info": ["info svc"],
@@ -55,23 +55,23 @@ _SCENES = {
 
 
 class _Screen(io.TextIOBase):
-    """Takes what is written to a stream as a terminal would, and puts it on the recorded console."""
+    """A stream that acts like a terminal, and writes to the recorded console."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def isatty(self) -> bool:
-        """Return True, so that pipectl prints what it prints on a terminal."""
+        """Return True, so that pipectl prints as on a terminal."""
         return True
 
     def write(self, text: str) -> int:
-        """Put text on the screen."""
+        """Write text to the recorded console."""
         self._console.print(Text(text), end="")
         return len(text)
 
 
 def draw(name: str, lines: list[str]) -> None:
-    """Run command lines, and draw what a person sees."""
+    """Run command lines, and draw their output."""
     console = Console(
         record=True,
         width=108,
@@ -86,7 +86,7 @@ def draw(name: str, lines: list[str]) -> None:
             console.print(Text.assemble(("> ", "bold"), f"pipectl {line}"))
             cli.run(line.split())
     svg = console.export_svg(title=f"pipectl {lines[0].split()[0]}")
-    # A picture fetches no fonts; the reader's own monospaced one will do.
+    # A picture must not download fonts; the reader's own monospaced font is used.
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
     (PICTURES / f"{name}.svg").write_text(svg, encoding="utf-8", newline="\n")
 
@@ -103,12 +103,12 @@ def _as_terminal(console: Console) -> Iterator[None]:
 
 
 def _call_when_served(pipe: str) -> None:
-    """Be the client in the picture of a server."""
+    """Run the client for the picture of a server."""
     with connect(pipe, 10, wait=Wait.EXISTS) as client:
         client.transact(b"ping", 5)
 
 
-# What the client and the server in the picture of a tap say.
+# The requests and replies in the picture of a tap.
 _ASKED = {
     b'{"id": 1, "method": "greet", "params": ["Ann"]}\n': b'{"id": 1, "result": "hello Ann"}\n',
     b'{"id": 2, "method": "sum", "params": [1, 2]}\n': b'{"id": 2, "result": 3}\n',
@@ -117,7 +117,7 @@ _ASKED = {
 
 
 def _ask_through_a_tap(pipe: str) -> None:
-    """Be the client in the picture of a tap."""
+    """Run the client for the picture of a tap."""
     with connect(f"{pipe}-tap", 10, wait=Wait.EXISTS) as client:
         for request in _ASKED:
             client.transact(request, 5)
@@ -125,7 +125,7 @@ def _ask_through_a_tap(pipe: str) -> None:
 
 @contextmanager
 def _as_on_windows() -> Iterator[None]:
-    """Show what Windows would, where Wine has something else."""
+    """Replace the results that differ under Wine by those of Windows."""
     me = accounts.current_user_sid()
 
     def named(image: str) -> Callable[[Glimpse], Process]:
@@ -146,7 +146,7 @@ def _as_on_windows() -> Iterator[None]:
 
 
 def _state_of_a_client(pipe: Handle, **more: bool) -> HandleState:
-    """Return what Windows does of a client's local handle: collection values and the user only to others."""
+    """Return the state of a client's local handle as on Windows, without collection values and the user's name."""
     if more:
         raise PipeStateError("not of this handle")
     return get_named_pipe_handle_state(pipe)

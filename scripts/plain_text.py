@@ -1,4 +1,4 @@
-"""Markdown as plain text for a terminal of 80 columns, as far as the pages of docs/ use it."""
+"""Converts Markdown to plain text for a terminal of 80 columns; supports the Markdown that docs/ uses."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,13 +11,13 @@ _PATH = re.compile(r"(?:[\w./-]*/)?([\w-]+)\.(?:md|schema\.json)(?:#.*)?")
 
 
 def plain_text(page: str) -> str:
-    """Return a page as plain text; comments and the marks of Markdown that only a renderer obeys are left out."""
+    """Return a page as plain text, without comments and without Markdown syntax that is only for renderers."""
     page = re.sub(r"<!--.*?-->\n?", "", page, flags=re.DOTALL)
     return "\n\n".join(text for block in _blocks(page) if (text := _block(block))) + "\n"
 
 
 def _blocks(page: str) -> Iterator[list[str]]:
-    """Yield the lines of each block: a fence with all that is in it, or what stands between empty lines."""
+    """Yield the lines of each block: a fenced block, or the text between empty lines."""
     block: list[str] = []
     is_fenced = False
     for line in page.splitlines():
@@ -61,7 +61,7 @@ def _wrapped(text: str, indent: str, first: str = "") -> str:
 
 
 def _inline(text: str) -> str:
-    """Resolve links and emphasis; code keeps its backticks, which show where it begins and ends."""
+    """Replace links and emphasis; code keeps its backticks, which show where it begins and ends."""
     return _LINK.sub(_link, text).replace("**", "")
 
 
@@ -76,7 +76,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _table(rows: list[list[str]]) -> str:
-    """Lay a table out in columns, or, where they are too wide, each row as a first line and what belongs to it."""
+    """Format a table in columns or, if they are too wide, each row as a first line and indented lines."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if sum(widths) + 2 * len(widths) <= _WIDTH:
         return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -1,6 +1,6 @@
-"""Runs in the exe before pipectl: what the exe is made of is not for its children, nor does its second half outlive it.
+"""Runs in the exe before pipectl: hides the unpacked files from child processes, and ends this process with the first.
 
-An exe of one file is two processes: the first unpacks, starts the second, which is this one, and tidies up after it.
+A one-file exe is two processes: the first unpacks, starts the second, which is this one, and cleans up afterwards.
 """
 
 import _thread
@@ -9,21 +9,21 @@ import ctypes
 import os
 import sys
 
-assert sys.platform == "win32"  # which tells it to a type checker
+assert sys.platform == "win32"  # for type checkers
 
 
 def hide_from_children() -> None:
-    """Let programs that pipectl starts, itself among them, find nothing of this exe and load their own DLLs."""
+    """Prevent child processes, including pipectl itself, from using files of this exe instead of their own DLLs."""
     for name in ("_PYI_ARCHIVE_FILE", "_PYI_APPLICATION_HOME_DIR", "_PYI_PARENT_PROCESS_LEVEL"):
         os.environ.pop(name, None)
-    ctypes.windll.kernel32.SetDllDirectoryW(None)  # children inherit it, and would lock what is to be removed
+    ctypes.windll.kernel32.SetDllDirectoryW(None)  # children inherit it, and would lock files that must be removed
 
 
 def end_with_parent(process: int) -> None:
-    """End when the first process is ended from outside, which is how a program that started the exe ends it."""
+    """Exit when the first process is terminated, because that is the process that the caller can terminate."""
     try:
         parent = _winapi.OpenProcess(_winapi.SYNCHRONIZE, False, process)
-    except OSError:  # it has ended already
+    except OSError:  # it has already ended
         os._exit(1)
     _thread.start_new_thread(_end_with, (parent,))
 
@@ -34,7 +34,7 @@ def _end_with(process: int) -> None:
 
 
 hide_from_children()
-# The first process names the folder `_MEI`, its own id in eight hexadecimal digits, and something random.
+# The first process names the folder `_MEI`, its own ID in eight hexadecimal digits, and a random part.
 folder = os.path.basename(sys._MEIPASS)  # type: ignore[attr-defined]  # noqa: PTH119
 if folder.startswith("_MEI"):
     end_with_parent(int(folder[4:12], 16))

@@ -1,5 +1,5 @@
-"""What does this checkout need before a Windows program can run in it, and how is that program started?
+"""Sets up this checkout so that Windows programs can run in it, and starts them.
 
-Each file imports only those before it: steps, wine, packages, streams, strict_edits, strict. Nothing but the standard
-library is used.
+Each file only imports those before it: steps, wine, packages, streams, strict_edits, strict. They only use the standard
+library.
 """

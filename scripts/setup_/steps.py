@@ -1,4 +1,4 @@
-"""How a step of the set-up is done: once, in one process at a time, and with a cause and a hint if it fails."""
+"""Runs the steps of the setup: each once, in one process at a time, with a cause and a hint if it fails."""
 
 import contextlib
 import hashlib
@@ -25,7 +25,7 @@ Command = Sequence[str | Path]
 
 
 class DevError(Exception):
-    """An error to print as an `error:` line, after the log that led to it, with a `hint:` line on what to do."""
+    """An error to print as an `error:` line after its log, with a `hint:` line on what to do."""
 
     def __init__(self, error: str, hint: str = "", log: str = "", code: int = 1) -> None:
         super().__init__(error)
@@ -35,7 +35,7 @@ class DevError(Exception):
 
 
 def say(text: str) -> None:
-    """Tell people something; stdout belongs to the program that is run."""
+    """Print a message to stderr, because stdout belongs to the program that is run."""
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
@@ -44,7 +44,7 @@ def say(text: str) -> None:
 
 
 class Step(NamedTuple):
-    """Something that must be there before a program can run."""
+    """A step that must be done before a program can run."""
 
     label: str
     done: Callable[[], bool]
@@ -52,7 +52,7 @@ class Step(NamedTuple):
 
 
 def remove_directory(path: Path) -> None:
-    """Remove what an earlier set-up left of a directory."""
+    """Remove a directory that an earlier setup may have left."""
     if path.exists():
         shutil.rmtree(path)
 
@@ -64,9 +64,9 @@ def directory_step(
     fill: Callable[[Path], None],
     clear: Callable[[Path], None] = remove_directory,
 ) -> Step:
-    """Describe the step that makes a directory, and makes it again when its inputs change.
+    """Return a step that creates a directory, and creates it again when its inputs change.
 
-    The stamp is written last, so that a directory whose making was interrupted counts as none.
+    The stamp is written last, so that an incomplete directory does not count.
     """
     stamp = path / ".stamp"
 
@@ -87,7 +87,7 @@ def directory_step(
 
 
 def set_up(*steps: Step) -> None:
-    """Do the steps that are not done, in one process at a time."""
+    """Run the steps that are not done yet, in one process at a time."""
     require_supported_system()
     with setup_lock():
         for step in steps:
@@ -99,7 +99,7 @@ def set_up(*steps: Step) -> None:
 
 
 def require_supported_system() -> None:
-    """Raise an error where no Windows program can run."""
+    """Raise an error on systems that cannot run Windows programs."""
     machine = platform.machine()
     if sys.platform != "win32" and (sys.platform, machine) != ("linux", "x86_64"):
         raise DevError(
@@ -110,7 +110,7 @@ def require_supported_system() -> None:
 
 @contextlib.contextmanager
 def setup_lock() -> Iterator[None]:
-    """Hold the lock of this checkout's set-up. The system releases it however this process ends."""
+    """Hold the lock of this checkout's setup. The system releases it however this process ends."""
     DEV.mkdir(exist_ok=True)
     with (DEV / "lock").open("w") as file:
         if not try_lock(file.fileno()):
@@ -132,11 +132,11 @@ def try_lock(fd: int) -> bool:
     return True
 
 
-# ---- programs of the set-up, and why they fail ----------------------------------------------------------------------
+# ---- programs of the setup, and why they fail -----------------------------------------------------------------------
 
 AGAIN = "Run the same command again; completed steps are kept"
 
-# What tools say when they fail, and what that means.
+# The messages of tools that fail, and their causes.
 CAUSES = (
     (
         r"hash mismatch|do not match the hashes",
@@ -153,7 +153,7 @@ CAUSES = (
 
 
 def run_quietly(failing: str, *command: str | Path, otherwise: str = AGAIN, **options: Any) -> None:
-    """Run a program of the set-up, and show its output only if it fails."""
+    """Run a program of the setup, and show its output only if it fails."""
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     result = subprocess.run(command, **streams, **options, text=True, errors="replace", check=False)
     if result.returncode:
@@ -161,7 +161,7 @@ def run_quietly(failing: str, *command: str | Path, otherwise: str = AGAIN, **op
 
 
 def failure_of(failing: str, output: str, otherwise: str) -> DevError:
-    """Tell the likely cause of a tool's failure, after the last lines of its output."""
+    """Return an error with the likely cause of a tool's failure and the last lines of its output."""
     log = "\n".join(output.splitlines()[-15:])
     for pattern, cause, hint in CAUSES:
         if re.search(pattern, output, re.IGNORECASE):

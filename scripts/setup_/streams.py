@@ -1,7 +1,7 @@
-"""How a Windows program is run in place of this process, with its streams, signals and exit code.
+"""Runs a Windows program in place of this process, with its streams, signals and exit code.
 
-Under Wine 8 Python dies at its start when a standard stream is a file or a device such as /dev/null; pipes and
-terminals are fine. Those are handed over as they are, and anything else is copied through a pipe.
+Under Wine 8, Python crashes at startup if a standard stream is a file or a device such as /dev/null; pipes and
+terminals work. Those are passed on directly, and anything else is copied through a pipe.
 """
 
 import contextlib
@@ -25,15 +25,15 @@ if sys.platform != "win32":
     import select
     import termios
 
-CHUNK = 1 << 16  # what a pipe holds
+CHUNK = 1 << 16  # the capacity of a pipe
 
 
 def launch(program: Path, *arguments: str, prefix: Path = PREFIX, steps: Sequence[Step] = RUNNING) -> int:
-    """Run a Windows program in place of this process; on Linux with the drive C:, and on the server, of a prefix."""
+    """Run a Windows program in place of this process; on Linux, with the drive C: and the server of a Wine prefix."""
     set_up(*steps)
     command = (*windows_command(program), *arguments)
     if sys.platform == "win32":
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C goes to all programs of a console, and is for that one
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the console sends Ctrl+C to all; that program handles it
         return subprocess.call(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
     os.sched_setaffinity(0, wine_cores())
     replaced = [fd for fd in (0, 1, 2) if not wine_can_use(fd)]
@@ -46,7 +46,7 @@ def launch(program: Path, *arguments: str, prefix: Path = PREFIX, steps: Sequenc
 
 
 def keep_standard_streams_open() -> None:
-    """Put /dev/null where a standard stream is closed, lest the next file that is opened takes its place."""
+    """Replace closed standard streams by /dev/null, so that the next opened file does not take their place."""
     fd = os.open(os.devnull, os.O_RDWR)
     while fd <= 2:
         fd = os.dup(fd)
@@ -55,12 +55,12 @@ def keep_standard_streams_open() -> None:
 
 
 def wine_can_use(fd: int) -> bool:
-    """Tell whether Windows' Python can have this as a standard stream."""
+    """Return whether Windows' Python can use this file descriptor as a standard stream."""
     return stat.S_ISFIFO(os.fstat(fd).st_mode) or os.isatty(fd)
 
 
 def run_through_pipes(command: Arguments, environment: Mapping[str, str], replaced: Sequence[int]) -> int:
-    """Run a program with pipes in place of some standard streams, copy what goes through them, pass signals on."""
+    """Run a program with pipes in place of some standard streams, copy their data, and pass on signals."""
     signal.pthread_sigmask(signal.SIG_BLOCK, received_signals())
     ended, end = os.pipe()
     errors: list[OSError] = []
@@ -73,7 +73,7 @@ def run_through_pipes(command: Arguments, environment: Mapping[str, str], replac
         reader, writer = os.pipe()
         given[fd] = writer if fd else reader
         copy = partial(copy_output, reader, fd, ended, errors) if fd else partial(copy_input, writer)
-        copies.append(threading.Thread(target=copy, daemon=fd == 0))  # nobody waits for input that is not read
+        copies.append(threading.Thread(target=copy, daemon=fd == 0))  # do not wait for input that is not read
     pipes = [(os.POSIX_SPAWN_DUP2, pipe, fd) for fd, pipe in given.items()]
     pid = os.posix_spawn(
         command[0], [*command], environment, file_actions=pipes, setsigmask=(), setsigdef=(signal.SIGPIPE,)
@@ -93,7 +93,7 @@ def run_through_pipes(command: Arguments, environment: Mapping[str, str], replac
 
 
 def copy_input(target: int) -> None:
-    """Copy our input to the program, until it is at its end or nobody reads it."""
+    """Copy stdin to the program until the end of either."""
     with contextlib.suppress(OSError):
         while data := os.read(0, CHUNK):
             write_all(target, data)
@@ -101,9 +101,9 @@ def copy_input(target: int) -> None:
 
 
 def copy_output(source: int, target: int, ended: int, errors: list[OSError]) -> None:
-    """Copy the program's output until it has ended, and then what is left of it in the pipe.
+    """Copy the program's output until the program has ended, and then the rest in the pipe.
 
-    The end of the pipe is not waited for: a process that the program leaves behind may hold it for ever.
+    Does not wait for the end of the pipe: a process that the program leaves behind may keep it open forever.
     """
     try:
         while ended not in select.select((source, ended), (), ())[0]:
@@ -120,11 +120,11 @@ def copy_output(source: int, target: int, ended: int, errors: list[OSError]) -> 
         if error.errno != errno.EPIPE:
             errors.append(error)
     finally:
-        os.close(source)  # the program learns of a broken output as it would without us
+        os.close(source)  # so that the program notices a broken output
 
 
 def write_all(target: int, data: bytes) -> None:
-    """Write all of the data, however many writes that takes."""
+    """Write all data, with as many writes as needed."""
     view = memoryview(data)
     while view:
         view = view[os.write(target, view) :]
@@ -134,17 +134,17 @@ def write_all(target: int, data: bytes) -> None:
 
 
 def received_signals() -> set[signal.Signals]:
-    """Return the signals to wait for: that of the program's end, and those that are passed on to it."""
+    """Return the signals to wait for: SIGCHLD, and those that are passed on to the program."""
     return {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 
 def wait_for_program(pid: int) -> int:
-    """Wait for a program to end, and pass on the signals that were sent to this process alone."""
+    """Wait for a program to end, and pass on signals that were sent only to this process."""
     while True:
         received = signal.sigwaitinfo(received_signals())
         if received.si_signo != signal.SIGCHLD:
-            if received.si_code <= 0:  # from a process; Ctrl+C in a terminal comes from the kernel, and to both
+            if received.si_code <= 0:  # sent by a process; the kernel sends Ctrl+C in a terminal to both
                 os.kill(pid, received.si_signo)
         elif os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            return code if code >= 0 else 128 - code  # as a shell tells the signal that ended a program
+            return code if code >= 0 else 128 - code  # like a shell, if a signal ended the program

@@ -1,9 +1,9 @@
-"""How a Wine server that is as strict as NT with named pipes is built, and which steps a strict run needs.
+"""Builds a Wine server that is as strict as NT about named pipes, and defines the steps of a strict run.
 
-Wine's server lets much pass that NT refuses, so that a test which passes on it proves little. All of its named pipes
-are in one file, and `strict_edits` has what that file must do otherwise. The source is Debian's own of the Wine that is
-installed, because server and programs must speak the same protocol. Only the server is built, and it serves a drive C:
-of its own: all else is the Wine that is installed, and plain runs are as they were.
+Wine's server accepts much that NT rejects, so a test that passes on it proves little. All its code for named pipes is
+in one file, and `strict_edits` has the changes to that file. The source is Debian's source of the installed Wine,
+because server and programs must use the same protocol. Only the server is built, and it has its own drive C:.
+Everything else is the installed Wine, and normal runs are not affected.
 """
 
 import os
@@ -21,12 +21,12 @@ from .wine import apt_install, server_steps, stop_server
 
 STRICT = DEV / "strict"
 PREFIX = STRICT / "prefix"
-SOURCE = STRICT / "source"  # what the server is made of, configured, and not edited
+SOURCE = STRICT / "source"  # the source of the server, configured, without the edits
 SERVER = STRICT / "server"
 PROGRAM = SERVER / "wineserver"
 EDITED = "named_pipe.c"
 
-# What the build uses, and the packages of Debian that have it.
+# The files that the build needs, and their Debian packages.
 BUILDERS = {
     "/usr/bin/autoreconf": "autoconf",
     "/usr/bin/bison": "bison",
@@ -41,12 +41,12 @@ BUILDERS = {
 
 
 def missing_builders() -> list[str]:
-    """Return the packages that must be installed before anything can be built."""
+    """Return the packages that must be installed before the build."""
     return [package for path, package in BUILDERS.items() if not Path(path).exists()]
 
 
 def installed_wine() -> str:
-    """Return the source package of the installed Wine and its version, as apt-get has them: `wine=8.0~repack-4`."""
+    """Return the source package and version of the installed Wine in apt-get's form, such as `wine=8.0~repack-4`."""
     query = ("dpkg-query", "-W", "-f", "${source:Package}=${source:Version}", "wine")
     try:
         return subprocess.check_output(query, text=True, stderr=subprocess.DEVNULL)
@@ -59,7 +59,7 @@ def installed_wine() -> str:
 
 
 def make_source(path: Path) -> None:
-    """Fetch the source of the installed Wine, and prepare what the server is compiled from."""
+    """Fetch the source of the installed Wine, and prepare the files for the server."""
     work = path / "work"
     work.mkdir()
     fetch_source(path / "apt", work, installed_wine())
@@ -67,14 +67,14 @@ def make_source(path: Path) -> None:
     generate(work)
     for name in ("include", "server"):
         (work / name).rename(path / name)
-    remove_directory(work)  # some ten thousand files, which nothing needs any more
+    remove_directory(work)  # ten thousand files that are no longer needed
     remove_directory(path / "apt")
 
 
 def fetch_source(apt: Path, target: Path, package: str) -> None:
-    """Have apt-get fetch a source package from where the binary ones come from.
+    """Fetch a source package with apt-get from the archives of the binary packages.
 
-    Most systems list no sources. So apt gets lists and caches of its own here, and the system's are left alone.
+    Most systems do not list sources, so apt-get uses separate lists and caches, and does not change the system's.
     """
     for name in ("sources.list.d", "lists/partial", "cache/archives/partial"):
         (apt / name).mkdir(parents=True)
@@ -100,7 +100,7 @@ def fetch_source(apt: Path, target: Path, package: str) -> None:
 
 
 def source_lists(etc: Path = Path("/etc/apt")) -> Iterator[tuple[str, str]]:
-    """Give the system's own lists of packages, rewritten to name the sources of the same archives."""
+    """Yield the system's own package lists, rewritten for the sources of the same archives."""
     for path in (etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))):
         if not path.is_file() or path.suffix not in (".list", ".sources"):
             continue
@@ -113,7 +113,7 @@ def source_lists(etc: Path = Path("/etc/apt")) -> Iterator[tuple[str, str]]:
 
 
 def unpack(work: Path) -> None:
-    """Unpack Wine's source and Debian's changes to it, and apply these."""
+    """Unpack Wine's source, and apply Debian's changes to it."""
     archives = {part: [*work.glob(f"*.{part}.tar.*")] for part in ("orig", "debian")}
     for part, options in (("orig", ("--strip-components=1",)), ("debian", ())):
         if len(archives[part]) != 1:
@@ -126,7 +126,7 @@ def unpack(work: Path) -> None:
 
 
 def generate(work: Path) -> None:
-    """Make what Debian has removed from the source because programs can make it, and the settings of this system."""
+    """Generate the files that Debian has removed from the source, and configure it for this system."""
     if (work / "debian" / "scripts" / "generate").exists():  # with Wine 8
         for name in ("trace", "request"):
             command = ("sh", "debian/scripts/generate", f"server/{name}.generated", "make_requests")
@@ -135,7 +135,7 @@ def generate(work: Path) -> None:
     for name in ("config.guess", "config.sub"):
         shutil.copy(Path("/usr/share/misc") / name, work / "tools" / name)
     run_quietly("autoreconf", "autoreconf", "-f", cwd=work)
-    # The server uses none of the libraries that Wine can do without, and only the header is wanted.
+    # The server needs none of Wine's optional libraries, and only the header is needed.
     without = [f"--without-{name}" for name in ("freetype", "gnutls", "mingw", "opengl", "vulkan", "x")]
     run_quietly("configure", "./configure", "--enable-win64", "--no-create", *without, cwd=work)
     run_quietly("config.status", "./config.status", "include/config.h", cwd=work)
@@ -158,7 +158,7 @@ def make_server(path: Path) -> None:
 
 def compile_file(file: Path) -> Path:
     """Compile one file of the server."""
-    # Where the server looks for Wine's tables of characters; it also looks into the usual places.
+    # Where the server searches for Wine's character tables, in addition to the standard locations.
     places = {"BINDIR": "/usr/bin", "DATADIR": "/usr/share", "NLSDIR": "/usr/share/wine/nls", "BIN_TO_NLSDIR": "../nls"}
     macros = ("__WINESRC__", *(f'{name}="{value}"' for name, value in places.items()))
     options = ("-O1", "-w", *(f"-D{macro}" for macro in macros), f"-I{SOURCE / 'include'}", f"-I{file.parent}")
@@ -175,8 +175,8 @@ def edited(text: str) -> str:
 
 
 def apply(edit: Edit, text: str) -> str:
-    """Apply one edit; its place must be there, and only once."""
-    # From the line that has the name to the brace in the first column; a mere declaration has no brace.
+    """Apply one edit; its place must exist exactly once."""
+    # From the line with the name to the brace in the first column; a declaration has no brace.
     block = re.search(rf"(?ms)^[^\n;{{}}]*\b{edit.inside}\b[^;{{}}]*\{{.*?^\}}", text)
     if block is None:
         raise misplaced(edit, f"there is no `{edit.inside}`")
@@ -188,20 +188,20 @@ def apply(edit: Edit, text: str) -> str:
         raise misplaced(edit, f"`{edit.inside}` has {len(places)} places with `{edit.words}`")
     start, end = places[0].span()
     if edit.where != "instead of":
-        # A line of its own, before or after the one with the words.
+        # Insert a line before or after the one with the words.
         line = text.rfind("\n", 0, start) if edit.where == "before" else text.find("\n", end)
         start = end = line + 1
     return text[:start] + new + text[end:]
 
 
 def misplaced(edit: Edit, what: str) -> DevError:
-    """Tell that the edits do not fit the source."""
+    """Return the error that the edits do not fit the source."""
     hint = f"Compare scripts/setup_/strict_edits.py with server/{EDITED} of {installed_wine()}"
     return DevError(f"the edit for {edit.rules} has no place: {what}", hint)
 
 
 def remove_server(path: Path) -> None:
-    """Remove the program, after the end of the one that may run."""
+    """Remove the program, after ending the server if it is running."""
     stop_server(PREFIX)
     remove_directory(path)
 

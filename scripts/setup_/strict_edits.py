@@ -1,7 +1,7 @@
-"""What makes Wine's server as strict as NT with named pipes: edits to its server/named_pipe.c, in our own words.
+"""The edits to server/named_pipe.c that make Wine's server as strict as NT about named pipes, in our own words.
 
-Each edit names its rules, the function or structure that it changes, the few words there that mark the place, and what
-to put before or after them or in their stead. The rules are numbered:
+Each edit has its rules, the function or structure that it changes, a few words that mark the place, and the text to
+insert before or after them or instead of them. The rules are numbered:
 
 N1   An instance counts until both of its ends are closed. Only DisconnectNamedPipe frees it earlier.
 N2   A pipe whose servers are gone exists for WaitNamedPipe as long as a client holds its end; it cannot be opened.
@@ -12,7 +12,7 @@ N7   A name that continues the name of a pipe after a backslash is invalid while
 N19  A client gets the oldest instance that listens, also when that instance has been used before.
 N21  WriteQuotaAvailable is the quota of that direction less what is unread, and less what a pending read asks for.
 
-Their source, unless an edit names another, is NPFS in ReactOS, which is written after Microsoft's: the functions named
+Unless an edit names another source, they are from NPFS in ReactOS, which is modeled on Microsoft's: the functions named
 here are in drivers/filesystems/npfs.
 """
 
@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 
 
 class Edit(NamedTuple):
-    """A change at one place; the words that mark it are compared without their white space."""
+    """A change at one place; the words that mark it are compared without white space."""
 
     rules: str
     inside: str
@@ -29,7 +29,7 @@ class Edit(NamedTuple):
     text: str
 
 
-# The claim of `pipectl selftest` that asks Windows for each rule.
+# The claim of `pipectl selftest` that checks each rule on Windows.
 CLAIMS = {
     "N1": "W32",
     "N2": "W33",
@@ -41,12 +41,12 @@ CLAIMS = {
     "N21": "W50",
 }
 
-# An edit with these words comes before the whole function.
+# An edit with these words is inserted before the whole function.
 WHOLE = ""
 
 EDITS = (
-    # NpDeleteCcb (strucsup.c) takes an instance off the count, and NpSetClosingPipeState (statesup.c) calls it for the
-    # second end that closes. Here the client's end takes over what the server's end leaves.
+    # NpDeleteCcb (strucsup.c) decrements the number of instances, and NpSetClosingPipeState (statesup.c) calls it when
+    # the second end closes. Here, the client's end takes over the instance from the server's end.
     Edit(
         "N1",
         "struct pipe_end",
@@ -131,7 +131,7 @@ static int may_open( struct named_pipe *pipe, unsigned int access )
 }
 """,
     ),
-    # IoGetFileObjectGenericMapping: the generic rights in a list are those of files.
+    # IoGetFileObjectGenericMapping: generic rights in an ACL are mapped to those of files.
     Edit(
         "N4, N5",
         "named_pipe_map_access",
@@ -155,7 +155,7 @@ static int may_open( struct named_pipe *pipe, unsigned int access )
         }
 """,
     ),
-    # The I/O manager asks this of FilePipeInformation: IopSetOperationAccess in ReactOS' ntoskrnl/io/iomgr/util.c.
+    # The I/O manager requires this for FilePipeInformation: IopSetOperationAccess in ReactOS' ntoskrnl/io/iomgr/util.c.
     Edit("N6", "set_named_pipe_info", "instead of", "0, &pipe_client_ops", "FILE_WRITE_ATTRIBUTES, &pipe_client_ops"),
     # NpFsdCreate and NpFsdCreateNamedPipe (create.c); Microsoft's knowledge base, Q100291.
     Edit(
@@ -191,7 +191,7 @@ static int continues_name_of_pipe( struct namespace *pipes, const struct unicode
         set_error( STATUS_OBJECT_NAME_INVALID );
 """,
     ),
-    # NpCreateClientEnd (create.c) goes through the list of instances, which has them as they were created.
+    # NpCreateClientEnd (create.c) searches the list of instances, which is in the order of their creation.
     Edit(
         "N19", "struct pipe_server", "after", "struct list entry;", "unsigned int age; /* which one it was created */"
     ),
@@ -235,8 +235,7 @@ static void listen_again( struct pipe_server *server )
         "list_add_tail( &server->pipe_end.pipe->listeners, &server->entry );",
         "listen_again( server );",
     ),
-    # NpQueryPipeLocalInfo (fileinfo.c), with the quota that NpAddDataQueueEntry (datasup.c) takes for data and for
-    # reads alike.
+    # NpQueryPipeLocalInfo (fileinfo.c), with the quota that NpAddDataQueueEntry (datasup.c) charges for data and reads.
     Edit(
         "N21",
         "pipe_end_get_file_info",

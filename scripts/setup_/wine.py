@@ -1,4 +1,4 @@
-"""How Wine is installed, set up and started on Linux, and what its programs get from us."""
+"""Installs, sets up and starts Wine on Linux, and prepares the environment of its programs."""
 
 import os
 import shutil
@@ -18,12 +18,12 @@ PREFIX = DEV / "prefix"
 
 
 def find_wine_program(name: str) -> str:
-    """Find a program of Wine. The result is empty if there is none."""
+    """Return the path of a program of Wine, or "" if there is none."""
     return shutil.which(name, path="/usr/lib/wine") or shutil.which(name) or ""
 
 
 def wine_loader() -> str:
-    """Find what starts Windows programs: on Debian not `wine`, a script that complains of the absent 32-bit Wine."""
+    """Return the loader of Windows programs; on Debian, `wine` is a script that complains about missing 32-bit Wine."""
     return find_wine_program("wine64") or find_wine_program("wine")
 
 
@@ -49,55 +49,55 @@ def apt_install(*packages: str) -> None:
 
 
 def make_prefix(prefix: Path) -> None:
-    """Make drive C: and the registry, as Windows 10 has them."""
+    """Create drive C: and the registry, as on Windows 10."""
     run_wine_detached(prefix, "wineboot", "-i")
     run_wine_detached(prefix, "winecfg", "-v", "win10")
-    # Without this wait, the next step would find this server, which is about to end.
+    # Otherwise, the next step would find this server, which is about to exit.
     run_detached(prefix, find_wine_program("wineserver"), "-w")
 
 
 def remove_prefix(prefix: Path) -> None:
-    """Remove drive C: and the registry, after the end of what still runs there and may still write."""
+    """Remove drive C: and the registry, after ending the programs that still run there and may write."""
     stop_server(prefix)
     remove_directory(prefix)
 
 
 def start_server(prefix: Path, program: str) -> bool:
-    """Start a server of Wine, to stay, since each start without one takes seconds; return false if one already runs."""
+    """Start a Wine server that keeps running, because a start without one takes seconds; return False if one runs."""
     return run_detached(prefix, program, "-p") == 0
 
 
 def stop_server(prefix: Path) -> None:
-    """End the server of Wine that serves this prefix, if there is one, and all that runs on it."""
+    """End the Wine server of this prefix, if there is one, and all programs on it."""
     if find_wine_program("wineserver") and prefix.exists():
         command = (find_wine_program("wineserver"), "-k")
         subprocess.call(command, env=wine_environment(prefix), stderr=subprocess.DEVNULL)
 
 
 def start_services(prefix: Path) -> None:
-    """Let Wine start its services away from our streams, which they would keep: a pipe would never be at its end."""
+    """Start Wine's services without our streams: they would keep them open, so that a pipe would never end."""
     try:
         run_wine_detached(prefix, "cmd", "/c", "exit")
     except BaseException:
-        stop_server(prefix)  # else the next call would find a server, and start the services itself
+        stop_server(prefix)  # otherwise, the next call would find a server, and start the services itself
         raise
 
 
 def run_wine_detached(prefix: Path, *command: str) -> None:
-    """Run a program of Wine's own, away from our streams."""
+    """Run a program of Wine without our streams."""
     if code := run_detached(prefix, wine_loader(), *command):
         raise DevError(f"Wine's `{' '.join(command)}` ended with {code}", AGAIN)
 
 
 def run_detached(prefix: Path, *command: str) -> int:
-    """Run a program that may leave others behind, away from our streams, and return its exit code."""
+    """Run a program that may leave others behind, without our streams, and return its exit code."""
     nowhere = subprocess.DEVNULL
     streams: dict[str, Any] = {"stdin": nowhere, "stdout": nowhere, "stderr": nowhere}
     return subprocess.call(command, **streams, start_new_session=True, **wine_process_options(prefix))
 
 
 def server_steps(name: str, prefix: Path, program: Callable[[], str]) -> tuple[Step, Step]:
-    """Describe the steps that make a prefix and start its server."""
+    """Return the steps that create a prefix and start its server."""
     return (
         directory_step(f"making drive C: for {name}", prefix, lambda: "Windows 10", make_prefix, remove_prefix),
         Step(f"starting {name}", lambda: not start_server(prefix, program()), lambda: start_services(prefix)),
@@ -114,18 +114,18 @@ WINE = (
 )
 
 
-# ---- what a Windows program gets ------------------------------------------------------------------------------------
+# ---- the environment of a Windows program ---------------------------------------------------------------------------
 
 NOT_FOR_WINDOWS = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "VIRTUAL_ENV")
 
 
 def windows_command(program: Path) -> Arguments:
-    """Tell how a Windows program is started here."""
+    """Return the command that starts a Windows program on this system."""
     return (str(program),) if sys.platform == "win32" else (wine_loader(), windows_path(program))
 
 
 def windows_path(path: Path) -> str:
-    """Tell what a file of Linux is called by a Windows program."""
+    """Return the Windows path of a Linux file."""
     return "Z:" + str(path).replace("/", "\\")
 
 
@@ -135,22 +135,22 @@ def wine_process_options(prefix: Path = PREFIX) -> dict[str, Any]:
 
 
 def wine_environment(prefix: Path = PREFIX) -> dict[str, str]:
-    """Return our environment with what Wine has to know, without what is meant for the Python of Linux."""
+    """Return our environment with the variables for Wine, without those for Linux' Python."""
     return {
         "WINEDEBUG": "-all",
         **{name: value for name, value in os.environ.items() if name not in NOT_FOR_WINDOWS},
         "WINEPREFIX": str(prefix),
         "WINEARCH": "win64",
-        # No offers to install .NET, no menus, and no desktop: the first window, which the exe makes unseen, would wait
-        # ten seconds for it, and it would keep the streams of the exe, so that a pipe would never be at its end.
+        # No offers to install .NET, no menus, and no desktop: the first window, an invisible one of the exe, would wait
+        # ten seconds for the desktop, which would keep the streams of the exe open, so that a pipe would never end.
         "WINEDLLOVERRIDES": "mscoree=d;mshtml=d;winemenubuilder.exe=d;explorer.exe=d",
-        "LC_ALL": "C.UTF-8",  # how Wine reads file names and arguments
+        "LC_ALL": "C.UTF-8",  # Wine's encoding of file names and arguments
         "PYTHONPATH": windows_path(ROOT),
     }
 
 
 def wine_cores() -> set[int]:
-    """Return the cores that Wine may use: those of PIPECTL_CPUS, or one."""
+    """Return the CPU cores that Wine may use: those in PIPECTL_CPUS, or one."""
     free = os.sched_getaffinity(0)
     wanted = os.environ.get("PIPECTL_CPUS") or str(min(free))
     chosen = free if wanted == "all" else {int(core) if core.isdecimal() else -1 for core in wanted.split(",")}

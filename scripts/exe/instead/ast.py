@@ -1,4 +1,4 @@
-"""Stands in for `ast`, of which `inspect`, `traceback` and rich need names; each of them goes on without a tree."""
+"""Replaces `ast`, of which `inspect`, `traceback` and rich only need names; they work without a tree."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""Stands in for `configparser`, by which rich reads themes from files; pipectl has none."""
+"""Replaces `configparser`, with which rich reads themes from files; pipectl has none."""

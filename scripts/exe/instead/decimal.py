@@ -1,5 +1,5 @@
-"""Stands in for `decimal`, of which `fractions` needs a name."""
+"""Replaces `decimal`, of which `fractions` only needs a name."""
 
 
 class Decimal:
-    """Nothing is one."""
+    """No number is an instance of this class."""

@@ -1,4 +1,4 @@
-"""Stands in for `dis`, of which `inspect` needs the names of a code object's flags."""
+"""Replaces `dis`, of which `inspect` only needs the names of a code object's flags."""
 
 COMPILER_FLAG_NAMES = {
     1: "OPTIMIZED",

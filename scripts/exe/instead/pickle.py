@@ -1,4 +1,4 @@
-"""Stands in for `pickle`, by which rich keeps what pipectl gives no style: data of its own."""
+"""Replaces `pickle`, which rich uses for metadata of styles; pipectl's styles have none."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ class PicklingError(Exception):
 
 
 def dumps(*_arguments: object, **_options: object) -> bytes:
-    """Raise the error that there is for what cannot be pickled."""
+    """Raise PicklingError."""
     raise PicklingError("the exe pickles nothing")
 
 
 def loads(*_arguments: object, **_options: object) -> Any:
-    """Raise the same error: there is nothing to load."""
+    """Raise PicklingError, because there is nothing to load."""
     raise PicklingError("the exe pickles nothing")

@@ -1,3 +1,3 @@
-"""Stands in for rich's table of emoji, which it replaces `:names:` by; pipectl shows text as it is."""
+"""Replaces rich's table of emoji for `:names:`; pipectl does not use them."""
 
 EMOJI: dict[str, str] = {}
