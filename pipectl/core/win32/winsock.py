@@ -115,7 +115,7 @@ class Address(NamedTuple):
 
 
 class Socket(Handle):
-    """The one owner of an overlapped TCP socket, which sends data at once (TCP_NODELAY); `name` is its name in errors."""
+    """The owner of an overlapped TCP socket, which sends data at once (TCP_NODELAY); `name` is its name in errors."""
 
     __slots__ = ("_is_ipv6",)
 
