@@ -1,4 +1,4 @@
-"""What all tests share: names of their own, a background that cannot hang, and what Wine cannot show."""
+"""Shared by all tests: unique pipe names, background threads that cannot hang, and limits of Wine."""
 
 import gc
 import os
@@ -28,11 +28,11 @@ def _on_wine() -> bool:
 
 
 ON_WINE = _on_wine()
-# Whether named pipes follow the rules of NT that tests marked `strict` need. Where it is Wine's server that does,
-# `dev.py test --strict` says so, to the tests and not to the programs that they start.
+# Whether named pipes follow the rules of NT that tests marked `strict` need. For a strict Wine server,
+# `dev.py test --strict` sets the variable, for the tests but not for the programs that they start.
 STRICT = (os.environ.pop("PIPECTL_STRICT", "") == "1" and ON_WINE) or (sys.platform == "win32" and not ON_WINE)
 
-# What is tested against Windows' pipes; elsewhere it cannot even be imported.
+# The tests that need Windows' pipes; on other systems they cannot be imported.
 NEEDS_PIPES = [
     "commands/*",
     "core/checks/test_bench.py",
@@ -62,20 +62,20 @@ NEEDS_PIPES = [
 if sys.platform != "win32":
     collect_ignore_glob = NEEDS_PIPES
 
-# Programs of others that take long to start, and to which NT's rules make no difference.
+# Tests with third-party programs that are slow to start and do not depend on NT's rules.
 SEEN_ENOUGH = ("interop/test_tap.py", "interop/test_rules.py", "interop/test_pywin32_users.py")
 
-# What a test may take, in seconds, on a busy machine; and with --long.
+# The time limit of a test on a busy machine, in seconds, without and with --long.
 TIME_LIMIT = 120
 LONG_TIME_LIMIT = 3600
 
-# ERROR_INTERNAL_ERROR, which Wine's CreateProcess gives about once in ten thousand times.
+# ERROR_INTERNAL_ERROR, with which Wine's CreateProcess fails about once in ten thousand calls.
 WINES_OWN_ERROR = 1359
 NOT_STARTED: list[OSError] = []
 
 
 def _start_again_what_wine_did_not() -> None:
-    """Have each process of the tests started once more if Wine, and nothing in the test, is why it was not."""
+    """Start a process of the tests again if it failed to start because of Wine, not because of the test."""
     import _winapi
 
     create_process: Callable[..., Any] = _winapi.CreateProcess
@@ -112,12 +112,12 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.register_profile("long", max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
         settings.load_profile("long")
     else:
-        settings.register_profile("busy", deadline=None)  # another process may take the time of an example
+        settings.register_profile("busy", deadline=None)  # other processes may delay an example
         settings.load_profile("busy")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out of the run with NT's rules the tests without pipes, of which it could tell nothing new."""
+    """Exclude tests without pipes from a run with NT's rules, which do not affect them."""
     is_whole_run = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if not (STRICT and ON_WINE and is_whole_run and collection_path.match("test_*.py")):
         return None
@@ -142,7 +142,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def many(request: pytest.FixtureRequest) -> int:
-    """How many clients are many: with `--long` a thousand."""
+    """The number of clients for tests with many clients: with `--long`, a thousand."""
     return 1000 if request.config.getoption("--long") else 200
 
 
@@ -154,7 +154,7 @@ def pipe_name() -> str:
 
 @pytest.fixture
 def background() -> Iterator[Callable[..., "Future[Any]"]]:
-    """Run a function in a thread; an exception in it fails the test, and so does one that has not ended by the end."""
+    """Run functions in threads; an exception fails the test, and so does a function that has not ended at its end."""
     futures: list[Future[Any]] = []
     pool = ThreadPoolExecutor(max_workers=32)
 
@@ -172,7 +172,7 @@ def background() -> Iterator[Callable[..., "Future[Any]"]]:
 
 @pytest.fixture
 def exe(request: pytest.FixtureRequest) -> Path:
-    """The exe: that of `--exe`, or the one that was built last."""
+    """The path of the exe: that of `--exe`, or the one that was built last."""
     path = Path(request.config.getoption("--exe") or Path(__file__).parents[1] / "dist" / "pipectl.exe")
     if not path.exists():
         pytest.skip("there is no exe: build it with `dev.py build`")
@@ -181,14 +181,14 @@ def exe(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def program(request: pytest.FixtureRequest) -> list[str]:
-    """The command line that starts pipectl as a process of its own."""
+    """The command line that starts pipectl as a separate process."""
     exe = request.config.getoption("--exe")
     return [exe] if exe else [sys.executable, "-m", "pipectl"]
 
 
 @pytest.fixture
 def pipectl(request: pytest.FixtureRequest, program: list[str], capsysbinary: pytest.CaptureFixture[bytes]) -> Pipectl:
-    """Run a command line, in this process, or with `--exe` as the built program, and give what came of it."""
+    """Run a command line in this process, or with `--exe` as the built program, and return its result."""
 
     def in_process(*arguments: str) -> Result:
         capsysbinary.readouterr()
@@ -208,13 +208,13 @@ def pipectl(request: pytest.FixtureRequest, program: list[str], capsysbinary: py
 
 @pytest.fixture
 def late(request: pytest.FixtureRequest) -> float:
-    """How many seconds later than asked a command may end, on a busy machine; with `--exe` its start counts too."""
+    """The seconds by which a command may be late on a busy machine; with `--exe`, they include its start."""
     return 2.5 if request.config.getoption("--exe") else 0.3
 
 
 @pytest.fixture
 def pipectl_process(program: list[str]) -> Pipectl:
-    """Run a command line as a process of its own, perhaps with something on its stdin, and give what came of it."""
+    """Run a command line as a separate process, optionally with data on its stdin, and return its result."""
 
     def run(*arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> Result:
         return run_process([*program, *arguments], stdin, env)
@@ -224,7 +224,7 @@ def pipectl_process(program: list[str]) -> Pipectl:
 
 @pytest.fixture
 def running(program: list[str]) -> Iterator[Callable[..., Running]]:
-    """Start a command line as a process of its own; what still runs at the end of the test is ended."""
+    """Start a command line as a separate process; at the end of the test, processes that still run are ended."""
     started: list[Running] = []
 
     def start(*arguments: str) -> Running:
@@ -238,7 +238,7 @@ def running(program: list[str]) -> Iterator[Callable[..., Running]]:
 
 @pytest.fixture
 def holding() -> Iterator[Holding]:
-    """Start a program that holds ends of a pipe, see tests/core/inventory/programs; give it, and what it wrote."""
+    """Start a program that holds ends of a pipe (see tests/core/inventory/programs); return it and its output."""
     started: list[Running] = []
 
     def start(role: str, pipe: str, *arguments: str, program: str = sys.executable) -> tuple[Running, str]:
@@ -247,7 +247,7 @@ def holding() -> Iterator[Holding]:
 
     yield start
     for process in started:
-        process.end_stdin()  # which a child has too
+        process.end_stdin()  # which a child also has
         process.kill()
 
 
@@ -255,7 +255,7 @@ if sys.platform == "win32":
 
     @pytest.fixture
     def handle_count() -> Callable[[], int]:
-        """How many handles this process has open."""
+        """The number of open handles of this process."""
         from ctypes import byref
         from ctypes.wintypes import DWORD
 
@@ -269,7 +269,7 @@ if sys.platform == "win32":
         return _count_of_all_handles if ON_WINE else count
 
     def _count_of_all_handles() -> int:
-        """Count this process's handles among those of all: on Wine, GetProcessHandleCount says that it has none."""
+        """Count this process's handles in the list of all, because on Wine, GetProcessHandleCount returns 0."""
         import ctypes
         from ctypes.wintypes import ULONG, USHORT
 

@@ -1,4 +1,4 @@
-"""The raw ends of pipes, for tests that need no more than a handle: Win32's functions, each one waited for."""
+"""Raw pipe ends, for tests that only need handles: Win32's functions, each of which waits until it has completed."""
 
 import ctypes
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from pipectl.core.win32.overlapped import Buffer, Overlapped, address_of
 
 
 def connect_named_pipe(pipe: Handle, timeout: float | None = None) -> None:
-    """Wait until a client is connected to this server end; one that already is counts.
+    """Wait until a client is connected to this server end; returns at once if one already is.
 
-    Raises PipeClosedError (ERROR_NO_DATA) if a client came and went: disconnect, and connect again.
+    Raises PipeClosedError (ERROR_NO_DATA) if a client has connected and left: disconnect, and connect again.
     """
     with Overlapped(pipe) as operation:
         operation.start(winapi.ConnectNamedPipe)
@@ -24,14 +24,14 @@ def connect_named_pipe(pipe: Handle, timeout: float | None = None) -> None:
 
 
 def disconnect_named_pipe(pipe: Handle) -> None:
-    """Throw the client off this server end; data that it has not read yet is lost."""
+    """Disconnect the client of this server end; data that it has not read yet is lost."""
     winapi.DisconnectNamedPipe(pipe)
 
 
 def read_file(pipe: Handle, size: int, timeout: float | None = None) -> tuple[bytes, bool]:
-    """Read up to `size` bytes; return them, and whether the message goes on beyond them (ERROR_MORE_DATA).
+    """Read up to `size` bytes; return them, and whether the message continues (ERROR_MORE_DATA).
 
-    Raises PipeClosedError at the end of the stream. No bytes and no error is a message of length zero.
+    Raises PipeClosedError at the end of the stream. If it returns no bytes, the message has length zero.
     """
     buffer = ctypes.create_string_buffer(size)
     with Overlapped(pipe) as operation:
@@ -41,7 +41,7 @@ def read_file(pipe: Handle, size: int, timeout: float | None = None) -> tuple[by
 
 
 def write_file(pipe: Handle, data: Buffer, timeout: float | None = None) -> int:
-    """Write bytes, as one message on a message pipe; return how many were taken."""
+    """Write bytes, as one message on a message pipe; return the number of bytes written."""
     memory = address_of(data)
     with Overlapped(pipe) as operation:
         operation.start(winapi.WriteFile, memory, len(memory), None)
@@ -49,9 +49,9 @@ def write_file(pipe: Handle, data: Buffer, timeout: float | None = None) -> int:
 
 
 def transact_named_pipe(pipe: Handle, data: Buffer, size: int, timeout: float | None = None) -> tuple[bytes, bool]:
-    """Write a message and read the answer in one operation; return as `read_file` does.
+    """Write a message and read the reply in one operation; return the same as `read_file`.
 
-    The handle must be in message read mode; PipeStateError tells that it is not, or that unread data waits on it.
+    Raises PipeStateError if the handle is not in message read mode or has unread data.
     """
     memory = address_of(data)
     buffer = ctypes.create_string_buffer(size)
@@ -62,17 +62,17 @@ def transact_named_pipe(pipe: Handle, data: Buffer, size: int, timeout: float | 
 
 
 def flush_file_buffers(pipe: Handle) -> None:
-    """Wait until the other end has read everything; nothing but the other end stops this wait, so mind the thread."""
+    """Wait until the other end has read everything; only the other end can end this wait."""
     winapi.FlushFileBuffers(pipe)
 
 
 def cancel_io_ex(pipe: Handle) -> bool:
-    """Ask for the end of every operation on a handle; return whether there was one."""
+    """Cancel all operations on a handle; return whether there was one."""
     return bool(winapi.CancelIoEx(pipe, None) == 0)
 
 
 class _Reporting(ServerEvents):
-    """The events of a server, as calls of functions."""
+    """Server events that call functions."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class _Reporting(ServerEvents):
         self._left = left
 
     def connected(self, client: Client) -> None:
-        """Call the function, and send what it returns."""
+        """Call the function, and send its result."""
         greeting = self._connected(client) if self._connected else None
         if greeting is not None:
             client.send(greeting)
@@ -98,5 +98,5 @@ def reporting(
     connected: Callable[[Client], bytes | None] | None = None,
     left: Callable[[Client, PipeError | None], object] | None = None,
 ) -> ServerEvents:
-    """Return events that call functions; the one for a new client may return a greeting."""
+    """Return events that call functions; the function for a new client may return a greeting."""
     return _Reporting(connected, left)

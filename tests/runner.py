@@ -1,4 +1,4 @@
-"""What runs pipectl for the tests, in this process or in one of its own, and what it left behind."""
+"""Runs pipectl for the tests, in this process or in a separate one, and returns its result."""
 
 import json
 import os
@@ -13,13 +13,13 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-# Long enough for a busy machine, and the end of a test that would hang.
+# The time limit in seconds: long enough for a busy machine, and ends a test that would hang.
 _PATIENCE = 60
 _ROOT = Path(__file__).parents[1]
 
 
 class Result(NamedTuple):
-    """What a command left behind."""
+    """The result of a command."""
 
     exit_code: int
     stdout: bytes
@@ -27,7 +27,7 @@ class Result(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What it wrote to stdout, as text."""
+        """Its stdout as text."""
         return self.stdout.decode()
 
     @property
@@ -53,7 +53,7 @@ Background = Callable[..., "Future[Any]"]
 
 
 def run_process(arguments: Sequence[str], stdin: bytes = b"", env: dict[str, str] | None = None) -> Result:
-    """Run a program to its end, with something added to the environment."""
+    """Run a program to its end, with additional environment variables."""
     done = subprocess.run(
         arguments,
         input=stdin,
@@ -66,7 +66,7 @@ def run_process(arguments: Sequence[str], stdin: bytes = b"", env: dict[str, str
 
 
 def run_python(program: str, *arguments: str, timeout: float = 30) -> "subprocess.CompletedProcess[str]":
-    """Run a program of Python's that can import pipectl and the tests."""
+    """Run a Python program that can import pipectl and the tests."""
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
         stdin=subprocess.DEVNULL,
@@ -79,7 +79,7 @@ def run_python(program: str, *arguments: str, timeout: float = 30) -> "subproces
 
 
 class Running:
-    """A program that runs, until it ends or is ended."""
+    """A running program."""
 
     def __init__(self, arguments: Sequence[str], *, reads_stdout: bool = True) -> None:
         self._process = subprocess.Popen(
@@ -104,22 +104,22 @@ class Running:
         return self._stdout.next()
 
     def end_stdin(self) -> None:
-        """Let it read no more."""
+        """Close its stdin."""
         assert self._process.stdin is not None
         self._process.stdin.close()
 
     def end(self) -> Result:
-        """Wait for its end, and give what it left and nobody has waited for."""
+        """Wait for its end, and return its result with the output that was not read before."""
         code = self._process.wait(_PATIENCE)
         return Result(code, self._stdout.rest(), self._stderr.rest().decode())
 
     def crash(self) -> None:
-        """End it at once, and leave its stdin to its children."""
+        """Terminate it at once; its children keep its stdin."""
         self._process.kill()
         self._process.wait(_PATIENCE)
 
     def kill(self) -> None:
-        """End it, if it has not ended."""
+        """Terminate it if it still runs."""
         self._process.kill()
         self._process.wait(_PATIENCE)
         self._stdout.read()
@@ -129,7 +129,7 @@ class Running:
 
 
 class _Lines:
-    """The lines of a stream, read by a thread, so that a wait for one can be given up."""
+    """The lines of a stream, read by a thread, so that a wait for a line can time out."""
 
     def __init__(self, stream: IO[bytes] | None, *, reads: bool = True) -> None:
         assert stream is not None
@@ -140,7 +140,7 @@ class _Lines:
             self.read()
 
     def read(self) -> None:
-        """Begin to read, if that was put off."""
+        """Start to read, if that was postponed."""
         if self._thread.ident is None:
             self._thread.start()
 
@@ -157,5 +157,5 @@ class _Lines:
                 self._lines.put(line)
 
 
-# Starts a program that holds ends of a pipe: the fixture `holding`.
+# The type of the fixture `holding`, which starts a program that holds ends of a pipe.
 Holding = Callable[..., tuple[Running, str]]

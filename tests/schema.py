@@ -1,4 +1,4 @@
-"""As much of JSON Schema as the schemas in docs/schema use; a keyword that this does not know is an error."""
+"""Validates values by the part of JSON Schema that the schemas in docs/schema use; an unknown keyword is an error."""
 
 import json
 import re
@@ -19,7 +19,7 @@ _TYPES: dict[str, Any] = {
     "number": (int, float),
     "boolean": bool,
 }
-# What says nothing of a value, or was looked at before.
+# Keywords that do not restrict a value, or that were checked before.
 _SAYINGS = {"type", "$schema", "title", "description", "$defs"}
 
 
@@ -30,7 +30,7 @@ def load(file: str) -> Any:
 
 
 def errors(value: Any, schema: dict[str, Any], place: str = "it") -> list[str]:
-    """Tell in what a value differs from a schema."""
+    """Return how a value violates a schema."""
     if "type" in schema and not _is(schema["type"], value):
         return [f"{place} is no {schema['type']}: {value!r}"]
     return [error for keyword, rule in schema.items() for error in _check(keyword, rule, value, schema, place)]

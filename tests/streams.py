@@ -1,4 +1,4 @@
-"""Standard streams that remember what was written, and may be terminals."""
+"""Standard streams that store what was written, and may be terminals."""
 
 import io
 import sys
@@ -9,7 +9,7 @@ from pipectl.output import Mode, Output
 
 
 class Stream(io.TextIOWrapper):
-    """A standard stream that remembers, and may be a terminal."""
+    """A standard stream that stores what was written, and may be a terminal."""
 
     def __init__(self, *, is_terminal: bool) -> None:
         super().__init__(io.BytesIO(), encoding="utf-8", newline="\n")
@@ -43,12 +43,12 @@ class Streams:
         self._monkeypatch = monkeypatch
 
     def connect(self) -> None:
-        """Make them the process's; not before the test itself runs, because pytest puts its own there."""
+        """Install them as standard streams; only call this in a test, because pytest installs its own before."""
         self._monkeypatch.setattr(sys, "stdout", self.stdout)
         self._monkeypatch.setattr(sys, "stderr", self.stderr)
 
     def output(self, mode: Mode | None = None, *, quiet: bool = False, verbosity: int = 0) -> Output:
-        """Make an output to them."""
+        """Return an Output that writes to them."""
         self.connect()
         output = Output()
         output.mode, output.quiet, output.verbosity = mode, quiet, verbosity

@@ -24,7 +24,7 @@ SOURCES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in M
 CORE = [name for name in MODULES if name.startswith("core.")]
 COMMAND_MODULES = [name for name in MODULES if name.startswith("commands.")]
 
-# The rooms, each with those that it may import. A file outside of all rooms is a room of its own.
+# The packages, each with those that it may import. A file outside of all packages counts as one.
 ROOMS = {
     "core": set(),
     "testing": {"core"},
@@ -38,7 +38,7 @@ ROOMS = {
     "cli": {"failures", "commands", "options", "output", "core"},
     "__main__": {"cli"},
 }
-# Those of the core, in the same way; each may enter the vocabulary too.
+# The same for the packages of the core; each of them may also import the vocabulary.
 CORE_ROOMS = {
     "win32": set(),
     "security": {"win32"},
@@ -52,7 +52,7 @@ CORE_ROOMS = {
     "checks": {"inventory", "security", "traffic", "pipe", "children", "win32"},
 }
 VOCABULARY = {"constants", "errors", "deadline", "names", "models"}
-# What runs on any system, because nothing that it imports, ever, comes to the border.
+# The modules that run on any system, because neither they nor their imports ever import `win32`.
 PURE = [f"core.{name}" for name in VOCABULARY] + [
     "core.checks.audit_rules",
     "core.checks.audit_table",
@@ -86,7 +86,7 @@ PURE = [f"core.{name}" for name in VOCABULARY] + [
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
-    """The level, the module and each name of every import, also of those inside functions."""
+    """Yield the level, the module and each name of every import, including those inside functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((0, alias.name, "") for alias in node.names)
@@ -95,12 +95,12 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
 
 
 def outside(module: str) -> set[str]:
-    """The packages of others that a module imports."""
+    """Return the third-party packages that a module imports."""
     return {name.partition(".")[0] for level, name, _ in imports(SOURCES[module]) if not level} - {"pipectl"}
 
 
 def ours(module: str) -> set[str]:
-    """The modules of pipectl that a module imports, whether as a module or as a name from one."""
+    """Return the modules of pipectl that a module imports, or from which it imports a name."""
     package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
     found = set()
     for level, name, imported in imports(SOURCES[module]):
@@ -114,23 +114,23 @@ def ours(module: str) -> set[str]:
 
 
 def called(tree: ast.AST) -> set[str]:
-    """The names of all functions that are called by a bare name, or as an attribute of a module."""
+    """Return the names of all functions that are called by name or as an attribute of a module."""
     return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
 
 
 def room_of(module: str) -> str:
-    """The room of `pipectl/` that a module is in."""
+    """Return the package of `pipectl/` that contains a module."""
     return module.partition(".")[0]
 
 
 def core_room_of(module: str) -> str:
-    """The room of the core that one of its modules is in; "" for the vocabulary."""
+    """Return the package of the core that contains a module; "" for the vocabulary."""
     name = module.removeprefix("core.").partition(".")[0]
     return "" if name in VOCABULARY else name
 
 
 def reached_from(module: str) -> set[str]:
-    """Every module that a module imports, or that those import, at any time."""
+    """Return all modules that a module imports, directly or indirectly, at any time."""
     found: set[str] = set()
     ahead = [module]
     while ahead:
@@ -222,7 +222,7 @@ def test_h11_is_imported_only_where_the_head_of_a_message_is_read() -> None:
 
 
 def at_once(module: str, tree: ast.Module) -> set[str]:
-    """The modules beside it that a module imports when it is imported."""
+    """Return the modules in its own package that a module imports when it is imported."""
     package = module.rpartition(".")[0]
     return {f"{package}.{name}" for level, name, _ in imports(ast.Module(list(top_level(tree)), [])) if level == 1}
 
@@ -251,7 +251,7 @@ def test_a_command_imports_what_stands_on_windows_only_when_it_runs(module: str)
 
 
 def top_level(tree: ast.Module) -> Iterator[ast.stmt]:
-    """The statements that run when a module is imported."""
+    """Yield the statements that run when a module is imported."""
     for node in tree.body:
         is_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         if not is_for_types and not isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -297,14 +297,14 @@ def test_a_command_that_opens_a_pipe_says_so_at_once(name: str) -> None:
         assert re.search(r"\bopens?\b", (command.help or "").split("\n\n")[1].lower())
 
 
-# What only Windows can prove
+# Claims about Windows
 
 CLAIMED = {claim.id: claim for claim in CLAIMS}
 STRICT_EDITS = run_path(str(TESTS.parent / "scripts" / "setup_" / "strict_edits.py"))
 
 
 def marked_tests() -> Iterator[tuple[str, dict[str, str]]]:
-    """The place of each `windows` mark in the tests, with its arguments."""
+    """Yield the place of each `windows` mark in the tests, with its arguments."""
     for path in sorted(TESTS.rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.windows":
@@ -313,7 +313,7 @@ def marked_tests() -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def modelled_rules() -> dict[str, str]:
-    """Each rule of NT that the tests' models enforce, with its claim."""
+    """Return each rule of NT that the tests' models enforce, with its claim."""
     rules: dict[str, str] = dict(STRICT_EDITS["CLAIMS"])
     tree = ast.parse((TESTS / "nt" / "layer.py").read_text(encoding="utf-8"))
     for node in (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name != "Rule"):

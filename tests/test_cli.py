@@ -1,4 +1,4 @@
-"""The root of the command line: where every error ends, what is imported when, and how near a mistake was."""
+"""The root of the command line: error handling, imports, and suggestions for mistakes."""
 
 import errno
 import os
@@ -285,7 +285,7 @@ def test_help_names_the_rule_that_a_byte_pipe_has_without_a_choice(pipectl: Pipe
 
 
 def imported_by(program: str) -> set[str]:
-    """The modules that a program leaves imported, in a shell that is not Git Bash or alike, which sets TERM."""
+    """Return the modules that a program has imported, in a shell other than Git Bash and the like, which set TERM."""
     done = run_python(
         f"import os\nos.environ.pop('TERM', None)\nimport sys\n{program}\nprint('\\nIMPORTED', *sys.modules)",
         timeout=60,
@@ -296,20 +296,20 @@ def imported_by(program: str) -> set[str]:
 
 
 def running(*arguments: str) -> str:
-    """A program that runs a command line."""
+    """Return a program that runs a command line."""
     return f"from pipectl.cli import cli\ncli.run({list(arguments)!r}, prog_name='pipectl')"
 
 
 @pytest.fixture(scope="module")
 def of_click() -> set[str]:
-    """What click imports, on Windows also ctypes, to be imported and to write a help page."""
+    """Return the modules that click imports itself and for a help page, which on Windows include ctypes."""
     return imported_by("import click\ncli = click.Command('x')\ncli.main(['--help'], standalone_mode=False)")
 
 
 OVERVIEW = {"pipectl", "pipectl.cli", "pipectl.commands", "pipectl.options", "pipectl.output"}
 
 
-# What the help of a command imports beyond that.
+# The additional imports of a command's help.
 HELP = {
     "pipectl.core",
     "pipectl.core.constants",
@@ -322,7 +322,7 @@ HELP = {
 }
 
 
-# What a call of a pipe imports beyond both, with its output redirected. Each module costs a start half a millisecond.
+# The additional imports of a redirected `call`. Each module adds half a millisecond to the startup time.
 CALL = {
     "pipectl.commands.call",
     "pipectl.core.pipe",
@@ -389,7 +389,7 @@ def test_a_redirected_connect_imports_hardly_more_than_a_call(pipe_name: str) ->
 
 
 def program_that_first(statement: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run pipectl as a program that did something before."""
+    """Run pipectl in a program that first executes a statement."""
     return run_python(
         f"import atexit, threading\nfrom pipectl.cli import main\n{statement}\nmain()", *arguments, timeout=60
     )
@@ -444,7 +444,7 @@ def test_without_standard_streams_a_command_still_does_its_work(
     assert code == exit_code
 
 
-# Elsewhere than on Windows
+# Other systems than Windows
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="what Windows can")

@@ -1,4 +1,4 @@
-"""Every exit code, each from a situation that is real."""
+"""Every exit code, each in a real situation."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -60,7 +60,7 @@ class Taken(PipeServer):
 
 
 def interrupted(client: Client, _data: bytes) -> None:
-    """Give this process Ctrl+C."""
+    """Interrupt this process with Ctrl+C."""
     import signal
 
     client.close()
@@ -79,7 +79,7 @@ def serving(
 
 @contextmanager
 def unread(pipe: str) -> Iterator[None]:
-    """Serve a pipe, and one to write to, which nobody reads any more when there is a reply."""
+    """Serve a pipe, and create another one for output, whose reader leaves before the reply."""
     with create_named_pipe(WRITTEN) as reader:
 
         def answer(_client: Client, data: bytes) -> bytes:
@@ -91,7 +91,7 @@ def unread(pipe: str) -> Iterator[None]:
 
 
 def surprised(_pipe: str) -> AbstractContextManager[object]:
-    """Have a claim of the self-test differ."""
+    """Make a claim of the self-test differ."""
     return patch.object(ask_names, "unlimited", lambda _fixture: "something else")
 
 

@@ -1,4 +1,4 @@
-"""What a person is advised to try, by the function that failed and its code."""
+"""Hints, by the function that failed and its error code."""
 
 import re
 

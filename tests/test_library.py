@@ -1,4 +1,4 @@
-"""The library's face: what it exports, what importing it costs, and the programs of docs/library.md."""
+"""The public interface of the library: its exports, the cost of importing it, and the programs in docs/library.md."""
 
 import re
 import subprocess

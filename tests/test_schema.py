@@ -1,4 +1,4 @@
-"""What `--json` prints is what docs/schema says, for every command and for errors."""
+"""The output of `--json` matches the schemas in docs/schema, for every command and for errors."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def test_the_examples_of_the_documentation_fit() -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_schema_is_closed(file: str) -> None:
-    """Whatever is an object with properties allows no others, so that a test notices a new one."""
+    """An object with properties must not allow others, so that tests notice new ones."""
 
     def objects(part: Any) -> list[dict[str, Any]]:
         inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
@@ -225,7 +225,7 @@ if sys.platform == "win32":
         told = [(one["event"], one.get("client")) for one in objects]
 
         assert told[0] == ("listening", None)
-        for who in (1, 2):  # the second may come before the first is seen to leave
+        for who in (1, 2):  # the second may connect before the first is reported to leave
             assert [event for event, number in told if number == who] == ["connected", "left"]
 
     def test_the_faults_of_a_relay_fit(pipe_name: str, pipectl: Pipectl, background: Background) -> None:
@@ -243,7 +243,7 @@ if sys.platform == "win32":
     ) -> None:
         line = ["relay", pipe_name, f"{pipe_name}-2", "--eager", "--once", "--type", "message", "--json"]
         result = background(pipectl, *line)
-        time.sleep(0.3)  # without which the target would be there from the start
+        time.sleep(0.3)  # so that the target does not exist at the start
         with PipeServer(f"{pipe_name}-2", echo), connect(pipe_name, 10, wait=Wait.EXISTS) as client:
             client.transact(b"x", 5)
         objects = result.result(20).objects

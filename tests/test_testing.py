@@ -1,4 +1,4 @@
-"""`check_codec` finds each kind of broken promise, and says how to see it again."""
+"""`check_codec` finds each kind of broken guarantee, and reports how to reproduce it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ SAMPLE = b"one\ntwo\nthree\n"
 
 
 class _Whole(Codec):
-    """What is read is a frame."""
+    """Every read is a frame."""
 
     name = title = "whole"
 

@@ -1,4 +1,4 @@
-"""A test that hangs fails by itself, and never ends the run."""
+"""A test that hangs fails alone, and does not end the run."""
 
 import os
 import subprocess
@@ -21,13 +21,13 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def outcomes(done: "subprocess.CompletedProcess[str]") -> str:
-    """Give the counts of pytest's last line."""
+    """Return the counts in pytest's last line."""
     return done.stdout.splitlines()[-1].strip("= ").partition(" in ")[0]
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run some tests in a pytest of their own, each with one second."""
+    """Run tests in a separate pytest, each with a time limit of one second."""
 
     def run_tests(text: str, *options: str) -> "subprocess.CompletedProcess[str]":
         (tmp_path / "conftest.py").write_text(textwrap.dedent(CONFTEST))
@@ -75,7 +75,7 @@ def test_what_hangs_fails_and_all_else_runs(run: Run) -> None:
         def test_that_fails_after(): assert 3 == 4
         def test_that_passes_and_leaves_what_hangs(after): pass
         """,
-        "-s",  # a child that is left running would keep our pipe open, and so hang this test
+        "-s",  # a child that still runs would keep our pipe open, so that this test would hang
     )
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert outcomes(done) == "6 failed, 4 passed, 2 errors", done.stdout

@@ -1,9 +1,9 @@
-"""Fails a test that hangs, and runs the tests after it in a process of their own.
+"""Fails a test that hangs, and runs the tests after it in another process.
 
-Nothing in Python ends a thread that waits in the kernel or for a lock, and that is what a hung test does. So a watchdog
-reports the failure, starts the same pytest again for the tests that are left, and ends as that one ends. The other
-process gets all reports so far, and its summary is that of the whole run, but for the time. A test that hangs and holds
-Python's global lock stops the watchdog too: of it, faulthandler_timeout shows where it is.
+Python cannot end a thread that waits in the kernel or for a lock, as hung tests do. So a watchdog reports the failure,
+starts the same pytest again for the remaining tests, and exits with its exit code. The other process gets all reports
+so far, so that its summary covers the whole run, except for the time. A test that hangs while it holds the GIL also
+stops the watchdog; then faulthandler_timeout shows where it hangs.
 """
 
 import faulthandler
@@ -24,15 +24,15 @@ from typing import NoReturn
 
 import pytest
 
-# As it was before the tests changed it.
+# The environment before the tests changed it.
 _ENVIRONMENT = dict(os.environ)
-# Names the file of the reports so far, to the process that runs the rest.
+# The variable with the file of the reports so far, for the process that runs the rest.
 _EARLIER = "PIPECTL_EARLIER_REPORTS"
 _PHASES = ("setup", "call", "teardown")
 
 
 class TimeLimit:
-    """A plugin of pytest that gives a test, with its fixtures, so many seconds. Make it in `pytest_configure`."""
+    """A pytest plugin that limits the seconds of a test with its fixtures. Create it in `pytest_configure`."""
 
     def __init__(self, config: pytest.Config, seconds: float) -> None:
         self._config = config
@@ -40,7 +40,7 @@ class TimeLimit:
         self._earlier = os.environ.pop(_EARLIER, None)
         self._streams = os.dup(1), os.dup(2)  # before pytest captures what tests write
         self._ended = threading.Event()
-        # Whose turn it is to report. The watchdog keeps it, so that a test that ends too late reports no more.
+        # Held while reporting. The watchdog does not release it, so that a test that ends too late cannot report.
         self._turn = threading.Lock()
         self._reports: list[pytest.TestReport] = []
         self._item: pytest.Item | None = None
@@ -48,12 +48,12 @@ class TimeLimit:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Begin with the reports of the process before, and watch the tests that are left."""
+        """Repeat the reports of the previous process, and watch the remaining tests."""
         if session.testsfailed:
             return (yield)  # the collection failed
         if self._earlier:
             self._report_again(session, Path(self._earlier))
-        # pytest would take failures from before for those of the collection.
+        # pytest would count earlier failures as failures of the collection.
         failed, session.testsfailed = session.testsfailed, 0
         self._until = time.monotonic() + self._seconds
         threading.Thread(target=self._watch, daemon=True).start()
@@ -65,14 +65,14 @@ class TimeLimit:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
-        """Give the next test its time."""
+        """Start the time limit of the next test."""
         with self._turn:
             self._item = item
             self._until = time.monotonic() + self._seconds
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep a report for the process that may come after this one."""
+        """Keep a report for a process that may continue the run."""
         with self._turn:
             self._reports.append(report)
 
@@ -101,7 +101,7 @@ class TimeLimit:
             os.write(stderr, f"\n{item.nodeid} hangs; the tests after it run in another process\n".encode())
             faulthandler.cancel_dump_traceback_later()
             _end_children()
-            # A loop of Python's own would take the processor from that process. No report comes of this exception.
+            # An endless loop in Python would take CPU time from that process. This exception is not reported.
             pythonapi.PyThreadState_SetAsyncExc(c_ulong(threading.main_thread().ident or 0), py_object(SystemExit))
             code = subprocess.run(
                 [sys.executable, *sys.orig_argv[1:]],
@@ -112,12 +112,12 @@ class TimeLimit:
                 env={**_ENVIRONMENT, _EARLIER: self._write_reports()},
                 check=False,
             ).returncode
-        except BaseException:  # noqa: BLE001 - this thread alone can end the process
+        except BaseException:  # noqa: BLE001 - only this thread can end the process
             os.write(stderr, traceback.format_exc().encode())
         os._exit(code)
 
     def _hung(self, item: pytest.Item) -> pytest.TestReport:
-        """Report the failure, with what each thread is doing."""
+        """Return the report of the failure, with the stack of each thread."""
         phases = sum(report.nodeid == item.nodeid for report in self._reports)
         stacks = "".join(
             f"\n{'Main thread' if thread == threading.main_thread().ident else 'Thread'}:\n"
@@ -144,7 +144,7 @@ class TimeLimit:
 
 
 def _end_children() -> None:
-    """End the programs that a test has started and left running, which may keep our streams open."""
+    """End programs that a test has left running, because they may keep our streams open."""
     for thing in gc.get_objects():
         if isinstance(thing, subprocess.Popen) and thing.returncode is None:
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""A pipectl that a test can give Ctrl+C, once or several times."""
+"""A pipectl process that a test can interrupt with Ctrl+C, once or several times."""
 
 import sys
 import time
@@ -7,8 +7,8 @@ from pipectl.core.win32.calls import create_named_pipe
 from tests.pipes import connect_named_pipe, write_file
 from tests.runner import Result, Running
 
-# pipectl, and a thread that gives it Ctrl+C when the test says how often: a signal from outside needs a console. Those
-# after the first come a millisecond apart. At its end it writes how long that took, to stderr.
+# pipectl, with a thread that raises Ctrl+C as often as the test requests: a signal from outside needs a console. The
+# signals are a millisecond apart. At its end, it writes the elapsed time to stderr.
 _PROGRAM = """
 import os, signal, sys, threading, time
 from contextlib import suppress
@@ -47,7 +47,7 @@ finally:
 
 
 class Interruptible(Running):
-    """A pipectl that the test can interrupt."""
+    """A pipectl process that the test can interrupt."""
 
     def __init__(self, pipe: str, *arguments: str, how: str = "signal.raise_signal(signal.SIGINT)") -> None:
         self._trigger = create_named_pipe(f"{pipe}-trigger")
@@ -55,13 +55,13 @@ class Interruptible(Running):
         connect_named_pipe(self._trigger, 30)
 
     def interrupt(self, times: int = 1, within: float = 0.2) -> Result:
-        """Send Ctrl+C this often, check that it exits within some seconds, and how, and return its output."""
+        """Send Ctrl+C, check the time and the exit code of its exit, and return its result."""
         begun = time.perf_counter()
         write_file(self._trigger, b"%d" % times)
         result = self.end()
         self._trigger.close()
         assert result.exit_code == 130, result
-        assert time.perf_counter() - begun < within + 2  # also the interpreter's own end waits for nothing
+        assert time.perf_counter() - begun < within + 2  # the interpreter's own exit does not wait, either
         assert "Traceback" not in result.stderr
         assert "Exception ignored" not in result.stderr
         *talk, seconds = result.stderr.splitlines(keepends=True)

@@ -1,13 +1,13 @@
-r"""Rules of NT that Wine decides outside its server, laid over `winapi` in one process: one small class for each rule.
+r"""Rules of NT that Wine implements outside its server, patched into `winapi` in one process: one class for each rule.
 
     with FirstInstance(), SlowNames(3):
         ...
 
-The numbers are those of the table of rules that scripts/setup_/strict_edits.py has the others of. A rule holds for what
-looks its functions up in `winapi` while it is in force. Not reached is what has bound one before: the stand-in for
-pywin32 when it was imported, a Connection, a server's port and its clients when they were made.
+The numbers continue the table in scripts/setup_/strict_edits.py. A rule applies to code that looks up functions in
+`winapi` while the rule is in force. It does not apply to functions that were bound before: by the stand-in for pywin32
+when it was imported, and by a Connection, a server's port and its clients when they were created.
 
-A program of its own gets a rule by `python -c`: see `in_force`.
+A separate process gets a rule with `python -c`: see `in_force`.
 """
 
 import ctypes
@@ -29,11 +29,11 @@ from pipectl.core.models import PipeEntry
 from pipectl.core.security import accounts
 from pipectl.core.win32 import overlapped, winapi
 
-# What the rules themselves ask, whatever other rule is in force.
+# The original functions, which the rules use themselves, whatever other rule is in force.
 _wait_named_pipe: Callable[..., int] = winapi.WaitNamedPipeW
 _duplicate_handle: Callable[..., int] = winapi.DuplicateHandle
 
-# How long, in seconds, what "never" ends is waited for at most, so that no mistake in a test lasts for ever.
+# The time limit, in seconds, of waits that "never" end, so that a mistake in a test does not hang.
 _NEVER = 60.0
 
 _OBJECT_TYPE_INFORMATION = 2
@@ -43,10 +43,10 @@ _STATUS_INSUFFICIENT_RESOURCES = 0xC000_009A
 
 
 class Rule:
-    """A rule: each method with the name of a function of `winapi` stands in for it while the rule is in force.
+    """A rule: each method with the name of a function of `winapi` replaces it while the rule is in force.
 
-    `real` calls what it stands in for, which may be another rule. `claim` is that of `pipectl selftest` which asks
-    Windows for the rule.
+    `real` calls the replaced function, which may belong to another rule. `claim` is the claim of `pipectl selftest`
+    that checks the rule on Windows.
     """
 
     claim: str
@@ -55,14 +55,14 @@ class Rule:
         self._real: dict[str, Any] = {}
 
     def real(self, name: str, *arguments: Any) -> Any:
-        """Call the function that was there before."""
+        """Call the replaced function."""
         return self._real[name](*arguments)
 
     def begin(self) -> None:
-        """Do what has to be done besides, before the rule is in force."""
+        """Prepare the rule before it is in force."""
 
     def end(self) -> None:
-        """Let go what waits, before the rule is no more in force."""
+        """End pending waits before the rule ends."""
 
     def __enter__(self) -> Self:
         self.begin()
@@ -86,7 +86,7 @@ def in_force(rule: str, *arguments: str) -> list[str]:
 
 
 def _like(function: Any, method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls a method, and has the name by which errors call the other function."""
+    """Return a function that calls a method, and has the name of the other function for errors."""
 
     def stand_in(*arguments: Any) -> Any:
         return method(*arguments)
@@ -100,16 +100,16 @@ def _refuse(code: int, function: str, arguments: tuple[Any, ...]) -> Any:
 
 
 class FirstInstance(Rule):
-    """FILE_FLAG_FIRST_PIPE_INSTANCE: a name that exists is refused with ERROR_ACCESS_DENIED.
+    """FILE_FLAG_FIRST_PIPE_INSTANCE: if the name exists, the call fails with ERROR_ACCESS_DENIED.
 
     Source: npfs create.c, NpCreateExistingNamedPipe; Microsoft's page on CreateNamedPipe. Wine's kernelbase does not
-    pass the flag on. Here the name is asked for first, so that of two who come at once both may be let in.
+    pass the flag on. Here, the name is checked before the call, so two simultaneous calls may both succeed.
     """
 
     claim = "W02"
 
     def CreateNamedPipeW(self, pipe: str, open_mode: int, *arguments: Any) -> int:
-        """Refuse a first instance that is not the first."""
+        """Reject the flag if there already is an instance."""
         if open_mode & OpenMode.FIRST_PIPE_INSTANCE and _exists(pipe):
             _refuse(WinError.ACCESS_DENIED, "CreateNamedPipeW", (pipe, open_mode, *arguments))
         return int(self.real("CreateNamedPipeW", pipe, open_mode, *arguments))
@@ -126,16 +126,16 @@ def _exists(pipe: str) -> bool:
 
 
 class WaitableNames(Rule):
-    r"""N3: WaitNamedPipe takes `\\.\pipe\NAME` and `\\HOST\pipe\NAME`, and refuses others with ERROR_BAD_PATHNAME.
+    r"""N3: WaitNamedPipe accepts `\\.\pipe\NAME` and `\\HOST\pipe\NAME`, and rejects others with ERROR_BAD_PATHNAME.
 
-    It takes a slash for a backslash and else the name as it is, without normalizing it. Source: kernel32 npipe.c,
+    It treats a slash as a backslash, but does not normalize the name otherwise. Source: kernel32 npipe.c,
     WaitNamedPipeW; libuv's issue 3914.
     """
 
     claim = "W34"
 
     def WaitNamedPipeW(self, pipe: str, timeout: int) -> int:
-        """Refuse other names, and take these as they are."""
+        """Reject other names, and use these unchanged."""
         plain = pipe.replace("/", "\\")
         host, _, rest = plain[2:].partition("\\")
         share, _, name = rest.partition("\\")
@@ -145,10 +145,10 @@ class WaitableNames(Rule):
 
 
 class Ticks(Rule):
-    """N9: a wait begins at the last tick of the clock and ends at the first one when its time is up.
+    """N9: a wait begins at the last tick of the clock and ends at the first tick after its time is up.
 
-    So it takes up to 15.6 ms more than asked, or less; only one of exactly 0 returns at once. Source: NT,
-    KiInsertTreeTimer and KiTimerExpiration, which know the time of the last tick only; Microsoft's page on Sleep.
+    So it takes up to 15.6 ms more or less than requested; only a wait of exactly 0 returns at once. Source: NT,
+    KiInsertTreeTimer and KiTimerExpiration, which only know the time of the last tick; Microsoft's page on Sleep.
     """
 
     claim = "W39"
@@ -156,7 +156,7 @@ class Ticks(Rule):
     TICK = 0.015625
 
     def begin(self) -> None:
-        """Have operations bind the functions anew, here and in `end`."""
+        """Make operations bind the functions again, here and in `end`."""
         overlapped._spare_kits.clear()
 
     end = begin
@@ -175,13 +175,13 @@ class Ticks(Rule):
         return int(self.real("NtRemoveIoCompletionEx", *first, self._rounded(due), alertable))
 
     def WaitNamedPipeW(self, pipe: str, timeout: int) -> int:
-        """Wait until a tick; 0 is no time, but that of the server."""
+        """Wait until a tick; 0 does not mean no time, but the server's default."""
         if timeout not in (0, INFINITE):
             timeout = max(1, -int(-self.until_tick(timeout / 1000) * 1000 // 1))
         return int(self.real("WaitNamedPipeW", pipe, timeout))
 
     def until_tick(self, seconds: float) -> float:
-        """Return the real length of a wait of this length, which ends with a tick."""
+        """Return the actual length of a wait, which ends at a tick."""
         now = time.perf_counter()
         due = now // self.TICK * self.TICK + seconds
         return float(-(-due // self.TICK)) * self.TICK - now
@@ -194,9 +194,9 @@ class Ticks(Rule):
 
 
 class Silence(Rule):
-    """N10: questions about a handle wait while somebody reads from it; here they do until `release`, whoever asks.
+    """N10: queries of a handle block while a read is pending on it; here, all queries block until `release`.
 
-    On NT a synchronous handle has one lock, and its duplicates too. Source: NT, IopAcquireFileObjectLock; psutil's
+    On NT, a synchronous handle and its duplicates share one lock. Source: NT, IopAcquireFileObjectLock; psutil's
     open_files; libuv's issue 1313.
     """
 
@@ -209,7 +209,7 @@ class Silence(Rule):
         self._released = Event()
 
     def release(self) -> None:
-        """Let all questions be answered, now and later."""
+        """End all blocked queries, and do not block later ones."""
         self._released.set()
 
     end = release
@@ -223,7 +223,7 @@ class Silence(Rule):
         return int(self._ask("GetFileType", *arguments))
 
     def NtQueryObject(self, handle: Any, what: int, *arguments: Any) -> int:
-        """Wait, and ask then; but what type of object it is, the kernel knows without the object."""
+        """Wait, and then query; but the kernel knows the type of an object without querying it."""
         ask = self.real if what == _OBJECT_TYPE_INFORMATION else self._ask
         return int(ask("NtQueryObject", handle, what, *arguments))
 
@@ -234,16 +234,16 @@ class Silence(Rule):
 
 
 class RefusedTokens(Rule):
-    """N11: a process of SYSTEM, of another user or an elevated one can be opened, and its token can not.
+    """N11: a process of SYSTEM or another user, or an elevated one, can be opened, but its token cannot.
 
-    Source: Microsoft's page on OpenProcessToken, and MS-DTYP on mandatory labels. What this process asks about itself,
-    by the handle of GetCurrentProcess, is answered.
+    Source: Microsoft's page on OpenProcessToken, and MS-DTYP on mandatory labels. Queries of this process about itself,
+    through the handle of GetCurrentProcess, succeed.
     """
 
     claim = "W40"
 
     def OpenProcessToken(self, process: Any, *arguments: Any) -> int:
-        """Refuse, but not one's own."""
+        """Deny access, except to this process's own token."""
         own = winapi.GetCurrentProcess()
         if process != own:
             _refuse(WinError.ACCESS_DENIED, "OpenProcessToken", (process, *arguments))
@@ -251,7 +251,7 @@ class RefusedTokens(Rule):
 
 
 class RefusedProcesses(RefusedTokens):
-    """N11: a process that Windows protects can not even be opened.
+    """N11: a process that Windows protects cannot even be opened.
 
     Source: Microsoft's page on process security and access rights.
     """
@@ -259,12 +259,12 @@ class RefusedProcesses(RefusedTokens):
     claim = "W40"
 
     def OpenProcess(self, *arguments: Any) -> int:
-        """Refuse."""
+        """Deny access."""
         return int(_refuse(WinError.ACCESS_DENIED, "OpenProcess", arguments))
 
 
 class SlowNames(Rule):
-    """N12: to look up the name of an account takes seconds, where a domain controller is asked; no name is known yet.
+    """N12: looking up the name of an account takes seconds if it queries a domain controller; no names are cached.
 
     Source: Microsoft's page on LookupAccountSid.
     """
@@ -283,21 +283,21 @@ class SlowNames(Rule):
         accounts._names.clear()
 
     def end(self) -> None:
-        """Let those go that wait."""
+        """End pending lookups."""
         self._released.set()
 
     def LookupAccountSidW(self, *arguments: Any) -> int:
-        """Take long."""
+        """Wait before the lookup."""
         self.asked.set()
         self._released.wait(self._seconds)
         return int(self.real("LookupAccountSidW", *arguments))
 
 
 class Quota(Rule):
-    """N13: one write of many MiB fails with ERROR_NO_SYSTEM_RESOURCES, and the pipe is as it was.
+    """N13: one write of many MiB fails with ERROR_NO_SYSTEM_RESOURCES, and the pipe is unchanged.
 
-    Source: NPFS takes a write's memory from the pool that cannot be paged, and charges the process for it (write.c);
-    how much is too much is not documented.
+    Source: NPFS allocates a write's memory from the nonpaged pool, and charges the process for it (write.c); the limit
+    is not documented.
     """
 
     claim = "W42"
@@ -305,22 +305,22 @@ class Quota(Rule):
     MOST = 8 << 20
 
     def WriteFile(self, pipe: Any, data: Any, size: int, *arguments: Any) -> int:
-        """Refuse what is too much."""
+        """Reject a write that is too large."""
         if size > self.MOST:
             _refuse(WinError.NO_SYSTEM_RESOURCES, "WriteFile", (pipe, data, size, *arguments))
         return int(self.real("WriteFile", pipe, data, size, *arguments))
 
     def NtWriteFile(self, *arguments: Any) -> int:
-        """Refuse what is too much; handle, event, APC and its context, result and data come before the size."""
+        """Reject a write that is too large; the size follows handle, event, APC and its context, result and data."""
         size = arguments[6]
         return _STATUS_INSUFFICIENT_RESOURCES if size > self.MOST else int(self.real("NtWriteFile", *arguments))
 
 
 class SilentComputer(Rule):
-    r"""N14: to open `\\HOST\…`, or to wait for a pipe of it, blocks for long, until CancelSynchronousIo ends it.
+    r"""N14: opening `\\HOST\…`, or waiting for one of its pipes, blocks for a long time, until CancelSynchronousIo.
 
-    Then it is ERROR_OPERATION_ABORTED, and else ERROR_BAD_NETPATH in the end. Source: the SMB redirector, whose time
-    for a computer that does not answer is some 20 s and more; Microsoft's page on CancelSynchronousIo.
+    Then it fails with ERROR_OPERATION_ABORTED, otherwise with ERROR_BAD_NETPATH. Source: the SMB redirector, whose
+    timeout for a computer that does not respond is 20 s or more; Microsoft's page on CancelSynchronousIo.
     """
 
     claim = "W43"
@@ -329,21 +329,21 @@ class SilentComputer(Rule):
         super().__init__()
         self._seconds = seconds
         self._lock = Lock()
-        # By thread: what ends its call.
+        # The event that ends the call of each blocked thread.
         self._blocked: dict[int, Event] = {}
 
     def CreateFileW(self, path: str, *arguments: Any) -> int:
-        """Block, if the path is one of another computer."""
+        """Block if the path is on another computer."""
         self._find(path, "CreateFileW", (path, *arguments))
         return int(self.real("CreateFileW", path, *arguments))
 
     def WaitNamedPipeW(self, pipe: str, timeout: int) -> int:
-        """Block, if the pipe is one of another computer."""
+        """Block if the pipe is on another computer."""
         self._find(pipe, "WaitNamedPipeW", (pipe, timeout))
         return int(self.real("WaitNamedPipeW", pipe, timeout))
 
     def CancelSynchronousIo(self, thread: Any) -> int:
-        """End the call of a thread that is blocked."""
+        """End the call of a blocked thread."""
         with self._lock:
             blocked = self._blocked.get(_thread_id(thread))
         if blocked is None:
@@ -375,7 +375,7 @@ def _is_remote(path: str) -> bool:
 
 
 def _thread_id(thread: Any) -> int:
-    """Return the number of a thread, for which its handle need not have the right."""
+    """Return the ID of a thread, even if its handle does not have the right to query it."""
     process, handle, query_limited_information = winapi.GetCurrentProcess(), HANDLE(), 0x0800
     with suppress(PipeError):
         _duplicate_handle(process, thread, process, byref(handle), query_limited_information, False, 0)
@@ -386,9 +386,9 @@ def _thread_id(thread: Any) -> int:
 
 
 class Directory(Rule):
-    r"""N20: the directory of pipes, `\\.\pipe\`, can be listed; here it has these pipes, so many to a read.
+    r"""N20: the directory of pipes, `\\.\pipe\`, can be listed; here it has these pipes, with a limit for each read.
 
-    An entry has the instances where a file has its size, and their limit where it has its allocation. Source: npfs
+    An entry has the number of instances in the file size, and their limit in the allocation size. Source: npfs
     fileinfo.c and dirctl.c, NpQueryDirectory; Microsoft's page on NtQueryDirectoryFile.
     """
 
@@ -403,7 +403,7 @@ class Directory(Rule):
         self._left: deque[PipeEntry] = deque(self._all)
 
     def NtQueryDirectoryFile(self, *arguments: Any) -> int:
-        """Write the next entries that the buffer has room for."""
+        """Write the next entries that fit in the buffer."""
         _directory, _event, _apc, _context, result, buffer, size, _kind, is_single, _pattern, from_start = arguments
         if from_start:
             self._left = deque(self._all)

@@ -1,4 +1,4 @@
-"""How much a reliability test does, and where its figures go."""
+"""The amount of work of a reliability test, and its figures."""
 
 from collections.abc import Callable
 
@@ -23,13 +23,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture
 def amount(request: pytest.FixtureRequest) -> Amount:
-    """Choose between what a test does in the suite, and what it does with `--long`."""
+    """Choose between the amount of work in the suite and with `--long`."""
     return lambda short, long: long if request.config.getoption("--long") else short
 
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Figure:
-    """Tell a figure, to be printed at the end of the run."""
+    """Add a figure to print at the end of the run."""
 
     def tell(text: str) -> None:
         request.config.stash[_FIGURES].append(f"{request.node.name}: {text}")

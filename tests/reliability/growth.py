@@ -1,4 +1,4 @@
-"""What a function leaves behind each time that it is called: handles, Python objects, memory."""
+"""Detects leaks of a function that is called repeatedly: handles, Python objects and memory."""
 
 import ctypes
 import gc
@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 from pipectl.core.win32 import winapi
 
-# Less than one of anything for each round; room for what other threads and the allocators do meanwhile. Memory comes
-# in arenas of 1 MiB: in 500 rounds a loss shows from 2 KiB each on, in 10,000 from 100 bytes on.
+# Less than one of anything per round, with room for other threads and the allocators. Memory is allocated in arenas of
+# 1 MiB: 500 rounds detect a leak of 2 KiB or more per round, and 10,000 rounds detect 100 bytes or more.
 MOST_HANDLES = 10
 MOST_OBJECTS = 100
 MOST_BYTES = 1 << 20
 
 
 class Growth(NamedTuple):
-    """How much of each there is, or how much more; objects are those that refer to others, blocks all of them."""
+    """Amounts, or their growth; objects are those that the garbage collector tracks, and blocks all allocated ones."""
 
     handles: int
     objects: int
@@ -42,7 +42,7 @@ _K32GetProcessMemoryInfo.argtypes = (HANDLE, ctypes.POINTER(_Memory), DWORD)
 
 
 def memory_in_use(process: int | None = None) -> int:
-    """Return the bytes that a process has for itself, by its handle; without one, this process."""
+    """Return the private memory of a process in bytes, by its handle; by default, of this process."""
     found = _Memory(cb=ctypes.sizeof(_Memory))
     assert _K32GetProcessMemoryInfo(winapi.GetCurrentProcess() if process is None else process, found, found.cb)
     return int(found.PagefileUsage)
@@ -51,15 +51,15 @@ def memory_in_use(process: int | None = None) -> int:
 def assert_nothing_grows(
     function: Callable[[], object], handle_count: Callable[[], int], rounds: int, most_blocks: int
 ) -> None:
-    """Call a function so many times; afterwards there must be no more of anything, but for a little noise."""
+    """Call a function repeatedly; afterwards, nothing must have grown, except for a little noise."""
 
     def use() -> Growth:
         gc.collect()
         handles = handle_count()
-        gc.collect()  # what the count itself has made
+        gc.collect()  # objects that the count itself has created
         return Growth(handles, len(gc.get_objects()), sys.getallocatedblocks(), memory_in_use())
 
-    for _ in range(max(3, rounds // 25)):  # what is made only once, and what the allocators keep for the next time
+    for _ in range(max(3, rounds // 25)):  # for objects that are created only once, and memory that the allocators keep
         function()
     before = use()
     for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""The children that tests start, and a handle on one of them."""
+"""The child processes that tests start, and a handle to one of them."""
 
 import sys
 
@@ -10,19 +10,19 @@ from pipectl.core.win32.processes import ProcessAccess
 MEGABYTES = 10_000_000
 
 ECHO = "import sys, shutil; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)"
-# Says that it is there, and stays until its stdin ends.
+# Reports that it runs, and stays until its stdin ends.
 STAY = "import sys; print('here', flush=True); sys.stdin.read()"
 
 
-# Ends the child after a minute, so that a test that waits for it in vain ends too.
+# Ends the child after a minute, so that a test that waits for it in vain ends, too.
 WATCHDOG = "import faulthandler; faulthandler.dump_traceback_later(60, exit=True, file=open('nul', 'w'))\n"
 
 
 def python(program: str, *arguments: str) -> list[str]:
-    """The command that runs a program of Python, unbuffered."""
+    """Return the command that runs a Python program, unbuffered."""
     return [sys.executable, "-S", "-u", "-c", WATCHDOG + program, *arguments]
 
 
 def process(pid: int) -> Handle:
-    """A handle that is signalled when the process has ended."""
+    """Return a handle that is signaled when the process has ended."""
     return Handle(winapi.OpenProcess(Access.SYNCHRONIZE | ProcessAccess.QUERY_LIMITED_INFORMATION, False, pid))

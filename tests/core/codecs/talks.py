@@ -1,4 +1,4 @@
-"""What the tests of all codecs share: a conversation decoded, and the promises checked."""
+"""Shared by the tests of all codecs: functions that decode conversations and check a codec's guarantees."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ C, S = Side.CLIENT, Side.SERVER
 
 
 def decoded(codec: str | Codec, *talk: tuple[Side, bytes]) -> list[Frame]:
-    """Return all frames of a conversation, also those that its end completes."""
+    """Return all frames of a conversation, including those that its end completes."""
     it = codec_class(codec)() if isinstance(codec, str) else codec
     frames = [frame for side, data in talk for frame in it.feed(side, data)]
     return frames + [frame for side in Side for frame in it.end(side)]
@@ -34,9 +34,9 @@ def secrets_of(frame: Frame) -> list[bytes]:
 
 
 def keeps_its_promises(codec: str, *samples: Sample, cases: int = 200) -> None:
-    """Check what every codec promises; times are measured only where they mean something, of the first sample."""
+    """Check the guarantees of a codec; times are only measured for the first sample, if they are meaningful."""
     found = codec_class(codec)
-    # Which is more with `--long`.
+    # `max_examples` is larger with `--long`.
     check_codec(found, samples, max(cases, settings().max_examples), timing=False)
     first = [(C, samples[0])] if isinstance(samples[0], bytes) else samples[0][:1]
     check_codec(found, [first], 0, timing=not ON_WINE)

@@ -1,4 +1,4 @@
-"""AccessCheck: what the system itself says that a token may do with a pipe of a descriptor."""
+"""AccessCheck: the system's own result of which access a token has to a pipe with a security descriptor."""
 
 import ctypes
 from collections.abc import Callable, Collection, Iterator
@@ -38,8 +38,8 @@ _MAPPING = _GenericMapping(
 )
 _SE_GROUP_ENABLED = 0x4
 
-# One at a time, because Wine's answer to MAXIMUM_ALLOWED takes no notice of the order of entries. Without WRITE_OWNER,
-# which a privilege gives too.
+# Checked one at a time, because for MAXIMUM_ALLOWED, Wine ignores the order of entries. Without WRITE_OWNER, which a
+# privilege also grants.
 _ASKED = [right for right in Access if right in Access.FILE_ALL_ACCESS & ~Access.WRITE_OWNER]
 ALL_ASKED = reduce(or_, _ASKED)
 
@@ -54,7 +54,7 @@ def my_token() -> Iterator[Handle]:
 
 
 def my_groups() -> set[str]:
-    """The SIDs of the groups that are enabled in this process's token."""
+    """Return the SIDs of the enabled groups in this process's token."""
     groups = _TokenGroups()
     with my_token() as token:
         winapi.GetTokenInformation(token, 2, byref(groups), ctypes.sizeof(groups), byref(DWORD()))  # TokenGroups
@@ -64,7 +64,7 @@ def my_groups() -> set[str]:
 
 @contextmanager
 def token_without(disabled: Collection[str], restricting: Collection[str] = (), flags: int = 0) -> Iterator[Handle]:
-    """This process's token, in which some groups only deny, and which some SIDs restrict."""
+    """This process's token with deny-only groups and restricting SIDs."""
     memory = {sid: ctypes.create_string_buffer(to_bytes(sid)) for sid in (*disabled, *restricting)}
 
     def listed(sids: Collection[str]) -> "ctypes.Array[winapi.SID_AND_ATTRIBUTES]":
@@ -82,7 +82,7 @@ def token_without(disabled: Collection[str], restricting: Collection[str] = (), 
 
 @contextmanager
 def access_check(token: Handle) -> Iterator[Callable[[str], Access]]:
-    """AccessCheck for a token, as a function of SDDL."""
+    """AccessCheck for a token as a function of SDDL."""
     impersonation = HANDLE()
     assert _ADVAPI32.DuplicateToken(token, 2, byref(impersonation)), ctypes.get_last_error()
 

@@ -1,4 +1,4 @@
-"""A relay that runs for a test, what it tells, and raw servers that are its targets."""
+"""A relay that runs for a test, its events, and raw servers as its targets."""
 
 import socket
 import threading
@@ -13,12 +13,12 @@ from pipectl.core.traffic.places import parse
 from pipectl.core.traffic.relay import Relay, RelayConfig, RelayEvents
 from pipectl.core.traffic.session import Session
 
-# Long enough for a busy machine, and the end of a test that would hang.
+# The time limit in seconds: long enough for a busy machine, and ends a test that would hang.
 PATIENCE = 20
 
 
 class Told(RelayEvents):
-    """What a relay was told, one queue for each kind of event."""
+    """The events of a relay, with one queue for each kind of event."""
 
     def __init__(self) -> None:
         self.connections: SimpleQueue[Session] = SimpleQueue()
@@ -50,12 +50,12 @@ class Told(RelayEvents):
         self.targets.put(None)
 
     def end(self) -> Session:
-        """Wait for the next session to be over."""
+        """Wait for the end of the next session."""
         return self.ends.get(timeout=PATIENCE)
 
 
 def is_silent(queue: "SimpleQueue[Any]", seconds: float = 0.2) -> bool:
-    """Return whether nothing comes for some time."""
+    """Return whether nothing arrives for a number of seconds."""
     try:
         queue.get(timeout=seconds)
     except Empty:
@@ -82,13 +82,13 @@ def tcp_server() -> Iterator[socket.socket]:
 
 
 def port_of(server: socket.socket) -> str:
-    """Return the place of a server."""
+    """Return the address of a server as a place."""
     return f"tcp:127.0.0.1:{server.getsockname()[1]}"
 
 
 @contextmanager
 def accepted(server: socket.socket) -> Iterator[socket.socket]:
-    """Take the next client."""
+    """Accept the next client."""
     client = server.accept()[0]
     with client:
         client.settimeout(PATIENCE)
@@ -97,13 +97,13 @@ def accepted(server: socket.socket) -> Iterator[socket.socket]:
 
 @contextmanager
 def tcp_client(relay: Relay) -> Iterator[socket.socket]:
-    """Connect to a relay that listens on an address of TCP."""
+    """Connect to a relay that listens on a TCP address."""
     with socket.create_connection((relay.place.name, relay.place.port), PATIENCE) as client:
         yield client
 
 
 def received(client: socket.socket, size: int = -1) -> bytes:
-    """Receive so many bytes, or until FIN."""
+    """Receive `size` bytes, or until FIN."""
     data = b""
     while size < 0 or len(data) < size:
         piece = client.recv(size - len(data) if size > 0 else 65536)
@@ -114,5 +114,5 @@ def received(client: socket.socket, size: int = -1) -> bytes:
 
 
 def relay_threads() -> int:
-    """How many threads of relays there are."""
+    """Return the number of relay threads."""
     return sum(thread.name.startswith("Relay") for thread in threading.enumerate())

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from typing import Any
 
-# No empty message: a stream takes it for the end.
+# No empty message: a stream treats it as the end.
 _SIZES = (1, 65536, 1 << 20)
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -1,6 +1,6 @@
-"""A program that uses docker-py on a named pipe: `docker_client.py pywin32|pipectl PIPE` writes what came of it.
+"""A program that uses docker-py on a named pipe: `docker_client.py pywin32|pipectl PIPE` prints the results.
 
-docker-py imports five modules of pywin32, which with `pipectl` are `pipectl.win32pipe`.
+docker-py imports five pywin32 modules; with `pipectl`, these are `pipectl.win32pipe`.
 """
 
 import json
@@ -26,12 +26,12 @@ def client(pipe: str, timeout: float = 20) -> Any:
 def error_of(function: Callable[..., Any], *arguments: Any) -> list[Any]:
     try:
         return ["none", function(*arguments)]
-    except Exception as error:  # noqa: BLE001 - whichever it is, it is what came of it
+    except Exception as error:  # noqa: BLE001 - any exception is a result
         return [type(error).__name__, getattr(error, "winerror", None)]
 
 
 def streamed(docker: Any) -> list[Any]:
-    """Read the first event, have the server send the next, and so on."""
+    """Read the first event, make the server send the next, and so on."""
     events = docker.events(decode=True)
     read = []
     for _ in range(3):
@@ -41,7 +41,7 @@ def streamed(docker: Any) -> list[Any]:
 
 
 def hijacked(docker: Any) -> list[str]:
-    """Use the connection as a socket, as `docker exec -i` does."""
+    """Use the connection as a socket, like `docker exec -i`."""
     socket = docker.exec_start("an-exec", socket=True)
     heard = []
     for words in (b"one", b"two"):

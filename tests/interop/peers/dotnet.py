@@ -1,4 +1,4 @@
-"""Pipe ends of .NET's System.IO.Pipes in a Python process: pythonnet runs the .NET Core that a package brings."""
+"""Pipe ends of .NET's System.IO.Pipes in a Python process: pythonnet runs the .NET Core from a package."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ def _load() -> tuple[Any, Any]:
     (version,) = framework.iterdir()
     runtime = DotnetCoreRuntimeSpec(framework.name, version.name, version)
     pythonnet.load(get_coreclr(runtime_spec=runtime, dotnet_root=root))
-    import clr  # which would load another .NET, if it came first
+    import clr  # it would load another .NET if it were imported first
 
     clr.AddReference("System.IO.Pipes")
     import System
@@ -30,12 +30,12 @@ CLR, SYSTEM = _load()
 PIPES = SYSTEM.IO.Pipes
 
 _CHUNK = 65536
-# Of one operation, so that none can hang. A synchronous one ends with the other end at the latest.
+# The time limit of one operation, so that none can hang. A synchronous one ends when the other end closes.
 _TIMEOUT_MS = 20_000
 
 
 def empty(size: int) -> Any:
-    """Return a .NET array of so many bytes."""
+    """Return a .NET array of this size."""
     return SYSTEM.Array.CreateInstance(SYSTEM.Byte, size)
 
 
@@ -107,10 +107,10 @@ class End:
             self.stream.WaitForConnection()
 
     def read(self, size: int) -> tuple[bytes, bool | None]:
-        """Return what one read brings, and in message mode IsMessageComplete.
+        """Return the data of one read, and in message mode IsMessageComplete.
 
-        It brings no bytes at the end, and for a message of length zero. `is_connected` distinguishes them, unless an
-        asynchronous read was under way when the end came.
+        There is no data at the end, and for a message of length zero. `is_connected` distinguishes them, unless an
+        asynchronous read was pending when the other end closed.
         """
         buffer = empty(size)
         if self.is_async:
@@ -127,9 +127,9 @@ class End:
             self.stream.Write(array(data), 0, len(data))
 
     def receive(self) -> bytes | None:
-        """Return a whole message, or on a byte pipe what is there; None at the end.
+        """Return a whole message, or on a byte pipe the available data; None at the end.
 
-        An asynchronous end takes a message of length zero for the end, as programs for .NET do.
+        An asynchronous end treats a message of length zero as the end, like .NET programs.
         """
         data = b""
         while True:
@@ -149,13 +149,13 @@ class End:
         return answer
 
     def echo(self, size: int) -> None:
-        """Write what is received until it was so many bytes, or the other end has left."""
+        """Echo `size` bytes, or until the other end closes."""
         while size > 0 and (data := self.receive()) is not None:
             self.write(data)
             size -= len(data)
 
     def is_connected(self) -> bool:
-        """Return whether no operation has found the other end gone."""
+        """Return whether no operation has noticed that the other end is closed."""
         return bool(self.stream.IsConnected)
 
     def drain(self) -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dotnet import End
 
-# No empty message: System.IO.Pipes writes none.
+# No empty message: System.IO.Pipes does not write it.
 _SIZES = (1, 65536, 1 << 20)
 
 

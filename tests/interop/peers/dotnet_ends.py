@@ -1,8 +1,8 @@
-"""Pipe ends of .NET that a test controls, line by line in JSON.
+""".NET pipe ends that a test controls with lines of JSON.
 
-`["server", ARGUMENTS]` and `["client", ARGUMENTS]` make an end and answer with its number; `[METHOD, NUMBER,
-ARGUMENTS...]` calls a method of it. The answer is `{"result": ...}`, or `{"error": NAME}` of the exception. Bytes are
-text in Latin-1.
+`["server", ARGUMENTS]` and `["client", ARGUMENTS]` create an end and return its number; `[METHOD, NUMBER,
+ARGUMENTS...]` calls one of its methods. The response is `{"result": ...}`, or `{"error": NAME}` with the name of the
+exception. Bytes are text in Latin-1.
 """
 
 import json
@@ -15,7 +15,7 @@ ends: list[End] = []
 
 
 def operate(name: str, *arguments: Any) -> Any:
-    """Do what a line asks for."""
+    """Execute the command in a line."""
     if name in ("server", "client"):
         ends.append(getattr(End, name)(**arguments[0]))
         return len(ends) - 1
@@ -26,8 +26,8 @@ def operate(name: str, *arguments: Any) -> Any:
 for line in sys.stdin:
     try:
         answer = {"result": operate(*json.loads(line))}
-    except Exception as error:  # noqa: BLE001 - whichever it is, it is the answer
-        inner = getattr(error, "InnerException", None)  # what a task raised is wrapped
+    except Exception as error:  # noqa: BLE001 - any exception is a result
+        inner = getattr(error, "InnerException", None)  # the exception of a task is wrapped
         answer = {"error": type(inner or error).__name__}
     sys.stdout.write(json.dumps(answer, default=lambda data: data.decode("latin-1")) + "\n")
     sys.stdout.flush()

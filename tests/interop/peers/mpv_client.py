@@ -1,4 +1,4 @@
-"""A program that uses python-mpv-jsonipc on a named pipe: `mpv_client.py PIPE` writes what came of it as JSON."""
+"""A program that uses python-mpv-jsonipc on a named pipe: `mpv_client.py PIPE` prints the results as JSON."""
 
 import json
 import sys

@@ -12,7 +12,7 @@ _SIZES = (0, 1, 65536, 1 << 20)
 def serve(pipe: str) -> None:
     listener = Listener(pipe, "AF_PIPE")
     while True:
-        # The listener's own race: a client that came and went before `accept`.
+        # The listener's own race: a client that connected and left before `accept`.
         with suppress(OSError):
             threading.Thread(target=echo, args=(listener.accept(),), daemon=True).start()
 

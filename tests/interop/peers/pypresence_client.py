@@ -1,11 +1,11 @@
-"""A program that uses pypresence on a named pipe: `pypresence_client.py PIPE` writes what came of it as JSON."""
+"""A program that uses pypresence on a named pipe: `pypresence_client.py PIPE` prints the results as JSON."""
 
 import json
 import sys
 
 from pypresence import Presence, baseclient
 
-# Its own search lists the directory of pipes with a function that Wine does not have.
+# Its own search lists the directory of pipes, which does not work under Wine.
 baseclient.get_ipc_path = lambda _pipe=None: sys.argv[1]
 
 presence = Presence("1234")

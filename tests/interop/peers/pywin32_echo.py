@@ -1,7 +1,7 @@
 """An echo server and its client on pywin32: `pywin32_echo.py serve|call PIPE message|byte plain|overlapped`.
 
-Between the two kinds of handle only the second way of waiting differs: a plain handle blocks in ReadFile, an overlapped
-one in GetOverlappedResult.
+The two kinds of handles only differ in how they wait: a plain handle blocks in ReadFile, and an overlapped one in
+GetOverlappedResult.
 """
 
 import sys
@@ -29,7 +29,7 @@ class Stream:
         self.is_overlapped = is_overlapped
 
     def operate(self, function: Callable[..., Any], argument: Any) -> tuple[int, Any, int | None]:
-        """Run one operation to its end; return pywin32's code and result, and the bytes that were moved."""
+        """Run one operation to its end; return pywin32's code and result, and the number of bytes transferred."""
         if not self.is_overlapped:
             return (*function(self.handle, argument), None)
         overlapped = pywintypes.OVERLAPPED()
@@ -44,7 +44,7 @@ class Stream:
             return error.winerror, result, overlapped.InternalHigh
 
     def receive(self) -> bytes | None:
-        """Read a whole message, or on a byte pipe what is there; None at the end."""
+        """Read a whole message, or on a byte pipe the available data; return None at the end."""
         data = b""
         while True:
             try:

@@ -1,6 +1,6 @@
-"""Programs that use packages which need pywin32: `pywin32_users.py pywin32|pipectl PROGRAM ...` prints what came of it.
+"""Programs that use packages based on pywin32: `pywin32_users.py pywin32|pipectl PROGRAM ...` prints the results.
 
-With `pipectl`, what they import as pywin32 is `pipectl.win32pipe`.
+With `pipectl`, they import `pipectl.win32pipe` as pywin32.
 """
 
 import runpy
@@ -44,7 +44,7 @@ def twisted(program: str) -> None:
 
 
 def rpyc_server(name: str) -> None:
-    """Serve one client, which calls functions and has its own called."""
+    """Serve one client, which calls functions and whose functions are called."""
     import rpyc
     from rpyc.core.stream import NamedPipeStream
 
@@ -78,25 +78,25 @@ def rpyc_client(name: str) -> None:
         root.each(None, 1)
     except TypeError as error:
         print("TypeError", "'NoneType' object is not callable" in str(error))
-    # rpyc sends a last word, for which the server, which has seen that nothing follows, may be gone already.
+    # rpyc sends a last message; the server may already have exited.
     with suppress(pywintypes.error):
         connection.close()
 
 
 def web3() -> None:
-    """Ask the node of this computer two things, and one that it refuses."""
+    """Send two requests to this computer's node, and one that it rejects."""
     from web3 import IPCProvider, Web3
 
     node = Web3(IPCProvider(timeout=20))
     print(node.is_connected(), node.eth.block_number, len(node.client_version))
     try:
         node.eth.get_balance("0x" + "0" * 40)
-    except Exception as error:  # noqa: BLE001 - whichever it is, it is what came of it
+    except Exception as error:  # noqa: BLE001 - any exception is a result
         print(type(error).__name__)
 
 
 def demo(*words: str) -> None:
-    """pywin32's own client of its demonstration of a service: it prints what each call returns."""
+    """Run pywin32's client of its demo service, which prints the result of each call."""
     import win32
 
     path = Path(next(iter(win32.__path__))) / "Demos" / "service" / "pipeTestServiceClient.py"

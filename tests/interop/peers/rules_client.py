@@ -1,4 +1,4 @@
-"""Clients of the servers in examples/rules: `rules_client.py docker|discord PIPE` writes what came of it, as JSON."""
+"""Clients of the servers in examples/rules: `rules_client.py docker|discord PIPE` prints the results as JSON."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from typing import Any
 def outcome(function: Callable[[], Any]) -> Any:
     try:
         return function()
-    except Exception as error:  # noqa: BLE001 - whichever it is, it is what came of it
+    except Exception as error:  # noqa: BLE001 - any exception is a result
         return {"failed": getattr(error, "status_code", None) or type(error).__name__}
 
 
@@ -30,7 +30,7 @@ def discord(pipe: str) -> dict[str, Any]:
     from pypresence import baseclient
     from pypresence.presence import Presence
 
-    # It looks for a pipe in a list of all, which Wine does not have.
+    # It searches the list of all pipes, which Wine does not have.
     baseclient.get_ipc_path = lambda _pipe=None: pipe
     presence = Presence("123")
     presence.connect()

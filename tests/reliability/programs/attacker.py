@@ -1,7 +1,7 @@
-"""Clients that mean no good: `attacker.py PIPE SEED`, which goes on until it is killed.
+"""Malicious clients: `attacker.py PIPE SEED` runs until it is killed.
 
-Several threads hold one session after another, each of a kind that chance chooses, and write its name when it begins.
-They use what CPython itself has for pipes, so that there is nothing of pipectl in them.
+Several threads run one session after another, each of a random kind, and write its name when it begins. They use
+CPython's own functions for pipes, so that they do not depend on pipectl.
 """
 
 import _winapi
@@ -13,7 +13,7 @@ from contextlib import suppress
 from threading import Thread
 
 THREADS = 4
-# Of one session, in milliseconds: a server of few instances is blocked by whoever stays.
+# The longest session in milliseconds: a client that stays blocks a server with few instances.
 LONGEST = 30
 TINY, LARGE, TOO_LARGE = 8, 60_000, 2_000_000
 
@@ -21,7 +21,7 @@ pipe, seed = sys.argv[1], int(sys.argv[2])
 
 
 class Session:
-    """One connection to the server, whose operations are begun, and perhaps not waited for."""
+    """One connection to the server, which starts operations and may not wait for them."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -38,12 +38,12 @@ class Session:
         self._begun.append(operation)
 
     def stay(self) -> None:
-        """Wait for the last operation, but not for long."""
+        """Wait briefly for the last operation."""
         if self._begun:
             _winapi.WaitForSingleObject(self._begun[-1].event, self.chance.randint(0, LONGEST))
 
     def close(self) -> None:
-        _winapi.CloseHandle(self._end)  # what was begun ends with it
+        _winapi.CloseHandle(self._end)  # also ends pending operations
 
 
 # Kinds of sessions
@@ -121,7 +121,7 @@ def attack(chance: random.Random) -> None:
                 _winapi.WaitNamedPipe(pipe, LONGEST)
             continue
         os.write(1, f"{kind.__name__}\n".encode())
-        with suppress(OSError):  # the server has let it go
+        with suppress(OSError):  # the server has disconnected it
             kind(session)
         session.close()
 

@@ -1,7 +1,7 @@
 """Ctrl+C at each point of a command line, and again at every point after it, up to the end of the process.
 
-`command_interrupted.py PIPE STRIDE` prints how many points it has tried; with a stride of 7 only each seventh. A
-profile function raises the first signal and a trace function the others; see `interrupted.py` for what the points are.
+`command_interrupted.py PIPE STRIDE` prints how many points it has tested; with a stride of 7, every seventh. A profile
+function raises the first signal and a trace function the others; `interrupted.py` describes the points.
 """
 
 import io
@@ -16,7 +16,7 @@ import pipectl.cli
 from pipectl import PipeServer
 
 OURS = __file__
-# A wait that signals interrupt begins anew inside itself.
+# A wait that a signal interrupts starts again recursively.
 MOST = 500
 
 
@@ -57,12 +57,12 @@ class CtrlC:
 
 
 def run(arguments: Sequence[str], ctrl_c: CtrlC | None) -> tuple[int, str, str]:
-    """Run a command line as a process does; return the exit code, stdout and stderr."""
+    """Run a command line like a process; return the exit code, stdout and stderr."""
     streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)]
     ours = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = streams
     sys.argv = ["pipectl", *arguments]
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # as `__main__` does
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # like `__main__`
     try:
         if ctrl_c is not None:
             sys.setprofile(ctrl_c.profile)
@@ -78,8 +78,8 @@ def run(arguments: Sequence[str], ctrl_c: CtrlC | None) -> tuple[int, str, str]:
 
 
 def at_each_point(stride: int, expected: int, *arguments: str) -> int:
-    """Run a command line with Ctrl+C at each point, until it is over before the point comes; count the points."""
-    whole = run(arguments, None)  # which imports everything
+    """Run a command line with Ctrl+C at each point, until it ends before the point; return the number of points."""
+    whole = run(arguments, None)  # imports everything
     assert whole[0] == expected, whole
     first = tried = 0
     while True:
@@ -100,7 +100,7 @@ def at_each_point(stride: int, expected: int, *arguments: str) -> int:
 
 def main(pipe: str, stride: int) -> None:
     os._exit = leave  # type: ignore[assignment]
-    # What these threads do is for a process that goes on, and here would be for a later run.
+    # These threads would affect a later run in this process.
     pipectl.cli._end_late = nothing
     pipectl.cli._Interrupts._repeat = nothing  # type: ignore[method-assign, assignment]
     with PipeServer(pipe, lambda _client, data: data):
@@ -112,7 +112,7 @@ def main(pipe: str, stride: int) -> None:
             (0, ["serve", f"{pipe}-served", "--idle-timeout", "0"]),
         ]
         tried = [at_each_point(stride, expected, *line) for expected, line in lines]
-        # It looks for similar names by the handles of all processes, which takes long: fewer points.
+        # The search for similar names walks through the handles of all processes, which is slow: test fewer points.
         tried += [at_each_point(17 * stride, 3, "call", f"{pipe}-absent", "ping", "--json")]
     sys.stdout.write(" + ".join(map(str, tried)))
 

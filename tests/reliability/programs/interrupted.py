@@ -1,7 +1,7 @@
-"""Ctrl+C at each point of an exchange where CPython lets it in, and once more at each point after it.
+"""Ctrl+C at each point of an exchange where CPython runs signal handlers, and again at each point after it.
 
-`interrupted.py PIPE SCENE STEP` prints how many pairs of points it has tried: of the second points, each of STEP. A
-profile function raises the first signal and a trace function the second; what they see are the same points: a function
+`interrupted.py PIPE SCENE STEP` prints how many pairs of points it has tested; every STEP-th second point is tested. A
+profile function raises the first signal and a trace function the second, at the same kinds of points: where a function
 is entered, or has returned from C.
 """
 
@@ -17,7 +17,7 @@ from pipectl.core.win32 import winapi
 
 
 def _visible(function: Callable[..., int]) -> Callable[..., int]:
-    """Wrap a foreign function, whose return a profile function does not see, so that it sees one."""
+    """Wrap a foreign function, so that a profile function is called when it returns."""
 
     def call(*arguments: Any) -> int:
         result = function(*arguments)
@@ -40,7 +40,7 @@ for _name in (
     setattr(winapi, _name, _visible(getattr(winapi, _name)))
 
 # After the functions that they bind are replaced.
-# Imported before: an import that Ctrl+C ends may leave its lock taken, and another thread waits for it.
+# Imported in advance: an import that Ctrl+C ends may leave its lock locked, and another thread would wait for it.
 import pipectl.core.pipe.requests  # noqa: E402
 import pipectl.core.win32.calls  # noqa: E402, F401
 from pipectl import (  # noqa: E402
@@ -63,7 +63,7 @@ _numbers = itertools.count(1)
 
 
 class CtrlC:
-    """Raises SIGINT at the point `first`, and again `second` calls of Python functions later; 0 is never."""
+    """Raises SIGINT at the point `first`, and again `second` calls of Python functions later; 0 means never."""
 
     def __init__(self, first: int, second: int) -> None:
         self._left, self._left_after = first, second
@@ -97,12 +97,12 @@ class CtrlC:
 
 
 def _is_theirs(frame: FrameType) -> bool:
-    """Whether a function is pipectl's, or what one of these has for a foreign function, and not a scene's."""
+    """Return whether a function belongs to pipectl or wraps a foreign function, and not to a scene."""
     return frame.f_code.co_filename != __file__ or frame.f_code.co_name == "call"
 
 
 def at_each_point(scene: Callable[[int, CtrlC], None]) -> int:
-    """Play a scene with Ctrl+C at each point, until one is over before the point comes; count the times."""
+    """Play a scene with Ctrl+C at each point, until it ends before the point; return how often it was played."""
     first = played = 0
     while True:
         first += 1
@@ -119,7 +119,7 @@ def at_each_point(scene: Callable[[int, CtrlC], None]) -> int:
 
 
 def receive(pipe: str) -> int:
-    """Messages of one buffer and of several, and one into memory: none lost, none cut."""
+    """Messages of one buffer and of several, and one into memory: none is lost or truncated."""
     from pipectl.core.win32.calls import create_named_pipe
 
     def scene(number: int, ctrl_c: CtrlC) -> None:
@@ -159,7 +159,7 @@ def receive(pipe: str) -> int:
 
 
 def request(pipe: str) -> int:
-    """Requests of every size and type of pipe: the reply is that of the request, or the connection says no."""
+    """Requests of every size and type of pipe: the reply belongs to the request, or the connection is unusable."""
 
     def scenes(connection: Connection, size: int, until: Framing | None) -> Callable[[int, CtrlC], None]:
         def scene(number: int, ctrl_c: CtrlC) -> None:
@@ -192,13 +192,13 @@ def echo(_client: Client, data: bytes) -> bytes:
 
 
 def ask(connection: Connection, number: int, size: int, until: Framing | None) -> None:
-    """Send a request that only its own reply is equal to."""
+    """Send a request with a unique reply."""
     data = b"%08d" % number * size + b"\n"
     assert connection.ask(data, until, PATIENCE).data == data
 
 
 def close(pipe: str) -> int:
-    """A close that is interrupted in whatever state ends when it is done again, and takes the handle with it."""
+    """A `close` that is interrupted in any state completes when it is repeated, and closes the handle."""
 
     def scene(number: int, ctrl_c: CtrlC) -> None:
         connection = connect(pipe)

@@ -2,8 +2,8 @@
 
 KIND is `message`, `byte`, or `stream`: a message pipe whose messages are pieces of a stream.
 
-The server answers at once, late, in two parts, before it has read the request, or never, and closes now and then, with
-or without a last word. The client knows what the one right reply to each of its requests is. Prints what came of them.
+The server replies at once, late, in two parts, before it has read the request, or never. Sometimes it closes, with or
+without a last message. The client knows the one correct reply to each of its requests. Prints the outcomes.
 """
 
 import random
@@ -37,7 +37,7 @@ SIZES = [10, 10, 10, 3000, 5000, 60_000, 70_000, 200_000]
 
 
 def reply_to(number: bytes) -> bytes:
-    """The one right reply to the request of this number; some are longer than a connection's first buffer."""
+    """Return the one correct reply to a request; some are longer than a connection's first buffer."""
     return number + b"." * (int(number) % 3 * 4000) + b"\n"
 
 
@@ -59,7 +59,7 @@ class Server(threading.Thread):
                     pass
 
     def _serve(self, end: Connection) -> bool:
-        """Answer one request; return whether to go on."""
+        """Answer one request; return whether to continue."""
         kind = self._chance.choices(
             ["now", "late", "parts", "early", "never", "closes", "refuses"], [60, 12, 8, 8, 6, 3, 3]
         )[0]
@@ -111,7 +111,7 @@ class Server(threading.Thread):
 
 
 class Interrupts:
-    """Ctrl+C, once or twice, in a random moment of what `armed` surrounds; outside it is ignored."""
+    """Ctrl+C, once or twice, at a random time while `armed`; otherwise it is ignored."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
@@ -123,7 +123,7 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def plan(self) -> threading.Thread | None:
-        """Choose whether and when it comes, and begin."""
+        """Choose whether and when Ctrl+C is raised, and start."""
         times = self._chance.choices([0, 1, 2, 3], [75, 12, 9, 4])[0]
         if not times:
             return None
@@ -141,7 +141,7 @@ class Interrupts:
 
 
 class Model:
-    """A client that goes on whatever happens, and holds each reply to its request."""
+    """A client that continues whatever happens, and checks that each reply belongs to its request."""
 
     def __init__(self, pipe: str, kind: str, seed: int) -> None:
         self._chance = random.Random(seed)
@@ -149,12 +149,12 @@ class Model:
         self._interrupts = Interrupts(self._chance)
         self._connection = connect(pipe, PATIENCE, wait=Wait.EXISTS)
         self._number = 0
-        # The requests of this connection whose replies nobody has had.
+        # The requests of this connection whose replies were not received yet.
         self._open: list[bytes] = []
         self.outcomes: Counter[str] = Counter()
 
     def step(self) -> None:
-        """Send a request, or see what else has come."""
+        """Send a request, or receive other data."""
         planned = self._interrupts.plan()
         try:
             outcome = self._ask() if self._chance.random() < 0.85 else self._receive()
@@ -217,7 +217,7 @@ class Model:
             return "closed"
         if message == b"refused\n":
             return "refused"
-        # Whole, and never one that was had before; those before it were never answered.
+        # A complete message that was not received before; the requests before it were never answered.
         number = message[:8]
         assert number in self._open, (message[:20], self._open)
         assert message == reply_to(number)
@@ -226,7 +226,7 @@ class Model:
 
 
 def main(pipe: str, steps: int, seed: int, kind: str) -> None:
-    """Take the steps, and print what came of them."""
+    """Run the steps, and print their outcomes."""
     for number in range(4):
         Server(pipe, kind, seed + number).start()
     model = Model(pipe, kind, seed)

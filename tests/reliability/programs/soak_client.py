@@ -1,7 +1,7 @@
-"""Many clients in one process: `soak_client.py PIPE CLIENTS MESSAGES`; prints how many answers were right.
+"""Many clients in one process: `soak_client.py PIPE CLIENTS MESSAGES` prints the number of correct replies.
 
-Each message is the client, its number there, a checksum, and bytes of a length of their own. Several are under way on
-each connection, and each answer must be the echo of the oldest of them.
+Each message contains the client, a number, a checksum, and random bytes of varying length. Several are pending on each
+connection, and each reply must be the echo of the oldest of them.
 """
 
 import random

@@ -1,6 +1,6 @@
-"""One end of an exchange that stops at a point, says so, and waits there to be killed: `victim.py SIDE PIPE POINT`.
+"""One end of an exchange that stops at a point, reports this, and waits to be killed: `victim.py SIDE PIPE POINT`.
 
-It uses what CPython itself has for pipes, so that it starts quickly and nothing of pipectl is in it.
+It uses CPython's own functions for pipes, so that it starts quickly and does not depend on pipectl.
 """
 
 import _winapi
@@ -9,7 +9,7 @@ from contextlib import suppress
 from time import sleep
 
 BUFFER = 65536
-# More than the pipe keeps, so that a write of it stops in the middle.
+# More than the pipe's buffer, so that a write of it blocks in the middle.
 LARGE = bytes(1 << 20)
 DUPLEX_MESSAGE_PIPE = 0x3, 0x6
 
@@ -31,7 +31,7 @@ def be_server() -> None:
     end = _winapi.CreateNamedPipe(pipe, *DUPLEX_MESSAGE_PIPE, 1, BUFFER, BUFFER, 0, 0)
     say("listening")
     stop(1)
-    with suppress(OSError):  # that the client was quicker
+    with suppress(OSError):  # the client may have connected before
         _winapi.ConnectNamedPipe(end, False)
     stop(2)
     _winapi.ReadFile(end, 10)

@@ -1,12 +1,12 @@
-"""Holds ends of a pipe as its arguments say, writes a line when it has them, and ends with its stdin.
+"""Holds the ends of a pipe that its arguments specify, writes a line when they are open, and exits when stdin ends.
 
-listen NAME COUNT    that many instances, overlapped; then perhaps their direction, type and limit
-secured NAME SDDL    an instance with that descriptor; then perhaps its limit, and `remote` to accept other computers
-block NAME           an instance without OVERLAPPED, in a read that nothing ends; a client of its own makes it wait
-accept NAME          an instance without OVERLAPPED that waits for a client, likewise
-connect NAME COUNT   that many clients; then perhaps what each of them sends, which nobody reads
+listen NAME COUNT    COUNT instances, overlapped; optional arguments: direction, type and limit
+secured NAME SDDL    an instance with a security descriptor; optional: limit, and `remote` to accept other computers
+block NAME           an instance without OVERLAPPED in a read that never ends; its client is in this process
+accept NAME          an instance without OVERLAPPED that waits for a client
+connect NAME COUNT   COUNT clients; optional: the data that each of them sends, which is not read
 left NAME            an instance whose client has left
-bequeath NAME        an instance that a child inherits, which has our stdin too; the line is the child's process id
+bequeath NAME        an instance that a child inherits, which also has our stdin; the line is the child's process ID
 """
 
 import os
@@ -39,7 +39,7 @@ def listen(name: str, count: str = "1", direction: str = "duplex", kind: str = "
 
 
 def secured(name: str, sddl: str, most: str = "255", remote: str = "") -> None:
-    """Hold an instance with a descriptor."""
+    """Hold an instance with a security descriptor."""
     mode = PipeMode.MESSAGE if remote else PipeMode.MESSAGE | PipeMode.REJECT_REMOTE_CLIENTS
     security = security_attributes(sddl)
     held.enter_context(create_named_pipe(name, pipe_mode=mode, max_instances=int(most), security=security))
@@ -111,5 +111,5 @@ sys.stdout.write(f"{child or 'ready'}\n")
 sys.stdout.flush()
 if child is None:
     sys.stdin.read()
-    os._exit(0)  # whatever a thread waits for
+    os._exit(0)  # even if a thread still waits
 held.close()

@@ -1,4 +1,4 @@
-"""A pipe client as people write it with pywin32: calls, transactions, messages in pieces, and errors told apart."""
+"""A typical pipe client with pywin32: calls, transactions, messages in pieces, and error handling by code."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ import winerror
 
 
 def wait(name):
-    """Wait until the server has made its pipe."""
+    """Wait until the server has created its pipe."""
     for _ in range(400):
         try:
             win32pipe.WaitNamedPipe(name, 5000)

@@ -1,4 +1,4 @@
-"""A pipe server as people write it with pywin32: overlapped, one client after the other, until one says quit."""
+"""A typical pipe server with pywin32: overlapped, one client after another, until one sends quit."""
 
 import sys
 
@@ -13,7 +13,7 @@ TIMEOUT = 10000
 
 
 def finish(pipe, overlapped):
-    """Wait for an operation; return its bytes, and whether the message goes on."""
+    """Wait for an operation; return its bytes, and whether the message continues."""
     if win32event.WaitForSingleObject(overlapped.hEvent, TIMEOUT) != win32event.WAIT_OBJECT_0:
         win32file.CancelIo(pipe)
     try:
@@ -74,7 +74,7 @@ def main(name):
         try:
             more = serve(pipe, overlapped)
         except pywintypes.error as e:
-            # ReadFile or GetOverlappedResult tells it, whichever comes after the client has left.
+            # From ReadFile or GetOverlappedResult, whichever is called after the client has left.
             print("client gone:", e.winerror, e.strerror)
         win32pipe.DisconnectNamedPipe(pipe)
     win32file.CloseHandle(pipe)
