@@ -4,13 +4,13 @@ Each edit has its rules, the function or structure that it changes, a few words 
 insert before or after them or instead of them. The rules are numbered:
 
 N1   An instance counts until both of its ends are closed. Only DisconnectNamedPipe frees it earlier.
-N2   A pipe whose servers are gone exists for WaitNamedPipe as long as a client holds its end; it cannot be opened.
-N4   An open asks the access list first, then the direction of the pipe, then for an instance that listens.
-N5   A further instance needs FILE_CREATE_PIPE_INSTANCE in the access list of the first one.
+N2   A pipe without servers still exists for WaitNamedPipe while a client has its end open; it cannot be opened.
+N4   An open checks the ACL first, then the direction of the pipe, and then for a listening instance.
+N5   A further instance needs FILE_CREATE_PIPE_INSTANCE in the ACL of the first one.
 N6   SetNamedPipeHandleState needs FILE_WRITE_ATTRIBUTES.
 N7   A name that continues the name of a pipe after a backslash is invalid while that pipe exists.
-N19  A client gets the oldest instance that listens, also when that instance has been used before.
-N21  WriteQuotaAvailable is the quota of that direction less what is unread, and less what a pending read asks for.
+N19  A client gets the oldest listening instance, even if that instance was used before.
+N21  WriteQuotaAvailable is the quota of that direction minus unread data and minus the size of a pending read.
 
 Unless an edit names another source, they are from NPFS in ReactOS, which is modeled on Microsoft's: the functions named
 here are in drivers/filesystems/npfs.

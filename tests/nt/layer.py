@@ -204,7 +204,7 @@ class Silence(Rule):
 
     def __init__(self) -> None:
         super().__init__()
-        # Set when somebody has asked.
+        # Set when a query has begun.
         self.asked = Event()
         self._released = Event()
 
@@ -273,7 +273,7 @@ class SlowNames(Rule):
 
     def __init__(self, seconds: float = _NEVER) -> None:
         super().__init__()
-        # Set when somebody has asked.
+        # Set when a query has begun.
         self.asked = Event()
         self._seconds = seconds
         self._released = Event()

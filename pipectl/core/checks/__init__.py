@@ -1,1 +1,1 @@
-"""Whether things are as they should be: diagnoses, measurements, and what pipectl assumes about Windows."""
+"""Diagnoses, audits, measurements, and checks of what pipectl assumes about Windows."""

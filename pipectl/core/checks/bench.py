@@ -95,7 +95,7 @@ class Bench(Closing):
         self.plan = plan
         self.score = Score(len(target.request))
         self.schedule = Schedule(plan, 0.0)
-        # Of the first connection.
+        # The type and the server of the first connection.
         self.is_message = True
         self.server: Process | None = None
         # Whether it gave up because all exchanges failed, and whether it was closed before its end.
@@ -180,7 +180,7 @@ class Bench(Closing):
 
     @property
     def is_saturated(self) -> bool:
-        """Whether too many requests were due but not sent when the time was up, more than a short delay explains."""
+        """Whether more requests were due but not sent when the time was up than a short delay explains."""
         behind = self.schedule.backlog
         return behind > max(len(self._lines), (self.score.succeeded_count + self.score.failed_count) / 100)
 

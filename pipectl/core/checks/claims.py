@@ -1,7 +1,7 @@
 """All claims about Windows that pipectl relies on, and their known differences under Wine. Runs on any system.
 
 A claim is something that pipectl depends on and that no test on Linux can prove. `selftest` checks the claims, with
-the functions in the files `ask_*` beside this one.
+the functions in the files `ask_*` in this folder.
 """
 
 from collections.abc import Collection

@@ -139,7 +139,7 @@ def _by_direction(facts: Facts) -> Check | None:
 
 
 def _who(facts: Facts) -> str:
-    """Return who asks for access, with the facts of the token that matter."""
+    """Return who requests access, with the relevant facts about the token."""
     token = facts.token or Token()
     known = facts.accounts.get(token.user or "") if facts.who is None else None
     marks = [known, _level(token), "not elevated" if token.elevation is Elevation.LIMITED else None]

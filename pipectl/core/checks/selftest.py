@@ -151,7 +151,7 @@ def _caught(question: Callable[[Fixture], Observed | str], fixture: Fixture) -> 
         return NotTried(f"{what} with {error.symbol or error.code}" if error.code else what)
     except OSError as error:
         return NotTried(f"{type(error).__name__} {error.winerror or error.errno}")
-    except Exception as error:  # noqa: BLE001 - a mistake in one claim is no reason to lose the others
+    except Exception as error:  # noqa: BLE001 - a bug in one claim must not lose the other results
         return Observed(f"unexpected: {type(error).__name__}")
 
 

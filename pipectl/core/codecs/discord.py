@@ -68,7 +68,7 @@ class Discord(StreamCodec):
 
 
 def _meaning(side: Side, value: Any, operation: str) -> Meaning:
-    """Return what a message means; a reply to a handshake has no nonce, and is paired in order."""
+    """Return the meaning of a message; a reply to a handshake has no nonce, and is paired in order."""
     members = value if isinstance(value, dict) else {}
     fields = {"op": operation, **{key: one for key, one in small_fields(members) if key != "op"}}
     command, event = members.get("cmd"), members.get("evt")

@@ -69,7 +69,7 @@ def _run(what: str, load: Callable[[], _T]) -> _T:
 
 
 class Guarded(Codec):
-    """A third-party codec whose guarantees are checked: a violation raises CodecError, and the caller decodes raw.
+    """A third-party codec whose guarantees are checked: after the CodecError of a violation, callers use raw bytes.
 
     The checks: no other exception, no byte lost, changed or kept beyond the limit, and frames that can be shown. There
     is no protection against a codec that does not return.

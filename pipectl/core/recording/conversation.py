@@ -21,7 +21,7 @@ _MOST_OPEN = 10_000
 # Shorter secrets are not masked in texts, where the same characters may mean something else.
 _SHORTEST = 4
 
-# The fields of a frame that say what kind of message it is, whatever its codec.
+# The fields of a frame that identify the kind of message, for any codec.
 KIND_FIELDS = ("method", "path", "op", "cmd", "command", "type", "event", "evt", "status")
 
 

@@ -102,7 +102,7 @@ class Recorder:
         self._files.append(name)
         if self._limit is not None and self._limit.files is not None and len(self._files) > self._limit.files:
             with suppress(OSError):
-                os.remove(self._files.pop(0))  # noqa: PTH107 - its own file, by the name that it was made with
+                os.remove(self._files.pop(0))  # noqa: PTH107 - its own file, by the name with which it was created
         self._begin()
 
     def _write(self, line: bytes) -> None:

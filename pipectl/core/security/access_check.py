@@ -1,4 +1,4 @@
-"""Access checks: what a token may do with a pipe by its security descriptor, and which rule decides each right.
+"""Access checks: the access that a pipe's security descriptor grants to a token, and the rule that decides each right.
 
 This is the check that Windows performs when a pipe is opened, as a function of plain values without system calls. The
 order is that of [MS-DTYP] 2.5.3.2 and 2.5.3.3. Where these are not specific, it follows the kernel as described in
