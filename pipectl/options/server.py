@@ -276,7 +276,7 @@ class EndOptions:
                 type=click.IntRange(1),
                 metavar="N",
                 section=_END,
-                help="Exit after N clients. One that leaves without sending or receiving anything does not count.",
+                help="Exit after N clients. A client that only opens the pipe and closes it does not count.",
             ),
             *cls.more(),
             Option(
