@@ -33,6 +33,7 @@ def end(output: Output, error: Exception, args: Sequence[str] = ()) -> int:
         _silence_stdout()
         return _code(output, error, ExitCode.UNEXPECTED)
     if isinstance(error, OutputFailedError):
+        _silence_stdout()
         code = _code(output, error, ExitCode.UNEXPECTED)
         output.error(str(error), exit_code=code)
         return code

@@ -65,12 +65,15 @@ def run_process(arguments: Sequence[str], stdin: bytes = b"", env: dict[str, str
     return Result(done.returncode, done.stdout, done.stderr.decode())
 
 
-def run_python(program: str, *arguments: str, timeout: float = 30) -> "subprocess.CompletedProcess[str]":
+def run_python(
+    program: str, *arguments: str, timeout: float = 30, stdout: int | IO[bytes] = subprocess.PIPE
+) -> "subprocess.CompletedProcess[str]":
     """Run a Python program that can import pipectl and the tests."""
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=timeout,
         check=False,

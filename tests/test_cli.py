@@ -1,11 +1,14 @@
 """The root of the command line: error handling, imports, and suggestions for mistakes."""
 
 import errno
+import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -19,9 +22,6 @@ from pipectl.core.inventory import directory
 from pipectl.core.pipe.framing import IDLE
 from pipectl.exitcodes import ExitCode, exit_code_for
 from tests.runner import Pipectl, run_python
-
-if TYPE_CHECKING:
-    import subprocess
 
 Failing = Callable[[Exception], None]
 
@@ -388,11 +388,12 @@ def test_a_redirected_connect_imports_hardly_more_than_a_call(pipe_name: str) ->
 # The end of the process
 
 
-def program_that_first(statement: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def program_that_first(
+    statement: str, *arguments: str, stdout: int | IO[bytes] = subprocess.PIPE
+) -> "subprocess.CompletedProcess[str]":
     """Run pipectl in a program that first executes a statement."""
-    return run_python(
-        f"import atexit, threading\nfrom pipectl.cli import main\n{statement}\nmain()", *arguments, timeout=60
-    )
+    program = f"import atexit, threading\nfrom pipectl.cli import main\n{statement}\nmain()"
+    return run_python(program, *arguments, timeout=60, stdout=stdout)
 
 
 @pytest.mark.parametrize(("line", "exit_code"), [("--version", 0), ("frobnicate", 2)])
@@ -405,6 +406,21 @@ def test_alone_in_its_process_it_skips_the_end_of_the_interpreter(line: str, exi
 def test_a_thread_is_waited_for() -> None:
     last = "threading.Thread(target=lambda: (threading.main_thread().join(), print('last'))).start()"
     assert program_that_first(last, "--version").stdout == f"pipectl {__version__}\nlast\n"
+
+
+def test_a_thread_that_need_not_end_is_not_waited_for() -> None:
+    endless = "threading.Thread(target=threading.Event().wait, daemon=True).start()"
+    done = program_that_first(f"{endless}; atexit.register(print, 'the end')", "--version")
+    assert (done.returncode, done.stdout) == (0, f"pipectl {__version__}\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_file_that_cannot_grow_is_one_error_and_exit_code_1(tmp_path: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+    with (tmp_path / "out.txt").open("wb") as file:
+        done = program_that_first(limit, "help", "--json", stdout=file)
+    assert done.returncode == ExitCode.UNEXPECTED
+    assert json.loads(done.stderr)["error"]["message"].startswith("stdout cannot be written")
 
 
 @ON_WINDOWS
@@ -427,7 +443,6 @@ def test_without_standard_streams_a_command_still_does_its_work(
     pipe_name: str, program: list[str], line: list[str], exit_code: int
 ) -> None:
     import _winapi
-    import subprocess
 
     from pipectl.core.pipe.server import PipeServer
 

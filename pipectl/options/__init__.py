@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import click
 
-from pipectl.output import Color, Mode, Output, OutputClosedError
+from pipectl.output import Color, Mode, Output, Stream
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -57,11 +57,11 @@ def option(*names: str, **attributes: Any) -> Callable[[_F], _F]:
 
 
 def echo(text: str) -> None:
-    """Write help text to stdout; raises OutputClosedError if stdout was closed."""
+    """Write help text to stdout; raises OutputClosedError if the reader has closed it, and OutputFailedError."""
     try:
         click.echo(text)
     except OSError as error:
-        raise OutputClosedError from error
+        Stream(sys.stdout).fail(error)
 
 
 def telling(*names: str, text: Callable[[click.Context], str], summary: str) -> Option:

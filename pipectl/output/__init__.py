@@ -120,7 +120,7 @@ class Stream:
                 stream.buffer.write(data)
             stream.flush()
         except OSError as error:
-            self._fail(stream, error)
+            self.fail(error)
 
     def write_text(self, text: str) -> None:
         """Write text, with a line feed added at its end if it has none and is not empty."""
@@ -161,12 +161,13 @@ class Stream:
 
         return console_encoding()
 
-    def _fail(self, stream: TextIO, error: OSError) -> None:
+    def fail(self, error: OSError) -> None:
         """Raise the exception for a write error; none if the stream was already closed when pipectl started."""
         import errno
         import stat
 
-        if error.errno == errno.EBADF:
+        stream = self._stream
+        if stream is None or error.errno == errno.EBADF:
             self._stream = None
             return
         # Windows reports a pipe without a reader as EINVAL.
