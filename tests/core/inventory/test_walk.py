@@ -176,23 +176,17 @@ def test_a_name_of_many_characters_of_any_kind_is_found(pipe_name: str) -> None:
 
 
 def test_a_conversation_goes_on_beside_many_walks(pipe_name: str, background: Background) -> None:
-    done = Event()
-
-    def walk_on() -> int:
-        walks = 0
-        while not done.is_set():
+    def walk_three_times() -> None:
+        for _ in range(3):
             walk(PATIENCE)
-            walks += 1
-        return walks
 
     with PipeServer(pipe_name, lambda _client, data: data), connect(pipe_name) as client:
-        walks = background(walk_on)
-        try:
-            for number in range(300):
-                assert client.ask(b"%d" % number, timeout=10).data == b"%d" % number
-        finally:
-            done.set()
-        assert walks.result(PATIENCE) >= 3
+        walking = background(walk_three_times)
+        number = 0
+        while number < 300 or not walking.done():
+            assert client.ask(b"%d" % number, timeout=10).data == b"%d" % number
+            number += 1
+        walking.result()
 
 
 def test_servers_that_are_killed_during_walks_leave_no_pipe(
