@@ -128,7 +128,11 @@ def serving_grpc() -> Iterator[str]:
     """Run a server of gRPC, and yield its place."""
     program = node_program("grpc_echo.js", "@grpc/grpc-js")
     with subprocess.Popen(
-        [*program, "serve"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=NODE_ENVIRONMENT
+        [*program, "serve"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # Node.js cannot use one of Linux
+        env=NODE_ENVIRONMENT,
     ) as server:
         assert server.stdout
         try:
