@@ -80,7 +80,7 @@ class FrameView(NamedTuple):
 
     def end_line(self, said: Said, *, is_message: bool) -> str:
         """Return the line of an end, or of an empty message, which is an end by convention."""
-        what = "(empty message: has sent its last, by convention)" if is_message else "(has sent its last)"
+        what = "(empty message: end of data by convention)" if is_message else "(end of data)"
         return f"{self._begin(said.client, said.side)} {said.t:>8.3f}  {what}"
 
     def record(self, one: Decoded) -> dict[str, Any]:

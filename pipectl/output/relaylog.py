@@ -92,7 +92,7 @@ class RelayLog(EventLog[Relay], RelayEvents):
 
     def turned_away(self, error: PipeError) -> None:
         """Warn that a client was refused."""
-        hint = " (`--allow` lets it in)" if isinstance(error, PipeAccessError) else ""
+        hint = " (`--allow` sets who can connect)" if isinstance(error, PipeAccessError) else ""
         self.warn(f"refused a client: {error}{hint}")
 
     def refused(self, error: PipeError) -> None:

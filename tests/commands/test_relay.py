@@ -332,7 +332,7 @@ def test_whoever_is_let_in_beyond_the_target_is_named(pipe_name: str, running: S
             lines = [program.said()]
             while "relaying" not in lines[-1]:
                 lines.append(program.said())
-            warned = [line for line in lines if "may now reach" in line]
+            warned = [line for line in lines if "can reach it through pipectl" in line]
             assert bool(warned) is is_wider
             assert not is_wider or "Users" in warned[0]
             program.kill()

@@ -57,7 +57,8 @@ def beyond(listen: PipeSecurity, target: SecurityInfo) -> str | None:
         return None
     entries = () if target.dacl.is_null else target.dacl.effective
     inside = [_name(entry.account) for entry in entries if entry.kind is Kind.ALLOW]
-    return f"{', '.join(more)} may now reach it, and it is open to {', '.join(dict.fromkeys(inside)) or 'nobody'} alone"
+    allowed = ", ".join(dict.fromkeys(inside)) or "nobody"
+    return f"{', '.join(more)} can reach it through pipectl, but its own ACL only allows {allowed}"
 
 
 def _names(listen: Dacl, target: Dacl) -> Iterator[str]:

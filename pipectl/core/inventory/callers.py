@@ -46,13 +46,13 @@ class Admission:
         if self._is_open:
             return TcpClient(pid)
         if pid is None:
-            raise _refused(f"{remote}: the system does not tell which process that is")
+            raise _refused(f"{remote}: the process of this connection is unknown")
         try:
             token = tokens.of_process(pid)
         except PipeAccessError:
-            raise _refused(f"{remote}: process {pid} is of another user") from None
+            raise _refused(f"{remote}: process {pid} belongs to another user") from None
         if not judge(self._descriptor, token, client_rights(Access.DUPLEX)).is_possible:
-            raise _refused(f"{remote}: the access list does not let the user of process {pid} in")
+            raise _refused(f"{remote}: the ACL does not allow the user of process {pid}")
         return TcpClient(pid)
 
 

@@ -63,7 +63,7 @@ class StdioEnd(End):
             self.user.ended(self, Ending.FINISHED, None)
 
     def _refused(self, size: int) -> None:
-        error = PipeClosedError("nobody reads it", code=WinError.NO_DATA, subject="stdout")
+        error = PipeClosedError("its reader has closed it", code=WinError.NO_DATA, subject="stdout")
         self.user.refused(self, size, error)
 
     # In threads of their own
