@@ -6,7 +6,7 @@ TEXT = r"""FAULTS: TEST WHAT A CLIENT DOES WHEN A REPLY IS LATE, CUT OR LOST
 damaged or not at all, so that you can test how the client copes. `relay` does
 the same to the replies of a real server. The option can be repeated. With a
 probability, a fault occurs only some of the time: `drop@0.1` or `drop@10%`.
-The log has a line for each fault that occurs, and `--json` an event `fault`.
+Each fault that occurs is logged; with `--json`, it is an event `fault`.
 
 `delay=50ms`
     effect: sends the reply 50 ms later; the order of replies stays the same
@@ -36,8 +36,8 @@ The log has a line for each fault that occurs, and `--json` an event `fault`.
 `empty`
     effect: sends an empty message before the reply (message pipes only)
 `stall`
-    effect: sends nothing, and reads nothing any more: once the buffer is full,
-      the client's writes block
+    effect: sends no reply, and stops reading: once the buffer is full, the
+      client's writes block
 `close`, `close=before`, `close=middle`
     effect: closes the pipe after the reply, instead of it, or after its first
       half. The client reads what was sent, and then gets ERROR_BROKEN_PIPE
@@ -64,18 +64,18 @@ The log has a line for each fault that occurs, and `--json` an event `fault`.
   next message afterwards.
 - The random choices depend on `--seed`, on the number of the client and on its
   messages, but not on timing or on other clients. The server prints its seed
-  when it starts. With the same seed, the same messages meet the same faults.
+  when it starts. With the same seed, the same messages get the same faults.
 - A server with a limit of clients (`--instances`) needs its instance back, so
   `close` disconnects the client once it has read everything. The client then
   gets 233 instead of 109.
 
 In a relay
 
-`pipectl relay LISTEN TARGET --fault ...` applies the same faults to what
-passes through it:
+`pipectl relay LISTEN TARGET --fault ...` applies the same faults to the data
+that it relays:
 
 - `--fault-from client` affects the requests instead of the replies, `both`
-  affects both. The event `fault` says in `from` whose data it was.
+  affects both. In the event `fault`, `from` names the side that sent the data.
 - `close` closes both sides, and `close=reset` resets both. After `stall` the
   relay reads nothing more from that side; the other direction goes on.
 - Without messages (byte pipes, TCP, programs), each read counts as one
