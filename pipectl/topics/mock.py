@@ -2,9 +2,9 @@
 
 TEXT = r"""MOCK SERVERS: RULES THAT SAY WHAT IS ANSWERED
 
-`pipectl serve PIPE --rules FILE` stands in for a server in tests: each message
-is answered by the first rule that applies to it. A rules file is TOML, or the
-same as JSON. It contains no code, starts no program, and names no pipe.
+`pipectl serve PIPE --rules FILE` replaces a server in tests: the first rule
+that applies to a message answers it. A rules file is TOML, or JSON of the same
+structure. It contains no code, starts no program, and names no pipe.
 
     # door.toml
     version = 1
@@ -49,15 +49,15 @@ Start it with `pipectl serve door --rules door.toml --seed 1`, and then:
       are mistakes
 `--strict`
     effect: exits with code 12 at the first message that no rule applies to,
-      that is no valid frame, or that is cut off
+      that is not a valid frame, or that is cut off
 `--expect-all`
     effect: exits with code 12 if a rule was not used, or not as often as its
       `expect` says; use it with `--once`, `--count`, `--messages` or
       `--idle-timeout`
 `--watch`
-    effect: reads the file again when it changes, and with it the files of
-      `file = ...`. While it has mistakes, the previous rules stay in use, and
-      the log says why
+    effect: reloads the file when it changes, and the files of `file = ...`
+      with it. While it has mistakes, the previous rules stay in use, and the
+      log says why
 `--seed N`
     effect: repeats all random choices of a run
 `--fault`
@@ -79,9 +79,9 @@ The file
 `codec = "ssh-agent"`
     meaning: instead of `frame`: a protocol (codecs), which also names fields
 `greeting = { ... }`
-    meaning: a reply that each new client gets first
+    meaning: a reply that is sent to each new client first
 `unmatched = "none"`
-    meaning: what a message gets that no rule applies to: `none`, `close`,
+    meaning: the answer to a message that no rule applies to: `none`, `close`,
       `echo`, or a reply
 `scope = "client"`
     meaning: whether each client has its own state, or all share one (`server`)
@@ -89,15 +89,15 @@ The file
     meaning: the rules; the first one that applies is used
 
 `name = "status"`
-    meaning: what the log calls it
+    meaning: its name in the log
 `when = { ... }`
     meaning: conditions, which must all hold; without any, the rule applies to
       every message
 `reply = { ... }`
     meaning: what is sent
 `replies = [{ ... }, { ... }]`
-    meaning: one after another, then the last one again; or all again, with
-      `cycle = true`
+    meaning: one after another, then the last one again and again; with `cycle
+      = true`, all of them again
 `state = "open"`
     meaning: the rule applies only in this state, or in one of several:
       `["open", "half"]`. A client begins in `start`
@@ -108,8 +108,8 @@ The file
 `chance = 0.1`
     meaning: the rule applies to one message in ten
 `expect = 2`
-    meaning: how often it must be used, with `--expect-all`; `"any"` is any
-      number of times. Without it: at least once
+    meaning: with `--expect-all`, how often the rule must be used; `"any"`
+      allows any number of times. Default: at least once
 
 Uses are counted for all clients together, because many programs connect again
 for each request.
@@ -120,13 +120,13 @@ Conditions
     holds for: this text exactly; `starts`, `ends` and `contains` for parts of
       it
 `regex = "^get (\\w+)$"`
-    holds for: a match of a regular expression of Python, anywhere in the first
-      64 KiB
+    holds for: a match of a Python regular expression, anywhere in the first 64
+      KiB
 `hex = "01 ?? 4? *"`
     holds for: these bytes; `??` is any byte, `?` any digit, `*` any number of
       bytes
 `size = ">1k"`
-    holds for: a size: `5`, `"<=5"`, `">1k"`
+    holds for: this size: `5`, `"<=5"`, `">1k"`
 `empty = true`
     holds for: an empty message
 `nth = 1`
@@ -144,11 +144,12 @@ Conditions
     holds for: a client with this program and user; also `pid` and `remote =
       true`
 `not = { ... }`, `any = [{ ... }, { ... }]`
-    holds for: what does not fulfill a condition; what fulfills one of several
+    holds for: a message for which the condition does not hold; for which one
+      of several holds
 
 Replies
 
-A reply has one of these, and any faults beside it, such as `delay = "200ms"`,
+A reply has one of these keys, and any faults, such as `delay = "200ms"`,
 `truncate = 10` or `close = "reset"`:
 
 `text = "pong"`, `lines = ["a", "b"]`
@@ -173,22 +174,21 @@ A reply has one of these, and any faults beside it, such as `delay = "200ms"`,
     what is sent: several replies, each a frame or message of its own; `join =
       2` sends two of them in one write
 
-- `field = { op = "pong" }` gives the codec what its frame needs beside the
+- `field = { op = "pong" }` sets what the codec's frame needs besides the
   content.
 - `raw = true` sends the content without a frame around it.
-- A reply need not be valid. With a codec the frame is right, and its content
-  is whatever the file says.
+- A reply does not have to be valid. With a codec the frame is valid, but its
+  content is not checked.
 
 Placeholders in `text`, `lines`, `hex`, `json`, `body` and `headers`:
 
 `${body}`, `${hex}`, `${hex:1:3}`
-    becomes: the message; its bytes in hex; some of them, as in a slice of
-      Python
+    becomes: the message; its bytes in hex; some of them, as in a Python slice
 `${1}`, `${name}`
     becomes: a group of a regular expression in `when`; not of those in `any`
       and `not`
 `${json:/id}`, `${field:op}`
-    becomes: a value of the message. If it is all of a JSON string, a number
+    becomes: a value of the message. If it is the entire JSON string, a number
       stays a number
 `${client.pid}`, `${client.exe}`, `${client.user}`, `${client.number}`
     becomes: the client's process, program, user, and number
@@ -202,17 +202,17 @@ Placeholders in `text`, `lines`, `hex`, `json`, `body` and `headers`:
     becomes: `${` itself
 
 In `hex`, the bytes themselves are inserted; elsewhere `${hex}` and
-`${random:8}` are hex digits. What a client has sent is never read as a
+`${random:8}` are hex digits. Data from a client is never interpreted as a
 placeholder, and cannot add a header to an HTTP response.
 
 Invalid data
 
 - A client that sends an invalid frame is disconnected, and the log says
-  `invalid`. With an HTTP codec it gets a response 400 first.
-- A client that leaves in the middle of a frame is reported too. No rule
-  applies to it.
-- Regular expressions are searched in the server's only thread: one that takes
-  exponential time stops all clients.
+  `invalid`. With an HTTP codec it gets a 400 response first.
+- A client that disconnects in the middle of a frame is reported too. No rule
+  applies to the incomplete frame.
+- Regular expressions run in the server's only thread: one that takes
+  exponential time blocks all clients.
 - A rule with `client = { user = ... }` may wait for a domain controller.
 
 Examples
