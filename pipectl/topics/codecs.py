@@ -2,8 +2,8 @@
 
 TEXT = r"""CODECS: WHAT THE BYTES ON A PIPE MEAN
 
-A codec knows a protocol. It finds where each message ends, says in one line
-what it is, and knows which parts are secret.
+A codec decodes a protocol. It finds the end of each message, summarizes it in
+one line, and knows which parts are secret.
 
     > pipectl call docker_engine --codec docker "GET /_ping"
     > pipectl call openssh-ssh-agent --codec ssh-agent REQUEST_IDENTITIES
@@ -11,17 +11,17 @@ what it is, and knows which parts are secret.
     > pipectl read svc --codec C:\codecs\meter.py:Meter
 
 - `call` and `transact` send DATA as a message of the protocol, and show the
-  reply decoded. The reply ends where the codec says: events before it are
-  shown too, and a reply in chunks is read to its end. `--until` sets another
-  end.
+  reply decoded. The codec determines where the reply ends: events before it
+  are shown too, and a chunked reply is read to its end. `--until` overrides
+  this.
 - `read` shows each message as it arrives. `connect` also sends each line of
   stdin as a message.
 - `tap` and `decode` show both sides; `relay --record` masks the secrets of
-  both. Their default, `auto`, takes the codec from the name of the pipe, or
-  else from the first bytes.
+  both. Their default, `auto`, chooses the codec by the name of the pipe, or
+  else by the first bytes.
 - `--json` adds `decoded`: the kind, the summary and the fields of each
-  message. `--as raw` prints the bodies alone.
-- `--codec` makes the frames, and so excludes `--frame`.
+  message. `--as raw` prints only the bodies.
+- `--codec` also does the framing, and so excludes `--frame`.
 
 `text`
     protocol: text in UTF-8
@@ -74,26 +74,26 @@ what it is, and knows which parts are secret.
     pipes: `discord-ipc-*`
     DATA of `call`: JSON; with `client_id`, it is a handshake
 
-DATA that is a whole message of the protocol already is sent unchanged.
+DATA that is already a whole message of the protocol is sent unchanged.
 
 What is shown
 
-Each message has a kind: `request`, `reply`, `event` (nobody asked for it),
-`error` (a reply), `raw` (bytes of which the codec knows nothing) or `bad`
-(bytes that break the protocol, with the reason). After a bad message, `lines`,
-`json-lines`, `jsonrpc`, `u32json`, `ssh-agent` and `discord` go on with the
+Each message has a kind: `request`, `reply`, `event` (sent without a request),
+`error` (a reply), `raw` (bytes that the codec does not decode) or `bad` (bytes
+that violate the protocol, with the reason). After a bad message, `lines`,
+`json-lines`, `jsonrpc`, `u32json`, `ssh-agent` and `discord` continue with the
 next one if they can find it. Otherwise the rest of that side is raw.
 
 - JSON that programs interpret differently is bad: a key that occurs twice,
-  `NaN`, a number beyond all floats, half of a surrogate pair, more than 200
-  levels.
+  `NaN`, a number too large for a float, half of a surrogate pair, more than
+  200 levels.
 - `http` refuses heads that programs interpret differently: Content-Lengths
-  that differ, a length beside chunks, bare line feeds, folded headers, more
-  than 64 KiB. A response in chunks is a reply and an event for each chunk.
+  that differ, a length together with chunks, bare line feeds, folded headers,
+  more than 64 KiB. A chunked response is a reply and an event for each chunk.
   After `101` or `CONNECT` both sides are raw; `docker` reads the parts of
   stdout and stderr if there is no terminal.
 - A message has at most 16 MiB. The body of a longer HTTP message is raw; for
-  other protocols the rest of that side is.
+  other protocols, the rest of that side is raw.
 
 Secrets
 
@@ -102,7 +102,8 @@ Secrets are masked with asterisks of the same length, on the screen, in
 
 `http`, `docker`
     secret: the headers Authorization, Proxy-Authorization, Cookie, Set-Cookie,
-      X-Registry-Auth, X-Registry-Config, X-Api-Key, X-Auth-Token and the like
+      X-Registry-Auth, X-Registry-Config, X-Api-Key, X-Auth-Token and similar
+      ones
 `docker`
     secret: also members of JSON bodies: password, auth, identitytoken,
       registrytoken, token, joinToken, unlockKey, secret
@@ -158,17 +159,17 @@ that it understands; the check adds damaged ones, in all pieces:
     check_codec(Meter, [bytes.fromhex("0002 0107"), bytes.fromhex("0004 8107 2a00")])
 
 It raises AssertionError, with a way to reproduce it, if the codec raises,
-loses bytes, depends on how the input was cut, keeps too much, is slower than
-linear, or does not read what it wraps.
+loses bytes, depends on how the input is split, keeps too much, takes more than
+linear time, or cannot read what it wraps.
 
-A package can install codecs by name for the Python package of pipectl; the exe
-has `FILE.py:CLASS` alone, and only the modules of Python that pipectl itself
-uses:
+The exe supports only `FILE.py:CLASS`, with only the Python modules that
+pipectl itself uses. For pipectl's Python package, a package can register
+codecs by name:
 
     [project.entry-points."pipectl.codecs"]
     meter = "meter:Meter"
 
-If a codec of your own raises, loses bytes, or yields what cannot be shown, the
+If your codec raises, loses bytes, or yields frames that cannot be shown, the
 rest of that connection is raw, with one warning. Nothing protects against a
 codec that does not return.
 """

@@ -15,7 +15,7 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
     objects: the reply
     schema: call
 `transact`
-    objects: one for each exchange, as it is done
+    objects: one for each exchange, as it completes
     schema: transact
 `connect`, `read`
     objects: one for each message, frame or piece of a stream
@@ -31,7 +31,7 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
     objects: one for each event, as it happens; the first is `listening`
     schema: relay
 `tap`
-    objects: the lines of a recording, with what the codec makes of each frame
+    objects: the lines of a recording, with each frame decoded
     schema: tap
 `decode`
     objects: the same, of a recording
@@ -71,7 +71,7 @@ Fields that are unknown, or hidden from this user, are omitted; no field is
     objects: one per finding, and a summary
     schema: audit
 `bench`
-    objects: what was measured; times in seconds
+    objects: the measurements; times in seconds
     schema: bench
 `popen`
     objects: one per chunk of whole output lines, and one at the end
