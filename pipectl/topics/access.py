@@ -3,8 +3,9 @@
 TEXT = r"""ACCESS: WHO MAY OPEN A PIPE
 
 Error 5, "Access is denied", usually has one of the causes below. `pipectl
-doctor svc` finds out which, and prints an ACL that would help. `pipectl info
-svc -v` shows the ACL in words, the owner, and the server process of a pipe.
+doctor svc` finds out which one, and prints an ACL that would help. `pipectl
+info svc -v` shows the ACL in words, the owner, and the server process of a
+pipe.
 
 The ACL (access control list)
 
@@ -63,6 +64,6 @@ SSH, WinRM and scheduled tasks
 Other computers
 
 `\\HOST\pipe\NAME` uses SMB (TCP port 445). `pipectl serve` accepts remote
-clients only with `--allow-remote`, and the client's user must have access by
-the ACL. `\\localhost\pipe\NAME` counts as remote.
+clients only with `--allow-remote`, and the ACL must grant access to the
+client's user. `\\localhost\pipe\NAME` counts as remote.
 """
