@@ -57,7 +57,7 @@ The same rules work in all commands:
     a frame: 1024 bytes
     used by: fixed sizes
 `idle:0.2`
-    a frame: all data until 0.2 s without data; the default of `call` on a byte
+    a frame: all data until 0.2 s of silence; the default of `call` on a byte
       pipe
     used by: an unknown protocol, by hand
 `eof`
@@ -76,11 +76,11 @@ The same rules work in all commands:
   contains the delimiter becomes several frames.
 - `http` handles responses without a body (204, 304, and replies to HEAD with
   `call`), chunks, interim responses (1xx), and raw data after a 101 or a
-  CONNECT. It refuses what servers interpret differently: two lengths, bare
-  line feeds, folded headers.
+  CONNECT. It rejects data that servers interpret differently: two lengths,
+  bare line feeds, folded headers.
 - `json` finds the end of a value, and does not validate its content.
 - An empty request is a message on a message pipe. On a byte pipe it would send
-  nothing, and `call` refuses it.
+  nothing, so `call` refuses it.
 
     pipectl call svc status --frame line
     pipectl call svc --hex 01000000 --frame u32le --as hex

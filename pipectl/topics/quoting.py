@@ -66,8 +66,7 @@ The name of a pipe
     in PowerShell, cmd: `\\.\pipe\svc`; in cmd with the quotes
     in Git Bash, WSL: `\\.\pipe\svc`
 
-You can write a name with backslashes with slashes instead:
-`MSSQL$SQLEXPRESS/sql/query`.
+Slashes can replace the backslashes in a name: `MSSQL$SQLEXPRESS/sql/query`.
 
 Text on stdin
 
