@@ -29,7 +29,7 @@ token, that group is deny-only. Therefore:
   check `--expect-user Administrators`.
 
 A program with low integrity level, such as a sandboxed browser process, may
-not write to a pipe without an integrity label, whatever the ACL says. `--allow
+not write to a pipe without an integrity label, regardless of the ACL. `--allow
 appcontainer` sets a low integrity label; in your own descriptor (`--allow
 sddl:...`), write `S:(ML;;NW;;;LW)`.
 

@@ -51,14 +51,14 @@ Each fault that occurs is logged; with `--json`, it is an event `fault`.
     effect: has no free instance for 2 seconds after a client connects:
       ERROR_PIPE_BUSY (231)
 `absent=2s`
-    effect: removes the pipe for 2 seconds after a client leaves:
+    effect: removes the pipe for 2 seconds after a client disconnects:
       ERROR_FILE_NOT_FOUND (2), or 231 while others are connected
 
 - `mild`, `bad` and `terrible` are lists of faults. `mild` only delays replies,
   `bad` also loses some, and `terrible` has most of the faults in the table.
-- The order of the options does not matter: faults that change the bytes come
-  first, then `duplicate`, `empty` and the pieces, then the delays. If several
-  faults close the pipe, the first one on the command line counts. With
+- The order of the options does not matter: faults that change the bytes are
+  applied first, then `duplicate`, `empty` and the pieces, then the delays. If
+  several faults close the pipe, the first one on the command line counts. With
   `--frame`, the length or the delimiter is part of the bytes that are changed.
 - A delayed reply delays only its own client. The server reads that client's
   next message afterwards.
