@@ -170,9 +170,8 @@ class Stream:
         if stream is None or error.errno == errno.EBADF:
             self._stream = None
             return
-        # Windows reports a pipe without a reader as EINVAL.
         is_unread = error.errno == errno.EINVAL and not stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
-        if is_unread or isinstance(error, BrokenPipeError):
+        if is_unread or isinstance(error, BrokenPipeError):  # on Windows it is EINVAL
             raise OutputClosedError from error
         where = "stdout" if stream is sys.stdout else "stderr" if stream is sys.stderr else f"`{stream.name}`"
         raise OutputFailedError(f"{where} cannot be written: {error.strerror or error}") from error
