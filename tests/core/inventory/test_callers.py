@@ -44,7 +44,7 @@ def test_a_program_that_the_access_list_leaves_out_is_refused(
     monkeypatch.setattr(tcptable, "process_of", lambda _local, _remote: os.getpid())
     # It lets anybody make instances, as the server must, and nobody write.
     security = pipe_security(["sddl:D:(A;;0x120085;;;WD)"])
-    with pytest.raises(PipeAccessError, match="does not let"):
+    with pytest.raises(PipeAccessError, match="does not allow"):
         Admission(security)(connection)
 
 
@@ -60,7 +60,7 @@ def test_a_program_that_may_not_be_looked_at_is_refused(connection: Socket, monk
 
 def test_a_program_that_is_not_known_is_refused(connection: Socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcptable, "process_of", lambda _local, _remote: None)
-    with pytest.raises(PipeAccessError, match="which process"):
+    with pytest.raises(PipeAccessError, match="is unknown"):
         Admission(pipe_security())(connection)
 
 

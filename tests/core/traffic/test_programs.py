@@ -109,6 +109,7 @@ def test_a_program_that_takes_too_long_ends_with_what_it_started(pipe_name: str,
         with connect(pipe_name) as client:
             client.send(b"", 5)
             while not (numbers.exists() and numbers.read_text().endswith("\n")):
+                assert told.failures == [], "the program was ended before it had begun"
                 time.sleep(0.01)
             with ExitStack() as stack:
                 both = [stack.enter_context(process(int(pid))) for pid in numbers.read_text().split()]
