@@ -54,6 +54,8 @@ SEEN_ELSEWHERE = {
     "pipectl demo --pause",
     "pipectl demo --quiet",
     "pipectl demo --json",
+    "pipectl bench svc --duration 1",
+    "pipectl bench svc --rate 100 --duration 1 --fail-above p99=1s",
 }
 # What serves the pipe itself, or waits for it to go.
 WITHOUT_A_SERVER = (

@@ -61,6 +61,8 @@ def assert_nothing_grows(
 
     for _ in range(max(3, rounds // 25)):  # for objects that are created only once, and memory that the allocators keep
         function()
+    gc.collect()
+    gc.freeze()  # so that the collections below do not examine all that the tests before have left
     before = use()
     for _ in range(rounds):
         function()
