@@ -88,7 +88,7 @@ class Codec:
     framing: ClassVar[str] = "chunk"
     # The name of Wireshark's dissector, and the TCP port that Wireshark associates with the protocol; 0 = none.
     wireshark: ClassVar[tuple[str, int]] = ("data", 0)
-    # How to make a client use another name: `{path}` stands for `\\.\pipe\NAME`, `{url}` for `//./pipe/NAME`.
+    # How to connect a client to another pipe. `{path}` is replaced by `\\.\pipe\NAME`, and `{url}` by `//./pipe/NAME`.
     hint: ClassVar[str] = ""
 
     def __init__(self, max_frame: int = MAX_FRAME) -> None:

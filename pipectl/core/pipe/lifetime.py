@@ -39,7 +39,7 @@ class ServerLifetime(Closing):
         """Keep the process behind this handle open instead, such as after reconnecting."""
         self.close()
         with suppress(PipeError):
-            pid = DWORD()
+            pid = DWORD()  # `queries` has a function for this, and `connect` starts without that module
             winapi.GetNamedPipeServerProcessId(pipe, byref(pid))
             self._pid = pid.value
             if not is_remote(pipe.name or ""):

@@ -252,13 +252,13 @@ class Pump:
     def _await_end(self) -> None:
         reminder = Deadline(_REMINDER)
         while not self._is_over():
-            if self._has_sent_all and reminder.passed:
-                self._waits()
-                reminder = Deadline(_REMINDER)
-            rest = self._rest_of_silence()
+            until = Deadline(self._rest_of_silence())
             if self._has_sent_all:
-                rest = min(seconds for seconds in (rest, reminder.remaining()) if seconds is not None)
-            if wait(self._changed, Deadline(rest)):
+                if reminder.passed:
+                    self._waits()
+                    reminder = Deadline(_REMINDER)
+                until = until.sooner(reminder.at_most(_REMINDER))
+            if wait(self._changed, until):
                 winapi.ResetEvent(self._changed)
                 reminder = Deadline(_REMINDER)
 
