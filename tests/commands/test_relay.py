@@ -273,6 +273,8 @@ def test_a_target_that_is_killed_ends_its_client_and_not_the_relay(pipe_name: st
         said(target, "serving")
         with connect(pipe_name, PATIENCE) as client:
             assert client.transact(b"x", PATIENCE) == b"x"
+            # Killed while it asks who its client is, it could leave Wine's service manager unable to accept callers.
+            assert b"connected" in target.wrote()
             target.kill()
             with pytest.raises(PipeClosedError):
                 client.receive(PATIENCE)

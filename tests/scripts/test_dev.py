@@ -57,8 +57,8 @@ def test_an_exit_code_of_windows_fits_a_c_long(code: int, given: int) -> None:
     assert dev.exit_code(code) == given
 
 
-@pytest.mark.parametrize(("failed", "again"), [(["a"], True), (["a", "b", "c", "d", "e", "f"], False), ([], False)])
-def test_a_few_tests_that_failed_are_run_once_more(
+@pytest.mark.parametrize(("failed", "again"), [(["a"], True), ([*"abcdefghijk"], False), ([], False)])
+def test_a_few_tests_that_failed_are_run_once_more_on_a_new_server(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failed: list[str], again: bool
 ) -> None:
     cache = tmp_path / "pytest" / "v" / "cache"
@@ -72,8 +72,9 @@ def test_a_few_tests_that_failed_are_run_once_more(
         return "--last-failed" in command
 
     monkeypatch.setattr(dev, "passes", passes)
+    monkeypatch.setattr(dev, "stop", lambda _: runs.append(("stop",)))
     assert dev.tests_pass("tests", "pytest", ("dev.py", "test")) is again
-    assert len(runs) == 1 + again
+    assert runs == [("dev.py", "test"), *([("stop",), ("dev.py", "test", "--last-failed")] if again else [])]
 
 
 def test_an_unknown_command_is_a_usage_error() -> None:

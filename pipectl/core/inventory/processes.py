@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from ctypes import byref
 from ctypes.wintypes import DWORD
-from functools import lru_cache
 from typing import NamedTuple
 
 from pipectl.core.constants import WinError
@@ -28,6 +27,11 @@ _MAX_PATH = 32768
 # The largest buffer that EnumServicesStatusEx accepts, in bytes.
 _MAX_SERVICES = 256 << 10
 _SC_ENUM_PROCESS_INFO = 0
+# Seconds that the service manager may take. It responds within milliseconds, or something is wrong with it.
+_SERVICES_PATIENCE = 0.5
+# Seconds for which the services are remembered, and for which none are known after the service manager has failed.
+_SERVICES_FOR = 1.0
+_NO_SERVICES_FOR = 60.0
 
 
 class Glimpse(NamedTuple):
@@ -54,8 +58,7 @@ def glimpse(pid: int) -> Glimpse:
 def identify(seen: Glimpse) -> Process:
     """Add the name of a process's user, and its services; takes seconds if a domain controller does not respond."""
     user = seen.user_sid and (if_allowed(account_name, seen.user_sid) or seen.user_sid)
-    services = if_allowed(_services_in, int(time.monotonic())) or {}
-    return Process(seen.pid, seen.image, user, seen.session, services.get(seen.pid, ()))
+    return Process(seen.pid, seen.image, user, seen.session, _remembered.services().get(seen.pid, ()))
 
 
 def describe(pid: int) -> Process:
@@ -73,7 +76,14 @@ def describe_all(pids: Iterable[int], deadline: Deadline) -> dict[int, Process]:
 
 
 def running_services() -> dict[int, tuple[str, ...]]:
-    """Return the names of the running services, by process ID."""
+    """Return the names of the running services, by process ID.
+
+    Raises PipeTimeoutError if the service manager does not respond within half a second.
+    """
+    return run_brief(_enumerate_services, Deadline(_SERVICES_PATIENCE))
+
+
+def _enumerate_services() -> dict[int, tuple[str, ...]]:
     services: dict[int, tuple[str, ...]] = {}
     buffer = ctypes.create_string_buffer(_MAX_SERVICES)
     needed, count, resume = DWORD(), DWORD(), DWORD()
@@ -97,10 +107,27 @@ def running_services() -> dict[int, tuple[str, ...]]:
     return services
 
 
-@lru_cache(maxsize=1)
-def _services_in(_second: int) -> dict[int, tuple[str, ...]]:
-    # At most once a second: this query takes ten times as long as all others for a client, and many may connect.
-    return running_services()
+class _RememberedServices:
+    """The running services, queried at most once a second, because many clients may connect.
+
+    The query takes ten times as long as all others for a client, and if it fails, often seconds: Wine's service manager
+    can stop accepting callers when one is killed while it connects. So a failure is remembered for a minute.
+    """
+
+    def __init__(self) -> None:
+        self._services: dict[int, tuple[str, ...]] = {}
+        self._expire = 0.0
+
+    def services(self) -> dict[int, tuple[str, ...]]:
+        """Return the names of the running services, by process ID; none if they are not known."""
+        if time.monotonic() >= self._expire:
+            found = if_allowed(running_services)
+            self._services = found or {}
+            self._expire = time.monotonic() + (_NO_SERVICES_FOR if found is None else _SERVICES_FOR)
+        return self._services
+
+
+_remembered = _RememberedServices()
 
 
 def parse_services(buffer: "ctypes.Array[ctypes.c_char]", count: int) -> Iterator[tuple[int, str]]:

@@ -8,10 +8,13 @@ import sys
 from collections.abc import Callable
 from ctypes.wintypes import LPWSTR
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
-from pipectl.core.errors import PipeError
+from pipectl.core.errors import PipeError, PipeTimeoutError
+from pipectl.core.inventory import processes
 from pipectl.core.inventory.processes import describe, parse_services, running_services
 from pipectl.core.models import Process
 from pipectl.core.security.accounts import account_name, current_user_sid
@@ -112,6 +115,35 @@ def test_running_services_are_told_with_their_processes() -> None:
     for pid, names in services.items():
         assert describe(pid).services == names
     assert os.getpid() not in services
+
+
+def test_a_service_manager_that_does_not_respond_is_left_alone_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, ended = [1000.0], Event()
+    asked: list[float] = []
+
+    def enumerate_services() -> dict[int, tuple[str, ...]]:
+        asked.append(now[0])
+        ended.wait(30)
+        return {os.getpid(): ("svc",)}
+
+    monkeypatch.setattr(processes, "_enumerate_services", enumerate_services)
+    monkeypatch.setattr(processes, "_SERVICES_PATIENCE", 0.05)
+    monkeypatch.setattr(processes, "_remembered", processes._RememberedServices())
+    monkeypatch.setattr(processes, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    try:
+        with pytest.raises(PipeTimeoutError):
+            running_services()
+        for now[0] in (1000.0, 1059.0, 1060.0):
+            process = describe(os.getpid())
+            assert process.services == ()
+            assert process.image is not None
+        assert asked == [1000.0, 1000.0, 1060.0]
+    finally:
+        ended.set()
+    monkeypatch.setattr(processes, "_SERVICES_PATIENCE", 10.0)
+    for now[0] in (1120.0, 1120.9, 1121.0):
+        assert describe(os.getpid()).services == ("svc",)
+    assert asked[3:] == [1120.0, 1121.0]
 
 
 def test_the_buffer_of_services_is_read_as_it_was_written() -> None:
