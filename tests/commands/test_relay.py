@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from pipectl.core.constants import Wait
+from pipectl.core.constants import Wait, WinError
 from pipectl.core.errors import PipeClosedError
 from pipectl.core.pipe.client import Client
 from pipectl.core.pipe.config import PipeConfig
@@ -279,11 +279,49 @@ def test_a_target_that_is_killed_ends_its_client_and_not_the_relay(pipe_name: st
             with pytest.raises(PipeClosedError):
                 client.receive(PATIENCE)
         assert b"connected" in relay.wrote()
-        assert b"#%d   left       ended by the target" % number in relay.wrote()
+        left = relay.wrote()
+        assert b"#%d   left       ended by the target" % number in left
+        assert f"the server, process {target.pid}, has ended with exit code 1".encode() in left
         with connect(pipe_name, PATIENCE) as client, pytest.raises(PipeClosedError):
             client.receive(PATIENCE)  # nobody serves the target now
         assert b"connected" in relay.wrote()
         assert b"ERROR_FILE_NOT_FOUND" in relay.wrote()
+
+
+@pytest.mark.parametrize("command", ["relay", "tap"])
+def test_once_ends_in_7_if_the_target_is_killed_and_its_last_words_are_delivered(
+    pipe_name: str, running: Start, command: str
+) -> None:
+    target = running("serve", f"{pipe_name}-2")
+    said(target, "serving")
+    line = (
+        ["relay", pipe_name, f"{pipe_name}-2"] if command == "relay" else ["tap", f"{pipe_name}-2", "--on", pipe_name]
+    )
+    program = running(*line, "--once")
+    with connect(pipe_name, PATIENCE, wait=Wait.EXISTS) as client:
+        assert client.transact(b"first words", PATIENCE) == b"first words"
+        client.send(b"last words", PATIENCE)
+        client.await_data(1, PATIENCE)
+        target.kill()
+        result = program.end()
+        assert result.exit_code == 7
+        assert f"process {target.pid}, has ended with exit code 1" in result.stderr
+        assert client.receive(PATIENCE) == b"last words"
+        with pytest.raises(PipeClosedError) as caught:
+            client.receive(PATIENCE)
+        assert caught.value.code == WinError.BROKEN_PIPE  # as without a relay
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_stdio_ends_in_7_only_if_the_target_is_killed(pipe_name: str, running: Start, is_killed: bool) -> None:
+    target = running("serve", pipe_name, *(() if is_killed else ("--fault", "close=after")))
+    said(target, "serving")
+    relay = running("relay", "-", pipe_name)
+    relay.tell("x")
+    assert relay.wrote() == b"x\n"
+    if is_killed:
+        target.kill()
+    assert relay.end().exit_code == (7 if is_killed else 0)
 
 
 def test_once_ends_in_the_code_of_the_clients_error(pipe_name: str, pipectl: Pipectl, background: Background) -> None:

@@ -215,7 +215,7 @@ USING = (
         "Kill a child that serves while a read of its client is pending, and query the exit code after the read.",
         "15",
         "handles.code_of_a_killed_server",
-        rests="`connect` and `read` distinguish a killed server from one that closes the pipe",
+        rests="`connect`, `read`, `relay` and `tap` distinguish a killed server from one that closes the pipe",
         bound=CHILD,
     ),
     Claim(

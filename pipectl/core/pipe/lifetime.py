@@ -38,12 +38,13 @@ class ServerLifetime(Closing):
     def follow(self, pipe: Handle) -> None:
         """Keep the process behind this handle open instead, such as after reconnecting."""
         self.close()
+        if is_remote(pipe.name or ""):
+            return
         with suppress(PipeError):
             pid = DWORD()  # `queries` has a function for this, and `connect` starts without that module
             winapi.GetNamedPipeServerProcessId(pipe, byref(pid))
             self._pid = pid.value
-            if not is_remote(pipe.name or ""):
-                self._process = Handle(winapi.OpenProcess(_QUERY_LIMITED_INFORMATION, False, self._pid))
+            self._process = Handle(winapi.OpenProcess(_QUERY_LIMITED_INFORMATION, False, self._pid))
             if self.exit_code is not None:
                 self.close()
 

@@ -30,6 +30,7 @@ from pipectl.core.constants import (
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import MessageTooLongError, PipeClosedError, PipeError, PipeTimeoutError
 from pipectl.core.pipe.flusher import Flusher
+from pipectl.core.pipe.lifetime import ServerLifetime
 from pipectl.core.pipe.memory import Memory
 from pipectl.core.win32 import calls, winapi
 from pipectl.core.win32.handle import Handle
@@ -80,7 +81,7 @@ class User:
         """Data or a message was received; more follows only after another `End.read`."""
 
     def ended(self, end: "End", ending: Ending, error: PipeError | None) -> None:
-        """Nothing more will be received; `error` is set if a read has failed."""
+        """Nothing more will be received; `error` is set if a read has failed, or if an error is why it was closed."""
 
     def written(self, end: "End") -> None:
         """The last write is complete; the next one can begin."""
@@ -227,7 +228,11 @@ class PortEnd(End):
     def _end_by(self, error: PipeError) -> None:
         """Report the ending that an error means."""
         ending = self._ending_by(error) if isinstance(error, PipeClosedError) else Ending.RESET
-        self.user.ended(self, ending, error if ending is Ending.RESET else None)
+        self.user.ended(self, ending, error if ending is Ending.RESET else self._why_closed())
+
+    def _why_closed(self) -> PipeError | None:
+        """Return the error that made the other side close, if there was one and it is known."""
+        return None
 
     def _ending_by(self, error: PipeClosedError) -> Ending:
         return Ending.CLOSED if error.code in _IN_ORDER else Ending.RESET
@@ -395,6 +400,25 @@ class PipeEnd(PortEnd):
     def _throw_away(self) -> None:
         if self._is_server:
             winapi.DisconnectNamedPipe(self.handle)
+
+
+class ServedEnd(PipeEnd):
+    """The client's end of a named pipe, which recognizes that the server was killed or has crashed."""
+
+    def __init__(self, shared: Shared, handle: Handle, *, is_message: bool) -> None:
+        super().__init__(shared, handle, is_message=is_message, is_server=False)
+        self._server = ServerLifetime(handle)
+
+    def _why_closed(self) -> PipeError | None:
+        try:
+            self._server.check(self.name)
+        except PipeClosedError as error:
+            return error
+        return None
+
+    def _give_up(self) -> None:
+        self._server.close()
+        super()._give_up()
 
 
 class SocketEnd(PortEnd):

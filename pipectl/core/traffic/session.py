@@ -202,6 +202,7 @@ class Session(User):
         if ending is Ending.RESET:
             self.close(error, ended_by=self._name(end), reset=isinstance(error, PipeClosedError))
         elif ending is Ending.CLOSED:
+            self.error = self.error or error
             flow.is_over = True
             self._left(end)
         elif not flow.is_over:
@@ -301,7 +302,7 @@ class Session(User):
         self._is_closing = True
         if self.silence is None:
             self.silence = time.perf_counter() - self._last
-        self.error, self.ended_by = error, self.ended_by or ended_by
+        self.error, self.ended_by = error or self.error, self.ended_by or ended_by
         for timer in (self._look, self._silence):
             _cancelled(timer)
         if self._held is not None:

@@ -13,7 +13,7 @@ from pipectl.core.pipe.availability import pauses
 from pipectl.core.pipe.connection import Connection, connect
 from pipectl.core.win32.handle import Handle
 
-from .ends import End, PipeEnd, ProgramEnd, Shared
+from .ends import End, ProgramEnd, ServedEnd, Shared
 
 if TYPE_CHECKING:
     from pipectl.core.children.piped import PipedProgram
@@ -118,7 +118,7 @@ class PipeTarget:
         handle = Handle(found.handle.detach(), self._pipe)
         found.close()
         self._shared.loop.watch(handle)
-        return PipeEnd(self._shared, handle, is_message=found.is_message, is_server=False)
+        return ServedEnd(self._shared, handle, is_message=found.is_message)
 
 
 class ProgramTarget:

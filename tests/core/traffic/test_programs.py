@@ -140,7 +140,8 @@ def test_programs_that_take_too_long_leave_no_handle(pipe_name: str, handle_coun
                 time.sleep(0.01)
             gc.collect()  # tracebacks of timeouts hold what they passed
             counts.append(handle_count())
-    assert counts[-1] <= counts[2] + 2, counts  # one handle a program would be five
+    # One handle for each program would be three at least. On a busy machine, the last one may not be cleaned up yet.
+    assert min(counts[5:]) <= counts[2] + 2, counts
     assert [failure.was_ended for failure in told.failures] == [True] * 8
 
 
