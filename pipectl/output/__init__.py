@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from functools import cached_property
+from io import FileIO
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypedDict, Unpack
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 # The variable that chooses the encoding of redirected text.
 ENCODING = "PIPECTL_ENCODING"
-
 # Seconds of waiting before a message explains it.
 _PATIENCE = 1.0
 
@@ -90,7 +90,11 @@ class Stream:
     @cached_property
     def is_terminal(self) -> bool:
         """Whether it is a terminal, where a person sees the output at once."""
-        return self._stream is not None and (self._stream.isatty() or self.is_msys)
+        if self._stream is None or not self._stream.isatty():
+            return self.is_msys
+        # To `isatty`, NUL is a terminal too; but only a console's file has its own class, unless this variable is set.
+        raw = getattr(getattr(self._stream, "buffer", None), "raw", None)
+        return sys.platform != "win32" or not isinstance(raw, FileIO) or "PYTHONLEGACYWINDOWSSTDIO" in os.environ
 
     @cached_property
     def is_msys(self) -> bool:
@@ -344,13 +348,10 @@ class Output:
         self.verbosity = 0
         self.quiet = False
         self.debug = False
-        # The file of `-o`, which `open` opens.
-        self.path: str | None = None
+        self.path: str | None = None  # the file of `-o`, which `open` opens
         self.appends = False  # whether the file keeps its content
-        # Whether the exit codes and errors are those of `popen`, whose program has exit codes of its own.
-        self.runs_program = False
-        # Whether the terminal has a status line at the bottom.
-        self._is_live = False
+        self.runs_program = False  # whether exit codes and errors are those of `popen`, whose program has its own
+        self._is_live = False  # whether the terminal has a status line at the bottom
         self._file: Stream | None = None
         self._has_warned = False
 
@@ -370,8 +371,7 @@ class Output:
 
     def open(self, path: str) -> None:
         """Write data to a file from now on; its old content stays until there is data. Raises OSError."""
-        keep = ~os.O_TRUNC
-        mode = "a" if self.appends else "w"
+        keep, mode = ~os.O_TRUNC, "a" if self.appends else "w"
         stream: Any = open(  # noqa: SIM115 - `close` closes it
             path, mode, encoding="utf-8", newline="\n", opener=lambda name, flags: os.open(name, flags & keep, 0o666)
         )

@@ -30,7 +30,6 @@ from pipectl.core.constants import (
 from pipectl.core.deadline import Deadline
 from pipectl.core.errors import MessageTooLongError, PipeClosedError, PipeError, PipeTimeoutError
 from pipectl.core.pipe.flusher import Flusher
-from pipectl.core.pipe.lifetime import ServerLifetime
 from pipectl.core.pipe.memory import Memory
 from pipectl.core.win32 import calls, winapi
 from pipectl.core.win32.handle import Handle
@@ -400,25 +399,6 @@ class PipeEnd(PortEnd):
     def _throw_away(self) -> None:
         if self._is_server:
             winapi.DisconnectNamedPipe(self.handle)
-
-
-class ServedEnd(PipeEnd):
-    """The client's end of a named pipe, which recognizes that the server was killed or has crashed."""
-
-    def __init__(self, shared: Shared, handle: Handle, *, is_message: bool) -> None:
-        super().__init__(shared, handle, is_message=is_message, is_server=False)
-        self._server = ServerLifetime(handle)
-
-    def _why_closed(self) -> PipeError | None:
-        try:
-            self._server.check(self.name)
-        except PipeClosedError as error:
-            return error
-        return None
-
-    def _give_up(self) -> None:
-        self._server.close()
-        super()._give_up()
 
 
 class SocketEnd(PortEnd):

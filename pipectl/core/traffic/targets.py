@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pipectl.core.constants import Sqos, Wait
 from pipectl.core.deadline import Deadline
-from pipectl.core.errors import PipeBusyError, PipeError, PipeNotFoundError
+from pipectl.core.errors import PipeBusyError, PipeClosedError, PipeError, PipeNotFoundError
 from pipectl.core.names import is_remote
 from pipectl.core.pipe.availability import pauses
 from pipectl.core.pipe.connection import Connection, connect
+from pipectl.core.pipe.lifetime import ServerLifetime
 from pipectl.core.win32.handle import Handle
 
-from .ends import End, ProgramEnd, ServedEnd, Shared
+from .ends import End, PipeEnd, ProgramEnd, Shared
 
 if TYPE_CHECKING:
     from pipectl.core.children.piped import PipedProgram
@@ -119,6 +120,25 @@ class PipeTarget:
         found.close()
         self._shared.loop.watch(handle)
         return ServedEnd(self._shared, handle, is_message=found.is_message)
+
+
+class ServedEnd(PipeEnd):
+    """The client's end of a named pipe, which recognizes that the server was killed or has crashed."""
+
+    def __init__(self, shared: Shared, handle: Handle, *, is_message: bool) -> None:
+        super().__init__(shared, handle, is_message=is_message, is_server=False)
+        self._server = ServerLifetime(handle)
+
+    def _why_closed(self) -> PipeError | None:
+        try:
+            self._server.check(self.name)
+        except PipeClosedError as error:
+            return error
+        return None
+
+    def _give_up(self) -> None:
+        self._server.close()
+        super()._give_up()
 
 
 class ProgramTarget:

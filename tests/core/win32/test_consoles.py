@@ -123,6 +123,20 @@ def in_a_console(program: str, *arguments: str) -> str:
     return done.stdout
 
 
+def test_consoles_are_terminals_and_nul_is_none() -> None:
+    program = """
+import io, os
+from pipectl.output import Stream
+
+nothing = open("NUL"), open("NUL", "w")
+assert all(stream.isatty() for stream in nothing)
+print([Stream(stream).is_terminal for stream in (keyboard, screen, *nothing)])
+os.environ["PYTHONLEGACYWINDOWSSTDIO"] = "1"
+print(Stream(io.TextIOWrapper(io.BufferedReader(io.FileIO("CONIN$")))).is_terminal)
+"""
+    assert in_a_console(program).splitlines() == ["[True, True, False, False]", "True"]
+
+
 @pytest.mark.parametrize("end", ["pass", "raise KeyboardInterrupt"])
 def test_the_console_has_its_modes_again_after_raw_keys(end: str) -> None:
     program = f"""
