@@ -16,7 +16,7 @@ import click
 
 from . import __version__
 from .commands import COMMANDS, TOPICS
-from .options import echo, telling
+from .options import echo, info_option
 from .output import Output
 
 _OVERVIEW = r"""A command-line tool for Windows named pipes: call, serve and inspect them.
@@ -107,8 +107,10 @@ class LazyGroup(click.Group):
     invoke_without_command=True,
     add_help_option=False,
     params=[
-        telling("-V", "--version", text=lambda _ctx: f"pipectl {__version__}", summary="Show the version and exit."),
-        telling("-h", "--help", text=click.Context.get_help, summary="Show this message and exit."),
+        info_option(
+            "-V", "--version", text=lambda _ctx: f"pipectl {__version__}", summary="Show the version and exit."
+        ),
+        info_option("-h", "--help", text=click.Context.get_help, summary="Show this message and exit."),
     ],
 )
 @click.pass_context
@@ -125,7 +127,7 @@ class _Interrupts:
     """
 
     def __init__(self) -> None:
-        self.came = False
+        self.arrived = False
 
     def listen(self) -> None:
         """Handle Ctrl+C from now on."""
@@ -134,9 +136,9 @@ class _Interrupts:
 
     def _take(self, *_: object) -> None:
         # No call between these two lines, so that no other Ctrl+C can come between them.
-        if self.came:
+        if self.arrived:
             return
-        self.came = True
+        self.arrived = True
         _thread.start_new_thread(_end_late, ())
         raise KeyboardInterrupt
 
@@ -149,7 +151,7 @@ class _Interrupts:
 
     def _repeat(self) -> None:
         time.sleep(_MOMENT)
-        self.came = False
+        self.arrived = False
         _signal.raise_signal(_signal.SIGINT)  # also ends a wait; `interrupt_main` does not
 
 
@@ -168,7 +170,7 @@ def main() -> None:
     try:
         interrupts.listen()
         code = _exit_code()
-        _leave(_INTERRUPTED if interrupts.came else code)
+        _leave(_INTERRUPTED if interrupts.arrived else code)
     except KeyboardInterrupt:
         _leave(_INTERRUPTED)
 

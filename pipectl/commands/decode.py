@@ -107,8 +107,8 @@ def command(
         output.data.event(header.to_json(), "")
     story = Story(FrameView(view, full), Wanted(show, client, side), is_message=header.is_message)
     for part in parts:
-        told = story.tell(part)
-        if told is not None:
-            output.data.event(told.record() if output.is_json else {}, "" if output.is_json else told.line())
+        shown = story.shown(part)
+        if shown is not None:
+            output.data.event(shown.record() if output.is_json else {}, "" if output.is_json else shown.line())
     if timing:
         output.data.records(story.times(), ("request", "replies", "median", "longest"))

@@ -158,7 +158,7 @@ def command(
             environment=events.environment,
         )
         stack.enter_context(relay)
-        stack.callback(events.hurry)
+        stack.callback(events.stop_waiting)
         relay.wait()
     if single:
         events.check()

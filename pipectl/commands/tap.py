@@ -157,7 +157,7 @@ def command(
         )
         config = faulty.disturb(config, events.faulted)
         relay = stack.enter_context(Relay(*places, events=events, config=config))
-        stack.callback(events.hurry)
+        stack.callback(events.stop_waiting)
         relay.wait()
     if timing:
         output.data.records(story.times(), ("request", "replies", "median", "longest"))

@@ -64,7 +64,7 @@ def echo(text: str) -> None:
         Stream(sys.stdout).fail(error)
 
 
-def telling(*names: str, text: Callable[[click.Context], str], summary: str) -> Option:
+def info_option(*names: str, text: Callable[[click.Context], str], summary: str) -> Option:
     """Return an option that prints a text and exits.
 
     It replaces click's own, which look up a translation of their help at every start and import `locale` for that.
@@ -119,7 +119,7 @@ class Command(click.Command):
             *shared,
             *(parameter for parameter in own if not isinstance(parameter, click.Argument)),
             *_output_options(formats),
-            telling("-h", "--help", text=click.Context.get_help, summary="Show this message and exit."),
+            info_option("-h", "--help", text=click.Context.get_help, summary="Show this message and exit."),
         ]
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -134,9 +134,9 @@ class Command(click.Command):
         ctx.params = {name: value for name, value in ctx.params.items() if name not in self._shared} | values
         _open_file(ctx, ctx.ensure_object(Output))
         if sys.platform == "win32":
-            from pipectl.core.win32.handle import heed_break
+            from pipectl.core.win32.handle import handle_break
 
-            heed_break()
+            handle_break()
         return super().invoke(ctx)
 
     def _note_changed_arguments(self, ctx: click.Context) -> None:

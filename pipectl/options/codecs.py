@@ -45,7 +45,7 @@ class Decoder:
         else:
             rule = CodecRule(self._codec())
             rule.for_reply_to(request)
-            self._show([*rule.hear(Side.SERVER, reply), *rule.hear(Side.SERVER)], facts, "reply")
+            self._show([*rule.feed(Side.SERVER, reply), *rule.feed(Side.SERVER)], facts, "reply")
         self._warn(rule)
 
     def show_pieces(self, facts: Mapping[str, Any]) -> None:
@@ -64,11 +64,11 @@ class Decoder:
         line = self._frames.what(Decoded(0, 1, frame))
         body = frame.body.decode(errors="replace").strip()
         says_no_more = not body or body in frame.summary
-        if frame.kind in (FrameKind.RAW, FrameKind.BAD) or says_no_more or self._is_told_by_fields(frame):
+        if frame.kind in (FrameKind.RAW, FrameKind.BAD) or says_no_more or self._is_shown_by_fields(frame):
             return line
         return f"{line}\n{for_person(frame.body, *self._view)}".removesuffix("\n")
 
-    def _is_told_by_fields(self, frame: Frame) -> bool:
+    def _is_shown_by_fields(self, frame: Frame) -> bool:
         """Return whether the body is binary, and the summary already describes it."""
         is_text = decoded(frame.body, self._view.encoding) is not None
         return bool(frame.fields) and not is_text and self._view.form is Form.AUTO

@@ -202,7 +202,7 @@ class TalkOptions(NamedTuple):
                 linger=self.linger,
                 patience=self.open.timeout,
                 waits=lambda: output.detail(self._waited_for(connection)),
-                again=_reconnects(self, output, connection, server, ends.say) if self.reconnect else None,
+                again=_reconnects(self, output, connection, server, ends.note) if self.reconnect else None,
             )
             pump.run()
             if pump.is_closed:
@@ -222,8 +222,8 @@ class TalkOptions(NamedTuple):
     ) -> "_Ends":
         source = Typed(dialog, connection, written).messages(self.first)
         if decoder is None:
-            return _Ends(source, dialog.show, dialog.say)
-        return _Ends(source, lambda data: dialog.show(data, decoder.taken_as_text()), dialog.say)
+            return _Ends(source, dialog.show, dialog.note)
+        return _Ends(source, lambda data: dialog.show(data, decoder.taken_as_text()), dialog.note)
 
     def _from_keys(
         self,
@@ -303,7 +303,7 @@ class _Ends(NamedTuple):
 
     source: Iterator[bytes | None]
     sink: Callable[[bytes], object]
-    say: Callable[[str], object]
+    note: Callable[[str], object]
 
 
 def _first(params: Mapping[str, Any]) -> tuple[bytes, ...]:
@@ -343,18 +343,18 @@ def _reconnects(
     output: Output,
     connection: "Connection",
     server: "ServerLifetime",
-    say: Callable[[str], object],
+    note: Callable[[str], object],
 ) -> "Reconnects":
     """Return the policy of `--reconnect`, which reports each event to the user."""
     from pipectl.core.traffic.streams import Reconnects
 
     class Told(Reconnects):
         def closed(self) -> None:
-            say(f"{connection.pipe} was closed; waiting for it")
+            note(f"{connection.pipe} was closed; waiting for it")
 
         def connected(self) -> None:
             server.follow(connection.handle)
-            say(_connected(connection))
+            note(_connected(connection))
 
         def lost(self, reason: str) -> None:
             output.warning(reason)
@@ -405,7 +405,7 @@ class Typed:
             "/empty": self._empty,
             "/eof": self._eof,
             "/save": self._save,
-            "/peer": self._tell_peer,
+            "/peer": self._show_peer,
             "/quit": self._quit,
             "/help": self._help,
         }
@@ -419,7 +419,7 @@ class Typed:
             try:
                 yield from self._awaiting(self._meaning(line))
             except (click.UsageError, OSError) as error:
-                self._dialog.say(str(error))
+                self._dialog.note(str(error))
             if self._is_over:
                 return
             self._dialog.prompt()
@@ -439,7 +439,7 @@ class Typed:
             return
         name, _, argument = line.decode(errors="replace").partition(" ")
         if name not in self._commands:
-            self._dialog.say(
+            self._dialog.note(
                 f"unknown command `{name}`: `/help` lists the commands; write `//` for a slash at the beginning"
             )
             return
@@ -455,7 +455,7 @@ class Typed:
         if self._connection.is_message:
             yield b""
         else:
-            self._dialog.say("a byte pipe has no empty messages")
+            self._dialog.note("a byte pipe has no empty messages")
 
     def _eof(self, _argument: str) -> Iterator[bytes]:
         self._is_over = True
@@ -467,12 +467,12 @@ class Typed:
         Path(argument).write_bytes(self._dialog.last)
         yield from ()
 
-    def _tell_peer(self, _argument: str) -> Iterator[bytes]:
-        self._dialog.say(_peer(self._connection))
+    def _show_peer(self, _argument: str) -> Iterator[bytes]:
+        self._dialog.note(_peer(self._connection))
         yield from ()
 
     def _help(self, _argument: str) -> Iterator[bytes]:
-        self._dialog.say(_HELP)
+        self._dialog.note(_HELP)
         yield from ()
 
     def _quit(self, _argument: str) -> Iterator[None]:

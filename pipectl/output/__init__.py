@@ -415,25 +415,25 @@ class Output:
     def note(self, text: str, style: str = "") -> None:
         """Print a message on stderr, unless `--quiet` is set."""
         if not self.quiet:
-            self._say(text, style=style)
+            self._print_message(text, style=style)
 
     def detail(self, text: str) -> None:
         """Print a message on stderr if `--verbose` is set."""
         if self.verbosity and not self.quiet:
-            self._say(text)
+            self._print_message(text)
 
     def warning(self, text: str) -> None:
         """Print a warning; the command continues."""
-        self._say(text, label="warning", style="yellow")
+        self._print_message(text, label="warning", style="yellow")
 
     def error(self, text: str, hint: str | None = None, **facts: Any) -> None:
         """Print why the command failed and what to try; `facts` are for JSON."""
         if self.is_json:
             self._object({"error": {"message": text, **facts, "hint": hint}})
             return
-        self._say(text, label="error", style="bold red")
+        self._print_message(text, label="error", style="bold red")
         if hint:
-            self._say(hint, label="hint", style="cyan")
+            self._print_message(hint, label="hint", style="cyan")
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
@@ -475,7 +475,7 @@ class Output:
             self._has_warned = True
             self.warning(text)
 
-    def _say(self, text: str, label: str = "", style: str = "") -> None:
+    def _print_message(self, text: str, label: str = "", style: str = "") -> None:
         if self.is_json:
             self._object({label or "note": text})
             return
@@ -483,7 +483,7 @@ class Output:
 
         text = printable(text)
         if (style and self._is_colored) or self._is_live:
-            self._screen.say(text, label, style)
+            self._screen.print_message(text, label, style)
             return
         with suppress(OutputClosedError, OutputFailedError):
             self.stderr.write(f"{label}: {text}\n" if label else f"{text}\n")

@@ -60,7 +60,7 @@ class Dialog:
         self._column = column
         self._lock = Lock()
         self._has_prompt = False
-        self._came = Event()
+        self._data_arrived = Event()
         # The last received message.
         self.last = b""
 
@@ -72,17 +72,17 @@ class Dialog:
             if len(lines) > 1 and not lines[-1]:
                 del lines[-1]
             self._write("".join(f"< {line}\n" for line in lines))
-        self._came.set()
+        self._data_arrived.set()
 
     def expect_answer(self) -> None:
         """Prepare `await_answer`; call it before sending."""
-        self._came.clear()
+        self._data_arrived.clear()
 
     def await_answer(self) -> None:
         """Wait briefly for a reply."""
-        self._came.wait(_MOMENT)
+        self._data_arrived.wait(_MOMENT)
 
-    def say(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """Show a text to the user."""
         with self._lock:
             self._write("".join(f"{line}\n" for line in text.splitlines()))

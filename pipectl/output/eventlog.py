@@ -143,7 +143,7 @@ class EventLog(Generic[_S]):
             self._lines.put(lambda: self._write("listening", now, {**facts, "access": list(access())}))
         self._watch = Stopwatch()
 
-    def tell(self, event: str, number: int, text: object, facts: Callable[[], dict[str, Any]]) -> None:
+    def log(self, event: str, number: int, text: object, facts: Callable[[], dict[str, Any]]) -> None:
         """Queue an event of a client; its text and facts are computed in the thread that writes it."""
         now = datetime.now().astimezone()
 
@@ -154,7 +154,7 @@ class EventLog(Generic[_S]):
             self._put(write, self._lines)
             self._output.progress(self.counts(self._server))
 
-    def tell_all(self, event: str, text: str, facts: dict[str, Any]) -> None:
+    def log_all(self, event: str, text: str, facts: dict[str, Any]) -> None:
         """Queue an event without a client."""
         now = datetime.now().astimezone()
         if self._lines is not None:

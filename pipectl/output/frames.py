@@ -138,7 +138,7 @@ def _text_of(head: bytes, encoding: str) -> str | None:
     return None
 
 
-class Told(NamedTuple):
+class Shown(NamedTuple):
     """How a part of a conversation is shown: as an object, or as a line; and how many bytes it has."""
 
     record: Callable[[], Mapping[str, Any]]
@@ -155,13 +155,13 @@ class Story:
         self._is_message = is_message
         # For each client: when it connected, the time of its last frame, and, after its first request, how long its
         # replies took.
-        self._came: dict[int, float] = {}
+        self._connected_at: dict[int, float] = {}
         self._last: dict[int, float] = {}
         self._times: dict[int, list[float]] = {}
         # For each kind of request: how long the replies took.
         self._answers: dict[str, list[float]] = {}
 
-    def tell(self, part: Part) -> Told | None:
+    def shown(self, part: Part) -> Shown | None:
         """Return a part as it is shown; None if it is not shown."""
         if not self._wanted.covers(part.client):
             return None
@@ -174,20 +174,20 @@ class Story:
                 self._last[part.client] = part.t
                 if self._wanted.covers(part.client, part.frame.side) and self._wanted.matches(part):
                     frames = self._frames
-                    return Told(partial(frames.record, part), partial(frames.line, part), len(part.frame.data))
+                    return Shown(partial(frames.record, part), partial(frames.line, part), len(part.frame.data))
             case Said(is_end=True) if self._wanted.covers(part.client, part.side):
                 # Frames of earlier data may have been completed later than this.
                 end = part._replace(t=max(part.t, self._last.get(part.client, 0.0)))
                 line = partial(self._frames.end_line, end, is_message=self._is_message)
-                return Told(partial(event_to_json, end), line)
+                return Shown(partial(event_to_json, end), line)
             case Opened():
-                self._came[part.client] = part.t
-                return Told(partial(event_to_json, part), partial(_opened_line, part))
+                self._connected_at[part.client] = part.t
+                return Shown(partial(event_to_json, part), partial(_opened_line, part))
             case Closed():
                 times = times_in_words(self._times.pop(part.client, None))
                 self._last.pop(part.client, None)
-                seconds = part.t - self._came.pop(part.client, part.t)
-                return Told(partial(event_to_json, part), partial(_closed_line, part, seconds, times))
+                seconds = part.t - self._connected_at.pop(part.client, part.t)
+                return Shown(partial(event_to_json, part), partial(_closed_line, part, seconds, times))
         return None
 
     def times(self) -> list[dict[str, Any]]:

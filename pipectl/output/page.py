@@ -64,12 +64,12 @@ def page(header: Header, parts: Iterable[Part]) -> Iterator[str]:
     )
     story = Story(FrameView(), Wanted(), is_message=header.is_message)
     for part in parts:
-        told = story.tell(part)
+        shown = story.shown(part)
         match part:
             case Decoded():
                 yield _frame(part)
-            case Opened() | Closed() | Said(is_end=True) if told is not None:
-                yield f'<p data-c="{part.client}">{_text(told.line())}</p>\n'
+            case Opened() | Closed() | Said(is_end=True) if shown is not None:
+                yield f'<p data-c="{part.client}">{_text(shown.line())}</p>\n'
     yield f"</main>\n<script>{_SCRIPT}</script></html>\n"
 
 

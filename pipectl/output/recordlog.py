@@ -59,10 +59,10 @@ class RecordingLog(RelayLog):
 
     # In the program's thread
 
-    def hurry(self) -> None:
+    def stop_waiting(self) -> None:
         """Stop making the relay wait, because it is about to end."""
         if self._observer is not None:
-            self._observer.hurry()
+            self._observer.stop_waiting()
 
     def close(self) -> None:
         """Write the queued events."""

@@ -47,7 +47,7 @@ class RelayLog(EventLog[Relay], RelayEvents):
     ) -> None:
         super().__init__(output, lambda: announce(self._relay))
         self._access = access
-        self._tells = clients
+        self._logs_clients = clients
         self._visitors: WeakKeyDictionary[Session, Visitor] = WeakKeyDictionary()
         self._relay: Relay
         # The error of the session that ended last.
@@ -65,30 +65,31 @@ class RelayLog(EventLog[Relay], RelayEvents):
     def started(self, relay: Relay) -> None:
         """Announce the relay, before any client, and start counting."""
         self._relay = relay
-        self.begin(relay, {"listen": str(relay.place), "target": str(relay.target_place)}, self._access, self._tells)
+        places = {"listen": str(relay.place), "target": str(relay.target_place)}
+        self.begin(relay, places, self._access, self._logs_clients)
 
     def connected(self, session: Session) -> None:
         """Log a new client, and remember who it is."""
         visitor = self._visitors[session] = Visitor(session.number, _peer(session))
-        if self._tells:
-            self.tell("connected", session.number, visitor, visitor.facts)
+        if self._logs_clients:
+            self.log("connected", session.number, visitor, visitor.facts)
 
-    def hurry(self) -> None:
+    def stop_waiting(self) -> None:
         """Stop making the relay wait, because it is about to end."""
 
     def left(self, session: Session) -> None:
         """Log how a session ended, and how much data has passed."""
         self._error = session.error
         seconds = round(time.perf_counter() - session.begun, 6)
-        if self._tells:
+        if self._logs_clients:
             facts = _facts(session, seconds)
-            self.tell("left", session.number, in_words(session, seconds), lambda: facts)
+            self.log("left", session.number, in_words(session, seconds), lambda: facts)
 
     def faulted(self, session: Session, side: Side, fault: "Fault") -> None:
         """Log a fault, even if nothing else is logged, because it explains what clients receive."""
         source = "client" if side is Side.CLIENT else "target"
         facts = {"fault": fault.name, "from": source, **({"value": fault.text} if fault.text else {})}
-        self.tell("fault", session.number, f"{fault} (from the {source})", lambda: facts)
+        self.log("fault", session.number, f"{fault} (from the {source})", lambda: facts)
 
     def turned_away(self, error: PipeError) -> None:
         """Warn that a client was refused."""
@@ -101,13 +102,13 @@ class RelayLog(EventLog[Relay], RelayEvents):
 
     def target_lost(self, error: PipeError) -> None:
         """Log that no client can connect any more."""
-        if self._tells:
-            self.tell_all("closed", f"no client can connect without the target: {error}", {"error": str(error)})
+        if self._logs_clients:
+            self.log_all("closed", f"no client can connect without the target: {error}", {"error": str(error)})
 
     def target_found(self) -> None:
         """Log that clients can connect again."""
-        if self._tells:
-            self.tell_all("open", "the target is back, and clients can connect", {})
+        if self._logs_clients:
+            self.log_all("open", "the target is back, and clients can connect", {})
 
     def counts(self, server: Relay) -> str:
         """Return the number of clients and the amount of data so far."""
@@ -163,11 +164,11 @@ def in_words(session: Session, seconds: float) -> str:
         f"{size_in_words(session.to_target.bytes)} to the target",
         f"{size_in_words(session.to_client.bytes)} back",
     ]
-    for flow, whither in ((session.to_target, "to the target"), (session.to_client, "back")):
+    for flow, direction in ((session.to_target, "to the target"), (session.to_client, "back")):
         if flow.dropped:
-            words.append(f"{size_in_words(flow.dropped)} {whither} lost")
+            words.append(f"{size_in_words(flow.dropped)} {direction} lost")
         if flow.unsaid:
-            words.append(f"{counted(flow.unsaid, 'empty message')} {whither} not passed on")
+            words.append(f"{counted(flow.unsaid, 'empty message')} {direction} not passed on")
     if _ends_like_node(session):
         words.append(f"closed {session.silence:.3f} s after its last data, like Node.js after end()")
     if session.target is not None and session.target.remark:

@@ -48,31 +48,31 @@ class RulesLog(ServerLog):
 
     def matched(self, client: Client, rule: "Rule", frame: "Frame") -> None:
         """Log the rule for a message."""
-        if self._tells_messages:
+        if self._logs_messages:
             summary = f": {frame.summary}" if frame.summary else ""
             facts = {**_facts(rule), **({"summary": frame.summary} if frame.summary else {})}
-            self.tell("matched", self.visitor(client).number, f"{rule}{summary}", lambda: facts)
+            self.log("matched", self.visitor(client).number, f"{rule}{summary}", lambda: facts)
 
     def unmatched(self, client: Client, frame: "Frame") -> None:
         """Log a message without a rule, even if messages are not logged, because it explains a missing answer."""
         facts = {"summary": frame.summary} if frame.summary else {}
-        self.tell("unmatched", self.visitor(client).number, frame.summary, lambda: facts)
+        self.log("unmatched", self.visitor(client).number, frame.summary, lambda: facts)
 
     def invalid(self, client: Client, reason: str) -> None:
         """Log that a client broke the protocol, and how."""
-        self.tell("invalid", self.visitor(client).number, reason, lambda: {"reason": reason})
+        self.log("invalid", self.visitor(client).number, reason, lambda: {"reason": reason})
 
     def greeted(self, client: Client, data: bytes) -> None:
         """Log the greeting of a client."""
-        if self._tells_messages:
-            self._tell_payload("greeted", client, data)
+        if self._logs_messages:
+            self._log_payload("greeted", client, data)
 
     def reloaded(self, rules: "Rules") -> None:
         """Log that new rules are in use."""
         for mistake in rules.warnings:
             self.warn(f"line {mistake.line}: {mistake.text}")
         count = len(rules.rules)
-        self.tell_all("reloaded", counted(count, "rule"), {"rules": count})
+        self.log_all("reloaded", counted(count, "rule"), {"rules": count})
 
 
 def show_rules(output: "Output", name: str, rules: "Rules") -> None:

@@ -48,8 +48,8 @@ class ServerLog(EventLog[Running], ServerEvents):
         self._hangs_up = hangs_up
         self._access = access
         self._view = view
-        self._tells_clients = clients
-        self._tells_messages = messages
+        self._logs_clients = clients
+        self._logs_messages = messages
         self._visitors: WeakKeyDictionary[Client, Visitor] = WeakKeyDictionary()
         self._count = 0
 
@@ -65,8 +65,8 @@ class ServerLog(EventLog[Running], ServerEvents):
         """Log a new client, remember who it is, and greet it."""
         self._count += 1
         visitor = self._visitors[client] = Visitor(self._count, ClientProcess(client.handle))
-        if self._tells_clients:
-            self.tell("connected", visitor.number, visitor, visitor.facts)
+        if self._logs_clients:
+            self.log("connected", visitor.number, visitor, visitor.facts)
         if self._greeting is not None:
             self._greeting(client, partial(self._greet, client))
         elif self._hangs_up:
@@ -74,44 +74,44 @@ class ServerLog(EventLog[Running], ServerEvents):
 
     def _greet(self, client: Client, greeting: bytes) -> None:
         client.send(greeting)
-        if self._tells_messages:
-            self._tell_payload("greeted", client, greeting)
+        if self._logs_messages:
+            self._log_payload("greeted", client, greeting)
         if self._hangs_up:
             client.close()
 
     def received(self, client: Client, data: bytes) -> None:
         """Log a message."""
-        if self._tells_messages:
-            self._tell_payload("received", client, data)
+        if self._logs_messages:
+            self._log_payload("received", client, data)
 
     def answered(self, client: Client, data: bytes) -> None:
         """Log a reply."""
-        if self._tells_messages:
-            self._tell_payload("answered", client, data)
+        if self._logs_messages:
+            self._log_payload("answered", client, data)
 
     def left(self, client: Client, error: "PipeError | None") -> None:
         """Log that a client has left, and the reason if the server disconnected it."""
-        if self._tells_clients:
+        if self._logs_clients:
             number = self.visitor(client).number
-            self.tell("left", number, error or "", lambda: {"error": str(error) if error else None})
+            self.log("left", number, error or "", lambda: {"error": str(error) if error else None})
 
     def unanswered(self, client: Client, data: bytes) -> None:
         """Log a reply whose client has left."""
-        if self._tells_messages:
-            self._tell_payload("dropped", client, data)
+        if self._logs_messages:
+            self._log_payload("dropped", client, data)
 
     def faulted(self, client: Client, fault: "Fault") -> None:
         """Log a fault, even if nothing else is logged, because it explains what a client receives."""
         facts = {"fault": fault.name, **({"value": fault.text} if fault.text else {})}
-        self.tell("fault", self.visitor(client).number, fault, lambda: facts)
+        self.log("fault", self.visitor(client).number, fault, lambda: facts)
 
     def refused(self, error: "PipeError") -> None:
         """Warn that fewer clients can be served at once than configured."""
         self.warn(f"cannot create another instance, retrying: {error}")
 
-    def _tell_payload(self, event: str, client: Client, data: bytes) -> None:
+    def _log_payload(self, event: str, client: Client, data: bytes) -> None:
         payload = self._payload(data) if self._output.is_json else None
-        self.tell(event, self.visitor(client).number, self._preview(data), lambda: {"payload": payload})
+        self.log(event, self.visitor(client).number, self._preview(data), lambda: {"payload": payload})
 
     def _payload(self, data: bytes) -> dict[str, Any]:
         if len(data) <= _MOST_LOGGED:

@@ -33,7 +33,7 @@ class Screen:
         self._progress = ""
         self._redraw: Timer | None = None
 
-    def say(self, text: str, label: str, style: str) -> None:
+    def print_message(self, text: str, label: str, style: str) -> None:
         """Print a message of the program on stderr, with a colored label or in color."""
         line = Text.assemble((f"{label}: ", style), text) if label else Text(text, style)
         self._console(to_stderr=True).print(line, soft_wrap=True)

@@ -10,7 +10,7 @@ from pipectl.core.traffic.relay import Relay
 from pipectl.core.traffic.session import Session
 
 from . import Output
-from .frames import Story, Told
+from .frames import Shown, Story
 from .recordlog import Observe, RecordingLog
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class TapLog(RecordingLog):
         self._shows = shows
 
         # The parts that are not queued for writing yet.
-        self._told: list[Told] = []
+        self._shown: list[Shown] = []
 
     def started(self, relay: Relay) -> None:
         """Announce the relay, and create the observer."""
@@ -64,22 +64,22 @@ class TapLog(RecordingLog):
 
     def show(self, part: Part) -> None:
         """Keep a part from the observer, to show it when `rest` is called."""
-        told = self._story.tell(part) if self._shows else None
-        if told is not None:
-            self._told.append(told)
+        shown = self._story.shown(part) if self._shows else None
+        if shown is not None:
+            self._shown.append(shown)
 
     def rest(self) -> None:
         """Queue the kept parts for writing."""
-        if not self._told:
+        if not self._shown:
             return
-        told, self._told = self._told, []
+        shown, self._shown = self._shown, []
         data = self._output.data
 
         def write() -> None:
             if self._output.is_json:
-                for one in told:
+                for one in shown:
                     data.event(one.record(), "")
             else:
-                data.event({}, "\n".join(one.line() for one in told))
+                data.event({}, "\n".join(one.line() for one in shown))
 
-        self._put_lines(write, sum(one.size for one in told), len(told))
+        self._put_lines(write, sum(one.size for one in shown), len(shown))

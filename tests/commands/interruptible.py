@@ -15,7 +15,7 @@ from contextlib import suppress
 from pipectl.cli import main
 from pipectl.core.pipe.connection import connect
 from pipectl.core.errors import PipeClosedError
-from pipectl.core.win32.handle import heed_break
+from pipectl.core.win32.handle import handle_break
 
 begun = []
 end = os._exit

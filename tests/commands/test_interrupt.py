@@ -15,7 +15,7 @@ from pipectl.core.pipe.config import PipeConfig
 from pipectl.core.pipe.connection import connect
 from pipectl.core.pipe.server import PipeServer
 from pipectl.core.win32.calls import create_named_pipe
-from pipectl.core.win32.handle import heed_break
+from pipectl.core.win32.handle import handle_break
 from tests.commands.interruptible import Interruptible
 from tests.pipes import connect_named_pipe, reporting
 from tests.runner import run_python
@@ -66,7 +66,7 @@ def test_call_that_waits_for_a_reply(pipe_name: str, start: Start, times: int, i
 
 
 # The system's part, which is to call the handler of a console's events, needs a console.
-CTRL_BREAK = "heed_break()(1)"
+CTRL_BREAK = "handle_break()(1)"
 
 
 def test_call_by_ctrl_break(pipe_name: str, start: Start, times: int) -> None:
@@ -84,7 +84,7 @@ def test_serve_by_ctrl_break_says_what_it_has_served(pipe_name: str, start: Star
 
 
 def test_ctrl_c_is_left_to_python_by_the_handler_of_other_events() -> None:
-    handler: Callable[[int], int] = heed_break()  # type: ignore[assignment]
+    handler: Callable[[int], int] = handle_break()  # type: ignore[assignment]
     assert handler(0) == 0
 
 

@@ -55,7 +55,7 @@ class Recorded(Told):
 def _decoded(codec: str, parts: list[tuple[Side, bytes]]) -> Iterator[Decoded]:
     conversation = Conversation(1, lambda _side, _first: codec_class(codec)(), Mask())
     for number, (side, data) in enumerate(parts):
-        yield from _frames(conversation.hear(Said(number, 1, side, data)))
+        yield from _frames(conversation.feed(Said(number, 1, side, data)))
     yield from _frames(conversation.end(len(parts)))
 
 

@@ -332,9 +332,9 @@ class Bench(Closing):
         left = line.expires - perf_counter()
         seconds = left if is_remote(self.target.pipe) else min(left, _SLICE)
         timeout = None if seconds == float("inf") else max(0.0, seconds)
-        self._loop.elsewhere(partial(self.target.connect, timeout), partial(self._came, line, line.attempt))
+        self._loop.elsewhere(partial(self.target.connect, timeout), partial(self._connect_ended, line, line.attempt))
 
-    def _came(self, line: _Line, attempt: int, found: Connection | PipeError) -> None:
+    def _connect_ended(self, line: _Line, attempt: int, found: Connection | PipeError) -> None:
         if isinstance(found, Connection):
             self._opened(line, attempt, found)
         elif attempt == line.attempt:

@@ -24,11 +24,11 @@ _BEFORE_CTRL_C, _PROMPT = 0.2, 1.0
 
 def play(role: str, pipe: str) -> None:
     """Write the ID of this process, and run a role to its end; raises KeyError for an unknown role."""
-    _say(os.getpid())
+    _report(os.getpid())
     _ROLES[role](pipe)
 
 
-def _say(*words: object) -> None:
+def _report(*words: object) -> None:
     os.write(1, f"{' '.join(map(str, words))}\n".encode())
 
 
@@ -39,14 +39,14 @@ def _until_stdin_ends() -> None:
 def _serve(pipe: str) -> None:
     """Create an instance, write the number of its handle, and keep it open."""
     with create_named_pipe(pipe) as server:
-        _say(server.value)
+        _report(server.value)
         _until_stdin_ends()
 
 
 def _connect(pipe: str) -> None:
     """Connect, write the server's process ID, and stay connected."""
     with create_file(pipe) as client:
-        _say(get_named_pipe_server_process_id(client))
+        _report(get_named_pipe_server_process_id(client))
         _until_stdin_ends()
 
 
@@ -62,7 +62,7 @@ def _echo(pipe: str, *, is_message: bool = True) -> None:
 def _close_stdin(_pipe: str) -> None:
     """Close stdin, write a line, and keep running."""
     os.close(0)
-    _say("closed")
+    _report("closed")
     with create_event() as never:
         wait(never, Deadline(_LIFE))
 
@@ -71,9 +71,9 @@ def _interrupt(pipe: str) -> None:
     """Wait in three ways, each interrupted by SIGINT, and write how each wait ended."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the command line's handler ignores repeated signals
     with create_named_pipe(pipe, in_buffer_size=0), connect(pipe) as client:
-        _say(_end_of(lambda: client.receive(_LIFE)))
-        _say(_end_of(lambda: client.send(bytes(1 << 20), _LIFE)))
-        _say(_end_of(lambda: connect(f"{pipe}-absent", _LIFE, wait=Wait.EXISTS)))
+        _report(_end_of(lambda: client.receive(_LIFE)))
+        _report(_end_of(lambda: client.send(bytes(1 << 20), _LIFE)))
+        _report(_end_of(lambda: connect(f"{pipe}-absent", _LIFE, wait=Wait.EXISTS)))
 
 
 def _end_of(waiting: Callable[[], object]) -> str:
@@ -91,7 +91,7 @@ def _end_of(waiting: Callable[[], object]) -> str:
 def _console(_pipe: str) -> None:
     """Write which processes share this process's console."""
     pids = (DWORD * 1024)()
-    _say(*pids[: winapi.GetConsoleProcessList(pids, len(pids))])
+    _report(*pids[: winapi.GetConsoleProcessList(pids, len(pids))])
     _until_stdin_ends()
 
 

@@ -69,7 +69,7 @@ def diagnose(facts: Facts) -> Diagnosis:
     return Diagnosis(facts.pipe, Outcome.OK, f"it can be {verb}{purpose}{whom}", checks)
 
 
-def would_tell(diagnosis: Diagnosis) -> bool:
+def opening_would_help(diagnosis: Diagnosis) -> bool:
     """Return whether opening the pipe would add information; False if it cannot change a known problem."""
     return all(check.problem is None or check.id in _TELLING for check in diagnosis.checks)
 
@@ -216,7 +216,7 @@ def _server(facts: Facts) -> Check:
     if kept and not live:
         return _ended(facts, kept)
     if not makers:
-        return _told_server(facts)
+        return _reported_server(facts)
     stuck = live and facts.suspended.issuperset(live)
     details = [facts.program(pid) for pid in live]
     if stuck:
@@ -240,7 +240,7 @@ def _ended(facts: Facts, kept: dict[int, list[int]]) -> Check:
     return problem("server", Outcome.ENDED, Cause.SERVER_ENDED, text, value=str(keepers[0]))
 
 
-def _told_server(facts: Facts) -> Check:
+def _reported_server(facts: Facts) -> Check:
     if facts.opening is not None and facts.opening.server is not None:
         return Check("server", Status.OK, facts.program(facts.opening.server))
     if facts.holders is None:

@@ -29,7 +29,7 @@ from pipectl.core.win32.blocking import run_brief
 from pipectl.core.win32.handle import Handle
 from pipectl.core.win32.queries import get_local_info, get_named_pipe_server_process_id
 
-from .doctor import Diagnosis, diagnose, would_tell
+from .doctor import Diagnosis, diagnose, opening_would_help
 from .doctor_model import Facts, Mode, Opening, Remote
 from .doctor_names import known_pipe
 
@@ -65,7 +65,7 @@ def examine(question: Question, timeout: Timeout = 5.0) -> Diagnosis:
     deadline = deadline_of(timeout)
     facts = gather(question, deadline)
     diagnosis = diagnose(facts)
-    if question.opens and not question.serves and question.who is None and would_tell(diagnosis):
+    if question.opens and not question.serves and question.who is None and opening_would_help(diagnosis):
         diagnosis = diagnose(open_for(facts, question.data, deadline))
     return diagnosis
 

@@ -35,7 +35,7 @@ class CodecRule(Framing):
     def for_reply_to(self, request: bytes) -> Framing:
         """Feed the request to the codec, because it may determine how its reply ends."""
         self._ident = None
-        for frame in self.hear(Side.CLIENT, request):
+        for frame in self.feed(Side.CLIENT, request):
             self._ident = frame.ident
         return self
 
@@ -44,7 +44,7 @@ class CodecRule(Framing):
         if len(received) > self._fed:
             data = bytes(memoryview(received)[self._fed :])
             self._fed = len(received)
-            self._queue.extend(one for one in self.hear(Side.SERVER, data) if one.side is Side.SERVER)
+            self._queue.extend(one for one in self.feed(Side.SERVER, data) if one.side is Side.SERVER)
         while self._queue:
             frame = self._queue.popleft()
             self._frames.append(frame)
@@ -63,7 +63,7 @@ class CodecRule(Framing):
 
     def is_whole_at_close(self, received: bytearray) -> bool:
         """Return whether the codec can decode everything that was received."""
-        self._queue.extend(self.hear(Side.SERVER))
+        self._queue.extend(self.feed(Side.SERVER))
         frames, self._queue = [*self._queue], deque()
         self._frames += frames
         return bool(received) and not any(frame.kind is FrameKind.BAD for frame in frames)
@@ -76,7 +76,7 @@ class CodecRule(Framing):
         frames, self._frames = self._frames, []
         return frames
 
-    def hear(self, side: Side, data: bytes = b"") -> list[Frame]:
+    def feed(self, side: Side, data: bytes = b"") -> list[Frame]:
         """Return the frames of these bytes, or of the end of a side; if the codec fails, all later bytes are raw."""
         try:
             with self._lock:
@@ -89,7 +89,7 @@ class CodecRule(Framing):
     def wrap(self, body: bytes) -> bytes:
         """Return a request as a frame, and feed it to the codec; raises CodecError."""
         data = request_of(type(self._codec), body)
-        self.hear(Side.CLIENT, data)
+        self.feed(Side.CLIENT, data)
         return data
 
     def __str__(self) -> str:

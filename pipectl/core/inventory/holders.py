@@ -140,7 +140,7 @@ def _holders(ends: list[End], entry: PipeEntry | None) -> Holders:
         max_instances=limit,
         found=int(distinct),
         is_complete=instances is not None and distinct >= instances,
-        ends=sorted([*ends, *_told_by_peers(ends)], key=_order),
+        ends=sorted([*ends, *_reported_by_peers(ends)], key=_order),
     )
 
 
@@ -161,7 +161,7 @@ def _shares(ends: Iterable[End]) -> Fraction:
     return sum((Fraction(count, handles) for handles, count in counts.items()), Fraction(0))
 
 
-def _told_by_peers(ends: list[End]) -> Iterator[End]:
+def _reported_by_peers(ends: list[End]) -> Iterator[End]:
     """Yield the ends that were not found but are reported by their other end."""
     for is_server in (False, True):
         speakers: dict[int, list[End]] = {}
@@ -174,10 +174,10 @@ def _told_by_peers(ends: list[End]) -> Iterator[End]:
         for pid, others in speakers.items():
             missing = ceil(_shares(others)) - ceil(_shares(found.get(pid, [])))
             for other in others[: max(0, missing)]:
-                yield _end_told_by(other)
+                yield _end_reported_by(other)
 
 
-def _end_told_by(other: End) -> End:
+def _end_reported_by(other: End) -> End:
     return End(
         other.pipe,
         other.peer or 0,

@@ -73,10 +73,10 @@ class PipeServer:
         self._stop_after = stop_after
 
         self._clients: dict[int, Client] = {}
-        self._listening = 0
         self._last_key = _WAKE
-        self._came = self._left = self._visits = self._messages = self._answers = self._bytes_in = self._bytes_out = 0
-        self._orders: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._listening = self._arrived = self._left = self._visits = 0
+        self._messages = self._answers = self._bytes_in = self._bytes_out = 0
+        self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._is_stopping = False
         self._drain_seconds = _DRAIN
         self._error: BaseException | None = None
@@ -95,7 +95,7 @@ class PipeServer:
     @property
     def stats(self) -> Stats:
         """The totals of the server so far; can be read from any thread."""
-        return Stats(self._came, self._messages, self._bytes_in, self._bytes_out)
+        return Stats(self._arrived, self._messages, self._bytes_in, self._bytes_out)
 
     @property
     def connected(self) -> int:
@@ -218,7 +218,7 @@ class PipeServer:
             client = self._clients.get(key)
             try:
                 if client is None:
-                    self._obey()
+                    self._call_posted()
                     continue
                 if operation == client.read_address:
                     self._bytes_in += count
@@ -226,7 +226,7 @@ class PipeServer:
                     if message is not None:
                         self._received(client, message)
                     elif client.state is _LISTENING:
-                        self._came_or_not(client, status)
+                        self._connect_ended(client, status)
                 else:
                     self._bytes_out += count
                     client.write_ended(status)
@@ -244,20 +244,20 @@ class PipeServer:
 
     def post(self, function: Callable[..., None], *arguments: Any) -> None:
         """Call a function in the server's thread, after its current work; does nothing once the server has ended."""
-        self._orders.append((function, arguments))
+        self._posted.append((function, arguments))
         if self._port is not None:
             with suppress(PipeError):
                 self._port.post(_WAKE)
 
-    def _obey(self) -> None:
-        while self._orders:
-            function, arguments = self._orders.popleft()
+    def _call_posted(self) -> None:
+        while self._posted:
+            function, arguments = self._posted.popleft()
             client = arguments[0] if arguments and isinstance(arguments[0], Client) else None
             try:
                 function(*arguments)
             except PipeError as error:
                 self._give_up(client, error)
-            except BaseException as error:  # noqa: BLE001 - the other orders must be obeyed
+            except BaseException as error:  # noqa: BLE001 - the other calls must be made
                 self.fail(error)
 
     def _give_up(self, client: Client | None, error: PipeError) -> None:
@@ -305,7 +305,7 @@ class PipeServer:
     def _wants_listener(self) -> bool:
         wanted = self._config.spare_instances
         if self._stop_after.clients is not None:
-            wanted = min(wanted, self._stop_after.clients - self._came + self._visits)
+            wanted = min(wanted, self._stop_after.clients - self._arrived + self._visits)
         return self._listening < wanted and len(self._clients) < self._most_instances and not self._is_stopping
 
     def _await_client(self, key: int, handle: Handle) -> None:
@@ -314,7 +314,7 @@ class PipeServer:
         if not client.listen() and self._port is not None:
             self._port.post(key, client.read_address)
 
-    def _came_or_not(self, client: Client, status: int) -> None:
+    def _connect_ended(self, client: Client, status: int) -> None:
         """Greet the client that an instance was waiting for, or close an instance whose wait was canceled."""
         self._listening -= 1
         if status != STATUS_SUCCESS or self._is_stopping:
@@ -323,7 +323,7 @@ class PipeServer:
             self._give_back(client)
             return
         client.state = _CONNECTED
-        self._came += 1
+        self._arrived += 1
         self._listen()
         self._greet(client)
 
@@ -413,7 +413,7 @@ class PipeServer:
             self._flusher.flush(client.handle, client.time, partial(self.post, self._flushed, client))
         if client.state is _GONE and client.is_idle:
             self._forget(client)
-            self._say_goodbye(client)
+            self._report_left(client)
             self._give_back(client)
 
     def _flushed(self, client: Client, is_taken: bool) -> None:
@@ -450,7 +450,7 @@ class PipeServer:
             client.handle.close()
             self._listen()
 
-    def _say_goodbye(self, client: Client) -> None:
+    def _report_left(self, client: Client) -> None:
         self._visits += client.was_visit
         self._left += not client.was_visit
         if self._left == self._stop_after.clients:

@@ -136,7 +136,7 @@ class Conversation:
         self._requests: dict[Side, OrderedDict[str | int, Decoded]] = {side: OrderedDict() for side in Side}
         self._count = 0
 
-    def hear(self, said: Said, *, is_message: bool = False) -> Iterator[Said | Decoded]:
+    def feed(self, said: Said, *, is_message: bool = False) -> Iterator[Said | Decoded]:
         """Yield the frames that are now complete and the reads that can now be recorded, masked and in order."""
         if self._codec is None and said.data:
             self._codec = self._choose(said.side, said.data[:64])
@@ -221,13 +221,13 @@ class Conversations:
         self._make = partial(Conversation, choose=choose, mask=mask, failed=failed)
         self._open: dict[int, Conversation] = {}
 
-    def hear(self, event: Event, *, is_message: bool = False) -> Iterator[Part]:
+    def feed(self, event: Event, *, is_message: bool = False) -> Iterator[Part]:
         """Yield the parts that are now complete; consume them before the next call."""
         match event:
             case Said():
                 if event.client not in self._open:
                     self._open[event.client] = self._make(event.client)
-                yield from self._open[event.client].hear(event, is_message=is_message)
+                yield from self._open[event.client].feed(event, is_message=is_message)
             case Closed():
                 if event.client in self._open:
                     yield from self._open.pop(event.client).end(event.t)
@@ -244,5 +244,5 @@ class Conversations:
         """Yield all parts of a recording."""
         is_message = recording.header.is_message
         for event in recording.events:
-            yield from self.hear(event, is_message=is_message)
+            yield from self.feed(event, is_message=is_message)
         yield from self.end(max((event.t for event in recording.events), default=0.0))

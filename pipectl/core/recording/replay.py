@@ -83,7 +83,7 @@ def _script(client: int, said: Sequence[Said], recording: Recording, choose: Cho
     steps: list[Step] = []
     places: dict[int, int] = {}
     for one in said:
-        steps += _steps(conversation.hear(one, is_message=is_message), places, len(steps), is_message=is_message)
+        steps += _steps(conversation.feed(one, is_message=is_message), places, len(steps), is_message=is_message)
     steps += _steps(conversation.end(said[-1].t), places, len(steps), is_message=is_message)
     if is_message:
         _cut(steps, ours, [len(one.data) for one in said if one.side is ours and one.data])
@@ -186,10 +186,10 @@ class Player:
         """Return whether all steps are played."""
         return self._place == len(self.script.steps)
 
-    def hear(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> None:
         """Add what the other side has sent: a read, or a message."""
         said = Said(0.0, self.script.client, self._ours.other, data, not data)
-        self._add(self._live.hear(said, is_message=self.script.is_message))
+        self._add(self._live.feed(said, is_message=self.script.is_message))
         if not data and self.script.is_message:
             self._heard.append(None)
 

@@ -126,7 +126,7 @@ class End:
         """Begin a write; call it only when the last write is complete."""
         raise NotImplementedError
 
-    def say_end(self) -> bool:
+    def signal_end(self) -> bool:
         """Signal the end of this direction to the other side; return whether that is possible.
 
         If it takes time, `is_writing` is True until `written` or `refused` is called.
@@ -145,7 +145,7 @@ class End:
         """Close it. The other side can still read what was written; `reset` discards that, where possible."""
         raise NotImplementedError
 
-    def hurry(self) -> None:
+    def finish_closing(self) -> None:
         """Finish closing without waiting for the other side, because the loop ends."""
 
 
@@ -329,10 +329,10 @@ class PortEnd(End):
         self._writing.cancel(self._sink)
         if reset:
             with suppress(PipeError):  # nothing is left to discard
-                self._throw_away()
+                self._discard_unread()
         self._close_when_idle()
 
-    def _throw_away(self) -> None:
+    def _discard_unread(self) -> None:
         """Discard what the other side has not read."""
 
     @property
@@ -347,9 +347,9 @@ class PortEnd(End):
     def _give_up(self) -> None:
         self.handle.close()
         self._sink.close()
-        self._tell_gone()
+        self._report_gone()
 
-    def _tell_gone(self) -> None:
+    def _report_gone(self) -> None:
         self.is_gone = True
         self.user.gone(self)
 
@@ -363,7 +363,7 @@ class PipeEnd(PortEnd):
         self._is_server = is_server
         self._is_flushing = False
 
-    def say_end(self) -> bool:
+    def signal_end(self) -> bool:
         """Write an empty message once everything before it is read; return False on a byte pipe."""
         if not self.is_message:
             return False
@@ -388,7 +388,7 @@ class PipeEnd(PortEnd):
     def is_writing(self) -> bool:
         return self._is_flushing or super().is_writing
 
-    def hurry(self) -> None:
+    def finish_closing(self) -> None:
         self._close_when_idle()
 
     @property
@@ -396,7 +396,7 @@ class PipeEnd(PortEnd):
         # When the loop ends, `_flushed` is not called any more; a pending flush fails once the handle is closed.
         return super()._is_idle and (self._loop.is_stopping or not self._is_flushing)
 
-    def _throw_away(self) -> None:
+    def _discard_unread(self) -> None:
         if self._is_server:
             winapi.DisconnectNamedPipe(self.handle)
 
@@ -418,7 +418,7 @@ class SocketEnd(PortEnd):
     def _ending_by(self, error: PipeClosedError) -> Ending:  # noqa: ARG002
         return Ending.RESET
 
-    def say_end(self) -> bool:
+    def signal_end(self) -> bool:
         """Send FIN."""
         try:
             self.handle.end_sending()
@@ -426,7 +426,7 @@ class SocketEnd(PortEnd):
             self.user.refused(self, 0, error)
         return True
 
-    def _throw_away(self) -> None:
+    def _discard_unread(self) -> None:
         self.handle.reset()
 
 
@@ -453,13 +453,13 @@ class ProgramEnd(PortEnd):
         if self._program.exit_code is None:
             self._loop.after(_GLANCE, self._watch)
         else:
-            self._loop.post(self._tell_ended)
+            self._loop.post(self._report_exit)
 
-    def _tell_ended(self) -> None:
+    def _report_exit(self) -> None:
         if not self.is_closed:
             self.user.ended(self, Ending.CLOSED, None)
 
-    def say_end(self) -> bool:
+    def signal_end(self) -> bool:
         """Close its stdin."""
         self._sink.close()
         return True
@@ -472,7 +472,7 @@ class ProgramEnd(PortEnd):
         self._sink.close()
         self._await_end()
 
-    def hurry(self) -> None:
+    def finish_closing(self) -> None:
         if self._gives_up and not self.is_gone:
             self._await_end()
 
@@ -486,4 +486,4 @@ class ProgramEnd(PortEnd):
             return
         self.remark = "was ended" if code is None else f"ended with exit code {code}"
         self._program.close()
-        self._tell_gone()
+        self._report_gone()

@@ -43,7 +43,7 @@ class PipeListener:
         shared: Shared,
         place: Place,
         config: PipeConfig,
-        came: Callable[[End], None],
+        arrived: Callable[[End], None],
         refused: Callable[[PipeError], None],
         is_held: Callable[[], bool],
     ) -> None:
@@ -51,7 +51,7 @@ class PipeListener:
         self._is_held = is_held
         self._shared = shared
         self._config = config
-        self._came = came
+        self._arrived = arrived
         self._refused = refused
         self._listening: dict[Operation, Handle] = {}
         self._is_open = False
@@ -106,7 +106,7 @@ class PipeListener:
         except PipeClosedError:  # a client has connected and left again, perhaps after sending a message
             is_here = True
         if is_here:
-            operation.tell()
+            operation.post_success()
         else:
             operation.begun()
 
@@ -116,22 +116,22 @@ class PipeListener:
             handle.close()
             return
         self._listen()
-        self._came(PipeEnd(self._shared, handle, is_message=self._config.is_message, is_server=True))
+        self._arrived(PipeEnd(self._shared, handle, is_message=self._config.is_message, is_server=True))
 
 
 class StdioListener:
     """Accepts this process's own stdin and stdout as one client, at once."""
 
-    def __init__(self, shared: Shared, place: Place, came: Callable[[End], None]) -> None:
+    def __init__(self, shared: Shared, place: Place, arrived: Callable[[End], None]) -> None:
         self.place = place
         self._shared = shared
-        self._came = came
+        self._arrived = arrived
 
     def open(self) -> None:
         """Accept the one client."""
         from .stdio import StdioEnd
 
-        self._shared.loop.post(lambda: self._came(StdioEnd(self._shared)))
+        self._shared.loop.post(lambda: self._arrived(StdioEnd(self._shared)))
 
     def close(self) -> None:
         """Do nothing, because there is only one client."""

@@ -67,19 +67,19 @@ class Operation:
         if self.address in loop.pending:  # its buffer would be freed too early
             raise RuntimeError("an operation is pending")
         if self.skips and status == STATUS_BUFFER_OVERFLOW:
-            self._tell_overflow(lent)
+            self._report_overflow(lent)
             return
         self.lent = lent
         loop.pending[self.address] = self
         if self.skips and status == STATUS_SUCCESS:
-            loop.ready.append(self._tell_success)
+            loop.ready.append(self._report_success)
 
-    def _tell_success(self) -> None:
+    def _report_success(self) -> None:
         del self._loop.pending[self.address]
         self.lent = None
         self.ended(STATUS_SUCCESS, self._overlapped.InternalHigh or 0)
 
-    def _tell_overflow(self, lent: object) -> None:
+    def _report_overflow(self, lent: object) -> None:
         """Have `ended` called with STATUS_BUFFER_OVERFLOW, whether or not the system queues a packet for it.
 
         Wine queues none, and Microsoft does not document it for Windows. If the system does queue one, it arrives
@@ -87,10 +87,10 @@ class Operation:
         """
         count = self._overlapped.InternalHigh or 0
         marker = Operation(self._loop, lambda _status, _count: self.ended(STATUS_BUFFER_OVERFLOW, count))
-        marker.tell()
+        marker.post_success()
         marker.lent = lent
 
-    def tell(self) -> None:
+    def post_success(self) -> None:
         """Post a packet that reports success, where the system queues none."""
         self.begun()
         self._loop.port.post(_ENDED, self.address)
@@ -134,7 +134,7 @@ class Loop:
         # What is called next: reports operations that succeeded at once and queue no packet.
         self.ready: deque[Callable[[], None]] = deque()
         self.port = CompletionPort(name)
-        self._orders: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._turn = itertools.count()
         self.is_stopping = False
@@ -184,7 +184,7 @@ class Loop:
 
     def post(self, function: Callable[..., None], *arguments: Any) -> None:
         """Call a function in the loop's thread, after its current work; does nothing once the loop has ended."""
-        self._orders.append((function, arguments))
+        self._posted.append((function, arguments))
         with suppress(PipeError):
             self.port.post(_WAKE)
 
@@ -278,8 +278,8 @@ class Loop:
             if operation is not None:
                 operation.lent = None
                 operation.ended(status, count)
-            elif self._orders:
-                self._obey()
+            elif self._posted:
+                self._call_posted()
         if timers and timers[0][0] <= time.perf_counter():
             self._look_at_the_clock()
 
@@ -291,9 +291,9 @@ class Loop:
             if not ready:
                 return
 
-    def _obey(self) -> None:
-        while self._orders:
-            function, arguments = self._orders.popleft()
+    def _call_posted(self) -> None:
+        while self._posted:
+            function, arguments = self._posted.popleft()
             function(*arguments)
 
     def _look_at_the_clock(self) -> None:

@@ -30,7 +30,7 @@ Record = Callable[[Event], None]
 Show = Callable[[Part], None]
 
 
-class _Came(NamedTuple):
+class _Connected(NamedTuple):
     t: float
     client: int
     # Called in the observer's thread, so it may be slow.
@@ -66,7 +66,7 @@ class Observer:
         self._failed = failed
         self._rest = rest
         self._begun = time.perf_counter()
-        self._waiting: SimpleQueue[_Came | _Piece | Closed | None] = SimpleQueue()
+        self._waiting: SimpleQueue[_Connected | _Piece | Closed | None] = SimpleQueue()
         # Each is changed by one thread only.
         self._put = self._taken = 0
         self._has_room = Signal()
@@ -83,7 +83,7 @@ class Observer:
 
     def opened(self, client: int, facts: Callable[[], Mapping[str, Any]]) -> None:
         """Report a new client."""
-        self._waiting.put(_Came(self.now, client, facts))
+        self._waiting.put(_Connected(self.now, client, facts))
 
     def passed(self, client: int, side: Side, data: bytes, is_message: bool) -> None:
         """Report what one side of a client's session has sent; no data is an end, or an empty message."""
@@ -100,14 +100,14 @@ class Observer:
 
     # For the program's thread
 
-    def hurry(self) -> None:
+    def stop_waiting(self) -> None:
         """Stop making the relay wait, because it is about to end."""
         self._closing.set()
         self._has_room.set()
 
     def close(self) -> None:
         """Pass on everything that is queued, unless that takes too long."""
-        self.hurry()
+        self.stop_waiting()
         self._waiting.put(None)
         self._thread.join(_PATIENCE)
 
@@ -115,7 +115,7 @@ class Observer:
 
     def _run(self) -> None:
         try:
-            while self._tell_some():
+            while self._report_some():
                 self._rest()
             for part in self._conversations.end(self.now):  # the relay was ended by an error
                 self._give(part)
@@ -125,12 +125,12 @@ class Observer:
             self._has_room.set()
             self._failed(error)
 
-    def _tell_some(self) -> bool:
+    def _report_some(self) -> bool:
         """Wait for an event, and pass on it and those that follow soon; return whether there may be more."""
         one, is_relays_turn = self._waiting.get(), False
         self._closing.wait(_GATHERING)
         while one is not None:
-            self._tell(one)
+            self._process(one)
             if is_relays_turn:
                 time.sleep(0)
             is_relays_turn = not is_relays_turn
@@ -140,20 +140,20 @@ class Observer:
                 return True
         return False
 
-    def _tell(self, one: _Came | _Piece | Closed) -> None:
+    def _process(self, one: _Connected | _Piece | Closed) -> None:
         match one:
             case _Piece(said, is_message):
-                self._hear(said, is_message=is_message)
+                self._feed(said, is_message=is_message)
                 self._taken += len(said.data) + _PIECE
                 if not self._has_room.is_set():
                     self._has_room.set()
-            case _Came(t, client, facts):
-                self._hear(Opened(t, client, facts()))
+            case _Connected(t, client, facts):
+                self._feed(Opened(t, client, facts()))
             case Closed():
-                self._hear(one)
+                self._feed(one)
 
-    def _hear(self, event: Event, *, is_message: bool = False) -> None:
-        for part in self._conversations.hear(event, is_message=is_message):
+    def _feed(self, event: Event, *, is_message: bool = False) -> None:
+        for part in self._conversations.feed(event, is_message=is_message):
             self._give(part)
 
     def _give(self, part: Part) -> None:

@@ -84,11 +84,11 @@ class PlanServer(FramedServer):
             PipeServer._received(self, client, message)
 
     def _greet(self, client: Client) -> None:
-        stream = self._faults.stream(self._came, is_message=self._config.is_message)
-        arrival = self._faults.arrival(self._came)
+        stream = self._faults.stream(self._arrived, is_message=self._config.is_message)
+        arrival = self._faults.arrival(self._arrived)
         self._peers[client] = _Peer(arrival, stream, deque())
         super()._greet(client)
-        self._tell(client, [fault for fault in arrival.struck if fault.name != "absent"])
+        self._report_faults(client, [fault for fault in arrival.struck if fault.name != "absent"])
         if arrival.busy:
             self._stop_listening(arrival.busy, keeps_name=True)
         if arrival.is_refused:
@@ -127,7 +127,7 @@ class PlanServer(FramedServer):
         steps: list[_Step] = []
         for one in outgoing:
             plan = self._peers[client].stream.plan(one.data, one.faults)
-            self._tell(client, plan.struck)
+            self._report_faults(client, plan.struck)
             write = self._wait if one.data is None else self._write
             steps += [(piece.delay, partial(write, client, piece.data)) for piece in plan.pieces]
             if is_reply and plan.pieces and one.data is not None:
@@ -137,7 +137,7 @@ class PlanServer(FramedServer):
                 return steps, plan.ending
         return steps, None
 
-    def _tell(self, client: Client, struck: Sequence[Fault]) -> None:
+    def _report_faults(self, client: Client, struck: Sequence[Fault]) -> None:
         for fault in struck:
             self._on_fault(client, fault)
 
@@ -240,8 +240,8 @@ class PlanServer(FramedServer):
         super()._look_at_the_clock()
         while self._timers and self._timers[0][0] <= time.perf_counter():
             _, _, function, arguments = heapq.heappop(self._timers)
-            self._orders.append((function, arguments))
-        self._obey()  # which blames an error on its client; unlike a packet, a timer is no activity
+            self._posted.append((function, arguments))
+        self._call_posted()  # which blames an error on its client; unlike a packet, a timer is no activity
 
     # Instances
 
@@ -270,7 +270,7 @@ class PlanServer(FramedServer):
     def _give_back(self, client: Client) -> None:
         peer = self._peers.get(client)  # None if no client has connected
         if peer is not None and peer.arrival.absent and not self._is_stopping:
-            self._tell(client, [fault for fault in peer.arrival.struck if fault.name == "absent"])
+            self._report_faults(client, [fault for fault in peer.arrival.struck if fault.name == "absent"])
             self._stop_listening(peer.arrival.absent, keeps_name=False)
         if self._shut.passed or self._clients or self._is_stopping or not self._keeps_name:
             super()._give_back(client)

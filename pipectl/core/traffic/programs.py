@@ -72,7 +72,7 @@ class ProgramAnswers:
             if self._is_wanted(client):
                 outcome = self._run(client, data)
                 if self._is_wanted(client):
-                    self._tell(client, outcome)
+                    self._report(client, outcome)
         except BaseException as error:  # noqa: BLE001 - the server's `wait` raises it
             client.fail(error)
 
@@ -97,7 +97,7 @@ class ProgramAnswers:
         if not self._is_wanted(client):
             child.kill()
 
-    def _tell(self, client: Client, outcome: Completed | PipeError) -> None:
+    def _report(self, client: Client, outcome: Completed | PipeError) -> None:
         """Send the reply to the client, or close it if there is none; report a failure to the server."""
         if isinstance(outcome, PipeTimeoutError | MessageTooLongError):
             self._on_failure(client, Failure(None, outcome.reason, was_ended=True))

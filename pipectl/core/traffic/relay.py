@@ -120,7 +120,7 @@ class Relay:
         # Clients that `admit` is checking.
         self._entering: set[End] = set()
         self._environment = environment
-        self._came = self._left = 0
+        self._arrived = self._left = 0
         self._bytes_in = self._bytes_out = 0
         self._is_stopping = False
         self._is_listening = False
@@ -141,16 +141,16 @@ class Relay:
                     self._shared,
                     place,
                     self.config.pipe,
-                    self._client_came,
+                    self._client_connected,
                     self.events.refused,
                     lambda: bool(self.sessions),
                 )
             case Kind.TCP:
                 from .sockets import TcpListener
 
-                return TcpListener(self._shared, place, self._client_came, self.events.refused)
+                return TcpListener(self._shared, place, self._client_connected, self.events.refused)
             case _:
-                return StdioListener(self._shared, place, self._client_came)
+                return StdioListener(self._shared, place, self._client_connected)
 
     def _target_of(self, place: Place) -> Target:
         match place.kind:
@@ -187,7 +187,7 @@ class Relay:
         """The clients so far, and the bytes sent to the target and to the clients."""
         sessions = list(self.sessions)
         return Stats(
-            self._came,
+            self._arrived,
             0,
             self._bytes_in + sum(session.to_target.bytes for session in sessions),
             self._bytes_out + sum(session.to_client.bytes for session in sessions),
@@ -196,7 +196,7 @@ class Relay:
     @property
     def connected(self) -> int:
         """The number of clients that are connected now."""
-        return self._came - self._left
+        return self._arrived - self._left
 
     def start(self) -> Self:
         """Claim the name or the address, and start; an eager relay claims it once the target is available.
@@ -245,7 +245,7 @@ class Relay:
         self._listener.open()
         self._is_listening = True
 
-    def _client_came(self, end: End) -> None:
+    def _client_connected(self, end: End) -> None:
         self._last = time.perf_counter()
         admit = self.config.admit
         if self._is_stopping or not self._wants_clients():
@@ -271,7 +271,7 @@ class Relay:
 
     def _wants_clients(self) -> bool:
         most = 1 if Kind.STDIO in (self.place.kind, self.target_place.kind) else self.config.stop_after.clients
-        return most is None or self._came < most
+        return most is None or self._arrived < most
 
     def begin(self, session: Session, opened: Connected) -> None:
         """Count a client, and connect it to the target."""
@@ -280,9 +280,9 @@ class Relay:
             self.events.turned_away(error)
             opened(error)
             return
-        self._came += 1
+        self._arrived += 1
         self.loop.batch = self.connected
-        session.number = self._came
+        session.number = self._arrived
         try:
             self.events.connected(session)
         except PipeError as error:  # as when the client has left and cannot be identified any more
@@ -317,7 +317,7 @@ class Relay:
         self._left += 1
         self.loop.batch = max(1, self.connected)
         self.events.left(session)
-        if not self._wants_clients() and self._left == self._came:
+        if not self._wants_clients() and self._left == self._arrived:
             self.loop.stop()
 
     def _stop_listening(self) -> None:
@@ -401,7 +401,7 @@ class Relay:
             session.close()
             for one in (session.client, session.target):
                 if one is not None:
-                    one.hurry()
+                    one.finish_closing()
 
 
 class _Stock(User):

@@ -97,13 +97,13 @@ class ReplayServer(ServerEvents):
                 self._server.abort(MismatchError("more clients have come than were recorded"))
                 return
             self._begin(client, self._choose(data))
-        self._parts[client].player.hear(data)
+        self._parts[client].player.feed(data)
         self._go_on(client)
 
     def _choose(self, data: bytes) -> Script:
         for script in self._ahead:
             player = self._make(script).player
-            player.hear(data)
+            player.feed(data)
             try:
                 player.next()
             except MismatchError:
@@ -161,7 +161,7 @@ def call(part: Part, connection: Connection, timeout: float | None) -> None:
         if player.is_over and player.script.closed_by != "server":
             return
         try:
-            player.hear(connection.receive(Deadline(timeout)))
+            player.feed(connection.receive(Deadline(timeout)))
         except PipeClosedError:
             player.leave()
             if not player.is_over:

@@ -183,7 +183,7 @@ class RulesServer(PlanServer):
         frame = self._frame if self._codec is not None else self._without_codec(data)
         self._frame = _NOTHING
         choice = self.play.choose(self._actors[client], frame)
-        self._tell_choice(client, choice, self._mask.frame(frame))
+        self._report_choice(client, choice, self._mask.frame(frame))
         if choice.closes:
             self.close_client(client)
         return tuple(self._followed(client, one) for one in choice.outgoing)
@@ -201,7 +201,7 @@ class RulesServer(PlanServer):
     def _without_codec(self, data: bytes) -> Frame:
         return Frame(Side.CLIENT, data, data.partition(b"\r\n\r\n")[2] if self._is_http else data)
 
-    def _tell_choice(self, client: Client, choice: Choice, frame: Frame) -> None:
+    def _report_choice(self, client: Client, choice: Choice, frame: Frame) -> None:
         if choice.rule is not None:
             self._rules_events.matched(client, choice.rule, frame)
             return
@@ -211,7 +211,7 @@ class RulesServer(PlanServer):
             what = frame.summary or f"{len(frame.body)} bytes"
             self.fail_check(f"no rule applies to a message of client #{number}: {what}")
 
-    def _say_goodbye(self, client: Client) -> None:
+    def _report_left(self, client: Client) -> None:
         if client in self._streams and client.error is None:
             splitter = self._streams[client][0]
             try:
@@ -220,7 +220,7 @@ class RulesServer(PlanServer):
             except PipeError as error:
                 left = f" after {len(error.partial)} bytes" if error.partial else ""
                 self._note_invalid(client, f"{error.reason}{left}")
-        super()._say_goodbye(client)
+        super()._report_left(client)
 
     def _note_invalid(self, client: Client, reason: str) -> None:
         self._rules_events.invalid(client, reason)

@@ -254,7 +254,7 @@ class Session(User):
             source.read()
 
     def _say_end(self, flow: Flow, sink: End) -> None:
-        if self._owner.half_closes and sink.say_end():
+        if self._owner.half_closes and sink.signal_end():
             flow.is_finished = True
             self._close_if_finished()
         else:
@@ -267,7 +267,7 @@ class Session(User):
         sink = self._other(source)
         flow.is_finished = True
         is_told = self._owner.half_closes and not flow.is_refused and not (sink is self.client and sink.ends_at_once)
-        if is_told and sink.say_end():
+        if is_told and sink.signal_end():
             self._close_if_finished()
         elif sink is self.client:
             self.close(ended_by="target")
@@ -286,7 +286,7 @@ class Session(User):
             return
         if not flow.is_finished:
             flow.is_finished = True
-            other.say_end()
+            other.signal_end()
         other.read()
         self._owner.loop.after(self._owner.linger, self.close)
 

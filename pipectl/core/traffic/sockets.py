@@ -32,13 +32,13 @@ class TcpListener:
         self,
         shared: Shared,
         place: Place,
-        came: Callable[[End], None],
+        arrived: Callable[[End], None],
         refused: Callable[[PipeError], None],
     ) -> None:
         self._shared = shared
         self._refused = refused
         self.place = place
-        self._came = came
+        self._arrived = arrived
         self._listening: Socket | None = None
 
     def open(self) -> None:
@@ -96,7 +96,7 @@ class TcpListener:
         except PipeError:  # it has left
             socket.close()
             return
-        self._came(SocketEnd(self._shared, socket))
+        self._arrived(SocketEnd(self._shared, socket))
 
 
 class TcpTarget:

@@ -37,7 +37,7 @@ class StdioEnd(End):
     def write(self, data: bytes) -> None:
         self._output.put(data)
 
-    def say_end(self) -> bool:
+    def signal_end(self) -> bool:
         """Return True: stdout ends when this process exits."""
         return True
 
@@ -51,11 +51,11 @@ class StdioEnd(End):
 
     # In the loop's thread
 
-    def _tell(self, what: Callable[[], None]) -> None:
+    def _unless_closed(self, what: Callable[[], None]) -> None:
         if not self.is_closed:
             what()
 
-    def _came(self, data: bytes) -> None:
+    def _received(self, data: bytes) -> None:
         self._is_reading = False
         if data:
             self.user.received(self, data)
@@ -75,7 +75,7 @@ class StdioEnd(End):
                 data = os.read(_STDIN, self._limits.buffer_size)
             except OSError:  # no stdin, or its other end was closed
                 data = b""
-            self._loop.post(self._tell, partial(self._came, data))
+            self._loop.post(self._unless_closed, partial(self._received, data))
 
     def _write_all(self) -> None:
         while (data := self._output.get()) is not None:
@@ -84,6 +84,6 @@ class StdioEnd(End):
                 while rest:
                     rest = rest[os.write(_STDOUT, rest) :]
             except OSError:
-                self._loop.post(self._tell, partial(self._refused, len(rest)))
+                self._loop.post(self._unless_closed, partial(self._refused, len(rest)))
             else:
-                self._loop.post(self._tell, partial(self.user.written, self))
+                self._loop.post(self._unless_closed, partial(self.user.written, self))

@@ -196,8 +196,8 @@ class Pump:
         self._error: BaseException | None = None
         self._has_sent_all = False
         # Whether an empty message has marked the end of this direction, and that of the other.
-        self._has_told_end = False
-        self._was_told_end = False
+        self._has_signaled_end = False
+        self._end_was_signaled = False
         self._is_closed = False
         self._is_unsent = False
         self._is_stopped = False
@@ -267,13 +267,13 @@ class Pump:
             return True
         if not self._has_sent_all:
             return False
-        if self._end is EndOf.STDIN or self._was_told_end:
+        if self._end is EndOf.STDIN or self._end_was_signaled:
             return True
         return self._rest_of_silence() == 0
 
     def _rest_of_silence(self) -> float | None:
         """Return how many more seconds of silence end the Pump; None if silence does not end it."""
-        if self._linger is None or not self._has_sent_all or self._has_told_end or self._end is EndOf.PIPE:
+        if self._linger is None or not self._has_sent_all or self._has_signaled_end or self._end is EndOf.PIPE:
             return None
         return self._linger if self._is_delivering else max(0, self._last + self._linger - time.perf_counter())
 
@@ -304,7 +304,7 @@ class Pump:
         self._waits()
         with self._gate:
             if self._is_up.is_set():
-                self._tell_end()
+                self._signal_end()
             self._last = time.perf_counter()
             self._has_sent_all = True
 
@@ -331,7 +331,7 @@ class Pump:
                     yield
                     return
 
-    def _tell_end(self) -> None:
+    def _signal_end(self) -> None:
         by_type = self._half_close is HalfClose.AUTO and self._connection.is_message
         if not by_type and self._half_close is not HalfClose.EMPTY:
             return
@@ -339,7 +339,7 @@ class Pump:
             with suppress(PipeClosedError):
                 _flush(self._connection, Deadline(self._patience))
                 self._connection.send(b"", self._patience)
-        self._has_told_end = not self._has_sent_empty
+        self._has_signaled_end = not self._has_sent_empty
 
     # To the sink
 
@@ -350,7 +350,7 @@ class Pump:
                 data = self._connection.receive()
                 self._deliver([data] if frames is None else frames.feed(data))
                 if not data and self._half_close is not HalfClose.NONE:
-                    self._was_told_end = not self._has_sent_empty
+                    self._end_was_signaled = not self._has_sent_empty
                     winapi.SetEvent(self._changed)
         except PipeClosedError:
             if not self._goes_on():
@@ -418,10 +418,10 @@ class Pump:
         return False
 
     def _begin_anew(self) -> None:
-        self._is_closed = self._has_told_end = self._was_told_end = False
+        self._is_closed = self._has_signaled_end = self._end_was_signaled = False
         self._last = time.perf_counter()
         self._start("output", self._receive)
         with self._gate:
             self._is_up.set()
             if self._has_sent_all:
-                self._tell_end()
+                self._signal_end()

@@ -83,7 +83,7 @@ class WatchedSession(Session):
         else:
             self._last = time.perf_counter()
             self.last_from = end
-            self._obey(stream, stream.filter.take(data, end.is_message))
+            self._apply(stream, stream.filter.take(data, end.is_message))
 
     def ended(self, end: End, ending: Ending, error: PipeError | None) -> None:
         flow = self._from(end)
@@ -133,7 +133,7 @@ class WatchedSession(Session):
 
     # What filters decide
 
-    def _obey(self, stream: _Stream, verdict: Verdict) -> None:
+    def _apply(self, stream: _Stream, verdict: Verdict) -> None:
         stream.verdict = verdict
         stream.pieces.extend(verdict.pieces)
         stream.flow.dropped += verdict.lost
@@ -195,7 +195,7 @@ class WatchedSession(Session):
             super().written(stream.sink)
         elif not stream.is_over:
             stream.is_over = True
-            self._obey(stream, stream.filter.end())
+            self._apply(stream, stream.filter.end())
         else:
             endings, stream.endings = stream.endings, []
             for ending in endings:

@@ -121,7 +121,7 @@ def _sigint_event() -> int:
 
 
 @cache
-def heed_break() -> object:
+def handle_break() -> object:
     """Make Ctrl+Break, and the end of the console or the session, interrupt this process like Ctrl+C.
 
     Otherwise, Windows ends the process at once, and its clients are disconnected without a reply. When the console is

@@ -168,7 +168,7 @@ class Overlapped(Closing):
         self.count = self._outcome[_COUNT]
         self._state = _IDLE
         if self._closed:
-            self._tell_close()
+            self._report_close()
         if status == STATUS_SUCCESS:
             return 0
         if status == STATUS_BUFFER_OVERFLOW:
@@ -217,7 +217,7 @@ class Overlapped(Closing):
         self._state, self.left = (_STARTED, None) if code == _PENDING else (_IDLE, code)
         if self._closed:
             self.settle()
-            self._tell_close()
+            self._report_close()
         return code
 
     def ended(self, timeout: Timeout) -> bool:
@@ -254,7 +254,7 @@ class Overlapped(Closing):
         self.left, self.count, self._code = code, self._outcome[_COUNT], _SUCCESS
         self._state, self._lent = _IDLE, ()
         if self._closed:
-            self._tell_close()
+            self._report_close()
         if code is None:
             raise self._error(status, self._source, timeout if is_late else None)
         return self.count, code
@@ -308,7 +308,7 @@ class Overlapped(Closing):
 
     def _refused(self) -> OperationAbortedError:
         self._state = _IDLE
-        self._tell_close()
+        self._report_close()
         return self._aborted()
 
     def _aborted(self) -> OperationAbortedError:
@@ -353,7 +353,7 @@ class Overlapped(Closing):
             frame = frame.f_back
         return False
 
-    def _tell_close(self) -> None:
+    def _report_close(self) -> None:
         if self._gone is not None:
             winapi.SetEvent(self._gone.event)
 

@@ -41,12 +41,12 @@ class PROCESS_INFORMATION(Structure):
 
 
 def _declare(
-    dll: Any, name: str, result: Any, *arguments: Any, check: Any, told_as: str | None = None
+    dll: Any, name: str, result: Any, *arguments: Any, check: Any, reported_as: str | None = None
 ) -> Callable[..., Any]:
-    """Declare a function; `told_as` is its name in errors if pywin32 calls a different, equivalent function."""
+    """Declare a function; `reported_as` is its name in errors if pywin32 calls a different, equivalent function."""
     function: Any = winapi.declare(dll, name, result, *arguments, check=check)
     function.error = api_error
-    function.__name__ = told_as or name
+    function.__name__ = reported_as or name
     return function  # type: ignore[no-any-return]
 
 
@@ -83,8 +83,8 @@ CreateMutex           = _declare(_KERNEL32, "CreateMutexW", HANDLE, winapi.LPSEC
 OpenMutex             = _declare(_KERNEL32, "OpenMutexW", HANDLE, DWORD, BOOL, LPCWSTR, check=winapi.check_handle)
 OpenEvent             = _declare(_KERNEL32, "OpenEventW", HANDLE, DWORD, BOOL, LPCWSTR, check=winapi.check_handle)
 ReleaseMutex          = _declare(_KERNEL32, "ReleaseMutex", BOOL, HANDLE, check=_OK)
-GetFileSize           = _declare(_KERNEL32, "GetFileSizeEx", BOOL, HANDLE, POINTER(LARGE_INTEGER), check=_OK, told_as="GetFileSize")
-SetFilePointer        = _declare(_KERNEL32, "SetFilePointerEx", BOOL, HANDLE, c_int64, POINTER(LARGE_INTEGER), DWORD, check=_OK, told_as="SetFilePointer")
+GetFileSize           = _declare(_KERNEL32, "GetFileSizeEx", BOOL, HANDLE, POINTER(LARGE_INTEGER), check=_OK, reported_as="GetFileSize")
+SetFilePointer        = _declare(_KERNEL32, "SetFilePointerEx", BOOL, HANDLE, c_int64, POINTER(LARGE_INTEGER), DWORD, check=_OK, reported_as="SetFilePointer")
 GetFileAttributes     = _declare(_KERNEL32, "GetFileAttributesW", DWORD, LPCWSTR, check=winapi.check_nothing)
 
 # Accounts

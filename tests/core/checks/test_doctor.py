@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipectl.core.checks.doctor import Diagnosis, diagnose, would_tell
+from pipectl.core.checks.doctor import Diagnosis, diagnose, opening_would_help
 from pipectl.core.checks.doctor_access import remedied
 from pipectl.core.checks.doctor_model import Cause, Check, Facts, Mode, Opening, Outcome, Remote, Status
 from pipectl.core.checks.doctor_names import in_the_way, known_pipe, like
@@ -433,7 +433,7 @@ def test_a_server_hangs_if_what_waits_for_it_does_not_shrink(
     ids=str,
 )
 def test_a_pipe_is_opened_only_if_that_would_tell_more(changes: dict[str, Any], opens: bool) -> None:
-    assert would_tell(diagnose(facts(**changes))) is opens
+    assert opening_would_help(diagnose(facts(**changes))) is opens
 
 
 # Another computer

@@ -123,9 +123,9 @@ def test_from_where_a_codec_breaks_its_connection_is_raw_and_no_byte_is_lost(spo
     found = guarded(bad(spoil))
     conversation = Conversation(1, lambda _side, _first: found(), Mask(), failed=failures.append)
     parts = [
-        *conversation.hear(Said(0, 1, C, b"good\nba")),
-        *conversation.hear(Said(1, 1, C, b"d\n")),
-        *conversation.hear(Said(2, 1, S, b"more\n")),
+        *conversation.feed(Said(0, 1, C, b"good\nba")),
+        *conversation.feed(Said(1, 1, C, b"d\n")),
+        *conversation.feed(Said(2, 1, S, b"more\n")),
         *conversation.end(3),
     ]
     frames = [one.frame for one in parts if isinstance(one, Decoded)]

@@ -50,7 +50,7 @@ class Lines(Codec):
 
 def heard(parts: list[Said], *, mask: Mask | None = None, codec: type[Codec] = Lines) -> list[Said | Decoded]:
     conversation = Conversation(1, lambda _side, _first: codec(), mask or Mask())
-    found = [one for said in parts for one in conversation.hear(said)]
+    found = [one for said in parts for one in conversation.feed(said)]
     return [*found, *conversation.end(9)]
 
 
@@ -95,9 +95,9 @@ def test_without_secrets_everything_is_given_out_as_it_came(parts: list[tuple[Si
 def test_what_a_frame_still_lacks_is_held_back_and_no_more() -> None:
     conversation = Conversation(1, lambda _side, _first: Lines(), Mask())
     first, second, third = said(b"a\nke"), said(b"", Side.SERVER), said(b"y=1\n")
-    assert not recorded(list(conversation.hear(first)))
-    assert not recorded(list(conversation.hear(second)))
-    assert [one.data for one in recorded(list(conversation.hear(third)))] == [b"a\nke", b"", b"y=*\n"]
+    assert not recorded(list(conversation.feed(first)))
+    assert not recorded(list(conversation.feed(second)))
+    assert [one.data for one in recorded(list(conversation.feed(third)))] == [b"a\nke", b"", b"y=*\n"]
 
 
 def test_a_masked_frame_shows_the_secret_nowhere() -> None:
@@ -163,7 +163,7 @@ def test_a_codec_that_fails_or_loses_data_harms_nothing() -> None:
     for word in (b"fail", b"lose"):
         conversation = Conversation(1, lambda _side, _first: Broken(), Mask(), failed=errors.append)
         parts = [said(b"a\nbc"), said(b"d", Side.SERVER), said(b"\n" + word + b"\nx"), said(b"rest\n")]
-        found: list[Any] = [one for part in parts for one in conversation.hear(part)]
+        found: list[Any] = [one for part in parts for one in conversation.feed(part)]
         found += conversation.end(9)
         assert len(recorded(found)) == len(parts)
         if word == b"fail":

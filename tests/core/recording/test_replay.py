@@ -51,7 +51,7 @@ def line(**members: Any) -> bytes:
 def test_the_server_answers_as_it_did(is_message: bool) -> None:
     one = player(recording((SAID, b"hello"), (ASKED, b"a"), (SAID, b"b"), (SAID, b"c"), is_message=is_message))
     assert sent(one) == [b"hello"]
-    one.hear(b"a")
+    one.feed(b"a")
     assert sent(one) == ([b"b", b"c"] if is_message else [b"bc"])
     assert one.is_over
     one.leave()
@@ -60,7 +60,7 @@ def test_the_server_answers_as_it_did(is_message: bool) -> None:
 def test_the_client_asks_as_it_did() -> None:
     one = player(recording((ASKED, b"a"), (SAID, b"b"), (ASKED, b"c"), is_message=True), ours=ASKED)
     assert sent(one) == [b"a"]
-    one.hear(b"b")
+    one.feed(b"b")
     assert sent(one) == [b"c"]
     assert one.is_over
 
@@ -73,16 +73,16 @@ def test_a_stream_may_come_in_any_pieces(pieces: list[bytes], cuts: list[int]) -
     for cut in sorted({min(cut, len(whole)) for cut in cuts} | {len(whole)}):
         if cut > at:
             assert sent(one) == []
-            one.hear(whole[at:cut])
+            one.feed(whole[at:cut])
             at = cut
     assert sent(one) == [b"done"]
 
 
 def test_what_a_stream_has_more_than_was_read_then_is_for_what_follows() -> None:
     one = player(recording((ASKED, b"ab"), (SAID, b"x"), (ASKED, b"cd"), (SAID, b"y")))
-    one.hear(b"abc")
+    one.feed(b"abc")
     assert sent(one) == [b"x"]
-    one.hear(b"d")
+    one.feed(b"d")
     assert sent(one) == [b"y"]
 
 
@@ -90,9 +90,9 @@ def test_an_empty_message_is_a_message() -> None:
     found = recording((ASKED, b""), (SAID, b""), (ASKED, b"x"), is_message=True)
     one = player(found)
     assert sent(one) == []
-    one.hear(b"")
+    one.feed(b"")
     assert sent(one) == [b""]
-    one.hear(b"")
+    one.feed(b"")
     with pytest.raises(MismatchError):
         one.next()
 
@@ -100,13 +100,13 @@ def test_an_empty_message_is_a_message() -> None:
 def test_frames_are_sent_in_the_messages_they_were_sent_in() -> None:
     found = recording((ASKED, b"a\n"), (SAID, b"b\nc"), (SAID, b"\nd\n"), (SAID, b"e\n"), is_message=True)
     one = player(found, "lines")
-    one.hear(b"a\n")
+    one.feed(b"a\n")
     assert sent(one) == [b"b\nc", b"\nd\n", b"e\n"]
 
 
 def test_something_else_is_told_with_a_difference() -> None:
     one = player(recording((ASKED, b"a\nb\nc\n"), (SAID, b"d"), is_message=True))
-    one.hear(b"a\nX\nc\n")
+    one.feed(b"a\nX\nc\n")
     with pytest.raises(MismatchError) as caught:
         one.next()
     assert caught.value.reason == "conversation 1, message 1: the client said something else"
@@ -124,7 +124,7 @@ def test_something_else_is_told_with_a_difference() -> None:
 @pytest.mark.parametrize("data", [b"\x00\x01", b"\xff" * 100])
 def test_a_difference_of_bytes_is_in_hex(data: bytes) -> None:
     one = player(recording((ASKED, b"\xfe\x02"), is_message=True))
-    one.hear(data + b"\xff")
+    one.feed(data + b"\xff")
     with pytest.raises(MismatchError) as caught:
         one.next()
     assert "-fe 02\n" in caught.value.difference
@@ -133,15 +133,15 @@ def test_a_difference_of_bytes_is_in_hex(data: bytes) -> None:
 
 def test_more_than_was_said_is_a_difference() -> None:
     one = player(recording((ASKED, b"a"), is_message=True))
-    one.hear(b"a")
-    one.hear(b"b")
+    one.feed(b"a")
+    one.feed(b"b")
     with pytest.raises(MismatchError, match=r"message 2: the client said more than was recorded(.|\n)*\+b"):
         one.next()
 
 
 def test_who_leaves_too_soon_is_told() -> None:
     one = player(recording((ASKED, b"a"), (SAID, b"b"), (ASKED, b"c"), (ASKED, b"d"), is_message=True))
-    one.hear(b"a")
+    one.feed(b"a")
     with pytest.raises(PipeClosedError, match="the client of conversation 1 left after 1 of its 3 messages"):
         one.leave()
 
@@ -172,7 +172,7 @@ RECORDED = recording((ASKED, REQUEST), (SAID, REPLY))
 )
 def test_what_is_the_same(match: str, ignored: tuple[str, ...], request_now: bytes, is_same: bool) -> None:
     one = player(RECORDED, "json-lines", Rules(Match(match), ignored))
-    one.hear(request_now)
+    one.feed(request_now)
     if is_same:
         assert json.loads(sent(one)[0])["result"] == "ok"
     else:
@@ -182,7 +182,7 @@ def test_what_is_the_same(match: str, ignored: tuple[str, ...], request_now: byt
 
 def test_a_difference_that_is_decoded_shows_the_fields() -> None:
     one = player(RECORDED, "json-lines", Rules(Match.CODEC, ("/params/time",)))
-    one.hear(REQUEST.replace(b'"x"', b'"y"'))
+    one.feed(REQUEST.replace(b'"x"', b'"y"'))
     with pytest.raises(MismatchError) as caught:
         one.next()
     assert '-  "name": "x"' in caught.value.difference
@@ -197,7 +197,7 @@ def test_a_reply_has_the_id_of_the_request_now(codec: str, now: object) -> None:
     request, reply = ({"jsonrpc": "2.0", "params": {"id": 1}, "id": 1, "method": "m"}, {"result": {"id": 1}, "id": 1})
     said = [made.wrap({}, json.dumps(one).encode()) for one in (request, reply)]
     one = player(recording((ASKED, said[0]), (SAID, said[1])), codec)
-    one.hear(made.wrap({}, json.dumps({**request, "id": now}).encode()))
+    one.feed(made.wrap({}, json.dumps({**request, "id": now}).encode()))
     (data,) = sent(one)
     (frame,) = [*codec_class(codec)().feed(SAID, data)]
     assert json.loads(frame.body) == {"id": now, "result": {"id": 1}}
@@ -205,7 +205,7 @@ def test_a_reply_has_the_id_of_the_request_now(codec: str, now: object) -> None:
 
 def test_without_keeping_ids_another_id_is_a_difference() -> None:
     one = player(RECORDED, "json-lines", Rules(keeps_ids=False))
-    one.hear(REQUEST.replace(b": 1,", b": 9,"))
+    one.feed(REQUEST.replace(b": 1,", b": 9,"))
     with pytest.raises(MismatchError):
         one.next()
 
@@ -214,16 +214,16 @@ def test_a_reply_waits_for_its_request_alone() -> None:
     first, second = line(id=1, method="a"), line(id=2, method="b")
     found = recording((ASKED, first), (ASKED, second), (SAID, line(id=1, result=1)), (SAID, line(id=2, result=2)))
     one = player(found, "json-lines")
-    one.hear(first)
+    one.feed(first)
     assert sent(one) == [line(id=1, result=1)]
-    one.hear(second)
+    one.feed(second)
     assert sent(one) == [line(id=2, result=2)]
 
 
 def test_a_redacted_recording_plays() -> None:
     mask = Mask(("pass=(\\S+)",))
     one = player(recording((ASKED, b"user pass=******* x\n"), (SAID, b"ok\n")), "lines", mask=mask)
-    one.hear(b"user pass=hunter2 x\n")
+    one.feed(b"user pass=hunter2 x\n")
     assert sent(one) == [b"ok\n"]
 
 
@@ -237,6 +237,6 @@ def test_both_players_of_a_recording_agree(said: list[tuple[Side, bytes]], is_me
     for _ in range(2 * len(said) + 2):
         for one, other in ((server, client), (client, server)):
             for data in sent(one):
-                other.hear(data)
+                other.feed(data)
     assert server.is_over
     assert client.is_over

@@ -60,14 +60,14 @@ def test_a_long_message_that_is_there_already_is_received_once(
     pipe_name: str, monkeypatch: pytest.MonkeyPatch, is_told: bool
 ) -> None:
     """The first part of one, STATUS_BUFFER_OVERFLOW at once: of that Windows may queue a packet, or not."""
-    overflow = Operation._tell_overflow
+    overflow = Operation._report_overflow
 
     def twice(operation: Operation, lent: object) -> None:
         if is_told:
             operation._loop.port.post(1, operation.address)
         overflow(operation, lent)
 
-    monkeypatch.setattr(Operation, "_tell_overflow", twice)
+    monkeypatch.setattr(Operation, "_report_overflow", twice)
     with reading(pipe_name, *MESSAGES) as (_, user, client):
         assert [user.messages.get(timeout=PATIENCE) for _ in MESSAGES] == MESSAGES
         client.send(b"later", PATIENCE)

@@ -89,7 +89,7 @@ def test_a_peer_waits_only_while_a_recording_is_far_behind(told: Told, hurries: 
     assert peer.is_alive()
     assert 2 < len(passed) < 6
     if hurries:
-        one.hurry()
+        one.stop_waiting()
         peer.join(PATIENCE)
         assert len(passed) == count
     told.may_go_on.set()
