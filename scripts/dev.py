@@ -41,7 +41,7 @@ from setup_.wine import PREFIX, stop_server
 EXE = ROOT / "dist" / "pipectl.exe"
 STRICT_OPTION = "--strict"
 # The maximum number of failed tests that `check` runs again.
-MOST_REPEATED = 10
+MOST_REPEATED = 5
 
 
 # ---- commands -------------------------------------------------------------------------------------------------------

@@ -57,16 +57,20 @@ class ServerLifetime(Closing):
         winapi.GetExitCodeProcess(self._process, byref(code))
         return None if code.value == _STILL_ACTIVE else code.value
 
-    def check(self, pipe: str | None) -> None:
-        """Raise PipeClosedError if the process has ended with an exit code other than 0; for a pipe that was closed."""
+    def error(self, pipe: str | None) -> PipeClosedError | None:
+        """Return the error of a pipe that was closed because the process has ended with an exit code other than 0."""
         code = self.exit_code
-        if code:
-            told = f"0x{code:08X}" if code >= _FIRST_STATUS else str(code)
-            raise PipeClosedError(
-                f"the server, process {self._pid}, has ended with exit code {told}",
-                code=WinError.BROKEN_PIPE,
-                pipe=pipe,
-            )
+        if not code:
+            return None
+        shown = f"0x{code:08X}" if code >= _FIRST_STATUS else str(code)
+        return PipeClosedError(
+            f"the server, process {self._pid}, has ended with exit code {shown}", code=WinError.BROKEN_PIPE, pipe=pipe
+        )
+
+    def check(self, pipe: str | None) -> None:
+        """Raise that error, if there is one."""
+        if error := self.error(pipe):
+            raise error
 
     def close(self) -> None:
         """Close the process's handle; its exit code is unknown then."""

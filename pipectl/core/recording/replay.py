@@ -166,7 +166,7 @@ def _in_time(steps: list[Step], ours: Side) -> list[Step]:
 class Player:
     """Plays one side of a conversation.
 
-    Call `next` and send what it returns, until it returns None. Pass what arrives to `hear`; `next` compares it.
+    Call `next` and send what it returns, until it returns None. Pass what arrives to `feed`; `next` compares it.
     """
 
     def __init__(self, script: Script, ours: Side, rules: Rules, mask: Mask) -> None:

@@ -249,11 +249,11 @@ class Session(User):
 
     def _empty_message(self, flow: Flow, source: End, sink: End) -> None:
         """Handle an empty message to a side without messages: signal the end of the direction, if possible."""
-        self._say_end(flow, sink)
+        self._signal_end(flow, sink)
         if not self._is_closing:
             source.read()
 
-    def _say_end(self, flow: Flow, sink: End) -> None:
+    def _signal_end(self, flow: Flow, sink: End) -> None:
         if self._owner.half_closes and sink.signal_end():
             flow.is_finished = True
             self._close_if_finished()
@@ -266,8 +266,8 @@ class Session(User):
         """Pass on the end of one direction."""
         sink = self._other(source)
         flow.is_finished = True
-        is_told = self._owner.half_closes and not flow.is_refused and not (sink is self.client and sink.ends_at_once)
-        if is_told and sink.signal_end():
+        signals = self._owner.half_closes and not flow.is_refused and not (sink is self.client and sink.ends_at_once)
+        if signals and sink.signal_end():
             self._close_if_finished()
         elif sink is self.client:
             self.close(ended_by="target")

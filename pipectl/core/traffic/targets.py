@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pipectl.core.constants import Sqos, Wait
 from pipectl.core.deadline import Deadline
-from pipectl.core.errors import PipeBusyError, PipeClosedError, PipeError, PipeNotFoundError
+from pipectl.core.errors import PipeBusyError, PipeError, PipeNotFoundError
 from pipectl.core.names import is_remote
 from pipectl.core.pipe.availability import pauses
 from pipectl.core.pipe.connection import Connection, connect
@@ -130,11 +130,7 @@ class ServedEnd(PipeEnd):
         self._server = ServerLifetime(handle)
 
     def _why_closed(self) -> PipeError | None:
-        try:
-            self._server.check(self.name)
-        except PipeClosedError as error:
-            return error
-        return None
+        return self._server.error(self.name)
 
     def _give_up(self) -> None:
         self._server.close()

@@ -166,7 +166,7 @@ class WatchedSession(Session):
         if flow.is_refused:
             flow.dropped += len(data)
         elif not (data or sink.is_message):
-            self._say_end(flow, sink)
+            self._signal_end(flow, sink)
         elif data and flow.is_finished:
             self._after_its_end(flow, stream.source, data)
         else:
